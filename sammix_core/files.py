@@ -13,7 +13,7 @@ from pathlib import Path
 from sammix_core.errors import InputError
 
 _HASH_BLOCK_BYTES = 1 << 20
-# 60 characters are at most 240 bytes of UTF-8: with the token, still under the 255 bytes that file systems allow a name.
+# 60 characters are at most 240 bytes of UTF-8: with the token, still under the 255 that file systems allow.
 _NAME_TAIL = 60
 _NO_ROOM = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 

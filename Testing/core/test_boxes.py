@@ -1,0 +1,298 @@
+"""Box and BoxTrack: who may replace whose box, and the slices between two keyframes."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import floor
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sammix_core.boxes import Box, BoxSource, BoxTrack
+from sammix_core.errors import InputError
+
+AUTO, EDITED, INTERPOLATED = BoxSource.AUTO, BoxSource.EDITED, BoxSource.INTERPOLATED
+
+
+@pytest.fixture
+def track() -> BoxTrack:
+    return BoxTrack((100, 80, 20))
+
+
+def box(index: int, source: BoxSource = AUTO, *edges: int) -> Box:
+    return Box(index, *(edges or (10, 20, 30, 40)), source=source)
+
+
+# ---------------------------------------------------------------------------------------------------------------- Box
+
+
+def test_a_box_indexes_the_slice_that_it_lies_on() -> None:
+    volume = np.arange(4 * 5 * 6).reshape(4, 5, 6)  # (k, j, i)
+    on_k = Box(2, i_min=1, j_min=3, i_max=4, j_max=5)
+    np.testing.assert_array_equal(volume[2][on_k.slices], volume[2, 3:5, 1:4])
+    on_j = Box(2, i_min=1, j_min=3, i_max=4, j_max=4)  # "i" is i, "j" is k
+    np.testing.assert_array_equal(volume[:, 2, :][on_j.slices], volume[3:4, 2, 1:4])
+    on_i = Box(2, i_min=1, j_min=3, i_max=4, j_max=4)  # "i" is j, "j" is k
+    np.testing.assert_array_equal(volume[:, :, 2][on_i.slices], volume[3:4, 1:4, 2])
+
+
+def test_numpy_numbers_become_pythons() -> None:
+    made = Box(
+        np.int64(3), np.int32(1), np.uint8(2), np.int16(4), np.int64(5), "edited", np.float32(0.5), np.float64(1)
+    )
+    assert made == Box(3, 1, 2, 4, 5, EDITED, 0.5, 1.0)
+    assert {type(made.slice_index), *map(type, made.edges)} == {int}
+    assert type(made.score) is float
+    assert made.source is EDITED
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"i_max": 10}, "slice 3 is empty: i_min 10 must be below i_max 10"),
+        ({"j_min": 41}, "j_min 41 below j_max 40"),
+        ({"i_min": -1}, "i_min must not be negative, but is -1"),
+        ({"slice_index": -1}, "slice_index must not be negative"),
+        ({"i_min": 10.0}, r"i_min must be a whole number, not 10\.0"),
+        ({"j_max": True}, "j_max must be a whole number, not True"),
+        ({"j_max": "40"}, "j_max must be a whole number, not '40'"),
+        ({"j_max": None}, "j_max must be a whole number, not None"),
+        ({"source": "person"}, "unknown source 'person'; it must be one of auto, edited, interpolated"),
+        ({"source": ["auto"]}, "unknown source"),
+        ({"score": float("nan")}, "slice 3 has a score that is no finite number: nan"),
+        ({"score": 10**400}, "score that is no finite number"),
+        ({"score": "0.5"}, "score that is no finite number: '0.5'"),
+        ({"probability": float("inf")}, "probability that is no finite number"),
+        ({"probability": 1.01}, r"probability 1\.01; it must lie from 0 to 1"),
+        ({"probability": -0.01}, "it must lie from 0 to 1"),
+    ],
+)
+def test_what_is_no_box_is_refused(changes: dict, sentence: str) -> None:
+    good = {"slice_index": 3, "i_min": 10, "j_min": 20, "i_max": 30, "j_max": 40}
+    Box(**good)
+    with pytest.raises(InputError, match=sentence):
+        Box(**{**good, **changes})
+
+
+# ----------------------------------------------------------------------------------------------------------- BoxTrack
+
+
+def test_a_track_is_a_mapping_sorted_by_slice(track: BoxTrack) -> None:
+    assert track.update([box(7), box(2), box(5)]) == 3
+    assert list(track) == [2, 5, 7]
+    assert [index for index, _ in track.items()] == [2, 5, 7]
+    assert len(track) == 3
+    assert 5 in track
+    assert 3 not in track
+    assert track.get(3) is None
+    with pytest.raises(KeyError):
+        track[3]
+
+
+@pytest.mark.parametrize(
+    ("there", "new", "replaced"),
+    [
+        (AUTO, AUTO, True),
+        (AUTO, INTERPOLATED, True),
+        (AUTO, EDITED, True),
+        (INTERPOLATED, AUTO, False),
+        (INTERPOLATED, INTERPOLATED, True),
+        (INTERPOLATED, EDITED, True),
+        (EDITED, AUTO, False),
+        (EDITED, INTERPOLATED, False),
+        (EDITED, EDITED, True),
+    ],
+)
+def test_who_may_replace_whose_box(track: BoxTrack, there: BoxSource, new: BoxSource, replaced: bool) -> None:
+    old_box, new_box = box(4, there), box(4, new, 1, 2, 3, 4)
+    assert track.set(old_box)
+    assert track.set(new_box) is replaced
+    assert track[4] == (new_box if replaced else old_box)
+
+
+def test_a_deleted_box_stays_away_until_a_person_wants_one(track: BoxTrack) -> None:
+    track.set(box(4))
+    track.delete(4)
+    assert 4 not in track
+    assert track.deleted == {4}
+    assert not track.set(box(4))
+    assert 4 not in track
+    assert track.set(box(4, EDITED))
+    assert track.deleted == frozenset()
+
+
+def test_reset_gives_slices_back_to_the_automatic(track: BoxTrack) -> None:
+    track.update([box(1), box(2, EDITED), box(3, INTERPOLATED), box(5, EDITED)])
+    track.delete(4)
+    track.reset(2)
+    assert list(track) == [1, 3, 5]
+    assert track.deleted == {4}
+    assert track.set(box(2))
+    track.reset()
+    assert list(track) == [1, 2]
+    assert track.deleted == frozenset()
+    assert track.set(box(4))
+
+
+@pytest.mark.parametrize(
+    ("outside", "sentence"),
+    [
+        (Box(20, 0, 0, 1, 1), "Slice 20 is outside the volume, whose 20 slices are numbered from 0"),
+        (Box(0, 0, 0, 101, 1), "slice 0 reaches to 101, 1, outside the slice of 100 x 80 voxels"),
+        (Box(0, 0, 0, 1, 81), "reaches to 1, 81, outside"),
+    ],
+)
+def test_boxes_outside_the_volume_are_refused(track: BoxTrack, outside: Box, sentence: str) -> None:
+    assert track.set(Box(19, 0, 0, 100, 80))
+    with pytest.raises(InputError, match=sentence):
+        track.set(outside)
+    assert list(track) == [19]
+
+
+@pytest.mark.parametrize(
+    ("axis", "largest", "in_plane"),
+    [
+        ("k", Box(19, 0, 0, 100, 80), ("i", "j")),
+        ("j", Box(79, 0, 0, 100, 20), ("i", "k")),
+        ("i", Box(99, 0, 0, 80, 20), ("j", "k")),
+    ],
+)
+def test_the_axes_that_i_and_j_stand_for(axis: str, largest: Box, in_plane: tuple[str, str]) -> None:
+    track = BoxTrack((100, 80, 20), axis)
+    assert track.in_plane_axes == in_plane
+    assert track.slice_count == largest.slice_index + 1
+    assert track.set(largest)
+    for step in ((1, 0, 0), (0, 1, 0), (0, 0, 1)):
+        with pytest.raises(InputError, match="outside"):
+            track.set(Box(largest.slice_index + step[0], 0, 0, largest.i_max + step[1], largest.j_max + step[2]))
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis", "sentence"),
+    [
+        ((10, 10, 10), "x", "slice axis 'x' is unknown; it must be i, j or k"),
+        ((10, 10), "k", "must be three whole numbers"),
+        ("abc", "k", "must be three whole numbers"),
+        ((10, 10, 0), "k", "10 x 10 x 0 has no voxels"),
+        ((10, 10, 1.5), "k", r"shape must be a whole number, not 1\.5"),
+    ],
+)
+def test_what_is_no_grid_is_refused(shape: tuple, axis: str, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        BoxTrack(shape, axis)
+
+
+def test_slices_that_are_not_there_cannot_be_deleted_or_reset(track: BoxTrack) -> None:
+    for act in (track.delete, track.reset):
+        with pytest.raises(InputError, match="Slice 20 is outside"):
+            act(20)
+        with pytest.raises(InputError, match="must not be negative"):
+            act(-1)
+
+
+def test_a_copy_is_equal_and_its_own(track: BoxTrack) -> None:
+    track.set(box(1))
+    track.delete(2)
+    twin = track.copy()
+    assert twin == track
+    twin.set(box(3))
+    twin.reset(2)
+    assert list(track) == [1]
+    assert track.deleted == {2}
+    assert twin != track
+    assert track != dict(track)
+
+
+def test_equal_boxes_on_another_grid_are_another_track() -> None:
+    assert BoxTrack((9, 9, 9), "k", [Box(1, 0, 0, 2, 2)]) != BoxTrack((9, 9, 9), "j", [Box(1, 0, 0, 2, 2)])
+    assert BoxTrack((9, 9, 9), "k", [Box(1, 0, 0, 2, 2)]) != BoxTrack((9, 9, 8), "k", [Box(1, 0, 0, 2, 2)])
+
+
+# ------------------------------------------------------------------------------------------------------ interpolation
+
+
+def test_edges_move_linearly_and_halves_go_up(track: BoxTrack) -> None:
+    track.update([Box(4, 10, 20, 30, 41, EDITED), Box(8, 12, 12, 50, 40, EDITED)])
+    assert track.interpolate() == [5, 6, 7]
+    assert [track[index].edges for index in (5, 6, 7)] == [
+        (11, 18, 35, 41),  # 10.5, 18, 35, 40.75
+        (11, 16, 40, 41),  # 11, 16, 40, 40.5
+        (12, 14, 45, 40),  # 11.5, 14, 45, 40.25
+    ]
+    assert {track[index].source for index in (5, 6, 7)} == {INTERPOLATED}
+    assert track[4].edges == (10, 20, 30, 41)
+
+
+def test_interpolation_replaces_automatic_boxes_and_lifts_deletions(track: BoxTrack) -> None:
+    track.update([box(0), box(2, EDITED), box(3), box(5, EDITED), box(6)])
+    track.delete(4)
+    assert track.interpolate() == [3, 4]
+    assert [(index, held.source) for index, held in track.items()] == [
+        (0, AUTO),
+        (2, EDITED),
+        (3, INTERPOLATED),
+        (4, INTERPOLATED),
+        (5, EDITED),
+        (6, AUTO),
+    ]
+
+
+def test_each_pair_of_neighbouring_keyframes_is_filled(track: BoxTrack) -> None:
+    track.update([box(1, EDITED), box(3, EDITED), box(4, EDITED), box(7, EDITED), box(9, EDITED)])
+    assert track.keyframes == (1, 3, 4, 7, 9)
+    assert track.copy().interpolate() == [2, 5, 6, 8]
+    assert track.interpolate(3, 7) == [5, 6]
+    assert track.interpolate(first=7) == [8]
+    assert track.interpolate(last=3) == [2]
+
+
+def test_moving_a_keyframe_moves_what_lies_between(track: BoxTrack) -> None:
+    track.update([box(1, EDITED, 0, 0, 10, 10), box(3, EDITED, 0, 0, 10, 10)])
+    track.interpolate()
+    track.set(box(3, EDITED, 4, 4, 20, 20))
+    track.interpolate()
+    assert track[2].edges == (2, 2, 15, 15)
+
+
+def test_without_two_keyframes_nothing_is_filled(track: BoxTrack) -> None:
+    assert track.interpolate() == []
+    track.update([box(1, EDITED), box(5)])
+    assert track.interpolate() == []
+
+
+def test_only_a_persons_boxes_are_keyframes(track: BoxTrack) -> None:
+    track.update([box(1, EDITED), box(5)])
+    with pytest.raises(InputError, match="Slice 5 has no box set by a person"):
+        track.interpolate(1, 5)
+
+
+edges = st.tuples(*[st.integers(0, 600)] * 2, *[st.integers(1, 600)] * 2).map(
+    lambda e: (e[0], e[1], e[0] + e[2], e[1] + e[3])
+)
+
+
+@given(start=edges, end=edges, gap=st.integers(1, 40))
+def test_interpolated_edges_are_the_exact_ones_rounded(start: tuple, end: tuple, gap: int) -> None:
+    track = BoxTrack((1200, 1200, 50), "k", [Box(3, *start, source=EDITED), Box(3 + gap, *end, source=EDITED)])
+    assert track.interpolate() == list(range(4, 3 + gap))
+    for index in range(4, 3 + gap):
+        exact = [a + (b - a) * Fraction(index - 3, gap) for a, b in zip(start, end, strict=True)]
+        assert list(track[index].edges) == [floor(value + Fraction(1, 2)) for value in exact]
+
+
+# ---------------------------------------------------------------------------------------------------------- check_fits
+
+
+def volume_like(shape_kji: tuple[int, int, int], slice_axis: str) -> SimpleNamespace:
+    return SimpleNamespace(array=np.zeros(shape_kji, np.int16), axial_order=SimpleNamespace(slice_axis=slice_axis))
+
+
+def test_boxes_must_be_for_this_volume(track: BoxTrack) -> None:
+    track.check_fits(volume_like((20, 80, 100), "k"))
+    with pytest.raises(InputError, match="are for a volume of 100 x 80 x 20 voxels, but this one has 80 x 100 x 20"):
+        track.check_fits(volume_like((20, 100, 80), "k"))
+    with pytest.raises(InputError, match="slices along axis k, but the axial slices of this volume are along axis j"):
+        track.check_fits(volume_like((20, 80, 100), "j"))

@@ -1,0 +1,14 @@
+"""Boxes round the liver: one a slice at most, each knowing who set it, and the file format `sammix-boxes/1`.
+
+Coordinates are voxel indices of the user's own volume, along its own axes i, j, k, and half-open: a box covers the
+voxels `i_min <= i < i_max`. Nothing here knows millimetres, patient directions or network pixels; see
+`sammix_core.volume.AxialOrder` for the way from and to canonical axial slices.
+
+The format is documented for people in `docs/formats/boxes.md`.
+"""
+
+from sammix_core.boxes.box import Box, BoxSource
+from sammix_core.boxes.file_format import SCHEMA
+from sammix_core.boxes.track import BoxTrack, SliceAxis
+
+__all__ = ["SCHEMA", "Box", "BoxSource", "BoxTrack", "SliceAxis"]
