@@ -97,7 +97,7 @@ def whole_number(value: Any, name: str) -> int:
 def _number_or_none(value: Any, what: str) -> float | None:
     if value is None:
         return None
-    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+    if type(value) is not bool and isinstance(value, numbers.Real):
         try:
             number = float(value)
         except OverflowError:  # a whole number of more than 308 digits

@@ -11,6 +11,7 @@ from sammix_core.boxes import file_format
 from sammix_core.boxes.box import Box, BoxSource, whole_number
 from sammix_core.errors import InputError
 from sammix_core.files import write_text_atomic
+from sammix_core.json_files import read_json
 
 if TYPE_CHECKING:
     from sammix_core.volume import Volume
@@ -295,7 +296,7 @@ class BoxTrack(Mapping[int, Box]):
         Raises:
             InputError: The file is missing, is no JSON, or `from_json` refuses it; the sentence names the file.
         """
-        document = file_format.read_document(Path(path))
+        document = read_json(path, "box file")
         try:
             return cls.from_json(document)
         except InputError as error:
