@@ -1,0 +1,64 @@
+"""What the commands print: results on stdout, progress and errors on stderr, no line wrapped or decorated to pieces."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.text import Text
+
+
+def out() -> Console:
+    """The console on stdout. Made anew at each call, because tests and hosts swap sys.stdout."""
+    return Console(file=sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def err() -> Console:
+    """The console on stderr."""
+    return Console(file=sys.stderr, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def say_error(sentence: str) -> None:
+    """Prints one plain line on stderr."""
+    print(" ".join(sentence.split()), file=sys.stderr, flush=True)
+
+
+def print_fields(fields: Iterable[tuple[str, str]]) -> None:
+    """Prints labels and values in two columns on stdout."""
+    console, pairs = out(), list(fields)
+    width = max(len(label) for label, _ in pairs) + 2
+    for label, value in pairs:
+        console.print(Text.assemble((f"  {label:<{width}}", "dim"), value))
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """Prints notes, a bullet each, on stdout."""
+    console = out()
+    for note in notes:
+        console.print(f"  - {note}")
+
+
+@contextmanager
+def silent_libraries() -> Iterator[None]:
+    """Keeps the warnings of libraries away from the user: they concern programmers, and hide what we have to say.
+
+    Everything is as before when the block ends, since tests run commands within their own process.
+    """
+    disabled_before = logging.root.manager.disable
+    added = {"TORCH_CPP_LOG_LEVEL": "ERROR", "PYTHONWARNINGS": "ignore"}
+    added = {name: value for name, value in added.items() if name not in os.environ}
+    os.environ.update(added)
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled_before)
+        for name in added:
+            os.environ.pop(name, None)

@@ -1,0 +1,191 @@
+"""`sammix segment`: from a CT to a liver mask, and what else is asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sammix_core.commands import console
+from sammix_core.commands.interrupts import Interrupts
+from sammix_core.commands.outputs import Output, check_outputs, write_together
+from sammix_core.commands.progress import duration, shown_progress
+from sammix_core.errors import InputError
+
+if TYPE_CHECKING:
+    from sammix_core.boxes import BoxTrack
+    from sammix_core.segmenter import ProgressCallback, SegmentationResult
+    from sammix_core.volume import Volume
+
+_JSON = (".json",)
+_PNG = (".png",)
+
+
+class Device(StrEnum):
+    """Where to compute."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What the user asked for."""
+
+    input: Path
+    series: str | None
+    output: Path
+    boxes_in: Path | None
+    boxes_out: Path | None
+    preview: Path | None
+    report: Path | None
+    guidance: str | None
+    model: str
+    device: Device
+    seed: int
+    quiet: bool
+
+    def check(self) -> None:
+        """Refuses what cannot work, before anything is loaded."""
+        from sammix_core.volume import LABELMAP_SUFFIXES
+
+        if not self.input.exists():
+            raise InputError(f"{self.input} does not exist.")
+        outputs = [Output("--output", self.output, LABELMAP_SUFFIXES)]
+        optional = (("--boxes-out", self.boxes_out, _JSON), ("--preview", self.preview, _PNG))
+        for option, path, suffixes in (*optional, ("--report", self.report, _JSON)):
+            if path is not None:
+                outputs.append(Output(option, path, suffixes))
+        check_outputs(outputs, [path for path in (self.input, self.boxes_in) if path is not None])
+
+
+def segment(
+    input: Annotated[Path, typer.Argument(help="A CT: NIfTI, NRRD, MetaImage, a DICOM file or folder.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The mask to write: .nii.gz, .nii, .nrrd, .mha or .seg.nrrd.")
+    ],
+    series: Annotated[
+        str | None, typer.Option(help="Which series of a DICOM folder with several; without it they are listed.")
+    ] = None,
+    boxes_in: Annotated[Path | None, typer.Option(help="Boxes to segment from, as edited (sammix-boxes/1).")] = None,
+    boxes_out: Annotated[Path | None, typer.Option(help="Where to write the boxes (sammix-boxes/1).")] = None,
+    preview: Annotated[Path | None, typer.Option(help="Where to write a contact sheet, as PNG.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Where to write a report (sammix-report/1).")] = None,
+    guidance: Annotated[str | None, typer.Option(help="How boxes are found; the model's own way by default.")] = None,
+    model: Annotated[str, typer.Option(help='A model: "liver", "liver/1.0.0" or its folder.')] = "liver",
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.AUTO,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Same input, seed and machine: same mask.")] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+) -> None:
+    """Segment the liver in a CT."""
+    request = _Request(
+        input, series, output, boxes_in, boxes_out, preview, report, guidance, model, device, seed, quiet
+    )
+    with Interrupts() as interrupts:
+        _run(request, interrupts)
+
+
+def _run(request: _Request, interrupts: Interrupts) -> None:
+    started = time.monotonic()
+    request.check()
+    with shown_progress(quiet=request.quiet) as show:
+        boxes = _read_boxes(request.boxes_in)
+        volume = _read_volume(request, boxes, show)
+        result = _segment(request, volume, boxes, show, interrupts)
+        seconds = time.monotonic() - started
+        write_together(_writers(request, volume, result, seconds), interrupts)
+    if not request.quiet:
+        _print_summary(request, volume, result, time.monotonic() - started)
+
+
+def _read_boxes(path: Path | None) -> BoxTrack | None:
+    from sammix_core.boxes import BoxTrack
+
+    return None if path is None else BoxTrack.read(path)
+
+
+def _read_volume(request: _Request, boxes: BoxTrack | None, show: ProgressCallback) -> Volume:
+    from sammix_core.segmenter import Progress
+    from sammix_core.volume import read_volume
+
+    show(Progress("Reading", 0, 1, None))
+    volume = read_volume(request.input, series=request.series)
+    if boxes is not None:
+        boxes.check_fits(volume)
+    return volume
+
+
+def _segment(
+    request: _Request, volume: Volume, boxes: BoxTrack | None, show: ProgressCallback, interrupts: Interrupts
+) -> SegmentationResult:
+    from sammix_core.segmenter import Progress, Segmenter
+
+    show(Progress("Loading the model", 0, 1, None))
+    _set_seed(request.seed)
+    segmenter = Segmenter.load(request.model, device=request.device.value, guidance=request.guidance)
+    return segmenter.segment_volume(volume, progress=show, cancel=interrupts.asked, boxes=boxes)
+
+
+def _set_seed(seed: int) -> None:
+    import random
+
+    import numpy as np
+    import torch
+
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def _writers(
+    request: _Request, volume: Volume, result: SegmentationResult, seconds: float
+) -> list[tuple[Path, Callable[[Path], object]]]:
+    from sammix_core import preview, report
+    from sammix_core.volume import write_labelmap
+
+    writers: list[tuple[Path, Callable[[Path], object]]] = [
+        (request.output, lambda path: write_labelmap(result.mask, volume, path))
+    ]
+    if request.boxes_out is not None:
+        writers.append((request.boxes_out, result.boxes.write))
+    if request.preview is not None:
+        picture = preview.render_preview(volume, result)
+        writers.append((request.preview, lambda path: preview.write_preview(picture, path)))
+    if request.report is not None:
+        document = report.build_report(result, volume, str(request.input), request.seed, seconds)
+        writers.append((request.report, lambda path: report.write_report(document, path)))
+    return writers
+
+
+def _print_summary(request: _Request, volume: Volume, result: SegmentationResult, seconds: float) -> None:
+    from sammix_core import report
+
+    with_liver = report.slices_with_liver(result)
+    volume_ml = volume.mask_volume_ml(result.mask)
+    name = report.base_name(request.input)
+    screen = console.out()
+    screen.print(f"Liver segmented in {name}" if with_liver else f"No liver was found in {name}; the mask is empty.")
+    known = f"unknown ({report.SPACING_UNKNOWN})" if volume_ml is None else f"{volume_ml:,.0f} mL"
+    written = [("mask", request.output), ("boxes", request.boxes_out)]
+    written += [("preview", request.preview), ("report", request.report)]
+    console.print_fields(
+        [
+            ("slices", str(len(result.slices))),
+            ("with liver", str(with_liver)),
+            ("liver volume", known),
+            ("time", duration(seconds)),
+            ("model", f"{result.model}, guidance {result.guidance}, on {result.device}"),
+            *((label, str(path)) for label, path in written if path is not None),
+        ]
+    )
+    notes = report.merged_notes(volume.notes, result.notes)
+    if notes:
+        screen.print("Notes")
+        console.print_notes(notes)
+    screen.print(report.RESEARCH_ONLY, style="dim")

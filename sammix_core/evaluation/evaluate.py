@@ -1,0 +1,68 @@
+"""Scores of a labelmap file against a reference file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from sammix_core.errors import InputError
+from sammix_core.evaluation.labelmap import Labelmap, read_labelmap
+from sammix_core.evaluation.metrics import Scores, score_masks
+
+
+def evaluate_files(prediction: str | Path, reference: str | Path, label: int | None = None) -> Scores:
+    """Scores one labelmap file against another on the same grid.
+
+    Without `label`, every non-zero label of the reference counts, so that a tumour inside a liver is liver, as in LiTS.
+    The prediction is binary: its non-zero voxels count, unless it has several labels with `label` among them.
+
+    Args:
+        prediction: The labelmap to be scored.
+        reference: The labelmap to score it against.
+        label: The label of the reference that is meant.
+
+    Returns:
+        The scores, with notes on which labels were merged.
+
+    Raises:
+        InputError: A file cannot be used, the grids differ, or the reference has no such label.
+    """
+    pred_map, ref_map = read_labelmap(prediction), read_labelmap(reference)
+    difference = pred_map.difference_from(ref_map)
+    if difference is not None:
+        raise InputError(f"The two labelmaps lie on different grids ({difference}); save both on one grid.")
+    ref_mask, ref_notes = _reference_mask(ref_map, label)
+    pred_mask, pred_notes = _prediction_mask(pred_map, label)
+    spacing_known = pred_map.spacing_known and ref_map.spacing_known
+    scores = score_masks(pred_mask, ref_mask, ref_map.spacing if spacing_known else None)
+    return replace(scores, notes=(*ref_notes, *pred_notes, *scores.notes))
+
+
+def _reference_mask(labelmap: Labelmap, label: int | None) -> tuple[np.ndarray, list[str]]:
+    labels = labelmap.labels()
+    if label is None:
+        return labelmap.array != 0, _merged(labelmap, labels, "; --label N takes one") if len(labels) > 1 else []
+    if label == 0:
+        raise InputError("Label 0 is the background; name the label of the liver.")
+    if labels and label not in labels:
+        raise InputError(f"{labelmap.name} has no label {label}; it has {_listed(labels)}.")
+    return labelmap.array == label, []
+
+
+def _prediction_mask(labelmap: Labelmap, label: int | None) -> tuple[np.ndarray, list[str]]:
+    labels = labelmap.labels()
+    if len(labels) < 2:
+        return labelmap.array != 0, []
+    if label in labels:
+        return labelmap.array == label, []
+    return labelmap.array != 0, _merged(labelmap, labels, "")
+
+
+def _merged(labelmap: Labelmap, labels: list[int], hint: str) -> list[str]:
+    return [f"{labelmap.name} has labels {_listed(labels)}, which were merged{hint}."]
+
+
+def _listed(labels: list[int]) -> str:
+    return ", ".join(map(str, labels))
