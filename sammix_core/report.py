@@ -112,7 +112,7 @@ def to_text(report: dict[str, Any]) -> str:
 
 def slices_with_liver(result: SegmentationResult) -> int:
     """How many slices have at least one voxel of the mask."""
-    return sum(entry.area_px > 0 for entry in result.slices)
+    return sum(1 for entry in result.slices if entry.area_px > 0)
 
 
 def merged_notes(*groups: Iterable[str]) -> list[str]:

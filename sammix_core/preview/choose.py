@@ -22,7 +22,7 @@ def choose_slices(mask: np.ndarray, most: int = 20) -> list[int]:
 
     Args:
         mask: (slice, row, column), canonical, non-zero is liver.
-        most: Slices at most.
+        most: Slices at most, 1 or more.
 
     Returns:
         Canonical slice indices, ascending, without repetition.
@@ -35,8 +35,9 @@ def choose_slices(mask: np.ndarray, most: int = 20) -> list[int]:
     step = max((last - first) // max(most - 2 * _SLICES_BEYOND - 1, 1), 1)
     reach = [step * number for number in range(1, _SLICES_BEYOND + 1)]
     beyond = [index for distance in reach for index in (first - distance, last + distance) if 0 <= index < count]
+    beyond = beyond[: most - 1]
     # Tiles that are free, because the liver reaches the end of the scan, go to the liver.
-    return sorted([*_evenly(first, last, max(most - len(beyond), 1)), *beyond])[:most]
+    return sorted([*_evenly(first, last, most - len(beyond)), *beyond])
 
 
 def body_window(array: np.ndarray, spacing_mm: tuple[float, float]) -> tuple[int, int, int, int]:

@@ -1,0 +1,89 @@
+"""Volumes with a ball for a liver, and results that say so: for tests of what is done with results."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sammix_core.boxes import Box, BoxSource, BoxTrack
+from sammix_core.volume import Volume
+
+
+@dataclass
+class MadeSlice:
+    """What `SliceReport` is."""
+
+    slice_index: int
+    probability: float
+    score: float | None
+    box: Box | None
+    mask_scores: tuple[float, ...]
+    area_px: int
+
+
+@dataclass
+class MadeResult:
+    """What `SegmentationResult` is, without a network behind it."""
+
+    mask: np.ndarray
+    boxes: BoxTrack
+    slices: list[MadeSlice]
+    cam: np.ndarray
+    seconds: dict[str, float] = field(default_factory=lambda: {"encode": 1.25})
+    slices_encoded: int = 0
+    device: str = "cpu"
+    model: str = "liver/1.0.0"
+    guidance: str = "embedding-cam"
+    notes: list[str] = field(default_factory=list)
+
+    def cam_slice(self, canonical_slice: int) -> np.ndarray:
+        return self.cam[canonical_slice]
+
+
+def a_volume(
+    shape_kji: tuple[int, int, int] = (12, 60, 80), direction: np.ndarray | None = None, spacing_known: bool = True
+) -> Volume:
+    """A block of soft tissue (0 HU) in air with a brighter ball (100 HU) in it."""
+    array = np.full(shape_kji, -1000, np.int16)
+    array[:, 5:-5, 5:-5] = 0
+    array[a_ball(shape_kji)] = 100
+    return Volume(
+        array=array,
+        spacing=(1.0, 2.0, 5.0),
+        origin=(0.0, 0.0, 0.0),
+        direction=np.eye(3) if direction is None else direction,
+        spacing_known=spacing_known,
+    )
+
+
+def a_ball(shape_kji: tuple[int, int, int]) -> np.ndarray:
+    """A mask that leaves the first and last quarter of the slices empty, off centre so that flips show."""
+    n_k, n_j, n_i = shape_kji
+    k, j, i = np.ogrid[:n_k, :n_j, :n_i]
+    return ((k - n_k / 2) / (n_k / 4)) ** 2 + ((j - n_j * 0.4) / (n_j / 4)) ** 2 + (
+        (i - n_i * 0.3) / (n_i / 5)
+    ) ** 2 < 1
+
+
+def a_result(volume: Volume, mask: np.ndarray | None = None, edited: tuple[int, ...] = ()) -> MadeResult:
+    """A result with the ball, or a given mask, tight boxes round it, and a map equal to the mask."""
+    order = volume.axial_order
+    mask = (a_ball(volume.array.shape) if mask is None else mask).astype(np.uint8)
+    canonical = order.forward(mask)
+    shape_kji = volume.array.shape
+    track = BoxTrack(shape_kji[::-1], order.slice_axis)
+    slices = []
+    for number, plane in enumerate(canonical):
+        index = order.slice_index(number, shape_kji)
+        box = None
+        if plane.any():
+            rows, cols = np.nonzero(plane)
+            edges = (int(cols.min()), int(rows.min()), int(cols.max()) + 1, int(rows.max()) + 1)
+            source = BoxSource.EDITED if index in edited else BoxSource.AUTO
+            box = Box(index, *order.box_to_volume(edges, shape_kji), source, score=0.9, probability=0.97)
+            track.set(box)
+        score, scores = (0.94, (0.9, 0.94, 0.8)) if box else (None, ())
+        slices.append(MadeSlice(index, 0.97 if box else 0.02, score, box, scores, int(plane.sum())))
+    slices.sort(key=lambda entry: entry.slice_index)
+    return MadeResult(mask, track, slices, canonical.astype(np.float32), slices_encoded=len(slices))
