@@ -59,9 +59,9 @@ class SammixGroup(TyperGroup):
             with nullcontext() if debug else console.silent_libraries():
                 code = super().main(words, prog_name, standalone_mode=False, **extra)
         except Cancelled as error:
-            return _fail(str(error) or "Cancelled; nothing was written.", EXIT_CANCELLED, debug)
+            return _fail(str(error) or "Stopped as asked; nothing was written.", EXIT_CANCELLED, debug)
         except (KeyboardInterrupt, typer.Abort):
-            return _fail("Cancelled; nothing was written.", EXIT_CANCELLED, debug)
+            return _fail("Stopped as asked; nothing was written.", EXIT_CANCELLED, debug)
         except SammixError as error:
             return _fail(str(error), EXIT_REFUSED, debug)
         except Exception as error:
@@ -74,7 +74,7 @@ class SammixGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            raise Cancelled("Cancelled; nothing was written.") from error
+            raise Cancelled("Stopped as asked; nothing was written.") from error
 
     @staticmethod
     def _other(error: Exception, debug: bool) -> int:

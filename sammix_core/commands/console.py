@@ -25,7 +25,7 @@ def err() -> Console:
 
 def say_error(sentence: str) -> None:
     """Prints one plain line on stderr."""
-    print(" ".join(sentence.split()), file=sys.stderr, flush=True)
+    print(" ".join(line.strip() for line in sentence.splitlines()), file=sys.stderr, flush=True)
 
 
 def print_fields(fields: Iterable[tuple[str, str]]) -> None:

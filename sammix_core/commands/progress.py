@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,13 +14,13 @@ from rich.progress import Progress as RichProgress
 from sammix_core.commands import console
 
 if TYPE_CHECKING:
-    from sammix_core.segmenter import Progress
+    from sammix_core.progress import Progress, ProgressCallback
 
 _SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextmanager
-def shown_progress(*, quiet: bool) -> Iterator[Callable[[Progress], None]]:
+def shown_progress(*, quiet: bool) -> Iterator[ProgressCallback]:
     """Shows the progress of the work in the block.
 
     Args:

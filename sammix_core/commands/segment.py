@@ -19,7 +19,8 @@ from sammix_core.errors import InputError
 
 if TYPE_CHECKING:
     from sammix_core.boxes import BoxTrack
-    from sammix_core.segmenter import ProgressCallback, SegmentationResult
+    from sammix_core.progress import ProgressCallback
+    from sammix_core.segmenter import SegmentationResult
     from sammix_core.volume import Volume
 
 _JSON = (".json",)
@@ -111,7 +112,7 @@ def _read_boxes(path: Path | None) -> BoxTrack | None:
 
 
 def _read_volume(request: _Request, boxes: BoxTrack | None, show: ProgressCallback) -> Volume:
-    from sammix_core.segmenter import Progress
+    from sammix_core.progress import Progress
     from sammix_core.volume import read_volume
 
     show(Progress("Reading", 0, 1, None))
@@ -124,7 +125,8 @@ def _read_volume(request: _Request, boxes: BoxTrack | None, show: ProgressCallba
 def _segment(
     request: _Request, volume: Volume, boxes: BoxTrack | None, show: ProgressCallback, interrupts: Interrupts
 ) -> SegmentationResult:
-    from sammix_core.segmenter import Progress, Segmenter
+    from sammix_core.progress import Progress
+    from sammix_core.segmenter import Segmenter
 
     show(Progress("Loading the model", 0, 1, None))
     _set_seed(request.seed)
