@@ -1,0 +1,1 @@
+"""From image to slice probability, class activation map and boxes."""

@@ -1,0 +1,180 @@
+"""From class activation maps to one box a slice, looking at the whole volume.
+
+Slices alone would flicker: a heart that looks like a dome, a dome missed between two that were found. So maps are
+smoothed along z in millimetres, slices are chosen by hysteresis on the probability, and components in 3-D are kept
+by how strongly the map supports them; the largest alone would lose half of a liver that a slab shows in two pieces.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from sammix_core.errors import InputError
+from sammix_core.guidance.base import GuidanceMaps
+
+NetworkBox = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class BoxSettings:
+    """How boxes are made from maps; calibrated with a model and kept in its manifest.
+
+    Attributes:
+        threshold: CAM logit above which a cell belongs to the structure.
+        probability_high: A run of slices needs one slice at least this probable.
+        probability_low: Slices of such a run go on while they are at least this probable.
+        smooth_mm: Sigma of the Gaussian along z over logits and probabilities; 0 for none.
+        smooth_box_mm: Sigma of the Gaussian along z over box edges; 0 for none.
+        component_share: 3-D components need this share of the strongest component's support.
+        padding: Network pixels added at (x_min, y_min, x_max, y_max); negative ones shrink.
+    """
+
+    threshold: float = 0.0
+    probability_high: float = 0.7
+    probability_low: float = 0.3
+    smooth_mm: float = 2.0
+    smooth_box_mm: float = 0.0
+    component_share: float = 0.05
+    padding: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as plain JSON values."""
+        return {**asdict(self), "padding": list(self.padding)}
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> BoxSettings:
+        """Reads the fields from a manifest.
+
+        Raises:
+            InputError: A field is not known to this version.
+        """
+        try:
+            return cls(**{**fields, "padding": tuple(fields.get("padding", cls.padding))})
+        except TypeError as error:
+            raise InputError(f"The model's box settings are not ones that this version knows ({error}).") from error
+
+
+@dataclass(frozen=True)
+class GuidedBoxes:
+    """What the guidance came to for a volume, in canonical axial order.
+
+    Attributes:
+        cam_logits: (n, h, w) float32, smoothed along z.
+        probabilities: (n,) float32, smoothed along z.
+        support: (n, size, size) bool is made by `support_mask`; here (n, h, w) bool: cells of kept components.
+        boxes: One (x_min, y_min, x_max, y_max) in network pixels a slice, or None.
+        scores: (n,) float32, mean CAM probability inside the kept cells; 0 without any.
+    """
+
+    cam_logits: np.ndarray
+    probabilities: np.ndarray
+    support: np.ndarray
+    boxes: list[NetworkBox | None]
+    scores: np.ndarray
+
+
+def boxes_from_cam(maps: GuidanceMaps, slice_mm: float, size: int, settings: BoxSettings) -> GuidedBoxes:
+    """Makes at most one box a slice.
+
+    Args:
+        maps: Maps of all slices of a volume, in order.
+        slice_mm: Distance of slices.
+        size: Side of the network image in pixels.
+        settings: The model's settings.
+
+    Returns:
+        Boxes in network pixels with the smoothed maps that they come from.
+    """
+    logits = _along_z(maps.cam_logits, slice_mm, settings.smooth_mm)
+    probabilities = _along_z(maps.probabilities, slice_mm, settings.smooth_mm)
+    chosen = hysteresis(probabilities, settings.probability_high, settings.probability_low)
+    cells = (logits > settings.threshold) & chosen[:, None, None]
+    support = supported_components(cells, _sigmoid(logits), settings.component_share)
+    boxes: list[NetworkBox | None] = []
+    scores = np.zeros(len(logits), dtype=np.float32)
+    for index, kept in enumerate(support):
+        boxes.append(_box_of(logits[index], kept, size, settings) if kept.any() else None)
+        if kept.any():
+            scores[index] = _sigmoid(logits[index][kept]).mean()
+    if settings.smooth_box_mm > 0:
+        boxes = _smooth_boxes(boxes, settings.smooth_box_mm / slice_mm)
+    return GuidedBoxes(logits, probabilities, support, boxes, scores)
+
+
+def upsampled(logits: np.ndarray, size: int) -> np.ndarray:
+    """Enlarges (h, w) logits to (size, size) linearly, cells' centres on cells' centres."""
+    factor = size // logits.shape[-1]
+    grid = (np.arange(size) + 0.5) / factor - 0.5
+    low = np.clip(np.floor(grid).astype(int), 0, logits.shape[-1] - 1)
+    high = np.minimum(low + 1, logits.shape[-1] - 1)
+    part = np.clip(grid - low, 0, 1).astype(np.float32)
+    rows = logits[low] * (1 - part)[:, None] + logits[high] * part[:, None]
+    return rows[:, low] * (1 - part) + rows[:, high] * part
+
+
+def hysteresis(probabilities: np.ndarray, high: float, low: float) -> np.ndarray:
+    """Chooses the runs of slices at or above `low` that hold a slice at or above `high`.
+
+    >>> hysteresis(np.array([0.1, 0.4, 0.9, 0.4, 0.1, 0.4]), high=0.7, low=0.3)
+    array([False,  True,  True,  True, False, False])
+    """
+    runs, _ = ndimage.label(probabilities >= low)
+    strong = np.unique(runs[probabilities >= high])
+    return np.isin(runs, strong[strong > 0])
+
+
+def supported_components(cells: np.ndarray, weights: np.ndarray, share: float) -> np.ndarray:
+    """Keeps the 3-D components of `cells` whose summed weight is at least `share` of the heaviest one's.
+
+    Args:
+        cells: (n, h, w) bool.
+        weights: (n, h, w) float, the map's probability.
+        share: From 0 (all are kept) to 1 (the heaviest alone).
+    """
+    labels, count = ndimage.label(cells, structure=np.ones((3, 3, 3)))
+    if count == 0:
+        return cells
+    support = np.asarray(ndimage.sum_labels(weights, labels, index=np.arange(1, count + 1)))
+    return np.isin(labels, 1 + np.flatnonzero(support >= share * support.max()))
+
+
+def _along_z(values: np.ndarray, slice_mm: float, sigma_mm: float) -> np.ndarray:
+    if sigma_mm <= 0 or len(values) == 1:
+        return values
+    return ndimage.gaussian_filter1d(values, sigma_mm / slice_mm, axis=0, mode="nearest").astype(np.float32)
+
+
+def _box_of(logits: np.ndarray, kept: np.ndarray, size: int, settings: BoxSettings) -> NetworkBox:
+    """Tight box of the kept part of the enlarged map, with padding, inside the network image."""
+    factor = size // logits.shape[-1]
+    # A border of one cell goes along, so that the enlarged map may end between cells.
+    near = np.kron(ndimage.binary_dilation(kept, np.ones((3, 3))), np.ones((factor, factor), dtype=bool))
+    inside = (upsampled(logits, size) > settings.threshold) & near
+    if not inside.any():  # a single weak cell can vanish between its neighbours
+        inside = np.kron(kept, np.ones((factor, factor), dtype=bool))
+    rows, cols = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    left, top, right, bottom = settings.padding
+    x_min, y_min = max(0.0, cols[0] - left), max(0.0, rows[0] - top)
+    x_max, y_max = min(float(size), cols[-1] + 1 + right), min(float(size), rows[-1] + 1 + bottom)
+    return x_min, y_min, max(x_max, x_min + 1), max(y_max, y_min + 1)
+
+
+def _smooth_boxes(boxes: list[NetworkBox | None], sigma: float) -> list[NetworkBox | None]:
+    """Gaussian means of the edges over neighbours within the same run of slices with a box."""
+    result = list(boxes)
+    runs, count = ndimage.label(np.array([box is not None for box in boxes]))
+    for run in range(1, count + 1):
+        places = np.flatnonzero(runs == run)
+        edges = np.array([boxes[place] for place in places], dtype=float)
+        smooth = ndimage.gaussian_filter1d(edges, sigma, axis=0, mode="nearest")
+        for place, edge in zip(places, smooth, strict=True):
+            result[place] = (float(edge[0]), float(edge[1]), float(edge[2]), float(edge[3]))
+    return result
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-np.clip(logits, -30, 30)))

@@ -1,0 +1,50 @@
+"""The embedding CAM: guidance from the SAM embedding itself, so that one encoder pass serves boxes and masks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from sammix_core.errors import InputError
+from sammix_core.guidance.base import GuidanceMaps
+from sammix_core.guidance.embedding_head import EmbeddingHead
+
+NAME = "embedding_cam"
+PREFIX = "guidance."
+
+
+class EmbeddingCam:
+    """A trained `EmbeddingHead` as a `Guidance`.
+
+    Attributes:
+        name: "embedding_cam".
+        head: The network, in eval mode.
+    """
+
+    name = NAME
+
+    def __init__(self, head: EmbeddingHead, device: torch.device) -> None:
+        self.head = head.to(device).eval().requires_grad_(False)
+        self._device = device
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, torch.Tensor], device: torch.device) -> EmbeddingCam:
+        """Builds it from a model's weights, whose names begin with "guidance.".
+
+        Raises:
+            InputError: The weights are not those of an embedding head.
+        """
+        head = EmbeddingHead()
+        own = {name.removeprefix(PREFIX): tensor for name, tensor in state.items() if name.startswith(PREFIX)}
+        try:
+            head.load_state_dict(own)
+        except RuntimeError as error:
+            raise InputError("The model's guidance is not an embedding CAM that this version knows.") from error
+        return cls(head, device)
+
+    @torch.inference_mode()
+    def maps(self, images: torch.Tensor, embeddings: torch.Tensor) -> GuidanceMaps:
+        """See `Guidance.maps`; the images are not looked at."""
+        logits, slice_logits = self.head(embeddings.to(self._device, torch.float32))
+        return GuidanceMaps(logits[:, 0].cpu().numpy(), torch.sigmoid(slice_logits).cpu().numpy())

@@ -1,0 +1,1 @@
+"""Segment Anything backends behind one interface, and their encoder engines."""

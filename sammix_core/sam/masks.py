@@ -1,0 +1,160 @@
+"""From prompts to one mask a slice: decode, choose among three by score, confine to the box and to what the CAM supports."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch.nn import functional
+
+from sammix_core.errors import InputError
+from sammix_core.sam.backend import SamBackend
+
+CHOICES = ("score", "mean", "first")
+
+
+@dataclass(frozen=True)
+class MaskSettings:
+    """How masks are made; chosen with a model and kept in its manifest.
+
+    Attributes:
+        mask_prompt: Whether the CAM's logits are given as dense prompt.
+        prompt_gain: Factor on those logits.
+        prompt_limit: They are clipped to plus and minus this.
+        choice: "score" (the best scored of three), "mean" (their mean logits) or "first".
+        second_pass: Whether the chosen mask's logits are decoded once more as dense prompt.
+        box_margin: Network pixels that a mask may reach past its box.
+    """
+
+    mask_prompt: bool = True
+    prompt_gain: float = 1.0
+    prompt_limit: float = 10.0
+    choice: str = "score"
+    second_pass: bool = False
+    box_margin: float = 3.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> MaskSettings:
+        """Reads the fields from a manifest.
+
+        Raises:
+            InputError: A field or a choice is not known to this version.
+        """
+        try:
+            settings = cls(**fields)
+        except TypeError as error:
+            raise InputError(f"The model's mask settings are not ones that this version knows ({error}).") from error
+        if settings.choice not in CHOICES:
+            raise InputError(f"The model's mask choice {settings.choice!r} is not known to this version.")
+        return settings
+
+
+@dataclass(frozen=True)
+class DecodedSlices:
+    """Masks of a batch of slices.
+
+    Attributes:
+        logits: (n, size, size) float32, the chosen mask.
+        all_logits: (n, 3, size, size) float32, all three, for uncertainty.
+        scores: (n, 3) float32, predicted IoU.
+        chosen: (n,) int, which was taken; -1 for their mean.
+    """
+
+    logits: np.ndarray
+    all_logits: np.ndarray
+    scores: np.ndarray
+    chosen: np.ndarray
+
+    def agreement(self, index: int) -> float:
+        """Share of pixels in any of the three masks that are in all of them; 1 for none at all."""
+        masks = self.all_logits[index] > 0
+        union = masks.any(0).sum()
+        return float(masks.all(0).sum() / union) if union else 1.0
+
+
+def dense_prompt(cam_logits: torch.Tensor, size: int, settings: MaskSettings) -> torch.Tensor:
+    """Enlarges CAM logits to SAM's mask prompt.
+
+    Args:
+        cam_logits: (n, 1, h, w).
+        size: Side of the prompt, 4 times the embedding's.
+        settings: Gain and limit.
+
+    Returns:
+        (n, 1, size, size).
+    """
+    wide = functional.interpolate(cam_logits, size=(size, size), mode="bilinear", align_corners=False)
+    return (wide * settings.prompt_gain).clamp(-settings.prompt_limit, settings.prompt_limit)
+
+
+@torch.inference_mode()
+def decode_slices(
+    backend: SamBackend,
+    embeddings: torch.Tensor,
+    boxes: np.ndarray,
+    cam_logits: np.ndarray | None,
+    settings: MaskSettings,
+) -> DecodedSlices:
+    """Decodes a batch and chooses.
+
+    Args:
+        backend: The SAM backend.
+        embeddings: (n, c, h, w).
+        boxes: (n, 4) XYXY edges in network pixels.
+        cam_logits: (n, h, w) of the guidance, or None for boxes alone.
+        settings: The model's settings.
+    """
+    prompt = None
+    if settings.mask_prompt and cam_logits is not None:
+        prompt = dense_prompt(torch.from_numpy(cam_logits)[:, None].to(backend.device), backend.image_size, settings)
+    box_tensor = torch.from_numpy(np.asarray(boxes, dtype=np.float32))
+    logits, scores = backend.decode(embeddings, box_tensor, prompt)
+    chosen_logits, chosen = _choose(logits, scores, settings.choice)
+    if settings.second_pass:
+        limit = settings.prompt_limit
+        logits, scores = backend.decode(embeddings, box_tensor, chosen_logits[:, None].clamp(-limit, limit))
+        chosen_logits, chosen = _choose(logits, scores, settings.choice)
+    return DecodedSlices(chosen_logits.cpu().numpy(), logits.cpu().numpy(), scores.cpu().numpy(), chosen.cpu().numpy())
+
+
+def _choose(logits: torch.Tensor, scores: torch.Tensor, choice: str) -> tuple[torch.Tensor, torch.Tensor]:
+    if choice == "mean":
+        return logits.mean(1), torch.full((len(logits),), -1)
+    best = scores.argmax(1) if choice == "score" else torch.zeros(len(logits), dtype=torch.long, device=logits.device)
+    return logits[torch.arange(len(logits), device=logits.device), best], best
+
+
+def clean_slice(mask: np.ndarray, box: tuple[float, float, float, float], support: np.ndarray | None) -> np.ndarray:
+    """Tidies one slice's mask on its own, so that editing a slice changes no other.
+
+    Pixels past the box go, holes are filled, and of several pieces those stay that the support touches (or, without
+    support, as for a box that a person drew, all but specks).
+
+    Args:
+        mask: (rows, cols) bool on slice pixels.
+        box: (col_min, row_min, col_max, row_max) in slice pixels that the mask may fill, edges.
+        support: (rows, cols) bool, what the CAM holds for the structure in 3-D, or None.
+
+    Returns:
+        (rows, cols) bool.
+    """
+    rows, cols = np.arange(mask.shape[0]) + 0.5, np.arange(mask.shape[1]) + 0.5
+    inside = ((rows > box[1]) & (rows < box[3]))[:, None] & ((cols > box[0]) & (cols < box[2]))[None, :]
+    labels, count = ndimage.label(mask & inside)
+    if count == 0:
+        return mask & inside
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    kept = sizes >= 0.02 * sizes.max()
+    if support is not None and (support & (labels > 0)).any():
+        touched = np.bincount(labels.ravel(), weights=support.ravel(), minlength=count + 1)
+        kept &= touched >= 0.2 * sizes
+    kept[0] = False
+    return ndimage.binary_fill_holes(kept[labels])

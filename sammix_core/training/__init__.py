@@ -1,0 +1,1 @@
+"""Training of the default model: cases and labels, augmented views, guidance head, mask decoder, calibration."""

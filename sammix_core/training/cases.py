@@ -1,0 +1,122 @@
+"""Training cases: a CT with labels, brought into canonical axial order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sammix_core.errors import InputError
+from sammix_core.preprocessing import PreprocessingSpec, body_crop
+from sammix_core.training.labels import CaseLabels
+from sammix_core.evaluation.labelmap import read_labelmap
+from sammix_core.volume_io import read_volume
+
+
+@dataclass(frozen=True)
+class CaseConfig:
+    """One case as a training configuration names it.
+
+    Attributes:
+        name: Name of the patient; folds are made by it.
+        ct: The CT, a file or a DICOM folder.
+        labels: A label file (`sammix-labels/1`) for some slices, or a labelmap for all.
+        values: Values of the labelmap that are the target; empty means all above zero.
+    """
+
+    name: str
+    ct: Path
+    labels: Path
+    values: tuple[int, ...] = ()
+
+    @classmethod
+    def from_dict(cls, entry: dict[str, Any], data_root: Path, config_folder: Path) -> CaseConfig:
+        """Reads an entry; `ct` and `mask` lie under the data root, `labels` beside the configuration.
+
+        Raises:
+            InputError: A key is missing or unknown.
+        """
+        unknown = set(entry) - {"name", "ct", "labels", "mask", "values"}
+        if unknown or not {"name", "ct"} <= set(entry) or ("labels" in entry) == ("mask" in entry):
+            raise InputError(f"A training case needs name, ct and either labels or mask; this one has {sorted(entry)}.")
+        labels = config_folder / entry["labels"] if "labels" in entry else data_root / entry["mask"]
+        return cls(entry["name"], data_root / entry["ct"], labels, tuple(entry.get("values", ())))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A loaded case; everything in canonical axial order.
+
+    Attributes:
+        name: Name of the patient.
+        axial: (slices, rows, cols) HU.
+        spacing: (slice, row, col) mm.
+        masks: Slice -> (rows, cols) bool, for the slices with a mask that is not empty.
+        without: Slices known to be without the structure.
+        crops: The whole slice and the body crop, (row_min, col_min, row_max, col_max).
+    """
+
+    name: str
+    axial: np.ndarray
+    spacing: tuple[float, float, float]
+    masks: dict[int, np.ndarray]
+    without: tuple[int, ...]
+    crops: tuple[tuple[int, int, int, int], tuple[int, int, int, int]]
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """(slices,) bool: slices whose mask is known, empty ones included."""
+        known = np.zeros(len(self.axial), dtype=bool)
+        known[[*self.masks, *self.without]] = True
+        return known
+
+    def mask_volume(self) -> np.ndarray:
+        """(slices, rows, cols) bool; False on unlabelled slices as well."""
+        volume = np.zeros(self.axial.shape, dtype=bool)
+        for index, mask in self.masks.items():
+            volume[index] = mask
+        return volume
+
+
+def load_case(config: CaseConfig, spec: PreprocessingSpec) -> Case:
+    """Reads CT and labels.
+
+    Args:
+        config: Where they are.
+        spec: The preprocessing, for the body crop's margin.
+
+    Raises:
+        InputError: A file is unusable, or labels and CT are on different grids.
+    """
+    volume = read_volume(config.ct)
+    order = volume.axial_order
+    if config.labels.suffix == ".json":
+        read = CaseLabels.read(config.labels)
+        shape, masks_kji, known = read.shape, np.zeros(read.shape, dtype=bool), np.zeros(read.shape[0], dtype=bool)
+        for index, mask in read.masks.items():
+            masks_kji[index] = mask
+        known[[*read.masks, *read.without]] = True
+        if order.slice_axis != "k":
+            raise InputError(f"{config.labels} labels k slices, but the axial slices of {config.ct} are others.")
+    else:
+        labelmap = read_labelmap(config.labels).array
+        shape = labelmap.shape
+        masks_kji = np.isin(labelmap, config.values) if config.values else labelmap > 0
+        known = np.ones(shape[{"k": 0, "j": 1, "i": 2}[order.slice_axis]], dtype=bool)
+    if tuple(shape) != volume.array.shape:
+        raise InputError(f"The labels {config.labels} and the CT {config.ct} have different grids.")
+    axial, masks = order.forward(volume.array), order.forward(masks_kji)
+    known_axial = known[[order.slice_index(index, volume.array.shape) for index in range(len(axial))]]
+    filled = masks.any((1, 2))
+    spacing = order.spacing(volume.spacing)
+    whole = (0, 0, axial.shape[1], axial.shape[2])
+    return Case(
+        config.name,
+        axial,
+        spacing,
+        {int(k): np.ascontiguousarray(masks[k]) for k in np.flatnonzero(filled & known_axial)},
+        tuple(int(k) for k in np.flatnonzero(~filled & known_axial)),
+        (whole, body_crop(axial, spacing[1:], spec.body_margin_mm)),
+    )

@@ -1,0 +1,192 @@
+"""Trains prompt encoder and mask decoder gently, on the boxes and mask prompts that the guidance really makes.
+
+LiteMedSAM was trained with its single-mask token alone; its other three are left over from SAM. So the three start as
+copies of the single one, and each leans another way by its Tversky loss: even, cautious (few false positives) and
+generous (few false negatives). Their disagreement is the uncertainty, and the score that each predicts of itself, its
+IoU with the label, chooses among them. See docs/decisions/three-masks.md.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.losses import TverskyLoss
+from torch import nn
+from torch.nn import functional
+
+from sammix_core.files import atomic_path
+from sammix_core.guidance.boxes_from_cam import BoxSettings, boxes_from_cam
+from sammix_core.guidance.embedding_cam import EmbeddingCam
+from sammix_core.progress import CancelCheck, ProgressCallback, Stage
+from sammix_core.sam.litemedsam import TRAINED_PARTS, LiteMedSam, decode_with
+from sammix_core.sam.masks import MaskSettings, dense_prompt
+from sammix_core.training.averaging import average_into
+from sammix_core.training.config import DecoderTraining
+from sammix_core.training.head_training import Samples
+from sammix_core.training.views import View
+
+# (weight of false positives, weight of false negatives) of m1, m2, m3
+LEANINGS = ((0.5, 0.5), (0.65, 0.35), (0.35, 0.65))
+_CHECKPOINT_STEPS = 40
+
+
+def copy_single_mask_token(decoder: nn.Module) -> None:
+    """Starts m1 to m3 (token, hypernetwork and score) as copies of the single-mask output, in place."""
+    with torch.no_grad():
+        for index in range(1, decoder.num_mask_tokens):
+            decoder.mask_tokens.weight[index] = decoder.mask_tokens.weight[0]
+            decoder.output_hypernetworks_mlps[index].load_state_dict(decoder.output_hypernetworks_mlps[0].state_dict())
+            last = decoder.iou_prediction_head.layers[-1]
+            last.weight[index], last.bias[index] = last.weight[0], last.bias[0]
+
+
+def decoder_loss(logits: torch.Tensor, scores: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
+    """Loss of the three masks and their scores.
+
+    Args:
+        logits: (n, 3, h, w).
+        scores: (n, 3) predicted IoU.
+        shares: (n, 1, h, w) label share in [0, 1].
+    """
+    loss = logits.new_zeros(())
+    for index, (false_positive, false_negative) in enumerate(LEANINGS):
+        one = logits[:, index : index + 1]
+        region = TverskyLoss(sigmoid=True, alpha=false_positive, beta=false_negative, smooth_nr=1.0, smooth_dr=1.0)
+        loss = loss + region(one, shares) + functional.binary_cross_entropy_with_logits(one, shares)
+    with torch.no_grad():
+        predicted, label = logits > 0, shares > 0.5
+        union = (predicted | label).sum((2, 3)).clamp(min=1)
+        iou = (predicted & label).sum((2, 3)) / union
+    return loss / len(LEANINGS) + functional.mse_loss(scores, iou)
+
+
+class PromptMaker:
+    """Boxes and mask prompts for training slices, from heads that have not seen the slice's patient."""
+
+    def __init__(self, guidance: Mapping[str, EmbeddingCam], boxes: BoxSettings, masks: MaskSettings) -> None:
+        self._guidance = guidance
+        self._boxes = boxes
+        self._masks = masks
+
+    def prompts(
+        self, cases: Sequence[str], embeddings: torch.Tensor, shares: torch.Tensor, rng: np.random.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Makes the prompts of a batch.
+
+        The box is the guidance's in three of four slices and the label's otherwise, each moved a little; the guidance's
+        is taken only where it found something.
+
+        Returns:
+            Boxes (n, 4) XYXY edges, mask prompts (n, 1, 256, 256), and (n,) bool: whether the slice is of use.
+        """
+        size = shares.shape[-1]
+        boxes, logits, useful = [], [], []
+        for case, embedding, share in zip(cases, embeddings, shares, strict=True):
+            maps = self._guidance[case].maps(embedding[None], embedding[None])
+            found = boxes_from_cam(maps, 1.0, size, self._boxes).boxes[0]
+            label = _tight(share[0].numpy() > 0.5)
+            pick = found if found is not None and rng.random() < 0.75 else label
+            useful.append(label is not None)
+            pick = pick or (0.0, 0.0, float(size), float(size))
+            sides = np.array([pick[2] - pick[0], pick[3] - pick[1]] * 2)
+            moved = np.array(pick) + np.clip(rng.normal(0, 0.02, 4), -0.06, 0.06) * sides + rng.uniform(-1, 1.5, 4)
+            boxes.append(np.clip(moved, 0, size))
+            logits.append(maps.cam_logits)
+        prompt = dense_prompt(torch.from_numpy(np.stack(logits)), size, self._masks)
+        return torch.from_numpy(np.stack(boxes)).float(), prompt, torch.tensor(useful)
+
+
+def _tight(mask: np.ndarray) -> tuple[float, float, float, float] | None:
+    if not mask.any():
+        return None
+    rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return float(cols[0]), float(rows[0]), float(cols[-1] + 1), float(rows[-1] + 1)
+
+
+def train_decoder(
+    backend: LiteMedSam,
+    views: Sequence[View],
+    prompts: PromptMaker,
+    settings: DecoderTraining,
+    seed: int,
+    checkpoint: Path,
+    label: str,
+    progress: ProgressCallback | None,
+    cancel: CancelCheck | None,
+) -> dict[str, torch.Tensor]:
+    """Trains prompt encoder and mask decoder, resuming from the checkpoint to the same result.
+
+    Args:
+        backend: LiteMedSAM with its base weights; its network is not changed.
+        views: What to train on.
+        prompts: Makes boxes and mask prompts.
+        settings: Steps, batch, rates.
+        seed: Of draws and jitter.
+        checkpoint: File that holds the state now and then, and at the end.
+        label: Name of the stage for progress.
+        progress: Told after each step.
+        cancel: Asked after each step.
+
+    Returns:
+        Averaged tensors named as in LiteMedSAM, of prompt encoder and mask decoder.
+    """
+    base = backend.network
+    trained, average = (_PromptedDecoder(base) for _ in range(2))
+    # The position encoding is a fixed random projection: it must stay the encoder's.
+    optimiser = torch.optim.AdamW(trained.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, max(1, settings.steps))
+    start = 0
+    if checkpoint.is_file():
+        state = torch.load(checkpoint, weights_only=True)
+        start = state["step"]
+        for part, name in ((trained, "trained"), (average, "average"), (optimiser, "optimiser"), (schedule, "schedule")):
+            part.load_state_dict(state[name])
+    stage = Stage(label, settings.steps, progress, cancel)
+    stage.step(start)
+    samples = Samples(views, np.random.default_rng(seed))
+    for step in range(settings.steps):
+        pairs = samples.draw(settings.batch, positive_share=1.0)
+        if step < start:
+            continue
+        rng = np.random.default_rng([seed, step])
+        embeddings, shares = samples.embeddings(pairs), samples.shares(pairs)
+        boxes, prompt, useful = prompts.prompts([views[v].case for v, _ in pairs], embeddings, shares, rng)
+        if rng.random() < 0.1:
+            prompt = torch.zeros_like(prompt)  # the decoder must not lean on the map alone
+        noise = 0.03 * torch.randn(embeddings.shape, generator=torch.Generator().manual_seed(seed * 7919 + step))
+        logits, scores = trained(embeddings[useful] + noise[useful], boxes[useful], prompt[useful])
+        loss = decoder_loss(logits, scores, shares[useful])
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        average_into(average, trained, step - settings.steps // 3)
+        if (step + 1) % _CHECKPOINT_STEPS == 0 or step + 1 == settings.steps:
+            checkpoint.parent.mkdir(parents=True, exist_ok=True)
+            parts = {"trained": trained, "average": average, "optimiser": optimiser, "schedule": schedule}
+            with atomic_path(checkpoint) as unfinished:
+                torch.save({"step": step + 1, **{k: part.state_dict() for k, part in parts.items()}}, unfinished)
+        stage.step()
+    return {name: tensor for name, tensor in average.state_dict().items() if name.startswith(TRAINED_PARTS)}
+
+
+class _PromptedDecoder(nn.Module):
+    """A trainable copy of LiteMedSAM's prompt encoder and mask decoder, with m1 to m3 started from its single mask."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.prompt_encoder = copy.deepcopy(network.prompt_encoder).requires_grad_(True)
+        self.mask_decoder = copy.deepcopy(network.mask_decoder).requires_grad_(True)
+        copy_single_mask_token(self.mask_decoder)
+
+    def forward(
+        self, embeddings: torch.Tensor, boxes: torch.Tensor, prompt: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Decodes as `LiteMedSam.decode` does."""
+        return decode_with(self.prompt_encoder, self.mask_decoder, embeddings, boxes, prompt)
+

@@ -1,0 +1,148 @@
+"""Trains the guidance head on cached embeddings: its map by masks where there are any, its pooled value by all slices.
+
+Loss = 2 BCE(map) + soft Dice(map, slices with the structure) + 0.3 BCE(slice). BCE and Dice are MONAI's and torch's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.losses import DiceLoss
+from torch.nn import functional
+
+from sammix_core.files import atomic_path
+from sammix_core.guidance.embedding_head import EmbeddingHead
+from sammix_core.progress import CancelCheck, ProgressCallback, Stage
+from sammix_core.training.averaging import average_into
+from sammix_core.training.config import HeadTraining
+from sammix_core.training.views import CLEAN, View
+
+_POSITIVE_SHARE = 0.7
+_CELLS_FOR_POSITIVE = 1.0  # a slice counts as showing the structure from this much of a cell on
+_CHECKPOINT_STEPS = 100
+
+
+class Samples:
+    """Slices of several views, drawn so that every patient counts the same."""
+
+    def __init__(self, views: Sequence[View], rng: np.random.Generator) -> None:
+        self.views = views
+        self._rng = rng
+        areas = [view.shares.reshape(len(view.shares), -1).sum(1) / 255 / 16 for view in views]
+        self._positive = self._by_patient([np.flatnonzero(area >= _CELLS_FOR_POSITIVE) for area in areas])
+        self._negative = self._by_patient([np.flatnonzero(area == 0) for area in areas])
+
+    def _by_patient(self, found: list[np.ndarray]) -> list[list[tuple[int, int]]]:
+        groups: dict[str, list[tuple[int, int]]] = {}
+        for number, (view, indices) in enumerate(zip(self.views, found, strict=True)):
+            # The clean view is what inference sees, so it counts four times.
+            for index in indices:
+                groups.setdefault(view.case, []).extend([(number, int(index))] * (4 if view.name == CLEAN else 1))
+        return [group for group in groups.values() if group]
+
+    def draw(self, count: int, positive_share: float = _POSITIVE_SHARE) -> list[tuple[int, int]]:
+        """Draws (view, index) pairs; by patient first, so that a patient with many slices has no more say."""
+        picked = []
+        for number in range(count):
+            groups = self._positive if number < round(count * positive_share) or not self._negative else self._negative
+            group = groups[self._rng.integers(len(groups))]
+            picked.append(group[self._rng.integers(len(group))])
+        return picked
+
+    def embeddings(self, pairs: Sequence[tuple[int, int]]) -> torch.Tensor:
+        """(n, 256, 64, 64) float32."""
+        return torch.from_numpy(np.stack([self.views[v].embeddings[i] for v, i in pairs])).float()
+
+    def shares(self, pairs: Sequence[tuple[int, int]]) -> torch.Tensor:
+        """(n, 1, 256, 256) float32 in [0, 1]."""
+        return torch.from_numpy(np.stack([self.views[v].shares[i] for v, i in pairs]))[:, None].float() / 255
+
+
+def head_loss(logits: torch.Tensor, slice_logits: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
+    """Loss of the head.
+
+    Args:
+        logits: (n, 1, h, w) map logits.
+        slice_logits: (n,).
+        shares: (n, 1, h, w) share of the structure in each cell, in [0, 1].
+    """
+    positive = shares.flatten(1).sum(1) >= _CELLS_FOR_POSITIVE
+    loss = 2 * functional.binary_cross_entropy_with_logits(logits, shares)
+    if positive.any():
+        loss = loss + DiceLoss(sigmoid=True, smooth_nr=1.0, smooth_dr=1.0)(logits[positive], shares[positive])
+    return loss + 0.3 * functional.binary_cross_entropy_with_logits(slice_logits, positive.float())
+
+
+def train_head(
+    views: Sequence[View],
+    settings: HeadTraining,
+    seed: int,
+    checkpoint: Path,
+    label: str,
+    progress: ProgressCallback | None,
+    cancel: CancelCheck | None,
+) -> EmbeddingHead:
+    """Trains a head, resuming from the checkpoint to the same result.
+
+    Args:
+        views: What to train on.
+        settings: Steps, batch, rates.
+        seed: Of weights, draws and noise.
+        checkpoint: File that holds the state every 100 steps, and the finished head.
+        label: Name of the stage for progress.
+        progress: Told after each step.
+        cancel: Asked after each step.
+
+    Returns:
+        The averaged head on the CPU, in eval mode.
+    """
+    torch.manual_seed(seed)
+    head, average = EmbeddingHead(), EmbeddingHead()
+    optimiser = torch.optim.AdamW(head.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, settings.steps)
+    start = 0
+    if checkpoint.is_file():
+        state = torch.load(checkpoint, weights_only=True)
+        start = state["step"]
+        for part, name in ((head, "head"), (average, "average"), (optimiser, "optimiser"), (schedule, "schedule")):
+            part.load_state_dict(state[name])
+    stage = Stage(label, settings.steps, progress, cancel)
+    stage.step(start)
+    samples = Samples(views, np.random.default_rng(seed))
+    head.train()
+    for step in range(settings.steps):
+        pairs = samples.draw(settings.batch)  # drawn for steps already done as well: the sequence must be the same
+        if step < start:
+            continue
+        torch.manual_seed(seed * 100_003 + step)
+        embeddings = samples.embeddings(pairs)
+        embeddings = functional.dropout2d(embeddings, 0.15) + 0.05 * torch.randn_like(embeddings)
+        shares = functional.avg_pool2d(samples.shares(pairs), 4)
+        loss = head_loss(*head(embeddings), shares)
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(head.parameters(), 5.0)
+        optimiser.step()
+        schedule.step()
+        average_into(average, head, step - round(settings.average_from * settings.steps))
+        if (step + 1) % _CHECKPOINT_STEPS == 0 or step + 1 == settings.steps:
+            _save(checkpoint, step + 1, head, average, optimiser, schedule)
+        stage.step()
+    return average.eval()
+
+
+def _save(
+    path: Path,
+    step: int,
+    head: EmbeddingHead,
+    average: EmbeddingHead,
+    optimiser: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parts = {"head": head, "average": average, "optimiser": optimiser, "schedule": schedule}
+    with atomic_path(path) as unfinished:
+        torch.save({"step": step, **{name: part.state_dict() for name, part in parts.items()}}, unfinished)
