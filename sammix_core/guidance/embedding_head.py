@@ -6,6 +6,8 @@ what the classifier looks at is what it shows.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -32,17 +34,17 @@ class EmbeddingHead(nn.Module):
         pooled_cells: How many of the strongest cells make the slice logit.
     """
 
-    def __init__(self, channels: int = 256, widths: tuple[int, ...] = (48, 64, 96, 128), pooled_cells: int = 16) -> None:
+    def __init__(
+        self, channels: int = 256, widths: tuple[int, ...] = (48, 64, 96, 128), pooled_cells: int = 16
+    ) -> None:
         super().__init__()
         self.pooled_cells = pooled_cells
         self.project = nn.Sequential(
             nn.Conv2d(channels, widths[0], 1, bias=False), nn.GroupNorm(8, widths[0]), nn.GELU()
         )
         self.enter = _Block(widths[0], widths[0])
-        self.down = nn.ModuleList(
-            nn.Sequential(_Block(a, b, stride=2), _Block(b, b)) for a, b in zip(widths, widths[1:], strict=False)
-        )
-        self.up = nn.ModuleList(_Block(a + b, a) for a, b in zip(widths, widths[1:], strict=False))
+        self.down = nn.ModuleList(nn.Sequential(_Block(a, b, stride=2), _Block(b, b)) for a, b in pairwise(widths))
+        self.up = nn.ModuleList(_Block(a + b, a) for a, b in pairwise(widths))
         self.map = nn.Conv2d(widths[0], 1, 1)
         self.pool = nn.Linear(1, 1)
         nn.init.ones_(self.pool.weight)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
 
 from sammix_core.errors import InputError
 from sammix_core.model_store.base_weights import find_base_weights
@@ -25,7 +25,7 @@ TRAINED_PARTS = ("prompt_encoder.", "mask_decoder.")
 _EDGE_TO_CENTRE = 0.5
 
 
-def build_network(base_weights: Path | None = None) -> nn.Module:
+def build_network(base_weights: Path | None = None) -> Any:
     """Builds LiteMedSAM with its base weights, on the CPU, in eval mode, without gradients.
 
     Args:
@@ -91,8 +91,8 @@ class LiteMedSam:
 
 
 def decode_with(
-    prompt_encoder: nn.Module,
-    mask_decoder: nn.Module,
+    prompt_encoder: Any,
+    mask_decoder: Any,
     embeddings: torch.Tensor,
     boxes: torch.Tensor,
     mask_logits: torch.Tensor | None,

@@ -1,4 +1,4 @@
-"""From prompts to one mask a slice: decode, choose among three by score, confine to the box and to what the CAM supports."""
+"""From prompts to one mask a slice: decode, choose among three, confine to the box and the CAM's support."""
 
 from __future__ import annotations
 

@@ -46,10 +46,10 @@ def augmented_view(
     fine_mm = (pixel_mm[0] * factor, pixel_mm[1] * factor)
     hu = _table(hu, rng)
     hu = _contrast_phase(hu, share, fine_mm, rng)
-    crop = _field_of_view(crops, share.any() and rng.random() < 0.25, label, pixel_mm, rng)
+    crop = _field_of_view(crops, bool(share.any()) and rng.random() < 0.25, label, pixel_mm, rng)
     hu, share = _warp(hu, share, fine_mm, _centre(crop, factor), rng)
     hu = _kernel_and_noise(hu, fine_mm, rng)
-    coarse = tuple(int(round(edge / factor)) for edge in crop)
+    coarse = tuple(round(edge / factor) for edge in crop)
     frame = Frame.for_crop((coarse[0], coarse[1], coarse[2], coarse[3]), fine_mm, spec.size)
     varied = PreprocessingSpec(
         window_level=spec.window_level + rng.uniform(-15, 15),
@@ -144,7 +144,7 @@ def _warp(
     shear = rng.normal(0, 0.04)
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     matrix = turn @ np.array([[1, shear], [0, 1]]) @ np.diag(stretch)
-    grid = np.stack(np.mgrid[: hu.shape[0], : hu.shape[1]]).astype(np.float32)
+    grid = np.indices(hu.shape, dtype=np.float32)
     offset = (grid - np.array(centre, dtype=np.float32)[:, None, None]) * np.array(pixel_mm, np.float32)[:, None, None]
     place = np.tensordot(matrix.astype(np.float32), offset, 1)
     # Bends of up to about 12 mm over 50 to 90 mm: organs of another patient, not torn ones.

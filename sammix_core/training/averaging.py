@@ -19,5 +19,5 @@ def average_into(average: nn.Module, model: nn.Module, step: int, decay: float =
     keep = 0.0 if step < 1 else min(decay, step / (step + 10))
     for own, new in zip(average.parameters(), model.parameters(), strict=True):
         own.lerp_(new, 1 - keep)
-    for own, new in zip(average.buffers(), model.buffers(), strict=True):
-        own.copy_(new)
+    for kept, seen in zip(average.buffers(), model.buffers(), strict=True):
+        kept.copy_(seen)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from sammix_core.errors import InputError
+from sammix_core.evaluation.labelmap import read_labelmap
 from sammix_core.preprocessing import PreprocessingSpec, body_crop
 from sammix_core.training.labels import CaseLabels
-from sammix_core.evaluation.labelmap import read_labelmap
 from sammix_core.volume_io import read_volume
 
 

@@ -25,8 +25,8 @@ class HeadTraining:
         average_from: Share of the steps after which weights are averaged (exponentially).
     """
 
-    steps: int = 500
-    batch: int = 14
+    steps: int = 450
+    batch: int = 12
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.02
     average_from: float = 0.5
@@ -43,8 +43,8 @@ class DecoderTraining:
         weight_decay: AdamW's.
     """
 
-    steps: int = 160
-    batch: int = 8
+    steps: int = 140
+    batch: int = 6
     learning_rate: float = 5e-5
     weight_decay: float = 0.01
 
@@ -59,6 +59,7 @@ class TrainingConfig:
         work: Folder for embeddings and checkpoints.
         output: Folder below which the model's folder is written.
         views: Augmented views a case.
+        precision: Lightning Fabric's: "bf16-mixed" halves the time on processors that know bfloat16.
         preprocessing: Window, size and crop.
         cases: What is trained on.
         head, decoder: How.
@@ -72,6 +73,7 @@ class TrainingConfig:
     work: Path
     output: Path
     views: int
+    precision: Any
     preprocessing: PreprocessingSpec
     cases: tuple[CaseConfig, ...]
     head: HeadTraining
@@ -93,7 +95,7 @@ class TrainingConfig:
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise InputError(f"{path} is no YAML, so it is no training configuration.") from error
         required = {"name", "version", "target", "seed", "data_root", "work", "output", "views", "cases"}
-        optional = {"preprocessing", "head", "decoder"}
+        optional = {"preprocessing", "head", "decoder", "precision"}
         if not isinstance(entry, dict) or not required <= entry.keys() <= required | optional:
             keys = set(entry) if isinstance(entry, dict) else set()
             wrong = sorted((required - keys) | (keys - required - optional))
@@ -113,6 +115,7 @@ class TrainingConfig:
             work=(folder / entry["work"]).resolve(),
             output=(folder / entry["output"]).resolve(),
             views=int(entry["views"]),
+            precision=entry.get("precision", "32-true"),
             preprocessing=PreprocessingSpec.from_dict(entry.get("preprocessing", {})),
             cases=cases,
             head=_section(HeadTraining, entry.get("head", {})),

@@ -11,20 +11,22 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from lightning.fabric import Fabric
 from monai.losses import TverskyLoss
 from torch import nn
 from torch.nn import functional
 
-from sammix_core.files import atomic_path
 from sammix_core.guidance.boxes_from_cam import BoxSettings, boxes_from_cam
 from sammix_core.guidance.embedding_cam import EmbeddingCam
 from sammix_core.progress import CancelCheck, ProgressCallback, Stage
 from sammix_core.sam.litemedsam import TRAINED_PARTS, LiteMedSam, decode_with
 from sammix_core.sam.masks import MaskSettings, dense_prompt
 from sammix_core.training.averaging import average_into
+from sammix_core.training.checkpoint import load_checkpoint, save_checkpoint
 from sammix_core.training.config import DecoderTraining
 from sammix_core.training.head_training import Samples
 from sammix_core.training.views import View
@@ -34,7 +36,7 @@ LEANINGS = ((0.5, 0.5), (0.65, 0.35), (0.35, 0.65))
 _CHECKPOINT_STEPS = 40
 
 
-def copy_single_mask_token(decoder: nn.Module) -> None:
+def copy_single_mask_token(decoder: Any) -> None:
     """Starts m1 to m3 (token, hypernetwork and score) as copies of the single-mask output, in place."""
     with torch.no_grad():
         for index in range(1, decoder.num_mask_tokens):
@@ -113,6 +115,7 @@ def train_decoder(
     prompts: PromptMaker,
     settings: DecoderTraining,
     seed: int,
+    fabric: Fabric,
     checkpoint: Path,
     label: str,
     progress: ProgressCallback | None,
@@ -126,6 +129,7 @@ def train_decoder(
         prompts: Makes boxes and mask prompts.
         settings: Steps, batch, rates.
         seed: Of draws and jitter.
+        fabric: Its precision is used.
         checkpoint: File that holds the state now and then, and at the end.
         label: Name of the stage for progress.
         progress: Told after each step.
@@ -139,12 +143,13 @@ def train_decoder(
     # The position encoding is a fixed random projection: it must stay the encoder's.
     optimiser = torch.optim.AdamW(trained.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, max(1, settings.steps))
-    start = 0
-    if checkpoint.is_file():
-        state = torch.load(checkpoint, weights_only=True)
-        start = state["step"]
-        for part, name in ((trained, "trained"), (average, "average"), (optimiser, "optimiser"), (schedule, "schedule")):
-            part.load_state_dict(state[name])
+    parts: dict[str, Any] = {
+        "trained": trained,
+        "average": average,
+        "optimiser": optimiser,
+        "schedule": schedule,
+    }
+    start = load_checkpoint(checkpoint, parts)
     stage = Stage(label, settings.steps, progress, cancel)
     stage.step(start)
     samples = Samples(views, np.random.default_rng(seed))
@@ -158,19 +163,17 @@ def train_decoder(
         if rng.random() < 0.1:
             prompt = torch.zeros_like(prompt)  # the decoder must not lean on the map alone
         noise = 0.03 * torch.randn(embeddings.shape, generator=torch.Generator().manual_seed(seed * 7919 + step))
-        logits, scores = trained(embeddings[useful] + noise[useful], boxes[useful], prompt[useful])
-        loss = decoder_loss(logits, scores, shares[useful])
+        with fabric.autocast():
+            logits, scores = trained(embeddings[useful] + noise[useful], boxes[useful], prompt[useful])
+        loss = decoder_loss(logits.float(), scores.float(), shares[useful])
         optimiser.zero_grad()
-        loss.backward()
+        fabric.backward(loss)
         torch.nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
         optimiser.step()
         schedule.step()
         average_into(average, trained, step - settings.steps // 3)
         if (step + 1) % _CHECKPOINT_STEPS == 0 or step + 1 == settings.steps:
-            checkpoint.parent.mkdir(parents=True, exist_ok=True)
-            parts = {"trained": trained, "average": average, "optimiser": optimiser, "schedule": schedule}
-            with atomic_path(checkpoint) as unfinished:
-                torch.save({"step": step + 1, **{k: part.state_dict() for k, part in parts.items()}}, unfinished)
+            save_checkpoint(checkpoint, step + 1, parts)
         stage.step()
     return {name: tensor for name, tensor in average.state_dict().items() if name.startswith(TRAINED_PARTS)}
 
@@ -178,10 +181,10 @@ def train_decoder(
 class _PromptedDecoder(nn.Module):
     """A trainable copy of LiteMedSAM's prompt encoder and mask decoder, with m1 to m3 started from its single mask."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: Any) -> None:
         super().__init__()
-        self.prompt_encoder = copy.deepcopy(network.prompt_encoder).requires_grad_(True)
-        self.mask_decoder = copy.deepcopy(network.mask_decoder).requires_grad_(True)
+        self.prompt_encoder: Any = copy.deepcopy(network.prompt_encoder).requires_grad_(True)
+        self.mask_decoder: Any = copy.deepcopy(network.mask_decoder).requires_grad_(True)
         copy_single_mask_token(self.mask_decoder)
 
     def forward(
@@ -189,4 +192,3 @@ class _PromptedDecoder(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Decodes as `LiteMedSam.decode` does."""
         return decode_with(self.prompt_encoder, self.mask_decoder, embeddings, boxes, prompt)
-

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from lightning.fabric import Fabric
 from monai.losses import DiceLoss
 from torch.nn import functional
 
-from sammix_core.files import atomic_path
 from sammix_core.guidance.embedding_head import EmbeddingHead
 from sammix_core.progress import CancelCheck, ProgressCallback, Stage
 from sammix_core.training.averaging import average_into
+from sammix_core.training.checkpoint import load_checkpoint, save_checkpoint
 from sammix_core.training.config import HeadTraining
 from sammix_core.training.views import CLEAN, View
 
@@ -80,6 +82,7 @@ def train_head(
     views: Sequence[View],
     settings: HeadTraining,
     seed: int,
+    fabric: Fabric,
     checkpoint: Path,
     label: str,
     progress: ProgressCallback | None,
@@ -91,6 +94,7 @@ def train_head(
         views: What to train on.
         settings: Steps, batch, rates.
         seed: Of weights, draws and noise.
+        fabric: Its precision is used.
         checkpoint: File that holds the state every 100 steps, and the finished head.
         label: Name of the stage for progress.
         progress: Told after each step.
@@ -103,12 +107,8 @@ def train_head(
     head, average = EmbeddingHead(), EmbeddingHead()
     optimiser = torch.optim.AdamW(head.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, settings.steps)
-    start = 0
-    if checkpoint.is_file():
-        state = torch.load(checkpoint, weights_only=True)
-        start = state["step"]
-        for part, name in ((head, "head"), (average, "average"), (optimiser, "optimiser"), (schedule, "schedule")):
-            part.load_state_dict(state[name])
+    parts: dict[str, Any] = {"head": head, "average": average, "optimiser": optimiser, "schedule": schedule}
+    start = load_checkpoint(checkpoint, parts)
     stage = Stage(label, settings.steps, progress, cancel)
     stage.step(start)
     samples = Samples(views, np.random.default_rng(seed))
@@ -121,28 +121,16 @@ def train_head(
         embeddings = samples.embeddings(pairs)
         embeddings = functional.dropout2d(embeddings, 0.15) + 0.05 * torch.randn_like(embeddings)
         shares = functional.avg_pool2d(samples.shares(pairs), 4)
-        loss = head_loss(*head(embeddings), shares)
+        with fabric.autocast():
+            logits, slice_logits = head(embeddings)
+        loss = head_loss(logits.float(), slice_logits.float(), shares)
         optimiser.zero_grad()
-        loss.backward()
+        fabric.backward(loss)
         torch.nn.utils.clip_grad_norm_(head.parameters(), 5.0)
         optimiser.step()
         schedule.step()
         average_into(average, head, step - round(settings.average_from * settings.steps))
         if (step + 1) % _CHECKPOINT_STEPS == 0 or step + 1 == settings.steps:
-            _save(checkpoint, step + 1, head, average, optimiser, schedule)
+            save_checkpoint(checkpoint, step + 1, parts)
         stage.step()
     return average.eval()
-
-
-def _save(
-    path: Path,
-    step: int,
-    head: EmbeddingHead,
-    average: EmbeddingHead,
-    optimiser: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    parts = {"head": head, "average": average, "optimiser": optimiser, "schedule": schedule}
-    with atomic_path(path) as unfinished:
-        torch.save({"step": step, **{name: part.state_dict() for name, part in parts.items()}}, unfinished)

@@ -1,0 +1,60 @@
+"""Embeddings of a volume's slices: computed when asked for, kept in float16 within a limit."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from sammix_core.sam.backend import SamBackend
+
+
+class EmbeddingCache:
+    """Embeddings by canonical slice.
+
+    What leaves the cache has passed float16 whether it was just computed or kept, so that a mask does not depend on
+    what was cached.
+
+    Attributes:
+        encoded: How many times a slice was encoded.
+    """
+
+    def __init__(self, backend: SamBackend, image_of: Callable[[int], np.ndarray], limit_bytes: int) -> None:
+        self.encoded = 0
+        self._backend = backend
+        self._image_of = image_of
+        self._limit_bytes = limit_bytes
+        self._kept: OrderedDict[int, torch.Tensor] = OrderedDict()
+        self._bytes = 0
+
+    def image(self, index: int) -> torch.Tensor:
+        """(1, 1, size, size) float32 in [0, 1], the encoder's input of a slice."""
+        return torch.from_numpy(self._image_of(index))[None, None]
+
+    def embedding(self, index: int) -> torch.Tensor:
+        """(1, c, h, w) float32 on the backend's device."""
+        kept = self._kept.get(index)
+        if kept is None:
+            kept = self._backend.encode(self.image(index)).to(torch.float16).cpu()
+            self.encoded += 1
+            self.keep(index, kept)
+        else:
+            self._kept.move_to_end(index)
+        return kept.to(self._backend.device, torch.float32)
+
+    def keep(self, index: int, embedding: torch.Tensor) -> None:
+        """Puts an embedding (1, c, h, w) float16 in, and drops the longest unused ones past the limit."""
+        self.drop(index)
+        self._kept[index] = embedding
+        self._bytes += embedding.nbytes
+        while self._bytes > self._limit_bytes and len(self._kept) > 1:
+            _, oldest = self._kept.popitem(last=False)
+            self._bytes -= oldest.nbytes
+
+    def drop(self, index: int) -> None:
+        """Forgets a slice's embedding."""
+        old = self._kept.pop(index, None)
+        if old is not None:
+            self._bytes -= old.nbytes

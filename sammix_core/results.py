@@ -1,0 +1,77 @@
+"""What a segmentation returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sammix_core.boxes import Box, BoxTrack
+from sammix_core.guidance.boxes_from_cam import upsampled
+from sammix_core.preprocessing import Frame
+
+
+@dataclass(frozen=True)
+class SliceReport:
+    """What was found on one slice.
+
+    Attributes:
+        slice_index: Index along the user's slice axis.
+        probability: That the slice shows the structure, in [0, 1].
+        score: IoU that the chosen mask predicts of itself, or None without a mask.
+        box: The box that was used, or None.
+        mask_scores: Predicted IoU of all three masks; empty without a box.
+        area_px: Pixels of the mask.
+    """
+
+    slice_index: int
+    probability: float
+    score: float | None
+    box: Box | None
+    mask_scores: tuple[float, ...]
+    area_px: int
+
+
+@dataclass
+class SegmentationResult:
+    """A segmented volume.
+
+    Attributes:
+        mask: (k, j, i) uint8 on the volume's own grid, 1 inside.
+        boxes: The boxes used, in voxel indices of the volume.
+        slices: One report a slice, in the order of the user's slice axis.
+        seconds: Seconds by stage.
+        slices_encoded: How many slices went through the image encoder.
+        device: "cpu" or "cuda".
+        model: "liver/1.0.0".
+        guidance: "embedding_cam".
+        notes: Plain sentences for the user.
+        cam: (slices, h, w) float16 in [0, 1], canonical axial order, on the guidance's grid.
+        frame: Where that grid lies on a slice.
+        slice_shape: (rows, cols) of a canonical slice.
+    """
+
+    mask: np.ndarray
+    boxes: BoxTrack
+    slices: list[SliceReport]
+    seconds: dict[str, float]
+    slices_encoded: int
+    device: str
+    model: str
+    guidance: str
+    cam: np.ndarray
+    frame: Frame
+    slice_shape: tuple[int, int]
+    notes: list[str] = field(default_factory=list)
+
+    def cam_slice(self, canonical_slice: int) -> np.ndarray:
+        """The class activation map on a slice's own pixels.
+
+        Args:
+            canonical_slice: Index in canonical axial order.
+
+        Returns:
+            (rows, cols) float32 in [0, 1]; 0 outside the network's frame.
+        """
+        wide = upsampled(self.cam[canonical_slice].astype(np.float32), self.frame.size)
+        return np.clip(self.frame.to_slice(wide, self.slice_shape, fill=0.0), 0, 1)

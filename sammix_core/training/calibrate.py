@@ -1,0 +1,92 @@
+"""Chooses the CAM's threshold and the boxes' padding on slices of patients that the head has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from sammix_core.guidance.base import GuidanceMaps
+from sammix_core.guidance.boxes_from_cam import BoxSettings, boxes_from_cam
+from sammix_core.guidance.embedding_cam import EmbeddingCam
+from sammix_core.training.views import CLEAN, View
+
+THRESHOLDS = (-1.0, -0.5, 0.0, 0.5, 1.0)
+
+
+def calibrate_boxes(views: Sequence[View], guidance: Mapping[str, EmbeddingCam], start: BoxSettings) -> BoxSettings:
+    """Takes the threshold whose boxes, padded by the median miss of each edge, overlap the labels' boxes best.
+
+    Patients count the same however many slices they have.
+
+    Args:
+        views: Views; the clean ones are used.
+        guidance: For each patient a guidance that has not seen that patient.
+        start: Settings to change.
+
+    Returns:
+        `start` with threshold and padding set.
+    """
+    clean = [view for view in views if view.name == CLEAN]
+    maps = [out_of_fold_maps(view, guidance[view.case]) for view in clean]
+    best: tuple[float, BoxSettings] | None = None
+    for threshold in THRESHOLDS:
+        bare = replace(start, threshold=threshold, smooth_mm=0.0, smooth_box_mm=0.0, padding=(0.0, 0.0, 0.0, 0.0))
+        misses = [_misses(view, one, bare) for view, one in zip(clean, maps, strict=True)]
+        padding = np.mean([np.median(miss, axis=0) for miss in misses if len(miss)], axis=0)
+        left, top, right, bottom = (round(float(edge), 2) for edge in padding)
+        padded = replace(bare, padding=(left, top, right, bottom))
+        overlap = float(np.mean([_overlap(view, one, padded) for view, one in zip(clean, maps, strict=True)]))
+        if best is None or overlap > best[0]:
+            best = overlap, replace(start, threshold=threshold, padding=padded.padding)
+    assert best is not None
+    return best[1]
+
+
+def out_of_fold_maps(view: View, guidance: EmbeddingCam, batch: int = 8) -> GuidanceMaps:
+    """The guidance's maps of all slices of a view."""
+    parts = []
+    for start in range(0, len(view.slices), batch):
+        embeddings = torch.from_numpy(np.array(view.embeddings[start : start + batch])).float()
+        parts.append(guidance.maps(embeddings, embeddings))
+    return GuidanceMaps(
+        np.concatenate([part.cam_logits for part in parts]), np.concatenate([part.probabilities for part in parts])
+    )
+
+
+def label_box(share: np.ndarray) -> tuple[float, float, float, float] | None:
+    """Tight (x_min, y_min, x_max, y_max) of a label share (size, size) uint8, edges, or None for an empty one."""
+    mask = share > 127
+    if not mask.any():
+        return None
+    rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return float(cols[0]), float(rows[0]), float(cols[-1] + 1), float(rows[-1] + 1)
+
+
+def _pairs(view: View, maps: GuidanceMaps, settings: BoxSettings) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(found, label) boxes of the slices that have both."""
+    found = boxes_from_cam(maps, 1.0, view.shares.shape[-1], settings).boxes
+    labels = [label_box(share) for share in view.shares]
+    return [(np.array(f), np.array(b)) for f, b in zip(found, labels, strict=True) if f is not None and b is not None]
+
+
+def _misses(view: View, maps: GuidanceMaps, settings: BoxSettings) -> np.ndarray:
+    """(n, 4) pixels by which each edge must move outwards to meet the label's."""
+    outwards = np.array([-1, -1, 1, 1])
+    return np.array([(label - found) * outwards for found, label in _pairs(view, maps, settings)])
+
+
+def _overlap(view: View, maps: GuidanceMaps, settings: BoxSettings) -> float:
+    """Mean IoU of found and labelled boxes; a slice with one of the two alone counts 0."""
+    pairs = _pairs(view, maps, settings)
+    found = boxes_from_cam(maps, 1.0, view.shares.shape[-1], settings).boxes
+    either = sum(f is not None or label_box(s) is not None for f, s in zip(found, view.shares, strict=True))
+    return sum(box_iou(f, b) for f, b in pairs) / max(1, either)
+
+
+def box_iou(first: np.ndarray, second: np.ndarray) -> float:
+    """IoU of two boxes (x_min, y_min, x_max, y_max)."""
+    inner = np.clip(np.minimum(first[2:], second[2:]) - np.maximum(first[:2], second[:2]), 0, None).prod()
+    return float(inner / ((first[2:] - first[:2]).prod() + (second[2:] - second[:2]).prod() - inner))
