@@ -1,0 +1,14 @@
+"""Reading CT volumes and writing labelmaps.
+
+>>> from sammix_core.volume_io import check_output
+>>> check_output("liver.png")
+Traceback (most recent call last):
+    ...
+sammix_core.errors.InputError: liver.png has a format that cannot be written; use .nii.gz, .nii, .nrrd, .mha, .seg.nrrd.
+"""
+
+from sammix_core.volume_io.labelmaps import LABELMAP_SUFFIXES, check_output, write_labelmap
+from sammix_core.volume_io.reading import read_volume
+from sammix_core.volume_io.segments import LIVER, Segment
+
+__all__ = ["LABELMAP_SUFFIXES", "LIVER", "Segment", "check_output", "read_volume", "write_labelmap"]

@@ -1,0 +1,85 @@
+"""NRRD and MetaImage, read by SimpleITK, which says by itself when such a file is cut short."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sammix_core.errors import InputError
+from sammix_core.volume_io.nrrd import nrrd_grid_lines
+from sammix_core.volume_io.quiet import quiet_libraries
+from sammix_core.volume_io.raw_image import RawImage, check_geometry, is_placeholder_geometry
+
+IMAGE_IO = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
+
+
+def read_itk_file(path: Path) -> RawImage:
+    """Reads a NRRD or MetaImage file.
+
+    Args:
+        path: The file, with one of the suffixes of `IMAGE_IO`.
+
+    Returns:
+        Its numbers and geometry.
+
+    Raises:
+        InputError: The file is damaged, cut short, not 3-D, coloured, complex or sheared.
+    """
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.SetImageIO(IMAGE_IO[path.suffix.lower()])
+    try:
+        with quiet_libraries():
+            reader.ReadImageInformation()
+            _check_kind(reader, path.name)
+            image = reader.Execute()
+    except RuntimeError as error:
+        raise InputError(f"{path.name} is cut short, damaged or of another format than its name says.") from error
+    if image.GetDimension() == 4:
+        image = image[..., 0]
+    spacing, origin = image.GetSpacing(), image.GetOrigin()
+    direction = np.array(image.GetDirection(), dtype=np.float64).reshape(3, 3)
+    check_geometry(path.name, spacing, origin, direction)
+    return RawImage(
+        array=array_of(image),
+        spacing=spacing,
+        origin=origin,
+        direction=direction,
+        spacing_known=not is_placeholder_geometry(spacing, origin, direction),
+        grid_header=nrrd_grid_lines(path) if IMAGE_IO[path.suffix.lower()] == "NrrdImageIO" else None,
+    )
+
+
+def _check_kind(reader: Any, name: str) -> None:
+    dimension, components, size = reader.GetDimension(), reader.GetNumberOfComponents(), reader.GetSize()
+    if components > 1:
+        raise InputError(f"{name} holds {components} values a voxel (a vector or colour image); a CT has one.")
+    if dimension != 3 and not (dimension == 4 and size[3] == 1):
+        raise InputError(f"{name} is {dimension}-D; a CT volume must be 3-D.")
+
+
+class _Owner:
+    """Keeps an image alive for as long as an array looks into its memory."""
+
+    def __init__(self, image: Any, view: np.ndarray) -> None:
+        self.image = image
+        self.__array_interface__ = view.__array_interface__
+
+
+def array_of(image: Any) -> np.ndarray:
+    """The voxels of a SimpleITK image as a (k, j, i) array, without the copy that GetArrayFromImage makes.
+
+    Args:
+        image: A scalar SimpleITK image; it must not be changed afterwards.
+
+    Returns:
+        (k, j, i), read-only, in the image's own memory, which lives as long as the array.
+    """
+    import SimpleITK as sitk
+
+    image.MakeUnique()
+    return np.asarray(_Owner(image, sitk.GetArrayViewFromImage(image)))

@@ -1,0 +1,66 @@
+"""One door for all formats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sammix_core.errors import InputError
+from sammix_core.volume import Volume
+from sammix_core.volume_io.hounsfield import to_volume
+from sammix_core.volume_io.itk_files import IMAGE_IO, read_itk_file
+from sammix_core.volume_io.nifti import read_nifti
+from sammix_core.volume_io.raw_image import RawImage
+
+_KNOWN = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd) and DICOM"
+
+
+def read_volume(path: str | Path, series: str | None = None) -> Volume:
+    """Reads a CT volume.
+
+    Args:
+        path: A NIfTI, NRRD or MetaImage file, a folder with a DICOM series (subfolders are searched too), or one DICOM
+            file, which stands for its series in that folder.
+        series: Which series of a DICOM folder: its UID, the end of its UID, or its number.
+
+    Returns:
+        The volume on the file's own grid, in Hounsfield units. Oddities that were dealt with are in its notes.
+
+    Raises:
+        InputError: The input cannot be segmented; the sentence says why.
+    """
+    path = Path(path).expanduser()
+    try:
+        raw = _read(path, series)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from error
+    return to_volume(raw, _name(path))
+
+
+def _read(path: Path, series: str | None) -> RawImage:
+    if not path.exists():
+        raise InputError(f"{path} does not exist.")
+    # Here, so that who reads NIfTI alone does not wait for pydicom.
+    if path.is_dir():
+        from sammix_core.volume_io.dicom import read_dicom_folder
+
+        return read_dicom_folder(path, series)
+    if not path.is_file():
+        raise InputError(f"{path} is neither a file nor a folder.")
+    name = path.name.lower()
+    is_nifti, is_itk = name.endswith((".nii", ".nii.gz")), path.suffix.lower() in IMAGE_IO
+    if is_nifti or is_itk:
+        if series is not None:
+            raise InputError(f"{path.name} is no DICOM, so there is no series to choose.")
+        if path.stat().st_size == 0:
+            raise InputError(f"{path.name} is empty.")
+        return read_nifti(path) if is_nifti else read_itk_file(path)
+    from sammix_core.volume_io.dicom import is_dicom, read_dicom_file
+
+    if not is_dicom(path):
+        raise InputError(f"{path.name} is no CT volume that can be read; {_KNOWN} can.")
+    return read_dicom_file(path, series)
+
+
+def _name(path: Path) -> str:
+    """The last part of a path; "." and "/" have none."""
+    return path.name or path.resolve().name or str(path)
