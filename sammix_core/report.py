@@ -6,7 +6,7 @@ import json
 import math
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -32,7 +32,11 @@ _DIGITS = 6
 
 
 def build_report(
-    result: SegmentationResult, volume: Volume, input_name: str, seed: int, total_seconds: float | None = None
+    result: SegmentationResult,
+    volume: Volume,
+    input_name: str,
+    seed: int,
+    more_seconds: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """Says what was done to a volume and what was found, with no patient data and no path.
 
@@ -41,15 +45,13 @@ def build_report(
         volume: The volume it was given.
         input_name: Name of the input; only its last part is kept.
         seed: The seed that was set.
-        total_seconds: Wall-clock time of the whole command, where the caller measured it.
+        more_seconds: Seconds of stages that the caller measured, such as reading.
 
     Returns:
         A document of schema `sammix-report/1`, which `json.dumps` takes as it is.
     """
     volume_ml = volume.mask_volume_ml(result.mask)
-    seconds = {stage: _number(value) for stage, value in result.seconds.items()}
-    if total_seconds is not None:
-        seconds["total"] = _number(total_seconds)
+    seconds = {**result.seconds, **(more_seconds or {})}
     return {
         "schema": SCHEMA,
         "research_only": RESEARCH_ONLY,
@@ -69,7 +71,7 @@ def build_report(
         "slices_with_liver": slices_with_liver(result),
         "liver_volume_ml": None if volume_ml is None else round(volume_ml, 3),
         "liver_volume_note": None if volume.spacing_known else SPACING_UNKNOWN,
-        "seconds": seconds,
+        "seconds": {stage: _number(value) for stage, value in seconds.items()},
         "notes": merged_notes(volume.notes, result.notes),
         "versions": versions(),
         "per_slice": [_slice_entry(entry) for entry in result.slices],

@@ -208,14 +208,14 @@ def test_what_is_no_labelmap_is_refused_with_one_sentence(tmp_path: Path) -> Non
     sitk.WriteImage(vector, str(tmp_path / "colour.mha"))
     refused = {
         "absent.nii": "does not exist",
-        "short.nii.gz": "cut short",
-        "text.nii.gz": "could not be read",
-        "plain.nii.gz": "damaged",
+        "short.nii.gz": "cut short or damaged",
+        "text.nii.gz": "too short to be a NIfTI",
+        "plain.nii.gz": "too short to be a NIfTI",
         "notes.txt": "no labelmap",
         "folder.nii": "is a folder",
         "p.nii.gz": "not whole numbers",
         "flat.mha": "is 2-D",
-        "colour.mha": "3 values a voxel",
+        "colour.mha": "holds 3 values a voxel",
     }
     for name, message in refused.items():
         with pytest.raises(InputError, match=message) as caught:

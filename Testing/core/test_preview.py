@@ -11,7 +11,6 @@ from PIL import Image
 
 from sammix_core.boxes import BoxSource
 from sammix_core.preview import choose_slices, palette, render_preview, write_preview
-from sammix_core.preview.choose import body_window
 from sammix_core.preview.tile import TileFrame, draw_tile
 
 
@@ -50,25 +49,14 @@ def test_never_too_many_never_twice_and_always_some_liver(first: int, last: int,
     assert any(first <= index <= last for index in chosen)
 
 
-def test_the_window_is_the_body_and_not_the_table() -> None:
-    array = np.full((3, 200, 200), -1000, np.int16)
-    array[:, 40:120, 50:150] = 30
-    array[:, 160:162, 20:180] = 200
-    assert body_window(array, (1.0, 1.0)) == pytest.approx((30, 130, 40, 160), abs=4)
-
-
-def test_the_window_of_air_is_the_whole_slice() -> None:
-    assert body_window(np.full((2, 30, 40), -1000), (1.0, 1.0)) == (0, 30, 0, 40)
-
-
 def test_a_frame_keeps_the_aspect_in_millimetres() -> None:
-    wide = TileFrame.fit((0, 100, 0, 100), (1.0, 2.0), width_px=300, most_height_px=300)
+    wide = TileFrame.fit((0, 0, 100, 100), (1.0, 2.0), width_px=300, most_height_px=300)
     assert wide.size_px == (300, 150)
-    tall = TileFrame.fit((0, 100, 0, 100), (4.0, 1.0), width_px=300, most_height_px=300)
+    tall = TileFrame.fit((0, 0, 100, 100), (4.0, 1.0), width_px=300, most_height_px=300)
     assert tall.size_px == (75, 300)
 
 
-FRAME = TileFrame.fit((0, 50, 0, 50), (1.0, 1.0), width_px=200, most_height_px=200)
+FRAME = TileFrame.fit((0, 0, 50, 50), (1.0, 1.0), width_px=200, most_height_px=200)
 NOTHING = np.zeros((50, 50), np.float32)
 
 
@@ -79,11 +67,6 @@ def test_grey_follows_the_window() -> None:
     assert tile[100, 100].tolist() == [128, 128, 128]
     assert tile[5, 100].tolist() == [0, 0, 0]
     assert tile[195, 100].tolist() == [255, 255, 255]
-
-
-def test_nan_is_drawn_as_air() -> None:
-    tile = np.asarray(draw_tile(FRAME, np.full((50, 50), np.nan), NOTHING, NOTHING, None))
-    assert not tile.any()
 
 
 def test_a_box_is_drawn_on_its_own_voxels_in_the_colour_of_its_source() -> None:

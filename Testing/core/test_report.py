@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ DOCUMENTED = Path(__file__).parents[2] / "docs" / "formats" / "report.md"
 def test_the_report_holds_what_the_result_says(tmp_path: Path) -> None:
     volume = a_volume()
     result = a_result(volume, edited=(6,))
-    document = build_report(result, volume, "/scans/Doe^Jane/ct.nii.gz", seed=7, total_seconds=3.5)
+    document = build_report(result, volume, "/scans/Doe^Jane/ct.nii.gz", seed=7, more_seconds={"total": 3.5})
     write_report(document, tmp_path / "report.json")
     read = json.loads((tmp_path / "report.json").read_text())
     assert read == document
@@ -31,7 +32,7 @@ def test_the_report_holds_what_the_result_says(tmp_path: Path) -> None:
         "slice_axis": "k",
     }
     assert (read["slices"], read["slices_encoded"], read["seed"]) == (12, 12, 7)
-    assert read["seconds"] == {"encode": 1.25, "total": 3.5}
+    assert read["seconds"] == {"guidance": 1.25, "total": 3.5}
     assert read["liver_volume_ml"] == pytest.approx(result.mask.sum() * 10 / 1000)
     assert read["liver_volume_note"] is None
     assert read["slices_with_liver"] == int(result.mask.any(axis=(1, 2)).sum()) > 0
@@ -83,9 +84,7 @@ def test_an_empty_mask_has_a_volume_of_zero() -> None:
 def test_numbers_of_numpy_and_numbers_that_are_none_become_plain_json() -> None:
     volume = a_volume()
     result = a_result(volume)
-    result.slices[6].probability = np.float32(0.5)
-    result.slices[6].score = math.nan
-    result.slices[6].area_px = np.int64(3)
+    result.slices[6] = replace(result.slices[6], probability=np.float32(0.5), score=math.nan, area_px=np.int64(3))
     entry = json.loads(report.to_text(build_report(result, volume, "ct.nii", seed=0)))["per_slice"][6]
     assert (entry["probability"], entry["score"], entry["area_px"]) == (0.5, None, 3)
 

@@ -2,43 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from sammix_core.boxes import Box, BoxSource, BoxTrack
+from sammix_core.preprocessing import Frame
+from sammix_core.results import SegmentationResult, SliceReport
 from sammix_core.volume import Volume
 
 
 @dataclass
-class MadeSlice:
-    """What `SliceReport` is."""
-
-    slice_index: int
-    probability: float
-    score: float | None
-    box: Box | None
-    mask_scores: tuple[float, ...]
-    area_px: int
-
-
-@dataclass
-class MadeResult:
-    """What `SegmentationResult` is, without a network behind it."""
-
-    mask: np.ndarray
-    boxes: BoxTrack
-    slices: list[MadeSlice]
-    cam: np.ndarray
-    seconds: dict[str, float] = field(default_factory=lambda: {"encode": 1.25})
-    slices_encoded: int = 0
-    device: str = "cpu"
-    model: str = "liver/1.0.0"
-    guidance: str = "embedding-cam"
-    notes: list[str] = field(default_factory=list)
+class MadeResult(SegmentationResult):
+    """A result without a network behind it, whose map lies on the slices' own pixels."""
 
     def cam_slice(self, canonical_slice: int) -> np.ndarray:
-        return self.cam[canonical_slice]
+        return self.cam[canonical_slice].astype(np.float32)
 
 
 def a_volume(
@@ -84,6 +63,19 @@ def a_result(volume: Volume, mask: np.ndarray | None = None, edited: tuple[int, 
             box = Box(index, *order.box_to_volume(edges, shape_kji), source, score=0.9, probability=0.97)
             track.set(box)
         score, scores = (0.94, (0.9, 0.94, 0.8)) if box else (None, ())
-        slices.append(MadeSlice(index, 0.97 if box else 0.02, score, box, scores, int(plane.sum())))
+        slices.append(SliceReport(index, 0.97 if box else 0.02, score, box, scores, int(plane.sum())))
     slices.sort(key=lambda entry: entry.slice_index)
-    return MadeResult(mask, track, slices, canonical.astype(np.float32), slices_encoded=len(slices))
+    rows, cols = canonical.shape[1:]
+    return MadeResult(
+        mask=mask,
+        boxes=track,
+        slices=slices,
+        seconds={"guidance": 1.25},
+        slices_encoded=len(slices),
+        device="cpu",
+        model="liver/1.0.0",
+        guidance="embedding_cam",
+        cam=canonical.astype(np.float16),
+        frame=Frame.for_crop((0, 0, rows, cols), (1.0, 1.0), 256),
+        slice_shape=(rows, cols),
+    )

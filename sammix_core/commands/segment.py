@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -20,7 +21,7 @@ from sammix_core.errors import InputError
 if TYPE_CHECKING:
     from sammix_core.boxes import BoxTrack
     from sammix_core.progress import ProgressCallback
-    from sammix_core.segmenter import SegmentationResult
+    from sammix_core.segmenter import SegmentationResult, Segmenter
     from sammix_core.volume import Volume
 
 _JSON = (".json",)
@@ -54,7 +55,8 @@ class _Request:
 
     def check(self) -> None:
         """Refuses what cannot work, before anything is loaded."""
-        from sammix_core.volume import LABELMAP_SUFFIXES
+        from sammix_core import model_store
+        from sammix_core.volume_io import LABELMAP_SUFFIXES
 
         if not self.input.exists():
             raise InputError(f"{self.input} does not exist.")
@@ -64,6 +66,12 @@ class _Request:
             if path is not None:
                 outputs.append(Output(option, path, suffixes))
         check_outputs(outputs, [path for path in (self.input, self.boxes_in) if path is not None])
+        model_store.resolve(self.model)
+        if self.device is Device.CUDA:
+            # torch takes seconds to load, and is needed anyway when this does not raise.
+            from sammix_core.device import choose_device
+
+            choose_device(self.device)
 
 
 def segment(
@@ -94,15 +102,26 @@ def segment(
 
 def _run(request: _Request, interrupts: Interrupts) -> None:
     started = time.monotonic()
+    seconds: dict[str, float] = {}
     request.check()
     with shown_progress(quiet=request.quiet) as show:
         boxes = _read_boxes(request.boxes_in)
-        volume = _read_volume(request, boxes, show)
-        result = _segment(request, volume, boxes, show, interrupts)
-        seconds = time.monotonic() - started
+        with _timed(seconds, "read"):
+            volume = _read_volume(request, boxes, show)
+        with _timed(seconds, "load"):
+            segmenter = _load(request, show)
+        result = segmenter.segment_volume(volume, progress=show, cancel=interrupts.asked, boxes=boxes)
+        seconds["total"] = time.monotonic() - started
         write_together(_writers(request, volume, result, seconds), interrupts)
     if not request.quiet:
         _print_summary(request, volume, result, time.monotonic() - started)
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    started = time.monotonic()
+    yield
+    seconds[stage] = time.monotonic() - started
 
 
 def _read_boxes(path: Path | None) -> BoxTrack | None:
@@ -122,16 +141,13 @@ def _read_volume(request: _Request, boxes: BoxTrack | None, show: ProgressCallba
     return volume
 
 
-def _segment(
-    request: _Request, volume: Volume, boxes: BoxTrack | None, show: ProgressCallback, interrupts: Interrupts
-) -> SegmentationResult:
+def _load(request: _Request, show: ProgressCallback) -> Segmenter:
     from sammix_core.progress import Progress
     from sammix_core.segmenter import Segmenter
 
     show(Progress("Loading the model", 0, 1, None))
     _set_seed(request.seed)
-    segmenter = Segmenter.load(request.model, device=request.device.value, guidance=request.guidance)
-    return segmenter.segment_volume(volume, progress=show, cancel=interrupts.asked, boxes=boxes)
+    return Segmenter.load(request.model, device=request.device.value, guidance=request.guidance)
 
 
 def _set_seed(seed: int) -> None:
@@ -146,7 +162,7 @@ def _set_seed(seed: int) -> None:
 
 
 def _writers(
-    request: _Request, volume: Volume, result: SegmentationResult, seconds: float
+    request: _Request, volume: Volume, result: SegmentationResult, seconds: Mapping[str, float]
 ) -> list[tuple[Path, Callable[[Path], object]]]:
     from sammix_core import preview, report
     from sammix_core.volume import write_labelmap
@@ -187,6 +203,9 @@ def _print_summary(request: _Request, volume: Volume, result: SegmentationResult
         ]
     )
     notes = report.merged_notes(volume.notes, result.notes)
+    if not with_liver:
+        # The first line says that already.
+        notes = [note for note in notes if not note.startswith("No liver")]
     if notes:
         screen.print("Notes")
         console.print_notes(notes)

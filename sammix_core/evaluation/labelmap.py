@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sammix_core.errors import InputError
 
-_LABELMAP_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
-_GZIP_BLOCK_BYTES = 1 << 20
+if TYPE_CHECKING:
+    from sammix_core.volume_io.raw_image import RawImage
+
+_NIFTI_SUFFIXES = (".nii", ".nii.gz")
 
 # Headers round: NIfTI keeps float32, and a scanner's origin has a few decimals. A tenth of a voxel shifts no voxel.
 _CORNER_TOLERANCE_VOXELS = 0.1
@@ -74,60 +76,35 @@ def read_labelmap(path: str | Path) -> Labelmap:
     Raises:
         InputError: The file is missing, cut short, of another format, not three-dimensional or holds no whole numbers.
     """
-    import SimpleITK as sitk
-
     file = Path(path).expanduser()
-    _check_file(file)
-    reader = sitk.ImageFileReader()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    reader.SetFileName(str(file))
     try:
-        reader.ReadImageInformation()
-        dimension, components = reader.GetDimension(), reader.GetNumberOfComponents()
-        if dimension != 3 or components != 1:
-            what = f"{dimension}-D" if components == 1 else f"{dimension}-D with {components} values a voxel"
-            raise InputError(f"{file.name} is {what}; a labelmap must be 3-D with one value a voxel.")
-        image = reader.Execute()
-    except RuntimeError as error:
-        raise InputError(f"{file.name} could not be read as a labelmap: it is damaged or of another format.") from error
+        image = _read(file)
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {(error.strerror or str(error)).lower()}.") from error
     return Labelmap(
-        array=_whole_numbers(sitk.GetArrayFromImage(image), file.name),
-        spacing=image.GetSpacing(),
-        origin=image.GetOrigin(),
-        direction=np.array(image.GetDirection(), dtype=np.float64).reshape(3, 3),
-        spacing_known=_spacing_known(image),
+        array=_whole_numbers(image.array, file.name),
+        spacing=image.spacing,
+        origin=image.origin,
+        direction=image.direction,
+        spacing_known=image.spacing_known,
         name=file.name,
     )
 
 
-def _check_file(file: Path) -> None:
+def _read(file: Path) -> RawImage:
+    from sammix_core.volume_io.itk_files import IMAGE_IO, read_itk_file
+    from sammix_core.volume_io.nifti import read_nifti
+
     if not file.exists():
         raise InputError(f"{file} does not exist.")
     if not file.is_file():
         raise InputError(f"{file} is a folder; name one labelmap file.")
-    if not file.name.lower().endswith(_LABELMAP_SUFFIXES):
-        raise InputError(f"{file.name} is no labelmap that can be read; known are {', '.join(_LABELMAP_SUFFIXES)}.")
-    if file.name.lower().endswith(".gz"):
-        _check_gzip(file)
-
-
-def _check_gzip(file: Path) -> None:
-    """SimpleITK reads a truncated .nii.gz without an error, its end filled with zeros; so it is unpacked first."""
-    unpacker = zlib.decompressobj(wbits=31)
-    try:
-        with file.open("rb") as stream:
-            while block := stream.read(_GZIP_BLOCK_BYTES):
-                while block:
-                    unpacker.decompress(block)
-                    block = unpacker.unused_data
-                    if unpacker.eof:
-                        unpacker = zlib.decompressobj(wbits=31) if block else unpacker
-    except zlib.error as error:
-        raise InputError(f"{file.name} is damaged: it cannot be unpacked.") from error
-    except OSError as error:
-        raise InputError(f"{file} cannot be read: {(error.strerror or str(error)).lower()}.") from error
-    if not unpacker.eof:
-        raise InputError(f"{file.name} is cut short; copy or download it again.")
+    if file.name.lower().endswith(_NIFTI_SUFFIXES):
+        return read_nifti(file)
+    if file.suffix.lower() in IMAGE_IO:
+        return read_itk_file(file)
+    known = ", ".join((*_NIFTI_SUFFIXES, *IMAGE_IO))
+    raise InputError(f"{file.name} is no labelmap that can be read; known are {known}.")
 
 
 def _whole_numbers(array: np.ndarray, name: str) -> np.ndarray:
@@ -137,9 +114,3 @@ def _whole_numbers(array: np.ndarray, name: str) -> np.ndarray:
     if not np.array_equal(labels, array):
         raise InputError(f"{name} holds values that are not whole numbers, so it is no labelmap.")
     return labels.astype(np.int64)
-
-
-def _spacing_known(image: object) -> bool:
-    """A NIfTI without a unit of length and with 1 x 1 x 1 says nothing of its spacing."""
-    units = image.GetMetaData("xyzt_units") if image.HasMetaDataKey("xyzt_units") else None  # type: ignore[attr-defined]
-    return not (units is not None and int(units) % 8 == 0 and image.GetSpacing() == (1.0, 1.0, 1.0))  # type: ignore[attr-defined]

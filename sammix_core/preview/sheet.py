@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,9 +13,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sammix_core.boxes import BoxSource
 from sammix_core.files import atomic_path
+from sammix_core.preprocessing import body_crop
 from sammix_core.preview import palette
-from sammix_core.preview.choose import body_window, choose_slices
-from sammix_core.preview.tile import TileFrame, draw_tile
+from sammix_core.preview.choose import choose_slices
+from sammix_core.preview.tile import WINDOW, TileFrame, draw_tile
 from sammix_core.report import RESEARCH_ONLY, slices_with_liver
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ _COLUMNS = 5
 _TILE_WIDTH = 344
 _MOST_TILE_HEIGHT = 344
 _CAPTION_HEIGHT = 30
+_BODY_MARGIN_MM = 8.0
 _GAP = 12
 _MARGIN = 28
 _TITLE_HEIGHT = 92
@@ -51,8 +54,8 @@ def render_preview(volume: Volume, result: SegmentationResult, most_tiles: int =
     hu, mask = order.forward(volume.array), order.forward(result.mask)
     _, row_mm, col_mm = order.spacing(volume.spacing)
     shown = choose_slices(mask, most_tiles)[::-1]
-    window = body_window(hu[shown], (row_mm, col_mm))
-    frame = TileFrame.fit(window, (row_mm, col_mm), _TILE_WIDTH, _MOST_TILE_HEIGHT)
+    crop = body_crop(hu[shown], (row_mm, col_mm), _BODY_MARGIN_MM)
+    frame = TileFrame.fit(crop, (row_mm, col_mm), _TILE_WIDTH, _MOST_TILE_HEIGHT)
 
     # The title needs the width of three tiles even where there are fewer.
     columns = min(_COLUMNS, max(len(shown), 3))
@@ -77,9 +80,9 @@ def render_preview(volume: Volume, result: SegmentationResult, most_tiles: int =
         _paste_tile(sheet, tile, (left, top), _Caption(index, reports.get(index)))
     along = [reports.get(order.slice_index(canonical, shape_kji)) for canonical in range(len(hu))][::-1]
     _draw_chart(sheet, along, {len(hu) - 1 - canonical for canonical in shown}, chart_top)
-    foot = (
-        f"{RESEARCH_ONLY}   Slices are numbered from 0, as in the file, and run from head to feet. Window 40 / 400 HU."
-    )
+    hu_window = f"Window {WINDOW.window_level:.0f} / {WINDOW.window_width:.0f} HU."
+    numbering = "Slices are numbered from 0, as in the file, and run from head to feet."
+    foot = f"{RESEARCH_ONLY}   {numbering}   {hu_window}"
     draw.text((_MARGIN, sheet.height - _MARGIN), foot, palette.TEXT_DIM, _font(_SMALL_PX), anchor="ls")
     return sheet
 
@@ -108,7 +111,9 @@ class _Caption:
         if self.report is None:
             return ""
         score = "-" if self.report.score is None else f"{self.report.score:.2f}"
-        return f"p {self.report.probability:.2f}   score {score}"
+        # Not a number where a session was asked for masks only.
+        probability = "-" if math.isnan(self.report.probability) else f"{self.report.probability:.2f}"
+        return f"p {probability}   score {score}"
 
 
 def _draw_title(draw: ImageDraw.ImageDraw, volume: Volume, result: SegmentationResult, width: int) -> None:
@@ -183,7 +188,7 @@ def _draw_chart(sheet: Image.Image, along: list[SliceReport | None], shown: set[
         draw.text((x, top + 15), text, colour, _font(_SMALL_PX), anchor="ls")
         x += draw.textlength(text, _font(_SMALL_PX))
 
-    probability = np.array([0.0 if entry is None else entry.probability for entry in along])
+    probability = np.nan_to_num([0.0 if entry is None else entry.probability for entry in along])
     area = np.array([0.0 if entry is None else entry.area_px for entry in along])
     area = area / max(area.max(), 1.0)
     step = (right - left) / len(along)

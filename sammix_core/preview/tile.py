@@ -9,10 +9,11 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from sammix_core.boxes import BoxSource
+from sammix_core.preprocessing import PreprocessingSpec, window
 from sammix_core.preview import palette
 
-WINDOW_LEVEL_HU = 40.0
-WINDOW_WIDTH_HU = 400.0
+# That of the network, so that the sheet shows what it sees.
+WINDOW = PreprocessingSpec()
 
 _HEAT_ALPHA = 0.42
 _HEAT_FROM = 0.2
@@ -27,35 +28,35 @@ class TileFrame:
     """How a canonical slice is laid onto a tile.
 
     Attributes:
-        window: Half-open (row_min, row_max, col_min, col_max) of the slice that the tile shows.
+        crop: Half-open (row_min, col_min, row_max, col_max) of the slice that the tile shows.
         spacing_mm: (row, column) of the slice in mm.
         size_px: (width, height) of the tile.
     """
 
-    window: tuple[int, int, int, int]
+    crop: tuple[int, int, int, int]
     spacing_mm: tuple[float, float]
     size_px: tuple[int, int]
 
     @classmethod
     def fit(
-        cls, window: tuple[int, int, int, int], spacing_mm: tuple[float, float], width_px: int, most_height_px: int
+        cls, crop: tuple[int, int, int, int], spacing_mm: tuple[float, float], width_px: int, most_height_px: int
     ) -> TileFrame:
         """The largest frame that keeps the aspect in mm within a width and a height."""
-        height_mm = (window[1] - window[0]) * spacing_mm[0]
-        width_mm = (window[3] - window[2]) * spacing_mm[1]
+        height_mm = (crop[2] - crop[0]) * spacing_mm[0]
+        width_mm = (crop[3] - crop[1]) * spacing_mm[1]
         px_per_mm = min(width_px / width_mm, most_height_px / height_mm)
-        return cls(window, spacing_mm, (max(round(width_mm * px_per_mm), 1), max(round(height_mm * px_per_mm), 1)))
+        return cls(crop, spacing_mm, (max(round(width_mm * px_per_mm), 1), max(round(height_mm * px_per_mm), 1)))
 
     def resample(self, canonical: np.ndarray, how: Image.Resampling, finer: int = 1) -> np.ndarray:
         """Resamples the shown part of a (row, column) array to (height, width) pixels, float32."""
-        row_min, row_max, col_min, col_max = self.window
+        row_min, col_min, row_max, col_max = self.crop
         part = np.ascontiguousarray(canonical[row_min:row_max, col_min:col_max], dtype=np.float32)
         size = (self.size_px[0] * finer, self.size_px[1] * finer)
         return np.asarray(Image.fromarray(part).resize(size, how), dtype=np.float32)
 
     def box_px(self, canonical_box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
         """Pixels of a half-open canonical (col_min, row_min, col_max, row_max): left, top, right, bottom, inclusive."""
-        row_min, row_max, col_min, col_max = self.window
+        row_min, col_min, row_max, col_max = self.crop
         width, height = self.size_px
         x_scale, y_scale = width / (col_max - col_min), height / (row_max - row_min)
         left, right = ((edge - col_min) * x_scale for edge in canonical_box[0::2])
@@ -82,8 +83,7 @@ def draw_tile(
     Returns:
         An RGB picture of `frame.size_px`.
     """
-    lowest = WINDOW_LEVEL_HU - WINDOW_WIDTH_HU / 2
-    grey = np.clip((np.nan_to_num(hu, nan=-1000.0) - lowest) / WINDOW_WIDTH_HU, 0.0, 1.0) * 255.0
+    grey = window(hu, WINDOW) * 255.0
     picture = np.repeat(frame.resample(grey, Image.Resampling.LANCZOS)[..., None].clip(0, 255), 3, axis=2)
 
     warmth = frame.resample(cam, Image.Resampling.BILINEAR).clip(0.0, 1.0)
