@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from sammix_core.boxes import Box, BoxSource, BoxTrack
 from sammix_core.embedding_cache import EmbeddingCache
@@ -49,6 +50,15 @@ class SegmentationSession:
         self._seconds: dict[str, float] = {}
         shape_k, shape_j, shape_i = volume.array.shape
         self.boxes = BoxTrack((shape_i, shape_j, shape_k), self._order.slice_axis)
+
+    def preload(self, canonical_slice: int, embedding: np.ndarray) -> None:
+        """Takes an embedding that was computed before, for the same volume, model and preprocessing.
+
+        Args:
+            canonical_slice: Index in canonical axial order.
+            embedding: (c, h, w) float16.
+        """
+        self._cache.keep(canonical_slice, torch.from_numpy(np.array(embedding, dtype=np.float16))[None])
 
     def find_boxes(self, progress: ProgressCallback | None = None, cancel: CancelCheck | None = None) -> BoxTrack:
         """Encodes every slice, computes the maps and sets the automatic boxes; edited boxes stay.

@@ -41,6 +41,7 @@ def build_network(base_weights: Path | None = None) -> Any:
     network = build_lite_medsam()
     state = torch.load(path, map_location="cpu", weights_only=True)
     network.load_state_dict(state)
+    three_from_single(network.mask_decoder)
     return network.eval().requires_grad_(False)
 
 
@@ -97,7 +98,9 @@ def decode_with(
     boxes: torch.Tensor,
     mask_logits: torch.Tensor | None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Runs LiteMedSAM's prompt encoder and mask decoder; used by inference and by training, so that both are one.
+    """Runs prompt encoder and mask decoder; used by inference and by training, so that both are one.
+
+    The steps are SAM's, but m1 to m3 come from the single-mask token: see `three_from_single`.
 
     Args:
         prompt_encoder: LiteMedSAM's, or a trained copy.
@@ -110,11 +113,29 @@ def decode_with(
         Mask logits (n, 3, 256, 256) and scores (n, 3).
     """
     sparse, dense = prompt_encoder(points=None, boxes=boxes.float() - _EDGE_TO_CENTRE, masks=mask_logits)
-    # The vendored decoder repeats the position encoding itself, so it takes one image's worth.
-    return mask_decoder(
-        image_embeddings=embeddings,
-        image_pe=prompt_encoder.get_dense_pe(),
-        sparse_prompt_embeddings=sparse,
-        dense_prompt_embeddings=dense,
-        multimask_output=True,
-    )
+    count = len(sparse)
+    own_tokens = torch.cat([mask_decoder.iou_token.weight, mask_decoder.mask_tokens.weight])
+    tokens = torch.cat([own_tokens.expand(count, -1, -1), sparse], dim=1)
+    position = prompt_encoder.get_dense_pe().expand(count, -1, -1, -1)
+    outputs, image = mask_decoder.transformer(embeddings + dense, position, tokens)
+    height, width = embeddings.shape[-2:]
+    enlarged = mask_decoder.output_upscaling(image.transpose(1, 2).unflatten(2, (height, width)))
+    scores = mask_decoder.iou_prediction_head(outputs[:, 0])[:, 1:]
+    single = outputs[:, 1]
+    weights = torch.stack([network(single) for network in mask_decoder.output_hypernetworks_mlps[1:]], dim=1)
+    return torch.einsum("nmc,nchw->nmhw", weights, enlarged), scores
+
+
+def three_from_single(mask_decoder: Any) -> None:
+    """Makes the networks and scores of m1 to m3 copies of the single mask's, in place.
+
+    LiteMedSAM was trained with its single-mask token alone; the three others are left over from SAM and make poor
+    masks (Dice 0.85 to 0.97 where the single one has 0.99), and turning the tokens themselves into copies breaks the
+    attention between them. So all three masks are read from the single-mask token, each by a network of its own.
+    """
+    with torch.no_grad():
+        last = mask_decoder.iou_prediction_head.layers[-1]
+        for index in range(1, mask_decoder.num_mask_tokens):
+            networks = mask_decoder.output_hypernetworks_mlps
+            networks[index].load_state_dict(networks[0].state_dict())
+            last.weight[index], last.bias[index] = last.weight[0], last.bias[0]

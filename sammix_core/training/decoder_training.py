@@ -1,9 +1,9 @@
 """Trains prompt encoder and mask decoder gently, on the boxes and mask prompts that the guidance really makes.
 
-LiteMedSAM was trained with its single-mask token alone; its other three are left over from SAM. So the three start as
-copies of the single one, and each leans another way by its Tversky loss: even, cautious (few false positives) and
-generous (few false negatives). Their disagreement is the uncertainty, and the score that each predicts of itself, its
-IoU with the label, chooses among them. See docs/decisions/three-masks.md.
+The three masks start as copies of LiteMedSAM's single one (`three_from_single`), and each leans another way by its
+Tversky loss: even, cautious (few false positives) and generous (few false negatives). Their disagreement is the
+uncertainty, and the score that each predicts of itself, its IoU with the label, chooses among them. See
+docs/decisions/three-masks.md.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch.nn import functional
 from sammix_core.guidance.boxes_from_cam import BoxSettings, boxes_from_cam
 from sammix_core.guidance.embedding_cam import EmbeddingCam
 from sammix_core.progress import CancelCheck, ProgressCallback, Stage
-from sammix_core.sam.litemedsam import TRAINED_PARTS, LiteMedSam, decode_with
+from sammix_core.sam.litemedsam import LiteMedSam, decode_with
 from sammix_core.sam.masks import MaskSettings, dense_prompt
 from sammix_core.training.averaging import average_into
 from sammix_core.training.checkpoint import load_checkpoint, save_checkpoint
@@ -34,16 +34,6 @@ from sammix_core.training.views import View
 # (weight of false positives, weight of false negatives) of m1, m2, m3
 LEANINGS = ((0.5, 0.5), (0.65, 0.35), (0.35, 0.65))
 _CHECKPOINT_STEPS = 40
-
-
-def copy_single_mask_token(decoder: Any) -> None:
-    """Starts m1 to m3 (token, hypernetwork and score) as copies of the single-mask output, in place."""
-    with torch.no_grad():
-        for index in range(1, decoder.num_mask_tokens):
-            decoder.mask_tokens.weight[index] = decoder.mask_tokens.weight[0]
-            decoder.output_hypernetworks_mlps[index].load_state_dict(decoder.output_hypernetworks_mlps[0].state_dict())
-            last = decoder.iou_prediction_head.layers[-1]
-            last.weight[index], last.bias[index] = last.weight[0], last.bias[0]
 
 
 def decoder_loss(logits: torch.Tensor, scores: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
@@ -140,7 +130,6 @@ def train_decoder(
     """
     base = backend.network
     trained, average = (_PromptedDecoder(base) for _ in range(2))
-    # The position encoding is a fixed random projection: it must stay the encoder's.
     optimiser = torch.optim.AdamW(trained.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, max(1, settings.steps))
     parts: dict[str, Any] = {
@@ -175,17 +164,17 @@ def train_decoder(
         if (step + 1) % _CHECKPOINT_STEPS == 0 or step + 1 == settings.steps:
             save_checkpoint(checkpoint, step + 1, parts)
         stage.step()
-    return {name: tensor for name, tensor in average.state_dict().items() if name.startswith(TRAINED_PARTS)}
+    # Parameters alone: the position encoding is a fixed buffer of the base model, and half precision would blur it.
+    return {name: tensor.detach() for name, tensor in average.named_parameters()}
 
 
 class _PromptedDecoder(nn.Module):
-    """A trainable copy of LiteMedSAM's prompt encoder and mask decoder, with m1 to m3 started from its single mask."""
+    """A trainable copy of LiteMedSAM's prompt encoder and mask decoder."""
 
     def __init__(self, network: Any) -> None:
         super().__init__()
         self.prompt_encoder: Any = copy.deepcopy(network.prompt_encoder).requires_grad_(True)
         self.mask_decoder: Any = copy.deepcopy(network.mask_decoder).requires_grad_(True)
-        copy_single_mask_token(self.mask_decoder)
 
     def forward(
         self, embeddings: torch.Tensor, boxes: torch.Tensor, prompt: torch.Tensor
