@@ -116,16 +116,18 @@ def _kind(sample: np.ndarray) -> _Kind:
 
 
 def _looks_unsigned(inside: np.ndarray) -> bool:
-    """Whether numbers >= 0 are a CT plus 1024: fat and soft tissue in a narrow hill, a valley below it, little above.
+    """Whether numbers >= 0 are a CT plus 1024.
 
-    MR with the same range spreads over the valley or above the hill.
+    In CT of the trunk 86 to 97 % of what is denser than lung lies in the narrow hill of fat and soft tissue, up to 6 %
+    in the valley below it and up to 8 % above it. MR of the same range has no reason to, and spreads more widely.
     """
     if np.mean(inside < -50) > 1e-3 or np.percentile(inside, 99.9) > 4095:
         return False
-    hill = np.mean((inside >= 874) & (inside <= 1224))
-    valley = np.mean((inside >= 450) & (inside <= 850))
-    above = np.mean(inside > 1400)
-    return bool(hill >= 0.05 and hill >= 3 * valley and hill >= 2 * above)
+    dense = inside[inside > _UNSIGNED_OFFSET - 400] - _UNSIGNED_OFFSET
+    if dense.size < 0.02 * inside.size:
+        return False
+    hill = np.mean((dense >= -150) & (dense <= 250))
+    return bool(hill >= 0.8 and np.mean(dense < -150) <= 0.13 and np.mean(dense > 300) <= 0.1)
 
 
 def _looks_cut_to_body(inside: np.ndarray) -> bool:
