@@ -19,9 +19,10 @@ from sammix_core.volume_io.raw_image import RawImage, check_geometry
 # Images of a series that do not fit the rest (a localiser, a screenshot) are left out up to this share.
 _LARGEST_ODD_SHARE = 0.2
 
-# Headers round positions to 0.1 mm at worst; what is farther from an even step is really uneven.
+# Headers round positions to 0.1 mm at worst, that of the slice and that of the outermost ones by which the even step is
+# known; what is farther from it is really uneven.
 _UNEVEN_STEPS = 0.1
-_UNEVEN_MM = 0.06
+_UNEVEN_MM = 0.11
 
 _SAME_PLACE_MM = 0.01
 _SMALLEST_TILT_DEGREES = 0.2
@@ -101,6 +102,8 @@ def _ordered(frames: list[Frame], name: str) -> list[Frame]:
     if frames[0].orientation is None or frames[0].position is None:
         raise InputError(f"{name} does not say where its images lie in the patient, so they cannot be put in order.")
     heights = _heights(frames)
+    if not np.isfinite(heights).all() or not np.isclose(np.linalg.norm(_normal(frames[0])), 1):
+        raise InputError(f"{name} has damaged DICOM headers: their positions or directions are impossible.")
     order = np.argsort(heights, kind="stable")
     n_same = int(np.count_nonzero(np.diff(heights[order]) < _SAME_PLACE_MM))
     if n_same:
