@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from sammix_core.axial_order import AxialOrder
 from sammix_core.boxes import Box, BoxTrack
 from sammix_core.guidance.boxes_from_cam import upsampled
 from sammix_core.preprocessing import Frame
@@ -49,6 +50,7 @@ class SegmentationResult:
         cam: (slices, h, w) float16 in [0, 1], canonical axial order, on the guidance's grid.
         frame: Where that grid lies on a slice.
         slice_shape: (rows, cols) of a canonical slice.
+        axial_order: How the volume was cut into canonical slices; the volume's own unless its header has lost it.
     """
 
     mask: np.ndarray
@@ -62,6 +64,7 @@ class SegmentationResult:
     cam: np.ndarray
     frame: Frame
     slice_shape: tuple[int, int]
+    axial_order: AxialOrder
     notes: list[str] = field(default_factory=list)
 
     def cam_slice(self, canonical_slice: int) -> np.ndarray:

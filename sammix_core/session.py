@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from sammix_core.axial_order import AxialOrder
 from sammix_core.boxes import Box, BoxSource, BoxTrack
 from sammix_core.embedding_cache import EmbeddingCache
 from sammix_core.errors import InputError
 from sammix_core.guidance.base import GuidanceMaps
 from sammix_core.guidance.boxes_from_cam import GuidedBoxes, boxes_from_cam, upsampled
+from sammix_core.guidance.orientation import likeliest_order
 from sammix_core.preprocessing import slice_image, volume_frame
 from sammix_core.progress import CancelCheck, ProgressCallback, Stage
 from sammix_core.results import SegmentationResult, SliceReport
@@ -39,10 +41,8 @@ class SegmentationSession:
     def __init__(self, model: LoadedModel, volume: Volume, limit_bytes: int = EMBEDDING_LIMIT_BYTES) -> None:
         self.volume = volume
         self._model = model
-        self._order = volume.axial_order
-        self._axial = self._order.forward(volume.array)
-        self._slice_mm, row_mm, col_mm = self._order.spacing(volume.spacing)
-        self._frame = volume_frame(self._axial, (row_mm, col_mm), model.preprocessing)
+        self._notes: list[str] = []
+        self._take_order(volume.axial_order)
         self._cache = EmbeddingCache(model.backend, self._image, limit_bytes)
         self._guided: GuidedBoxes | None = None
         self._mask = np.zeros(self._axial.shape, dtype=np.uint8)
@@ -50,6 +50,30 @@ class SegmentationSession:
         self._seconds: dict[str, float] = {}
         shape_k, shape_j, shape_i = volume.array.shape
         self.boxes = BoxTrack((shape_i, shape_j, shape_k), self._order.slice_axis)
+
+    def _take_order(self, order: AxialOrder) -> None:
+        """Cuts the volume into axial slices by an order, and fits the network's frame to them."""
+        self._order = order
+        self._axial = order.forward(self.volume.array)
+        self._slice_mm, row_mm, col_mm = order.spacing(self.volume.spacing)
+        self._frame = volume_frame(self._axial, (row_mm, col_mm), self._model.preprocessing)
+
+    def _look_which_way_up(self) -> None:
+        """Turns the slices the way that the guidance understands, where the header has lost it."""
+
+        def probability(order: AxialOrder, index: int) -> float:
+            self._take_order(order)
+            image = torch.from_numpy(self._image(index))[None, None]
+            embedding = self._model.backend.encode(image).to(torch.float16).float()
+            return float(self._model.guidance.maps(image, embedding).probabilities[0])
+
+        by_header = self.volume.axial_order
+        self._take_order(likeliest_order(by_header, len(self._axial), probability))
+        if self._order != by_header:
+            self._notes.append(
+                "The header says nothing of the orientation and the slices seem to be turned or mirrored in plane, so "
+                "they were looked at the other way; the mask is on the file's own grid."
+            )
 
     def preload(self, canonical_slice: int, embedding: np.ndarray) -> None:
         """Takes an embedding that was computed before, for the same volume, model and preprocessing.
@@ -69,6 +93,8 @@ class SegmentationSession:
         Raises:
             Cancelled: The user stopped.
         """
+        if not self.volume.spacing_known:
+            self._look_which_way_up()
         stage = Stage("Looking for the liver", len(self._axial), progress, cancel)
         logits, probabilities = [], []
         for index in range(len(self._axial)):
@@ -152,7 +178,8 @@ class SegmentationSession:
             cam=(1 / (1 + np.exp(-np.clip(cam, -30, 30)))).astype(np.float16),
             frame=self._frame,
             slice_shape=(self._axial.shape[1], self._axial.shape[2]),
-            notes=[] if self._mask.any() else ["No liver was found; the mask is empty."],
+            axial_order=self._order,
+            notes=[*self._notes, *([] if self._mask.any() else ["No liver was found; the mask is empty."])],
         )
 
     def _image(self, index: int) -> np.ndarray:

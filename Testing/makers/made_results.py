@@ -78,4 +78,5 @@ def a_result(volume: Volume, mask: np.ndarray | None = None, edited: tuple[int, 
         cam=canonical.astype(np.float16),
         frame=Frame.for_crop((0, 0, rows, cols), (1.0, 1.0), 256),
         slice_shape=(rows, cols),
+        axial_order=order,
     )

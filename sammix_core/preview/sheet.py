@@ -50,7 +50,7 @@ def render_preview(volume: Volume, result: SegmentationResult, most_tiles: int =
     Returns:
         An RGB picture, about 1,800 pixels wide when all columns are used.
     """
-    order = volume.axial_order
+    order = result.axial_order
     hu, mask = order.forward(volume.array), order.forward(result.mask)
     _, row_mm, col_mm = order.spacing(volume.spacing)
     shown = choose_slices(mask, most_tiles)[::-1]

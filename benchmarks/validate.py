@@ -1,0 +1,89 @@
+"""Validates the shipped model on whole volumes of patients that it was not trained on.
+
+    python benchmarks/validate.py --data ../shared/data [--case lits117 ...] [--model liver]
+
+ircadb17 and amos0001 are read once a release, after every switch is chosen; lits117 may be looked at in between. Rows
+go to benchmarks/validation.jsonl, automatic and oracle boxes (the label's own tight boxes) apart. 3D-IRCADb and LiTS
+share patients with public training sets, so the base model LiteMedSAM may have seen them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from sammix_core.boxes import Box, BoxSource, BoxTrack
+from sammix_core.evaluation.labelmap import read_labelmap
+from sammix_core.evaluation.metrics import score_masks
+from sammix_core.segmenter import Segmenter
+from sammix_core.volume import Volume
+from sammix_core.volume_io import read_volume
+
+RESULTS = Path(__file__).with_name("validation.jsonl")
+
+# Name -> (CT, label, label values of the liver, who labelled)
+CASES: dict[str, tuple[str, str, tuple[int, ...], str]] = {
+    "lits117": ("lits117_128_ct.nii.gz", "lits117_128_label_liver1_tumour2.nii.gz", (1, 2), "person"),
+    "ircadb17": ("ircadb17_ct.nii.gz", "ircadb17_label_liver1_tumour2.nii.gz", (1, 2), "person"),
+    "amos0001": ("amos0001_slab11_ct.nii.gz", "amos0001_slab11_label_amos15.nii.gz", (6,), "person"),
+}
+
+
+def oracle_boxes(volume: Volume, label: np.ndarray) -> BoxTrack:
+    """Tight boxes of a label, (k, j, i) bool on the volume's grid."""
+    order, (n_k, n_j, n_i) = volume.axial_order, volume.shape_kji
+    track = BoxTrack((n_i, n_j, n_k), order.slice_axis)
+    for index, mask in enumerate(order.forward(label)):
+        if mask.any():
+            rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+            tight = (int(cols[0]), int(rows[0]), int(cols[-1]) + 1, int(rows[-1]) + 1)
+            shape = volume.shape_kji
+            track.set(Box(order.slice_index(index, shape), *order.box_to_volume(tight, shape), BoxSource.EDITED))
+    return track
+
+
+def main() -> None:
+    """Segments and scores the cases that are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--case", nargs="*", choices=list(CASES), default=["lits117"])
+    parser.add_argument("--model", default="liver")
+    parser.add_argument("--masks", type=Path, help="folder to keep the automatic masks in, as .npz")
+    arguments = parser.parse_args()
+    segmenter = Segmenter.load(arguments.model)
+    for name in arguments.case:
+        ct, label_file, values, origin = CASES[name]
+        volume = read_volume(arguments.data / ct)
+        label = np.isin(read_labelmap(arguments.data / label_file).array, values)
+        session = segmenter.open_session(volume)
+        session.find_boxes()
+        results = {"auto": session.segment_boxes()}
+        session.boxes = oracle_boxes(volume, label)
+        results["oracle"] = session.segment_boxes()
+        for boxes, result in results.items():
+            scores = score_masks(result.mask, label, volume.spacing if volume.spacing_known else None)
+            row = {
+                "model": result.model,
+                "case": name,
+                "label_origin": origin,
+                "boxes": boxes,
+                "dice": scores.dice,
+                "hd95_mm": scores.hd95_mm,
+                "surface_dice_2mm": scores.surface_dice_2mm,
+                "volume_difference_percent": scores.volume_difference_percent,
+                "seconds": {stage: round(seconds, 1) for stage, seconds in result.seconds.items()},
+                "slices": len(result.slices),
+            }
+            print(json.dumps(row), flush=True)
+            with RESULTS.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+        if arguments.masks:
+            arguments.masks.mkdir(parents=True, exist_ok=True)
+            np.savez_compressed(arguments.masks / f"{name}.npz", auto=results["auto"].mask, label=label)
+
+
+if __name__ == "__main__":
+    main()
