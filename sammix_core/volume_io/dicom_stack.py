@@ -13,7 +13,7 @@ from sammix_core.errors import InputError
 from sammix_core.volume_io.dicom_headers import Frame
 from sammix_core.volume_io.dicom_series import Series
 from sammix_core.volume_io.itk_files import array_of
-from sammix_core.volume_io.quiet import quiet_libraries
+from sammix_core.volume_io.quiet import quiet_libraries, stderr_turned_away
 from sammix_core.volume_io.raw_image import RawImage, check_geometry
 
 # Images of a series that do not fit the rest (a localiser, a screenshot) are left out up to this share.
@@ -199,7 +199,8 @@ def _read_file(path: Path) -> Any:
     reader.SetFileName(str(path))
     reader.SetImageIO("GDCMImageIO")
     try:
-        image = reader.Execute()
+        with stderr_turned_away():
+            image = reader.Execute()
     except RuntimeError as error:
         raise InputError(f"{path.name} is cut short, damaged, or packed in a way that cannot be read.") from error
     if image.GetDimension() == 2:

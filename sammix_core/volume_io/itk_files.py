@@ -9,7 +9,7 @@ import numpy as np
 
 from sammix_core.errors import InputError
 from sammix_core.volume_io.nrrd import nrrd_grid_lines
-from sammix_core.volume_io.quiet import quiet_libraries
+from sammix_core.volume_io.quiet import quiet_libraries, stderr_turned_away
 from sammix_core.volume_io.raw_image import RawImage, check_geometry, is_placeholder_geometry
 
 IMAGE_IO = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
@@ -33,7 +33,7 @@ def read_itk_file(path: Path) -> RawImage:
     reader.SetFileName(str(path))
     reader.SetImageIO(IMAGE_IO[path.suffix.lower()])
     try:
-        with quiet_libraries():
+        with quiet_libraries(), stderr_turned_away():
             reader.ReadImageInformation()
             _check_kind(reader, path.name)
             image = reader.Execute()

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from sammix_core.errors import InputError
-from sammix_core.volume_io.quiet import quiet_libraries
+from sammix_core.volume_io.quiet import quiet_libraries, stderr_turned_away
 from sammix_core.volume_io.raw_image import RawImage, check_geometry, is_placeholder_geometry, sheared
 
 _BLOCK_BYTES = 1 << 24
@@ -179,7 +179,7 @@ def _itk_geometry(path: Path) -> tuple[tuple[float, float, float], tuple[float, 
     reader.SetFileName(str(path))
     reader.SetImageIO("NiftiImageIO")
     try:
-        with quiet_libraries():
+        with quiet_libraries(), stderr_turned_away():
             reader.ReadImageInformation()
     except RuntimeError as error:
         if "orthonormal" in str(error):

@@ -14,11 +14,7 @@ _LOGGERS = ("pydicom", "nibabel", "nibabel.global")
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Silences ITK, GDCM, MetaIO, nifti_clib, pydicom and nibabel within the block.
-
-    MetaIO and nifti_clib write straight to the process's stderr and know no switch, so that file descriptor is turned
-    away for the time; what Python has buffered is written out first. Exceptions pass unchanged.
-    """
+    """Switches off the warnings of ITK, GDCM, pydicom and nibabel within the block. Exceptions pass unchanged."""
     import SimpleITK as sitk
 
     levels = {name: logging.getLogger(name).level for name in _LOGGERS}
@@ -27,7 +23,7 @@ def quiet_libraries() -> Iterator[None]:
     for name in _LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     try:
-        with warnings.catch_warnings(), _stderr_turned_away():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -37,7 +33,12 @@ def quiet_libraries() -> Iterator[None]:
 
 
 @contextmanager
-def _stderr_turned_away() -> Iterator[None]:
+def stderr_turned_away() -> Iterator[None]:
+    """Keeps what is written straight to the process's stderr away from the user within the block.
+
+    MetaIO, nifti_clib and the JPEG codecs write there and know no switch. Only for single calls of a library: a
+    progress bar that another thread draws is turned away too. What Python has buffered is written out first.
+    """
     with suppress(AttributeError, OSError, ValueError):
         sys.stderr.flush()
     try:
