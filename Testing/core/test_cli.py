@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import subprocess
 import sys
 import warnings
@@ -18,9 +19,9 @@ from sammix_core import __version__, cli, model_store
 from sammix_core.commands import console
 from sammix_core.commands.progress import duration, shown_progress
 from sammix_core.errors import Cancelled, InputError
-from sammix_core.model_store import Manifest, user_models_folder
+from sammix_core.model_store import Manifest, ModelFolder, open_model, user_models_folder
 from sammix_core.model_store.weights import write_model
-from sammix_core.progress import Progress
+from sammix_core.progress import CancelCheck, Progress, ProgressCallback
 
 
 def run(*words: object) -> tuple[int, str, str]:
@@ -177,6 +178,8 @@ def test_evaluate_prints_json(two_masks: tuple[Path, Path]) -> None:
     assert scores["hd95_mm"] == pytest.approx(12.0)
     assert scores["volume_difference_ml"] == 0.0
     assert scores["notes"] == []
+    documented = (Path(__file__).parents[2] / "docs" / "formats" / "scores.md").read_text()
+    assert all(f"`{key}`" in documented for key in scores)
 
 
 def test_evaluate_refuses_a_label_that_is_not_there(two_masks: tuple[Path, Path]) -> None:
@@ -257,6 +260,50 @@ def test_doctor_fails_without_base_weights(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_train_without_settings(tmp_path: Path) -> None:
     path = tmp_path / "absent.yaml"
     assert run("train", path) == (2, "", f"The settings {path} are not there: name a file.\n")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "liver.yaml"
+    path.write_text("seed: 0\n")
+    return path
+
+
+def test_train_says_where_the_model_is(config: Path, own_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def trains(path: Path, progress: ProgressCallback, cancel: CancelCheck) -> ModelFolder:
+        assert path == config
+        progress(Progress("head", 1, 20, 3.0))
+        assert not cancel()
+        return open_model(own_model)
+
+    monkeypatch.setattr("sammix_core.training.run.train_from_config", trains)
+    code, stdout, stderr = run("train", config)
+    assert (code, stderr) == (0, "head: 1 of 20, 3 s left\n")
+    assert stdout == f"my-liver/1.2.0 was trained; it is in {own_model}\n"
+
+
+def test_the_first_interruption_lets_the_training_save_itself(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def trains(path: Path, progress: ProgressCallback, cancel: CancelCheck) -> ModelFolder:
+        signal.raise_signal(signal.SIGINT)
+        seen.append(cancel())
+        raise Cancelled("after saving")
+
+    monkeypatch.setattr("sammix_core.training.run.train_from_config", trains)
+    code, _, stderr = run("train", config)
+    assert (code, seen) == (130, [True])
+    assert stderr == "Stopped as asked; what is finished stays, and the same command goes on from there.\n"
+
+
+def test_the_second_interruption_stops_at_once(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def trains(path: Path, progress: ProgressCallback, cancel: CancelCheck) -> ModelFolder:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("went on")
+
+    monkeypatch.setattr("sammix_core.training.run.train_from_config", trains)
+    assert run("train", config)[0] == 130
 
 
 # progress

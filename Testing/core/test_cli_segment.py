@@ -388,6 +388,21 @@ def test_handlers_of_signals_are_put_back(at_once: AtOnce, ct: Path, out: Path) 
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_an_ignored_signal_stays_ignored(at_once: AtOnce, ct: Path, out: Path) -> None:
+    """As under nohup."""
+
+    def answers(volume: Volume) -> MadeResult:
+        signal.raise_signal(signal.SIGINT)
+        return a_result(volume)
+
+    at_once.answer = answers
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert run(ct, "-o", out / "m.nii.gz")[0] == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_names_with_brackets_and_colons_are_printed_as_they_are(at_once: AtOnce, ct: Path, out: Path) -> None:
     odd = out / "liver [bold] :smile:"
     odd.mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -51,7 +52,9 @@ class Interrupts:
         # Python sets handlers on its main thread only; elsewhere the host keeps its own.
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._handle)
+                # nohup, and shells for what they run in the background, have it ignored; so it stays.
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -62,5 +65,8 @@ class Interrupts:
     def _handle(self, _number: int, _frame: FrameType | None) -> None:
         again = self._asked
         self._asked = True
+        if self._gently and not again:
+            # Not print(): a signal may come in the middle of one, which it would find locked.
+            os.write(2, b"\nStopping; press Ctrl-C again to stop at once.\n")
         if not self._held and (again or not self._gently):
             raise KeyboardInterrupt

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
+from rich.progress import BarColumn, SpinnerColumn, TextColumn
 from rich.progress import Progress as RichProgress
 
 from sammix_core.commands import console
@@ -70,12 +70,12 @@ class _Bar:
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
+            TextColumn("{task.fields[count]}"),
             TextColumn("{task.fields[left]}"),
             console=screen,
             transient=True,
         )
-        self._task = self._bars.add_task("Starting", total=None, left="")
+        self._task = self._bars.add_task("Starting", total=None, count="", left="")
 
     def __enter__(self) -> _Bar:
         self._bars.start()
@@ -92,6 +92,7 @@ class _Bar:
             description=progress.stage,
             completed=progress.done,
             total=total,
+            count=f"{progress.done} of {total}" if total else "",
             left=time_left(progress.seconds_left),
         )
 

@@ -10,7 +10,7 @@ import typer
 from sammix_core.commands import console
 from sammix_core.commands.interrupts import Interrupts
 from sammix_core.commands.progress import shown_progress
-from sammix_core.errors import InputError
+from sammix_core.errors import Cancelled, InputError
 
 
 def train(
@@ -22,8 +22,11 @@ def train(
         raise InputError(f"The settings {config} are not there: name a file.")
     from sammix_core.training.run import train_from_config
 
-    # Gently: the training saves its state first, and a second Ctrl-C stops it at once.
-    with Interrupts(gently=True) as interrupts, shown_progress(quiet=quiet) as show:
-        made = train_from_config(config, progress=show, cancel=interrupts.asked)
-    if not quiet and made is not None:
-        console.out().print(f"Trained: {made}")
+    try:
+        # Gently: the training saves its state first, and a second Ctrl-C stops it at once.
+        with Interrupts(gently=True) as interrupts, shown_progress(quiet=quiet) as show:
+            model = train_from_config(config, progress=show, cancel=interrupts.asked)
+    except (Cancelled, KeyboardInterrupt) as error:
+        raise Cancelled("Stopped as asked; what is finished stays, and the same command goes on from there.") from error
+    if not quiet:
+        console.out().print(f"{model.spec} was trained; it is in {model.path}")

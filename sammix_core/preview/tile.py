@@ -15,7 +15,7 @@ from sammix_core.preview import palette
 # That of the network, so that the sheet shows what it sees.
 WINDOW = PreprocessingSpec()
 
-_HEAT_ALPHA = 0.42
+_HEAT_ALPHA = 0.36
 _HEAT_FROM = 0.2
 _FILL_ALPHA = 0.13
 _CONTOUR_PX = 1.4
