@@ -182,6 +182,18 @@ def test_evaluate_prints_json(two_masks: tuple[Path, Path]) -> None:
     assert all(f"`{key}`" in documented for key in scores)
 
 
+def test_evaluate_leaves_out_what_it_does_not_know(tmp_path: Path) -> None:
+    mask = np.zeros((5, 6, 7), np.uint8)
+    mask[2:4, 2:4, 2:4] = 1
+    sitk.WriteImage(sitk.GetImageFromArray(mask), str(tmp_path / "m.nrrd"))
+    code, stdout, _ = run("evaluate", tmp_path / "m.nrrd", tmp_path / "m.nrrd")
+    assert code == 0
+    lines = [line.split(maxsplit=1) for line in stdout.splitlines()]
+    assert ["HD95", "-"] in lines
+    assert ["difference", "+0.00 %"] in lines
+    assert "The spacing is unknown" in stdout
+
+
 def test_evaluate_refuses_a_label_that_is_not_there(two_masks: tuple[Path, Path]) -> None:
     assert run("evaluate", *two_masks, "--label", 5) == (2, "", "ref.nii.gz has no label 5; it has 6.\n")
 

@@ -43,7 +43,9 @@ def evaluate_files(prediction: str | Path, reference: str | Path, label: int | N
 def _reference_mask(labelmap: Labelmap, label: int | None) -> tuple[np.ndarray, list[str]]:
     labels = labelmap.labels()
     if label is None:
-        return labelmap.array != 0, _merged(labelmap, labels, "; --label N takes one") if len(labels) > 1 else []
+        return labelmap.array != 0, _merged("reference", labelmap, labels, "; --label N takes one") if len(
+            labels
+        ) > 1 else []
     if label == 0:
         raise InputError("Label 0 is the background; name the label of the liver.")
     if labels and label not in labels:
@@ -57,11 +59,11 @@ def _prediction_mask(labelmap: Labelmap, label: int | None) -> tuple[np.ndarray,
         return labelmap.array != 0, []
     if label in labels:
         return labelmap.array == label, []
-    return labelmap.array != 0, _merged(labelmap, labels, "")
+    return labelmap.array != 0, _merged("prediction", labelmap, labels, "")
 
 
-def _merged(labelmap: Labelmap, labels: list[int], hint: str) -> list[str]:
-    return [f"{labelmap.name} has labels {_listed(labels)}, which were merged{hint}."]
+def _merged(role: str, labelmap: Labelmap, labels: list[int], hint: str) -> list[str]:
+    return [f"The {role} {labelmap.name} has labels {_listed(labels)}, which were merged{hint}."]
 
 
 def _listed(labels: list[int]) -> str:
