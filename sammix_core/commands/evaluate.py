@@ -47,11 +47,8 @@ def _fields(scores: Scores) -> list[tuple[str, str]]:
 
 
 def _difference(scores: Scores) -> str:
-    parts = (
-        _number(scores.volume_difference_ml, "{:+,.1f} mL"),
-        _number(scores.volume_difference_percent, "{:+.2f} %"),
-    )
-    return ", ".join(parts)
+    parts = ((scores.volume_difference_ml, "{:+,.1f} mL"), (scores.volume_difference_percent, "{:+.2f} %"))
+    return ", ".join(_number(value, how) for value, how in parts if value is not None) or _NOT_KNOWN
 
 
 def _number(value: float | None, how: str) -> str:
