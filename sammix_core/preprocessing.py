@@ -5,7 +5,8 @@ records them as `PreprocessingSpec` and loading checks them.
 
 Frames used here, each named in every variable that holds it:
 
-* *slice pixels*: (row, col) of the canonical axial slice (`AxialOrder.forward`), row to posterior, col to the patient's left;
+* *slice pixels*: (row, col) of the canonical axial slice (`AxialOrder.forward`), row to posterior, col to the
+  patient's left;
 * *network pixels*: (y, x) of the `size` x `size` image that the encoder sees. Pixel centres lie at integers + 0.5 in
   both, so that edges of pixels are whole numbers and half-open boxes map edge to edge.
 """
@@ -116,7 +117,7 @@ class Frame:
         return x[0], y[0], x[1], y[1]
 
     def box_to_slice(self, box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
-        """Maps (x_min, y_min, x_max, y_max) in network pixels to (col_min, row_min, col_max, row_max) in slice pixels."""
+        """Maps network pixels (x_min, y_min, x_max, y_max) to slice pixels (col_min, row_min, col_max, row_max)."""
         cols = [(x - self.pad_x) / self.scale_x + self.col0 for x in (box[0], box[2])]
         rows = [(y - self.pad_y) / self.scale_y + self.row0 for y in (box[1], box[3])]
         return cols[0], rows[0], cols[1], rows[1]
@@ -186,7 +187,8 @@ def _linear_taps(
 def window(hu: np.ndarray, spec: PreprocessingSpec) -> np.ndarray:
     """Maps HU to [0, 1] float32 through the model's window; padding values such as -3024 end at 0."""
     low = spec.window_level - spec.window_width / 2
-    return np.clip((hu.astype(np.float32) - low) / spec.window_width, 0, 1)
+    # In one memory order: a product of matrices may round otherwise for a slice that is a turned view of its volume.
+    return np.clip((hu.astype(np.float32, order="C") - low) / spec.window_width, 0, 1)
 
 
 def slice_image(hu_slice: np.ndarray, frame: Frame, spec: PreprocessingSpec) -> np.ndarray:

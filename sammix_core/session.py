@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +14,7 @@ from sammix_core.embedding_cache import EmbeddingCache
 from sammix_core.errors import InputError
 from sammix_core.guidance.base import GuidanceMaps
 from sammix_core.guidance.boxes_from_cam import GuidedBoxes, boxes_from_cam, upsampled
-from sammix_core.guidance.orientation import likeliest_order
+from sammix_core.guidance.orientation import likeliest_order, orders_looked_at
 from sammix_core.preprocessing import slice_image, volume_frame
 from sammix_core.progress import CancelCheck, ProgressCallback, Stage
 from sammix_core.results import SegmentationResult, SliceReport
@@ -42,6 +41,7 @@ class SegmentationSession:
         self.volume = volume
         self._model = model
         self._notes: list[str] = []
+        self._looked_at = 0
         self._take_order(volume.axial_order)
         self._cache = EmbeddingCache(model.backend, self._image, limit_bytes)
         self._guided: GuidedBoxes | None = None
@@ -58,17 +58,22 @@ class SegmentationSession:
         self._slice_mm, row_mm, col_mm = order.spacing(self.volume.spacing)
         self._frame = volume_frame(self._axial, (row_mm, col_mm), self._model.preprocessing)
 
-    def _look_which_way_up(self) -> None:
+    def _look_which_way_up(self, progress: ProgressCallback | None, cancel: CancelCheck | None) -> None:
         """Turns the slices the way that the guidance understands, where the header has lost it."""
+
+        stage = Stage("Looking which way up it lies", orders_looked_at(len(self._axial)), progress, cancel)
 
         def probability(order: AxialOrder, index: int) -> float:
             self._take_order(order)
             image = torch.from_numpy(self._image(index))[None, None]
             embedding = self._model.backend.encode(image).to(torch.float16).float()
+            self._looked_at += 1
+            stage.step()
             return float(self._model.guidance.maps(image, embedding).probabilities[0])
 
         by_header = self.volume.axial_order
         self._take_order(likeliest_order(by_header, len(self._axial), probability))
+        self._seconds["orientation"] = stage.seconds
         if self._order != by_header:
             self._notes.append(
                 "The header says nothing of the orientation and the slices seem to be turned or mirrored in plane, so "
@@ -94,7 +99,7 @@ class SegmentationSession:
             Cancelled: The user stopped.
         """
         if not self.volume.spacing_known:
-            self._look_which_way_up()
+            self._look_which_way_up(progress, cancel)
         stage = Stage("Looking for the liver", len(self._axial), progress, cancel)
         logits, probabilities = [], []
         for index in range(len(self._axial)):
@@ -167,11 +172,12 @@ class SegmentationSession:
         reports.sort(key=lambda report: report.slice_index)
         cam = guided.cam_logits if guided is not None else np.full((len(self._axial), 1, 1), -np.inf, np.float32)
         return SegmentationResult(
-            mask=np.ascontiguousarray(self._order.back(self._mask)),
+            # A copy always: the session's own mask goes on changing.
+            mask=np.array(self._order.back(self._mask), order="C"),
             boxes=self.boxes.copy(),
             slices=reports,
             seconds=dict(self._seconds),
-            slices_encoded=self._cache.encoded,
+            slices_encoded=self._cache.encoded + self._looked_at,
             device=self._model.device.type,
             model=self._model.spec,
             guidance=self._model.guidance.name,
@@ -187,7 +193,6 @@ class SegmentationSession:
 
     def _segment(self, box: Box) -> None:
         """Decodes one slice and writes its mask into the canonical mask, touching nothing else."""
-        started = time.monotonic()
         shape = self.volume.array.shape
         index = self._order.canonical_slice(box.slice_index, shape)
         edges = self._order.box_to_canonical(box.edges, shape)
@@ -208,7 +213,6 @@ class SegmentationSession:
         scores = tuple(float(score) for score in decoded.scores[0])
         best = int(decoded.chosen[0])
         self._scores[index] = (scores, scores[best] if best >= 0 else float(np.mean(scores)))
-        self._seconds["last slice"] = time.monotonic() - started
 
     def _volume_box(self, index: int, network_box: tuple[float, float, float, float]) -> Box | None:
         """An automatic box in voxels of the volume, rounded outwards, or None where it misses the slice."""
