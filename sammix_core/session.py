@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 EMBEDDING_LIMIT_BYTES = 3 * 1024**3  # about 1,500 slices of LiteMedSAM in float16
 # A slice this improbable is encoded again if someone draws a box there; until then its 2 MB are better spent.
 _FORGET_BELOW = 0.01
+_OTHER_WAY_UP = (
+    "The header says nothing of the orientation and the slices seem to be turned or mirrored in plane, so they were "
+    "looked at the other way; the mask is on the file's own grid."
+)
 
 
 class SegmentationSession:
@@ -60,7 +64,6 @@ class SegmentationSession:
 
     def _look_which_way_up(self, progress: ProgressCallback | None, cancel: CancelCheck | None) -> None:
         """Turns the slices the way that the guidance understands, where the header has lost it."""
-
         stage = Stage("Looking which way up it lies", orders_looked_at(len(self._axial)), progress, cancel)
 
         def probability(order: AxialOrder, index: int) -> float:
@@ -71,14 +74,17 @@ class SegmentationSession:
             stage.step()
             return float(self._model.guidance.maps(image, embedding).probabilities[0])
 
-        by_header = self.volume.axial_order
-        self._take_order(likeliest_order(by_header, len(self._axial), probability))
+        by_header, before = self.volume.axial_order, self._order
+        chosen = before
+        try:
+            chosen = likeliest_order(by_header, len(self._axial), probability)
+        finally:
+            self._take_order(chosen)
         self._seconds["orientation"] = stage.seconds
-        if self._order != by_header:
-            self._notes.append(
-                "The header says nothing of the orientation and the slices seem to be turned or mirrored in plane, so "
-                "they were looked at the other way; the mask is on the file's own grid."
-            )
+        if chosen != before:  # what there is already was made the other way
+            self._cache.clear()
+            self._mask = np.ascontiguousarray(chosen.forward(before.back(self._mask)))
+        self._notes = [_OTHER_WAY_UP] if chosen != by_header else []
 
     def preload(self, canonical_slice: int, embedding: np.ndarray) -> None:
         """Takes an embedding that was computed before, for the same volume, model and preprocessing.

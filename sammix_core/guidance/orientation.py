@@ -19,6 +19,11 @@ _LOOKED_AT = 5
 _CLEARLY_MORE = 0.2
 
 
+def orders_looked_at(slices: int) -> int:
+    """How many slices `likeliest_order` asks for, all orders together."""
+    return 4 * len(_places(slices))
+
+
 def likeliest_order(order: AxialOrder, slices: int, probability: Callable[[AxialOrder, int], float]) -> AxialOrder:
     """Compares in-plane flips on a few slices.
 
@@ -30,7 +35,7 @@ def likeliest_order(order: AxialOrder, slices: int, probability: Callable[[Axial
     Returns:
         The order to use; `order` itself unless another one shows clearly more.
     """
-    places = np.unique(np.linspace(0.15, 0.85, _LOOKED_AT) * (slices - 1)).round().astype(int)
+    places = _places(slices)
     best, best_score = order, -1.0
     for row_flip, col_flip in itertools.product((False, True), repeat=2):
         flips = (order.flips[0], order.flips[1] ^ row_flip, order.flips[2] ^ col_flip)
@@ -41,3 +46,8 @@ def likeliest_order(order: AxialOrder, slices: int, probability: Callable[[Axial
         if score > best_score:
             best, best_score = candidate, score
     return best
+
+
+def _places(slices: int) -> np.ndarray:
+    """Canonical slices to look at, spread over the middle of the volume."""
+    return np.unique((np.linspace(0.15, 0.85, _LOOKED_AT) * (slices - 1)).round().astype(int))

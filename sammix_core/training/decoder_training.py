@@ -25,6 +25,7 @@ from sammix_core.guidance.embedding_cam import EmbeddingCam
 from sammix_core.progress import CancelCheck, ProgressCallback, Stage
 from sammix_core.sam.litemedsam import LiteMedSam, decode_with
 from sammix_core.sam.masks import MaskSettings, dense_prompt
+from sammix_core.training.ahead import ahead
 from sammix_core.training.averaging import average_into
 from sammix_core.training.checkpoint import load_checkpoint, save_checkpoint
 from sammix_core.training.config import DecoderTraining
@@ -142,19 +143,22 @@ def train_decoder(
     stage = Stage(label, settings.steps, progress, cancel)
     stage.step(start)
     samples = Samples(views, np.random.default_rng(seed))
-    for step in range(settings.steps):
-        pairs = samples.draw(settings.batch, positive_share=1.0)
-        if step < start:
-            continue
+    draws = [samples.draw(settings.batch, positive_share=1.0) for _ in range(settings.steps)]
+
+    def batch(step: int) -> tuple[torch.Tensor, ...]:
+        pairs = draws[step]
         rng = np.random.default_rng([seed, step])
         embeddings, shares = samples.embeddings(pairs), samples.shares(pairs)
         boxes, prompt, useful = prompts.prompts([views[v].case for v, _ in pairs], embeddings, shares, rng)
         if rng.random() < 0.1:
             prompt = torch.zeros_like(prompt)  # the decoder must not lean on the map alone
         noise = 0.03 * torch.randn(embeddings.shape, generator=torch.Generator().manual_seed(seed * 7919 + step))
+        return (embeddings + noise)[useful], boxes[useful], prompt[useful], shares[useful]
+
+    for step, (embeddings, boxes, prompt, shares) in ahead(batch, start, settings.steps):
         with fabric.autocast():
-            logits, scores = trained(embeddings[useful] + noise[useful], boxes[useful], prompt[useful])
-        loss = decoder_loss(logits.float(), scores.float(), shares[useful])
+            logits, scores = trained(embeddings, boxes, prompt)
+        loss = decoder_loss(logits.float(), scores.float(), shares)
         optimiser.zero_grad()
         fabric.backward(loss)
         torch.nn.utils.clip_grad_norm_(trained.parameters(), 1.0)

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from sammix_core.guidance.embedding_head import EmbeddingHead
 from sammix_core.progress import CancelCheck, ProgressCallback, Stage
+from sammix_core.training.ahead import ahead
 from sammix_core.training.averaging import average_into
 from sammix_core.training.checkpoint import load_checkpoint, save_checkpoint
 from sammix_core.training.config import HeadTraining
@@ -25,6 +26,8 @@ from sammix_core.training.views import CLEAN, View
 _POSITIVE_SHARE = 0.7
 _CELLS_FOR_POSITIVE = 1.0  # a slice counts as showing the structure from this much of a cell on
 _CHECKPOINT_STEPS = 100
+_DROPPED_CHANNELS = 0.15
+_NOISE = 0.05
 
 
 class Samples:
@@ -78,6 +81,16 @@ def head_loss(logits: torch.Tensor, slice_logits: torch.Tensor, shares: torch.Te
     return loss + 0.3 * functional.binary_cross_entropy_with_logits(slice_logits, positive.float())
 
 
+def _noisy_batch(samples: Samples, pairs: Sequence[tuple[int, int]], seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Embeddings with some channels dropped and a little noise, and label shares on the map's grid."""
+    source = torch.Generator().manual_seed(seed)
+    embeddings = samples.embeddings(pairs)
+    kept = torch.rand(embeddings.shape[:2], generator=source)[..., None, None] >= _DROPPED_CHANNELS
+    embeddings = embeddings * (kept / (1 - _DROPPED_CHANNELS))
+    embeddings += _NOISE * torch.randn(embeddings.shape, generator=source)
+    return embeddings, functional.avg_pool2d(samples.shares(pairs), 4)
+
+
 def train_head(
     views: Sequence[View],
     settings: HeadTraining,
@@ -113,14 +126,10 @@ def train_head(
     stage.step(start)
     samples = Samples(views, np.random.default_rng(seed))
     head.train()
-    for step in range(settings.steps):
-        pairs = samples.draw(settings.batch)  # drawn for steps already done as well: the sequence must be the same
-        if step < start:
-            continue
-        torch.manual_seed(seed * 100_003 + step)
-        embeddings = samples.embeddings(pairs)
-        embeddings = functional.dropout2d(embeddings, 0.15) + 0.05 * torch.randn_like(embeddings)
-        shares = functional.avg_pool2d(samples.shares(pairs), 4)
+    # All draws are made first, those of steps already done as well: the sequence must be the same after a resume.
+    draws = [samples.draw(settings.batch) for _ in range(settings.steps)]
+    batches = ahead(lambda step: _noisy_batch(samples, draws[step], seed * 100_003 + step), start, settings.steps)
+    for step, (embeddings, shares) in batches:
         with fabric.autocast():
             logits, slice_logits = head(embeddings)
         loss = head_loss(logits.float(), slice_logits.float(), shares)
