@@ -308,8 +308,8 @@ def _mixed(folder: Path) -> Path:
     return folder
 
 
-def _series(folder: Path, **tags: object) -> Path:
-    write_series(folder, CT, **tags)
+def _series(folder: Path, array: np.ndarray = CT, **tags: object) -> Path:
+    write_series(folder, array, **tags)
     return folder
 
 
@@ -340,6 +340,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
         lambda f: _series(f, ImageOrientationPatient=[0, 0, 0, 0, 0, 0]),
         "damaged DICOM headers",
     ),
+    "a picture of 8 bits": (lambda f: _series(f, intercept=None, array=CT.clip(0, 250)), "does not look like a CT"),
     "no DICOM": (lambda f: write_nifti(f / "ct.nii.gz", CT).parent, "no DICOM image"),
 }
 

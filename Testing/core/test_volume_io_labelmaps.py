@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 from pathlib import Path
 
 import nibabel
@@ -232,3 +233,29 @@ def test_a_mask_of_another_shape_is_a_programming_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="shape"):
         write_labelmap(MASK[1:], _volume(), tmp_path / "liver.nii.gz", LIVER)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("flips", list(itertools.product((1, -1), repeat=3)))
+@pytest.mark.parametrize("axes", list(itertools.permutations(range(3))))
+@pytest.mark.parametrize("suffix", [".nii", ".nrrd"])
+def test_one_body_stored_in_48_ways(
+    tmp_path: Path, suffix: str, axes: tuple[int, int, int], flips: tuple[int, int, int]
+) -> None:
+    """However it is stored, the axial slices are the same, and their mask lands on the same voxels."""
+    spacing_slp = (2.5, 0.8, 0.7)  # of slice, row, col
+    stored = CT.transpose(axes)[tuple(slice(None, None, flip) for flip in flips)]
+    # Axis n of the stored (k, j, i) array runs along canonical axis axes[n], whose LPS component is 2 - axes[n].
+    direction = np.zeros((3, 3))
+    for n, (axis, flip) in enumerate(zip(axes, flips, strict=True)):
+        direction[2 - axis, 2 - n] = flip
+    spacing = tuple(spacing_slp[axis] for axis in reversed(axes))
+    path = write_with_itk(tmp_path / f"ct{suffix}", np.ascontiguousarray(stored), spacing, direction=direction)
+
+    volume = read_volume(path)
+    order = volume.axial_order
+    np.testing.assert_array_equal(order.forward(volume.array), CT)
+    assert order.spacing(volume.spacing) == pytest.approx(spacing_slp)
+    write_labelmap(order.back(MASK), volume, tmp_path / f"liver{suffix}")
+    labels = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / f"liver{suffix}")))
+    np.testing.assert_array_equal(labels, (stored > 80).astype(np.uint8))
+    assert itk_geometry(tmp_path / f"liver{suffix}") == itk_geometry(path)

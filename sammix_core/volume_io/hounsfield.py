@@ -90,11 +90,14 @@ def _sample(array: np.ndarray) -> np.ndarray:
 
 
 def _kind_of_stated_ct(sample: np.ndarray, rescale_stated: bool) -> _Kind:
-    """A CT has air or fat, and both are below 0; without a rescale and without one negative value it is unsigned."""
+    """A CT has air or fat, and both are below 0; without a rescale and without one negative value it is unsigned.
+
+    Unless nothing comes near the 1024 of water: then it is a picture of a CT, of 8 bits.
+    """
     inside = sample[sample > _LOWEST_TISSUE_HU]
     if rescale_stated or inside.size == 0 or inside.min() < 0:
         return _Kind.HOUNSFIELD
-    return _Kind.UNSIGNED
+    return _Kind.UNSIGNED if inside.max() > _UNSIGNED_OFFSET - 200 else _Kind.OTHER
 
 
 def _kind(sample: np.ndarray) -> _Kind:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from sammix_core.volume_io.quiet import quiet_libraries, stderr_turned_away
 from sammix_core.volume_io.raw_image import RawImage, check_geometry, is_placeholder_geometry
 
 IMAGE_IO = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
+
+
+_LARGEST_META_HEADER_BYTES = 1 << 16
 
 
 def read_itk_file(path: Path) -> RawImage:
@@ -29,6 +33,8 @@ def read_itk_file(path: Path) -> RawImage:
     """
     import SimpleITK as sitk
 
+    if IMAGE_IO[path.suffix.lower()] == "MetaImageIO":
+        _check_packed_size(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     reader.SetImageIO(IMAGE_IO[path.suffix.lower()])
@@ -38,7 +44,7 @@ def read_itk_file(path: Path) -> RawImage:
             _check_kind(reader, path.name)
             image = reader.Execute()
     except RuntimeError as error:
-        raise InputError(f"{path.name} is cut short, damaged or of another format than its name says.") from error
+        raise _damaged(path) from error
     if image.GetDimension() == 4:
         image = image[..., 0]
     spacing, origin = image.GetSpacing(), image.GetOrigin()
@@ -52,6 +58,27 @@ def read_itk_file(path: Path) -> RawImage:
         spacing_known=not is_placeholder_geometry(spacing, origin, direction),
         grid_header=nrrd_grid_lines(path) if IMAGE_IO[path.suffix.lower()] == "NrrdImageIO" else None,
     )
+
+
+def _check_packed_size(path: Path) -> None:
+    """Refuses a MetaImage that states another size than its packed voxels have: MetaIO would crash the process."""
+    with path.open("rb") as stream:
+        block = stream.read(_LARGEST_META_HEADER_BYTES)
+    stated = re.search(rb"^CompressedDataSize\s*=\s*(\S*)", block, re.MULTILINE)
+    where = re.search(rb"^ElementDataFile\s*=\s*([^\r\n]*)\r?\n?", block, re.MULTILINE)
+    if stated is None or where is None:
+        return
+    if where[1].strip().upper() == b"LOCAL":
+        there = path.stat().st_size - where.end()
+    else:
+        data = path.parent / where[1].strip().decode("utf-8", errors="replace")
+        there = data.stat().st_size if data.is_file() else 0
+    if stated[1] != str(there).encode():
+        raise _damaged(path)
+
+
+def _damaged(path: Path) -> InputError:
+    return InputError(f"{path.name} is cut short, damaged or of another format than its name says.")
 
 
 def _check_kind(reader: Any, name: str) -> None:

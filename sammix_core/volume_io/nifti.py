@@ -7,6 +7,8 @@ both without an error. The geometry is what SimpleITK makes of the header, becau
 from __future__ import annotations
 
 import gzip
+import math
+import tempfile
 import zlib
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -18,6 +20,12 @@ from sammix_core.volume_io.quiet import quiet_libraries, stderr_turned_away
 from sammix_core.volume_io.raw_image import RawImage, check_geometry, is_placeholder_geometry, sheared
 
 _BLOCK_BYTES = 1 << 24
+
+# Extensions of the header lie before the voxels; they are notes of other programs, not images.
+_LARGEST_OFFSET_BYTES = 1 << 27
+
+# Deflate packs at most 1032 bytes into one.
+_LARGEST_GZIP_RATIO = 1032
 
 # The fields of a NIfTI-1 header that state the grid; the others may name the patient, and stay behind.
 _GRID_FIELDS = (
@@ -44,10 +52,10 @@ def read_nifti(path: Path) -> RawImage:
             header = _read_header(stream, path.name)
             shape_ijk = _check_shape(header, path.name)
             check_affine(header, path.name)
-            array = _read_array(stream, header, shape_ijk, path.name)
+            array = _read_array(stream, header, shape_ijk, path)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"{path.name} is cut short or damaged; copy or download it again.") from error
-    spacing, origin, direction = _itk_geometry(path)
+    spacing, origin, direction = _itk_geometry(header, path.name)
     placeholder = is_placeholder_geometry(spacing, origin, direction)
     unstated = int(header["qform_code"]) <= 0 and int(header["sform_code"]) <= 0
     notes = []
@@ -114,23 +122,27 @@ def check_affine(header: Any, name: str) -> None:
     if int(header["sform_code"]) <= 0:
         return
     affine = header.get_sform()
-    columns = affine[:3, :3]
-    lengths = np.linalg.norm(columns, axis=0)
-    if not np.isfinite(affine).all():
-        raise InputError(f"{name} has a damaged header: its spacing, origin or direction is impossible.")
-    check_geometry(name, tuple(lengths), tuple(affine[:3, 3]), columns)
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    # A column of zeros becomes NaN here, which is refused.
+    check_geometry(name, tuple(lengths), tuple(affine[:3, 3]), affine[:3, :3] / lengths)
 
 
-def _read_array(stream: BinaryIO, header: Any, shape_ijk: tuple[int, int, int], name: str) -> np.ndarray:
+def _read_array(stream: BinaryIO, header: Any, shape_ijk: tuple[int, int, int], path: Path) -> np.ndarray:
     """(k, j, i): reads straight into the array, so that a large volume is in memory once."""
     try:
         dtype = header.get_data_dtype()
     except Exception as error:  # nibabel raises its own kinds for a code that it does not know
-        raise InputError(f"{name} has voxels of an unknown kind.") from error
-    if dtype.kind not in "iuf":
-        raise InputError(f"{name} holds values of type {dtype}; a CT has plain numbers.")
+        raise InputError(f"{path.name} has voxels of an unknown kind.") from error
+    if dtype.kind not in "iuf" or dtype.itemsize > 8:
+        raise InputError(f"{path.name} holds values of type {dtype}; a CT has plain numbers.")
+    # Before a damaged header takes the memory: no file unpacks to more than this.
+    if math.prod(shape_ijk) * dtype.itemsize > _LARGEST_GZIP_RATIO * path.stat().st_size:
+        raise EOFError
     array = np.empty(shape_ijk[::-1], dtype)
-    _skip(stream, max(int(header["vox_offset"]), 352) - 348)
+    offset = float(header["vox_offset"])
+    if not 0 <= offset <= _LARGEST_OFFSET_BYTES:
+        raise InputError(f"{path.name} has a damaged header: its voxels begin at byte {offset:g}.")
+    _skip(stream, max(int(offset), 352) - 348)
     view = array.reshape(-1).view(np.uint8).data
     while len(view):
         count = stream.readinto(view[:_BLOCK_BYTES])  # type: ignore[attr-defined]
@@ -172,23 +184,27 @@ def _scaled(array: np.ndarray, header: Any) -> np.ndarray:
     return scaled
 
 
-def _itk_geometry(path: Path) -> tuple[tuple[float, float, float], tuple[float, float, float], np.ndarray]:
+def _itk_geometry(header: Any, name: str) -> tuple[tuple[float, float, float], tuple[float, float, float], np.ndarray]:
     import SimpleITK as sitk
 
     reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
     reader.SetImageIO("NiftiImageIO")
-    try:
-        with quiet_libraries(), stderr_turned_away():
-            reader.ReadImageInformation()
-    except RuntimeError as error:
-        if "orthonormal" in str(error):
-            raise sheared(path.name) from error
-        raise InputError(f"{path.name} has a NIfTI header that cannot be understood.") from error
+    with tempfile.TemporaryDirectory() as folder:
+        # The header alone, because ITK asks for a name that tells whether the file is gzipped, and many do not.
+        bare = Path(folder, "header.nii")
+        bare.write_bytes(bytes(header.binaryblock) + b"\0\0\0\0")
+        reader.SetFileName(str(bare))
+        try:
+            with quiet_libraries(), stderr_turned_away():
+                reader.ReadImageInformation()
+        except RuntimeError as error:
+            if "orthonormal" in str(error):
+                raise sheared(name) from error
+            raise InputError(f"{name} has a NIfTI header that cannot be understood.") from error
     n = reader.GetDimension()
     direction = np.array(reader.GetDirection(), dtype=np.float64).reshape(n, n)[:3, :3]
     spacing, origin = reader.GetSpacing(), reader.GetOrigin()
-    check_geometry(path.name, spacing[:3], origin[:3], direction)
+    check_geometry(name, spacing[:3], origin[:3], direction)
     return (spacing[0], spacing[1], spacing[2]), (origin[0], origin[1], origin[2]), direction
 
 

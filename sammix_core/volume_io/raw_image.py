@@ -8,6 +8,9 @@ import numpy as np
 
 from sammix_core.errors import InputError
 
+# How far the length of a direction may be from 1 before it is no rounding any more.
+_LARGEST_LENGTH_ERROR = 1e-3
+
 # From this |cos| of the angle between two axes on, a grid is sheared: 0.06 degrees, half a millimetre over a body.
 _LARGEST_COSINE = 1e-3
 
@@ -57,17 +60,17 @@ def check_geometry(name: str, spacing: tuple[float, ...], origin: tuple[float, .
         name: The file's name, for the sentence.
         spacing: (i, j, k) in mm.
         origin: LPS in mm.
-        direction: (3, 3), directions of the axes in its columns; need not be of unit length.
+        direction: (3, 3), unit vectors of the axes in its columns.
 
     Raises:
         InputError: The grid is sheared, flat or not finite.
     """
     numbers = np.concatenate([spacing, origin, np.ravel(direction)])
     lengths = np.linalg.norm(direction, axis=0)
-    if not np.isfinite(numbers).all() or min(spacing) <= 0 or lengths.min() <= 0:
+    if not np.isfinite(numbers).all() or min(spacing) <= 0 or np.abs(lengths - 1).max() > _LARGEST_LENGTH_ERROR:
         raise InputError(f"{name} has a damaged header: its spacing, origin or direction is impossible.")
-    units = direction / lengths
-    if np.abs(units.T @ units - np.eye(3)).max() > _LARGEST_COSINE:
+    cosines = direction.T @ direction / np.outer(lengths, lengths)
+    if np.abs(cosines - np.eye(3)).max() > _LARGEST_COSINE:
         raise sheared(name)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from sammix_core.errors import InputError
 from sammix_core.volume import Volume
 from sammix_core.volume_io.hounsfield import to_volume
@@ -29,11 +31,13 @@ def read_volume(path: str | Path, series: str | None = None) -> Volume:
         InputError: The input cannot be segmented; the sentence says why.
     """
     path = Path(path).expanduser()
-    try:
-        raw = _read(path, series)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from error
-    return to_volume(raw, _name(path))
+    # Absurd numbers in a damaged file are dealt with; numpy's warnings of them would only puzzle.
+    with np.errstate(all="ignore"):
+        try:
+            raw = _read(path, series)
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from error
+        return to_volume(raw, _name(path))
 
 
 def _read(path: Path, series: str | None) -> RawImage:
