@@ -58,3 +58,8 @@ class EmbeddingCache:
         old = self._kept.pop(index, None)
         if old is not None:
             self._bytes -= old.nbytes
+
+    def clear(self) -> None:
+        """Forgets all embeddings."""
+        self._kept.clear()
+        self._bytes = 0

@@ -5,16 +5,19 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from fake_network import FakeBackend, a_fake_model, turned_volume
+import torch
+from fake_network import FakeBackend, FakeGuidance, a_fake_model, turned_volume
 from image_files import rotation
 from synthetic_ct import LIVER, synthetic_ct
 
 from sammix_core.axial_order import AxialOrder
 from sammix_core.boxes import Box, BoxSource, BoxTrack
 from sammix_core.errors import Cancelled, InputError
+from sammix_core.guidance.base import GuidanceMaps
 from sammix_core.progress import Progress
 from sammix_core.sam.masks import MaskSettings
 from sammix_core.segmenter import Segmenter
@@ -294,6 +297,69 @@ def test_a_box_on_a_wrong_slice_or_outside_is_refused(
         session.segment_slice(index, box)
     assert len(session.boxes) == 0
     assert not session.result().mask.any()
+
+
+# Where the header has lost the orientation
+
+
+class OneWayUp(FakeGuidance):
+    """Sees a liver only where it lies on the left of the picture and the spine, brightest of all, at the bottom."""
+
+    def maps(self, images: torch.Tensor, embeddings: torch.Tensor) -> GuidanceMaps:
+        found = super().maps(images, embeddings)
+        spine_rows = torch.nonzero(images[0, 0] > 0.95)[:, 0].float()
+        liver_cols = np.nonzero(found.cam_logits[0] > 0)[1]
+        right = len(spine_rows) > 0 and spine_rows.mean() > 128 and len(liver_cols) > 0 and liver_cols.mean() < 32
+        return found if right else GuidanceMaps(np.full_like(found.cam_logits, -6), np.zeros(1, np.float32))
+
+
+FLIPS = list(itertools.product((False, True), repeat=2))
+
+
+def lost(row_flip: bool, col_flip: bool) -> Volume:
+    """A volume stored with flips that its header, an identity, says nothing of."""
+    stored = AXIAL[:, :: -1 if row_flip else 1, :: -1 if col_flip else 1]
+    return replace(turned_volume(np.ascontiguousarray(stored), CANONICAL), spacing_known=False)
+
+
+@pytest.mark.parametrize(("row_flip", "col_flip"), FLIPS)
+def test_a_volume_that_lost_its_orientation_is_turned_to_be_understood(
+    reference: np.ndarray, row_flip: bool, col_flip: bool
+) -> None:
+    result = Segmenter(a_fake_model(guidance=OneWayUp())).segment_volume(lost(row_flip, col_flip))
+    np.testing.assert_array_equal(result.mask, reference[:, :: -1 if row_flip else 1, :: -1 if col_flip else 1])
+    assert len(result.notes) == (row_flip or col_flip)
+    assert all("the mask is on the file's own grid" in note for note in result.notes)
+
+
+def test_a_real_header_is_never_second_guessed() -> None:
+    volume = replace(lost(True, False), spacing_known=True)
+    assert not Segmenter(a_fake_model(guidance=OneWayUp())).segment_volume(volume).mask.any()
+
+
+def test_what_was_segmented_before_stays_where_it_was_when_a_volume_is_turned() -> None:
+    session = Segmenter(a_fake_model(guidance=OneWayUp())).open_session(lost(True, True))
+    box = Box(3, 30, 10, 95, 70, BoxSource.EDITED)
+    plane = session.segment_slice(3, box)
+    assert plane.any()
+    session.find_boxes()
+    np.testing.assert_array_equal(session.result().mask[3], plane)
+    # The embedding is that of the turned slice now.
+    again = session.segment_slice(3, box)
+    assert 2 * (again & plane).sum() / (again.sum() + plane.sum()) > 0.95
+
+
+def test_a_cancel_while_looking_which_way_up_changes_nothing() -> None:
+    session = Segmenter(a_fake_model(guidance=OneWayUp())).open_session(lost(False, True))
+    asked = itertools.count()
+    with pytest.raises(Cancelled):
+        session.find_boxes(cancel=lambda: next(asked) >= 12)
+    assert session.result().axial_order == CANONICAL
+    for _ in range(2):
+        session.find_boxes()
+    result = session.segment_boxes()
+    assert result.axial_order == AxialOrder((2, 1, 0), (False, False, True))
+    assert len(result.notes) == 1
 
 
 # Results, sessions, cancelling
