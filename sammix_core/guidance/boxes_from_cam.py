@@ -30,6 +30,7 @@ class BoxSettings:
         smooth_mm: Sigma of the Gaussian along z over logits and probabilities; 0 for none.
         smooth_box_mm: Sigma of the Gaussian along z over box edges; 0 for none.
         component_share: 3-D components need this share of the strongest component's support.
+        least_support: 3-D components need this summed probability, in cells; a speck in a pelvis is no liver.
         padding: Network pixels added at (x_min, y_min, x_max, y_max); negative ones shrink.
     """
 
@@ -39,6 +40,7 @@ class BoxSettings:
     smooth_mm: float = 2.0
     smooth_box_mm: float = 0.0
     component_share: float = 0.05
+    least_support: float = 20.0
     padding: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
 
     def to_dict(self) -> dict[str, Any]:
@@ -53,8 +55,9 @@ class BoxSettings:
             InputError: A field is not known to this version.
         """
         try:
-            return cls(**{**fields, "padding": tuple(fields.get("padding", cls.padding))})
-        except TypeError as error:
+            left, top, right, bottom = (float(edge) for edge in fields.get("padding", cls.padding))
+            return cls(**{**fields, "padding": (left, top, right, bottom)})
+        except (TypeError, ValueError) as error:
             raise InputError(f"The model's box settings are not ones that this version knows ({error}).") from error
 
 
@@ -93,7 +96,7 @@ def boxes_from_cam(maps: GuidanceMaps, slice_mm: float, size: int, settings: Box
     probabilities = _along_z(maps.probabilities, slice_mm, settings.smooth_mm)
     chosen = hysteresis(probabilities, settings.probability_high, settings.probability_low)
     cells = (logits > settings.threshold) & chosen[:, None, None]
-    support = supported_components(cells, _sigmoid(logits), settings.component_share)
+    support = supported_components(cells, _sigmoid(logits), settings.component_share, settings.least_support)
     boxes: list[NetworkBox | None] = []
     scores = np.zeros(len(logits), dtype=np.float32)
     for index, kept in enumerate(support):
@@ -127,19 +130,20 @@ def hysteresis(probabilities: np.ndarray, high: float, low: float) -> np.ndarray
     return np.isin(runs, strong[strong > 0])
 
 
-def supported_components(cells: np.ndarray, weights: np.ndarray, share: float) -> np.ndarray:
+def supported_components(cells: np.ndarray, weights: np.ndarray, share: float, least: float = 0.0) -> np.ndarray:
     """Keeps the 3-D components of `cells` whose summed weight is at least `share` of the heaviest one's.
 
     Args:
         cells: (n, h, w) bool.
         weights: (n, h, w) float, the map's probability.
         share: From 0 (all are kept) to 1 (the heaviest alone).
+        least: Summed weight that any component needs.
     """
     labels, count = ndimage.label(cells, structure=np.ones((3, 3, 3)))
     if count == 0:
         return cells
     support = np.asarray(ndimage.sum_labels(weights, labels, index=np.arange(1, count + 1)))
-    return np.isin(labels, 1 + np.flatnonzero(support >= share * support.max()))
+    return np.isin(labels, 1 + np.flatnonzero(support >= max(least, share * support.max())))
 
 
 def _along_z(values: np.ndarray, slice_mm: float, sigma_mm: float) -> np.ndarray:
@@ -158,9 +162,9 @@ def _box_of(logits: np.ndarray, kept: np.ndarray, size: int, settings: BoxSettin
         inside = np.kron(kept, np.ones((factor, factor), dtype=bool))
     rows, cols = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
     left, top, right, bottom = settings.padding
-    x_min, y_min = max(0.0, cols[0] - left), max(0.0, rows[0] - top)
-    x_max, y_max = min(float(size), cols[-1] + 1 + right), min(float(size), rows[-1] + 1 + bottom)
-    return x_min, y_min, max(x_max, x_min + 1), max(y_max, y_min + 1)
+    x_min, y_min = np.clip([cols[0] - left, rows[0] - top], 0.0, size - 1.0).tolist()
+    x_max, y_max = np.clip([cols[-1] + 1 + right, rows[-1] + 1 + bottom], [x_min + 1, y_min + 1], size).tolist()
+    return x_min, y_min, x_max, y_max
 
 
 def _smooth_boxes(boxes: list[NetworkBox | None], sigma: float) -> list[NetworkBox | None]:
