@@ -41,7 +41,6 @@ VARIANTS: dict[str, tuple[dict[str, object], dict[str, object], bool]] = {
     "choice mean": ({}, {"choice": "mean"}, True),
     "second pass": ({}, {"second_pass": True}, True),
     "no z smoothing": ({"smooth_mm": 0.0}, {}, True),
-    "z smoothing 4 mm": ({"smooth_mm": 4.0}, {}, True),
     "boxes smoothed 3 mm": ({"smooth_box_mm": 3.0}, {}, True),
 }
 
@@ -93,7 +92,7 @@ def rows_of(trainer: Trainer, case_name: str, trained: Trained, variants: list[s
     for variant in variants:
         model = loaded(trained, trainer, variant)
         for boxes in ("auto", "oracle"):
-            if boxes == "oracle" and variant not in ("default", "decoder untrained", "no mask prompt"):
+            if boxes == "oracle" and variant not in ("default", "decoder untrained"):
                 continue
             session = session_for(model, one.ct, clean)
             started = time.monotonic()

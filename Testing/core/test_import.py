@@ -50,7 +50,7 @@ def test_every_public_name_is_there() -> None:
     for name in sammix_core.__all__:
         assert getattr(sammix_core, name) is not None
     assert set(sammix_core.__all__) <= set(dir(sammix_core))
-    assert sammix_core.BoxTrack.__module__ == "sammix_core.boxes"
+    assert sammix_core.BoxTrack.__module__ == "sammix_core.boxes.track"
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:

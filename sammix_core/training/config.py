@@ -43,7 +43,7 @@ class DecoderTraining:
         weight_decay: AdamW's.
     """
 
-    steps: int = 140
+    steps: int = 90
     batch: int = 6
     learning_rate: float = 5e-5
     weight_decay: float = 0.01

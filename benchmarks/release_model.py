@@ -1,0 +1,84 @@
+"""Puts a trained model into the package, with the figures measured on it.
+
+    python benchmarks/release_model.py work/liver_model/out/liver/1.0.0
+
+Run it after training to ship the weights (the figures stay empty), and again after benchmarks/ablation.py and
+benchmarks/validate.py have been run: it reads their result files and writes the figures into manifest and model card.
+Weights that are there already stay as they are, so that the repository's history holds them once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sammix_core.files import write_text_atomic
+from sammix_core.model_store.store import open_model, shipped_models_folder
+
+HERE = Path(__file__).resolve().parent
+CARD = HERE / "liver_model" / "MODEL_CARD.md"
+FIGURES_MARK = "<!-- figures -->"
+
+
+def rows(name: str) -> list[dict[str, Any]]:
+    """Rows of a result file, the last one of each case, boxes and variant; none where there is no file."""
+    file = HERE / name
+    if not file.is_file():
+        return []
+    found = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    latest = {(row["case"], row["boxes"], row.get("variant", "default")): row for row in found}
+    return [row for key, row in latest.items() if key[2] == "default"]
+
+
+def metrics() -> dict[str, Any]:
+    """Figures for the manifest, by protocol."""
+    keep = ("case", "boxes", "dice", "hd95_mm", "surface_dice_2mm")
+
+    def short(row: dict[str, Any]) -> dict[str, Any]:
+        return {key: round(row[key], 4) if isinstance(row[key], float) else row[key] for key in keep}
+
+    return {
+        "leave_one_patient_out": [short(row) for row in rows("ablation.jsonl")],
+        "validation": [short(row) for row in rows("validation.jsonl")],
+    }
+
+
+def table(figures: dict[str, Any]) -> str:
+    """The figures as a Markdown table."""
+    lines = [
+        "| protocol | case | boxes | Dice | HD95 mm | surface Dice 2 mm |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for protocol, entries in figures.items():
+        for row in entries:
+            numbers = [f"{row['dice']:.3f}", *_optional(row["hd95_mm"], 1), *_optional(row["surface_dice_2mm"], 3)]
+            lines.append(f"| {protocol.replace('_', ' ')} | {row['case']} | {row['boxes']} | {' | '.join(numbers)} |")
+    return "\n".join(lines) if len(lines) > 2 else "Not measured yet."
+
+
+def _optional(value: float | None, digits: int) -> list[str]:
+    return ["unknown spacing" if value is None else f"{value:.{digits}f}"]
+
+
+def main() -> None:
+    """Copies the model and fills in its figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    trained = open_model(parser.parse_args().model)
+    folder = shipped_models_folder() / trained.manifest.name / trained.manifest.version
+    if not folder.exists():
+        shutil.copytree(trained.path, folder)
+    shipped = open_model(folder)
+    figures = metrics()
+    replace(shipped.manifest, metrics=figures).write(folder / "manifest.json")
+    card = CARD.read_text(encoding="utf-8").replace(FIGURES_MARK, table(figures))
+    write_text_atomic(folder / "MODEL_CARD.md", card)
+    print(f"{shipped.spec}: {sum(map(len, figures.values()))} figures in {folder.relative_to(HERE.parent)}")
+
+
+if __name__ == "__main__":
+    main()
