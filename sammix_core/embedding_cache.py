@@ -33,11 +33,16 @@ class EmbeddingCache:
         """(1, 1, size, size) float32 in [0, 1], the encoder's input of a slice."""
         return torch.from_numpy(self._image_of(index))[None, None]
 
-    def embedding(self, index: int) -> torch.Tensor:
-        """(1, c, h, w) float32 on the backend's device."""
+    def embedding(self, index: int, image: torch.Tensor | None = None) -> torch.Tensor:
+        """(1, c, h, w) float32 on the backend's device.
+
+        Args:
+            index: Canonical slice.
+            image: What `image(index)` gave, where the caller has it already.
+        """
         kept = self._kept.get(index)
         if kept is None:
-            kept = self._backend.encode(self.image(index)).to(torch.float16).cpu()
+            kept = self._backend.encode(self.image(index) if image is None else image).to(torch.float16).cpu()
             self.encoded += 1
             self.keep(index, kept)
         else:

@@ -109,7 +109,8 @@ class SegmentationSession:
         stage = Stage("Looking for the liver", len(self._axial), progress, cancel)
         logits, probabilities = [], []
         for index in range(len(self._axial)):
-            maps = self._model.guidance.maps(self._cache.image(index), self._cache.embedding(index))
+            image = self._cache.image(index)
+            maps = self._model.guidance.maps(image, self._cache.embedding(index, image))
             logits.append(maps.cam_logits)
             probabilities.append(maps.probabilities)
             if maps.probabilities[0] < _FORGET_BELOW:
