@@ -67,7 +67,8 @@ class SegmentationSession:
         stage = Stage("Looking which way up it lies", orders_looked_at(len(self._axial)), progress, cancel)
 
         def probability(order: AxialOrder, index: int) -> float:
-            self._take_order(order)
+            if order != self._order:
+                self._take_order(order)
             image = torch.from_numpy(self._image(index))[None, None]
             embedding = self._model.backend.encode(image).to(torch.float16).float()
             self._looked_at += 1
