@@ -22,8 +22,8 @@ from sammix_core.guidance.boxes_from_cam import (
 )
 
 SIZE, CELLS = 256, 64
-# Nothing but a threshold: no padding, no smoothing
-PLAIN = BoxSettings(smooth_mm=0.0, padding=(0.0, 0.0, 0.0, 0.0))
+# Nothing but a threshold: no padding, no smoothing, nothing too small
+PLAIN = BoxSettings(smooth_mm=0.0, least_support=0.0, padding=(0.0, 0.0, 0.0, 0.0))
 
 
 def maps_of(*rectangles: tuple[int, int, int, int] | None, probability: float | None = None) -> GuidanceMaps:
@@ -120,6 +120,16 @@ def test_a_component_that_is_far_in_z_is_its_own() -> None:
     found = boxes_of(maps)
     assert found.boxes == boxes_of(maps_of(*[big] * 10)).boxes
     assert not found.support[4, 12, 50]
+
+
+def test_a_speck_is_no_liver_even_where_there_is_nothing_else() -> None:
+    cells = np.zeros((3, 10, 10), bool)
+    cells[1:, 2:5, 2:5] = True  # 18 cells, at 0.9 each 16.2
+    weights = np.full(cells.shape, 0.9)
+    assert not supported_components(cells, weights, share=0.05, least=17.0).any()
+    np.testing.assert_array_equal(supported_components(cells, weights, share=0.05, least=16.0), cells)
+    assert boxes_of(maps_of((10, 10, 14, 14)), replace(PLAIN, least_support=20.0)).boxes == [None]
+    assert boxes_of(maps_of((10, 10, 15, 15)), replace(PLAIN, least_support=20.0)).boxes != [None]
 
 
 def test_no_cell_gives_none() -> None:
