@@ -72,7 +72,7 @@ def make_engine(encoder: nn.Module, device: torch.device, name: str = "auto") ->
     Args:
         encoder: The image encoder, already on `device`, in eval mode.
         device: Where it runs.
-        name: "torch", "openvino", or "auto" (OpenVINO on a CPU where it is installed).
+        name: "torch", "openvino", or "auto" (OpenVINO on a CPU where it is installed and runs).
 
     Raises:
         InputError: An engine that is not known, or OpenVINO asked for where it cannot run.
@@ -83,5 +83,10 @@ def make_engine(encoder: nn.Module, device: torch.device, name: str = "auto") ->
     if name == "openvino" and not available:
         raise InputError("OpenVINO is not installed, or the device is not the CPU; use the engine 'torch'.")
     if available and name != "torch":
-        return OpenVinoEngine(encoder, 256)
+        try:
+            return OpenVinoEngine(encoder, 256)
+        except (ImportError, OSError, RuntimeError) as error:
+            # An old processor, or libraries that do not fit: torch is slower, but works.
+            if name == "openvino":
+                raise InputError("OpenVINO does not run here; use the engine 'torch'.") from error
     return TorchEngine(encoder)
