@@ -7,9 +7,11 @@ ranges of slices known to be without the structure. A slice in neither list is u
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import operator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +36,7 @@ def encode_runs(mask: np.ndarray) -> list[int]:
     return [int(run) for run in (runs[:-1] if runs[-1] == 0 else runs)]
 
 
-def decode_runs(runs: Iterable[int], shape: tuple[int, int]) -> np.ndarray:
+def decode_runs(runs: Sequence[int], shape: tuple[int, int]) -> np.ndarray:
     """Inverse of `encode_runs`.
 
     Args:
@@ -44,8 +46,9 @@ def decode_runs(runs: Iterable[int], shape: tuple[int, int]) -> np.ndarray:
     Raises:
         InputError: The runs do not fill the shape exactly.
     """
-    lengths = np.array(list(runs), dtype=np.int64)
-    if (lengths < 0).any() or lengths.sum() != shape[0] * shape[1]:
+    lengths = list(runs) if isinstance(runs, list | tuple) else [-1]
+    whole = all(type(run) is int and run >= 0 for run in lengths)  # True is an int, but no length
+    if not whole or sum(lengths) != shape[0] * shape[1]:
         raise InputError("A label's runs do not fill its slice; the label file is damaged.")
     values = np.arange(len(lengths)) % 2 == 1
     return np.repeat(values, lengths).reshape(shape)
@@ -97,12 +100,28 @@ class CaseLabels:
         if not isinstance(entry, dict) or entry.get("schema") != SCHEMA:
             raise InputError(f"{path} is not a label file of the kind {SCHEMA}.")
         check_keys(entry, required=_KEYS, allowed=_KEYS, what="label file")
-        shape = entry["grid_shape_kji"]
-        masks = {one["slice"]: decode_runs(one["runs"], (shape[1], shape[2])) for one in entry["slices"]}
-        without = frozenset(k for first, last in entry["without"] for k in range(first, last + 1))
-        if any(not 0 <= k < shape[0] for k in (*masks, *without)):
-            raise InputError(f"{path} labels a slice outside its own grid; the label file is damaged.")
-        return cls(entry["case"], entry["target"], entry["made_by"], tuple(shape), masks, without)
+        try:
+            return cls._from_entry(entry)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path} has a value of another kind than label files have; it is damaged.") from error
+
+    @classmethod
+    def _from_entry(cls, entry: dict[str, Any]) -> CaseLabels:
+        n_k, n_j, n_i = (operator.index(size) for size in entry["grid_shape_kji"])
+        masks: dict[int, np.ndarray] = {}
+        without = [k for first, last in entry["without"] for k in range(first, last + 1)]
+        for one in entry["slices"]:
+            mask = decode_runs(one["runs"], (n_j, n_i))
+            if not mask.any() or one["box"] != _box(mask):
+                raise InputError("A label's box is not the one round its mask; the label file is damaged.")
+            if one["slice"] in masks or one["slice"] in without:
+                raise InputError(f"Slice {one['slice']} is labelled twice.")
+            masks[operator.index(one["slice"])] = mask
+        if any(not 0 <= k < n_k for k in (*masks, *without)):
+            raise InputError("A slice outside its own grid is labelled; the label file is damaged.")
+        return cls(entry["case"], entry["target"], entry["made_by"], (n_k, n_j, n_i), masks, frozenset(without))
 
 
 def _box(mask: np.ndarray) -> list[int]:
