@@ -111,6 +111,8 @@ class Segmenter:
         chosen = choose_device(device)
         backend = LiteMedSam(chosen, base_weights, engine)
         backend.load_trained({k: v for k, v in state.items() if k.startswith(TRAINED_PARTS)})
+        if preprocessing.size != backend.image_size:
+            raise InputError(f"{manifest.spec} wants images of {preprocessing.size} pixels, but LiteMedSAM takes 256.")
         cam = EmbeddingCam.from_state(state, chosen)
         return cls(LoadedModel(_spec_of(folder), backend, cam, preprocessing, boxes, masks, chosen))
 

@@ -35,7 +35,8 @@ def calibrate_boxes(views: Sequence[View], guidance: Mapping[str, EmbeddingCam],
     for threshold in THRESHOLDS:
         bare = replace(start, threshold=threshold, smooth_mm=0.0, smooth_box_mm=0.0, padding=(0.0, 0.0, 0.0, 0.0))
         misses = [_misses(view, one, bare) for view, one in zip(clean, maps, strict=True)]
-        padding = np.mean([np.median(miss, axis=0) for miss in misses if len(miss)], axis=0)
+        medians = [np.median(miss, axis=0) for miss in misses if len(miss)]
+        padding = np.mean(medians, axis=0) if medians else start.padding  # nothing was found on any patient
         left, top, right, bottom = (round(float(edge), 2) for edge in padding)
         padded = replace(bare, padding=(left, top, right, bottom))
         overlap = float(np.mean([_overlap(view, one, padded) for view, one in zip(clean, maps, strict=True)]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from sammix_core.evaluation.labelmap import read_labelmap
 from sammix_core.preprocessing import PreprocessingSpec, body_crop
 from sammix_core.training.labels import CaseLabels
 from sammix_core.volume_io import read_volume
+
+_CASE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # files are called so
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,22 @@ class CaseConfig:
         Raises:
             InputError: A key is missing or unknown.
         """
-        unknown = set(entry) - {"name", "ct", "labels", "mask", "values"}
-        if unknown or not {"name", "ct"} <= set(entry) or ("labels" in entry) == ("mask" in entry):
-            raise InputError(f"A training case needs name, ct and either labels or mask; this one has {sorted(entry)}.")
+        if not isinstance(entry, dict):
+            raise InputError(f"A training case needs keys such as name and ct; this one is {entry!r}.")
+        unknown = entry.keys() - {"name", "ct", "labels", "mask", "values"}
+        if unknown or not {"name", "ct"} <= entry.keys() or ("labels" in entry) == ("mask" in entry):
+            keys = ", ".join(map(str, entry))
+            raise InputError(f"A training case needs name, ct and either labels or mask; this one has {keys}.")
+        values = entry.get("values", [])
+        texts = [entry[key] for key in entry.keys() - {"values"}]
+        if not all(isinstance(text, str) for text in texts) or not isinstance(values, list):
+            raise InputError(
+                f"The training case {entry['name']} has a value that is no text, or values that are no list."
+            )
+        if _CASE_NAME.fullmatch(entry["name"]) is None:
+            raise InputError(f"A training case is called {entry['name']!r}; take letters, digits, _ and - alone.")
         labels = config_folder / entry["labels"] if "labels" in entry else data_root / entry["mask"]
-        return cls(entry["name"], data_root / entry["ct"], labels, tuple(entry.get("values", ())))
+        return cls(entry["name"], data_root / entry["ct"], labels, tuple(values))
 
 
 @dataclass(frozen=True)
@@ -107,6 +121,8 @@ def load_case(config: CaseConfig, spec: PreprocessingSpec) -> Case:
         known = np.ones(shape[{"k": 0, "j": 1, "i": 2}[order.slice_axis]], dtype=bool)
     if tuple(shape) != volume.array.shape:
         raise InputError(f"The labels {config.labels} and the CT {config.ct} have different grids.")
+    if not known.any():
+        raise InputError(f"The labels {config.labels} say nothing of any slice.")
     axial, masks = order.forward(volume.array), order.forward(masks_kji)
     known_axial = known[[order.slice_index(index, volume.array.shape) for index in range(len(axial))]]
     filled = masks.any((1, 2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,15 @@ import yaml
 from sammix_core.errors import InputError
 from sammix_core.preprocessing import PreprocessingSpec
 from sammix_core.training.cases import CaseConfig
+
+PRECISIONS = ("32-true", "bf16-mixed")
+_KINDS = {
+    **dict.fromkeys(("name", "target", "data_root", "work", "output"), str),
+    **dict.fromkeys(("seed", "views"), int),
+    **dict.fromkeys(("head", "decoder", "preprocessing"), dict),
+    "cases": list,
+}
+_LEAST = {"batch": 1, "size": 1, "window_level": -1000}  # all other numbers begin at 0
 
 
 @dataclass(frozen=True)
@@ -94,39 +104,66 @@ class TrainingConfig:
             raise InputError(f"The training configuration {path} cannot be read: {error.strerror}.") from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise InputError(f"{path} is no YAML, so it is no training configuration.") from error
+        if not isinstance(entry, dict):
+            raise InputError(f"The training configuration {path} must be keys and values.")
         required = {"name", "version", "target", "seed", "data_root", "work", "output", "views", "cases"}
         optional = {"preprocessing", "head", "decoder", "precision"}
-        if not isinstance(entry, dict) or not required <= entry.keys() <= required | optional:
-            keys = set(entry) if isinstance(entry, dict) else set()
-            wrong = sorted((required - keys) | (keys - required - optional))
+        if not required <= entry.keys() <= required | optional:
+            wrong = sorted(map(str, (required - entry.keys()) | (entry.keys() - required - optional)))
             raise InputError(f"The training configuration {path} has missing or unknown keys: {', '.join(wrong)}.")
+        for key, kind in _KINDS.items():
+            _check_kind(key, entry.get(key, kind()), kind)
         folder = path.resolve().parent
         data_root = folder / entry["data_root"]
         cases = tuple(CaseConfig.from_dict(case, data_root, folder) for case in entry["cases"])
+        if len({case.name for case in cases}) < len(cases):
+            raise InputError("Two training cases have the same name; folds are made by it, so each needs its own.")
         for case in cases:
             for file in (case.ct, case.labels):
                 if not file.exists():
                     raise InputError(f"The training case {case.name} needs {file}, which is not there.")
+        head = _section(HeadTraining, entry.get("head", {}))
+        if head.steps < 1:
+            raise InputError("The training configuration's head needs steps; only the decoder can do without.")
         return cls(
             name=entry["name"],
             version=str(entry["version"]),
             target=entry["target"],
-            seed=int(entry["seed"]),
+            seed=entry["seed"],
             work=(folder / entry["work"]).resolve(),
             output=(folder / entry["output"]).resolve(),
-            views=int(entry["views"]),
-            precision=entry.get("precision", "32-true"),
-            preprocessing=PreprocessingSpec.from_dict(entry.get("preprocessing", {})),
+            views=entry["views"],
+            precision=_precision(entry.get("precision", PRECISIONS[0])),
+            preprocessing=_section(PreprocessingSpec, entry.get("preprocessing", {})),
             cases=cases,
-            head=_section(HeadTraining, entry.get("head", {})),
+            head=head,
             decoder=_section(DecoderTraining, entry.get("decoder", {})),
             folder=folder,
         )
 
 
 def _section(kind: Any, entry: dict[str, Any]) -> Any:
-    """Builds one section's dataclass, refusing keys that it does not have."""
-    unknown = sorted(set(entry) - {field.name for field in fields(kind)})
+    """Builds one section's dataclass, refusing keys that it does not have and values of another kind."""
+    known = {field.name: field.default for field in fields(kind)}
+    unknown = sorted(map(str, entry.keys() - known.keys()))
     if unknown:
         raise InputError(f"The training configuration does not know the key {unknown[0]!r}.")
+    for key, value in entry.items():
+        _check_kind(key, value, type(known[key]))
     return kind(**entry)
+
+
+def _check_kind(key: str, value: Any, kind: type) -> None:
+    """Refuses a value of another kind than its key has; a whole number is a number too."""
+    fine = type(value) is kind or (kind is float and type(value) is int)
+    least = _LEAST.get(key, 0)
+    if not fine or (kind in (int, float) and not least <= value < math.inf):
+        names: dict[type, str] = {str: "a text", bool: "true or false", list: "a list", dict: "keys and values"}
+        name = names.get(kind, f"a {'whole ' if kind is int else ''}number from {least}")
+        raise InputError(f"The training configuration's {key} must be {name}, not {value!r}.")
+
+
+def _precision(name: str) -> str:
+    if name not in PRECISIONS:
+        raise InputError(f"There is no precision {name!r} for training; choose one of {', '.join(PRECISIONS)}.")
+    return name

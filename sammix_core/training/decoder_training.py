@@ -27,7 +27,7 @@ from sammix_core.sam.litemedsam import LiteMedSam, decode_with
 from sammix_core.sam.masks import MaskSettings, dense_prompt
 from sammix_core.training.ahead import ahead
 from sammix_core.training.averaging import average_into
-from sammix_core.training.checkpoint import load_checkpoint, save_checkpoint
+from sammix_core.training.checkpoint import load_checkpoint, save_checkpoint, saved_when_stopped
 from sammix_core.training.config import DecoderTraining
 from sammix_core.training.head_training import Samples
 from sammix_core.training.views import View
@@ -121,7 +121,7 @@ def train_decoder(
         settings: Steps, batch, rates.
         seed: Of draws and jitter.
         fabric: Its precision is used.
-        checkpoint: File that holds the state now and then, and at the end.
+        checkpoint: File that holds the state now and then, when it is stopped, and at the end.
         label: Name of the stage for progress.
         progress: Told after each step.
         cancel: Asked after each step.
@@ -167,7 +167,8 @@ def train_decoder(
         average_into(average, trained, step - settings.steps // 3)
         if (step + 1) % _CHECKPOINT_STEPS == 0 or step + 1 == settings.steps:
             save_checkpoint(checkpoint, step + 1, parts)
-        stage.step()
+        with saved_when_stopped(checkpoint, step + 1, parts):
+            stage.step()
     # Parameters alone: the position encoding is a fixed buffer of the base model, and half precision would blur it.
     return {name: tensor.detach() for name, tensor in average.named_parameters()}
 

@@ -19,7 +19,7 @@ from sammix_core.guidance.embedding_head import EmbeddingHead
 from sammix_core.progress import CancelCheck, ProgressCallback, Stage
 from sammix_core.training.ahead import ahead
 from sammix_core.training.averaging import average_into
-from sammix_core.training.checkpoint import load_checkpoint, save_checkpoint
+from sammix_core.training.checkpoint import load_checkpoint, save_checkpoint, saved_when_stopped
 from sammix_core.training.config import HeadTraining
 from sammix_core.training.views import CLEAN, View
 
@@ -108,7 +108,7 @@ def train_head(
         settings: Steps, batch, rates.
         seed: Of weights, draws and noise.
         fabric: Its precision is used.
-        checkpoint: File that holds the state every 100 steps, and the finished head.
+        checkpoint: File that holds the state every 100 steps, when it is stopped, and at the end.
         label: Name of the stage for progress.
         progress: Told after each step.
         cancel: Asked after each step.
@@ -141,5 +141,6 @@ def train_head(
         average_into(average, head, step - round(settings.average_from * settings.steps))
         if (step + 1) % _CHECKPOINT_STEPS == 0 or step + 1 == settings.steps:
             save_checkpoint(checkpoint, step + 1, parts)
-        stage.step()
+        with saved_when_stopped(checkpoint, step + 1, parts):
+            stage.step()
     return average.eval()

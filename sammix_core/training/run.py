@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from lightning.fabric import Fabric
 
+from sammix_core.errors import InputError
 from sammix_core.guidance.boxes_from_cam import BoxSettings
 from sammix_core.guidance.embedding_cam import NAME as EMBEDDING_CAM
 from sammix_core.guidance.embedding_cam import PREFIX, EmbeddingCam
@@ -78,9 +79,17 @@ class Trainer:
 
         Args:
             without: A patient to leave out altogether, for leave-one-patient-out, or None.
+
+        Raises:
+            InputError: Fewer than two patients with the structure are left.
+            Cancelled: The user stopped; the next run goes on from there.
         """
         views = [view for view in self.views if view.case != without]
         patients = sorted({view.case for view in views})
+        if len({view.case for view in views if view.shares.any()}) < 2:
+            raise InputError(
+                "Training needs two patients with the structure: prompts come from heads without the patient."
+            )
         head = self.head(without)
         # A fold's prompts come from heads without the prompted patient; that these have seen the patient left out
         # reaches the fold's decoder through boxes and maps of other patients only.
@@ -146,8 +155,18 @@ def train_from_config(
         Cancelled: The user stopped.
     """
     config = TrainingConfig.read(path)
+    # Before hours of work: a name or version that cannot be, or that is there already.
+    spec = _manifest(config, BoxSettings(), MaskSettings()).spec
+    if (config.output / spec).exists():
+        raise InputError(f"The model {spec} is there already, in {config.output / spec}; choose another version.")
     trained = Trainer(config, progress, cancel).train()
-    manifest = Manifest(
+    card = config.folder / "MODEL_CARD.md"
+    text = card.read_text(encoding="utf-8") if card.is_file() else f"# {spec}\n\nNo card was written.\n"
+    return write_model(config.output, _manifest(config, trained.boxes, trained.masks), trained.state(), text)
+
+
+def _manifest(config: TrainingConfig, boxes: BoxSettings, masks: MaskSettings) -> Manifest:
+    return Manifest(
         name=config.name,
         version=config.version,
         target=config.target,
@@ -155,14 +174,11 @@ def train_from_config(
         base_model={"name": LITE_MEDSAM.name, "sha256": LITE_MEDSAM.sha256},
         files={"weights.safetensors": "0" * 64},  # write_model puts in what it wrote
         preprocessing=config.preprocessing.to_dict(),
-        guidance={"name": EMBEDDING_CAM, "boxes": trained.boxes.to_dict()},
-        postprocessing=trained.masks.to_dict(),
+        guidance={"name": EMBEDDING_CAM, "boxes": boxes.to_dict()},
+        postprocessing=masks.to_dict(),
         metrics={},
         training_cases=[case.name for case in config.cases],
     )
-    card = config.folder / "MODEL_CARD.md"
-    text = card.read_text(encoding="utf-8") if card.is_file() else f"# {manifest.spec}\n\nNo card was written.\n"
-    return write_model(config.output, manifest, trained.state(), text)
 
 
 def with_masks(trained: Trained, **changes: object) -> Trained:

@@ -117,7 +117,8 @@ def _slices_of(case: Case, name: str) -> list[int]:
     positive = sorted(case.masks)
     if case.spacing[0] < 2.5:  # neighbours that close are nearly the same slice: every other one, in turn
         positive = positive[number % 2 :: 2]
-    return sorted([*positive, *case.without[number % _NEGATIVE_SHARE :: _NEGATIVE_SHARE]])
+    chosen = sorted([*positive, *case.without[number % _NEGATIVE_SHARE :: _NEGATIVE_SHARE]])
+    return chosen or sorted([*case.masks, *case.without])  # of very few slices none may be due
 
 
 def _draw(case: Case, name: str, index: int, spec: PreprocessingSpec, seed: int) -> tuple[np.ndarray, np.ndarray]:
