@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import doctest
 import importlib
+from pathlib import Path
 
 import pytest
 
-MODULES = ["sammix_core.boxes.track", "sammix_core.files"]
+PACKAGE = Path(__file__).parents[2] / "sammix_core"
+MODULES = sorted(
+    ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+    for file in PACKAGE.rglob("*.py")
+    if ">>> " in file.read_text(encoding="utf-8")
+)
+
+
+def test_there_are_examples() -> None:
+    assert {"sammix_core.boxes.track", "sammix_core.files", "sammix_core.axial_order"} <= set(MODULES)
 
 
 @pytest.mark.parametrize("name", MODULES)
