@@ -23,6 +23,8 @@ from scipy import ndimage
 from sammix_core.errors import InputError
 
 AIR_HU = -1024.0
+_CUT_EDGE_SHARE = 0.3  # an edge of the slice with more body than this cuts it off
+_CUT_GROWTH = 1.5
 BODY_HU = -300.0  # between lung or air and fat: separates the body from the air around it
 
 
@@ -36,6 +38,8 @@ class PreprocessingSpec:
         size: Side of the network's square image in pixels.
         body_crop: Whether one crop a volume, round the body, is made before resizing.
         body_margin_mm: Margin left round the body by that crop (in pixels when the spacing is unknown).
+        least_extent_mm: The frame is never smaller than this: a crop close about the liver is padded, so that organs
+            keep the size that the model knows. Where the spacing is unknown, a body that is cut off is padded by half.
     """
 
     window_level: float = 40.0
@@ -43,6 +47,7 @@ class PreprocessingSpec:
     size: int = 256
     body_crop: bool = True
     body_margin_mm: float = 10.0
+    least_extent_mm: float = 330.0
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as a plain dict for the manifest."""
@@ -254,14 +259,38 @@ def body_mask(hu_slice: np.ndarray) -> np.ndarray:
     return ndimage.binary_fill_holes(kept)
 
 
-def volume_frame(axial: np.ndarray, pixel_mm: tuple[float, float], spec: PreprocessingSpec) -> Frame:
+def volume_frame(
+    axial: np.ndarray, pixel_mm: tuple[float, float], spec: PreprocessingSpec, spacing_known: bool = True
+) -> Frame:
     """Chooses the frame of a volume: its body crop, or the whole slice when the model wants none.
 
     Args:
         axial: (slices, rows, cols) HU in canonical axial order.
         pixel_mm: (row, col) spacing in mm.
         spec: The model's preprocessing.
+        spacing_known: Whether `pixel_mm` are real millimetres.
     """
     whole = (0, 0, axial.shape[1], axial.shape[2])
     crop = body_crop(axial, pixel_mm, spec.body_margin_mm) if spec.body_crop else whole
-    return Frame.for_crop(crop, pixel_mm, spec.size)
+    return Frame.for_crop(_not_too_close(crop, axial, pixel_mm, spec, spacing_known), pixel_mm, spec.size)
+
+
+def _not_too_close(
+    crop: tuple[int, int, int, int],
+    axial: np.ndarray,
+    pixel_mm: tuple[float, float],
+    spec: PreprocessingSpec,
+    spacing_known: bool,
+) -> tuple[int, int, int, int]:
+    """Grows a crop evenly, past the slice's edges where it must, until it is as wide as the model is used to."""
+    extent = max((crop[2] - crop[0]) * pixel_mm[0], (crop[3] - crop[1]) * pixel_mm[1])
+    wanted = spec.least_extent_mm
+    if not spacing_known:
+        middle = axial[len(axial) // 2]
+        edges = (middle[0], middle[-1], middle[:, 0], middle[:, -1])
+        cut = sum(float((edge > BODY_HU).mean()) > _CUT_EDGE_SHARE for edge in edges)
+        wanted = extent * _CUT_GROWTH if cut >= 2 else extent
+    if extent >= wanted:
+        return crop
+    row_more, col_more = (round((wanted - extent) / 2 / mm) for mm in pixel_mm)
+    return crop[0] - row_more, crop[1] - col_more, crop[2] + row_more, crop[3] + col_more

@@ -60,7 +60,7 @@ class SegmentationSession:
         self._order = order
         self._axial = order.forward(self.volume.array)
         self._slice_mm, row_mm, col_mm = order.spacing(self.volume.spacing)
-        self._frame = volume_frame(self._axial, (row_mm, col_mm), self._model.preprocessing)
+        self._frame = volume_frame(self._axial, (row_mm, col_mm), self._model.preprocessing, self.volume.spacing_known)
 
     def _look_which_way_up(self, progress: ProgressCallback | None, cancel: CancelCheck | None) -> None:
         """Turns the slices the way that the guidance understands, where the header has lost it."""

@@ -80,7 +80,7 @@ def a_fake_model(**changes: Any) -> LoadedModel:
         spec="fake/1.0.0",
         backend=FakeBackend(),
         guidance=FakeGuidance(),
-        preprocessing=PreprocessingSpec(),
+        preprocessing=PreprocessingSpec(least_extent_mm=0.0),
         boxes=BoxSettings(),
         masks=MaskSettings(),
         device=CPU,

@@ -16,6 +16,8 @@ from scipy import ndimage
 from sammix_core.errors import InputError
 from sammix_core.guidance.base import GuidanceMaps
 
+_STRONG_SHARE = 1 / 3
+
 NetworkBox = tuple[float, float, float, float]
 
 
@@ -31,6 +33,8 @@ class BoxSettings:
         smooth_box_mm: Sigma of the Gaussian along z over box edges; 0 for none.
         component_share: 3-D components need this share of the strongest component's support.
         least_support: 3-D components need this summed probability, in cells; a speck in a pelvis is no liver.
+        most_gap_mm: Components further than this above or below the strongest one need a third of its support: pieces
+            of one liver lie beside each other, a muscle of the pelvis does not.
         padding: Network pixels added at (x_min, y_min, x_max, y_max); negative ones shrink.
     """
 
@@ -41,6 +45,7 @@ class BoxSettings:
     smooth_box_mm: float = 0.0
     component_share: float = 0.05
     least_support: float = 20.0
+    most_gap_mm: float = 25.0
     padding: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
 
     def to_dict(self) -> dict[str, Any]:
@@ -96,7 +101,9 @@ def boxes_from_cam(maps: GuidanceMaps, slice_mm: float, size: int, settings: Box
     probabilities = _along_z(maps.probabilities, slice_mm, settings.smooth_mm)
     chosen = hysteresis(probabilities, settings.probability_high, settings.probability_low)
     cells = (logits > settings.threshold) & chosen[:, None, None]
-    support = supported_components(cells, _sigmoid(logits), settings.component_share, settings.least_support)
+    weights = _sigmoid(logits)
+    support = supported_components(cells, weights, settings.component_share, settings.least_support)
+    support = near_the_strongest(support, weights, settings.most_gap_mm / slice_mm)
     boxes: list[NetworkBox | None] = []
     scores = np.zeros(len(logits), dtype=np.float32)
     for index, kept in enumerate(support):
@@ -144,6 +151,25 @@ def supported_components(cells: np.ndarray, weights: np.ndarray, share: float, l
         return cells
     support = np.asarray(ndimage.sum_labels(weights, labels, index=np.arange(1, count + 1)))
     return np.isin(labels, 1 + np.flatnonzero(support >= max(least, share * support.max())))
+
+
+def near_the_strongest(cells: np.ndarray, weights: np.ndarray, most_gap: float) -> np.ndarray:
+    """Drops weaker 3-D components that lie far above or below the strongest one.
+
+    Args:
+        cells: (n, h, w) bool.
+        weights: (n, h, w) float, the map's probability.
+        most_gap: Slices that may lie between; a component with a third of the strongest one's support stays anyway.
+    """
+    labels, count = ndimage.label(cells, structure=np.ones((3, 3, 3)))
+    if count < 2:
+        return cells
+    support = np.asarray(ndimage.sum_labels(weights, labels, index=np.arange(1, count + 1)))
+    spans = [(found[0].start, found[0].stop) for found in ndimage.find_objects(labels)]
+    first, last = spans[int(support.argmax())]
+    gaps = np.array([max(first - stop, start - last, 0) for start, stop in spans])
+    kept = (gaps <= most_gap) | (support >= _STRONG_SHARE * support.max())
+    return np.isin(labels, 1 + np.flatnonzero(kept))
 
 
 def _along_z(values: np.ndarray, slice_mm: float, sigma_mm: float) -> np.ndarray:

@@ -24,6 +24,7 @@ def augmented_view(
     crops: tuple[tuple[int, int, int, int], tuple[int, int, int, int]],
     spec: PreprocessingSpec,
     rng: np.random.Generator,
+    hard: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draws one random view of a slice.
 
@@ -34,6 +35,7 @@ def augmented_view(
         crops: The whole slice and the volume's body crop, (row_min, col_min, row_max, col_max).
         spec: The model's preprocessing; the window is varied about it.
         rng: Random source; the same state gives the same view.
+        hard: Draw lesions into the structure, and come close to it more often.
 
     Returns:
         Network image (size, size) float32 in [0, 1] and label share (size, size) float32 in [0, 1].
@@ -46,7 +48,10 @@ def augmented_view(
     fine_mm = (pixel_mm[0] * factor, pixel_mm[1] * factor)
     hu = _table(hu, rng)
     hu = _contrast_phase(hu, share, fine_mm, rng)
-    crop = _field_of_view(crops, bool(share.any()) and rng.random() < 0.25, label, pixel_mm, rng)
+    close = bool(share.any()) and rng.random() < (0.5 if hard else 0.25)
+    if hard and share.max() > 0.9 and rng.random() < 0.6:
+        hu = _lesions(hu, share, fine_mm, rng)
+    crop = _field_of_view(crops, close, label, pixel_mm, rng, (3, 50) if hard else (20, 90))
     hu, share = _warp(hu, share, fine_mm, _centre(crop, factor), rng)
     hu = _kernel_and_noise(hu, fine_mm, rng)
     coarse = tuple(round(edge / factor) for edge in crop)
@@ -107,12 +112,27 @@ def _contrast_phase(
     return changed.astype(np.float32)
 
 
+def _lesions(hu: np.ndarray, share: np.ndarray, pixel_mm: tuple[float, float], rng: np.random.Generator) -> np.ndarray:
+    """Puts one to six soft-edged ellipses into the structure, mostly darker; the label stays, lesions belong to it."""
+    inside = np.argwhere(share > 0.9)
+    rows, cols = np.indices(hu.shape, dtype=np.float32)
+    change = np.zeros_like(hu)
+    for _ in range(rng.integers(1, 7)):
+        row, col = inside[rng.integers(len(inside))]
+        radii = rng.uniform(4, 28) * rng.uniform(0.7, 1.3, 2) / np.array(pixel_mm)
+        distance = np.sqrt(((rows - row) / radii[0]) ** 2 + ((cols - col) / radii[1]) ** 2)
+        offset = rng.uniform(-75, -15) if rng.random() < 0.85 else rng.uniform(15, 50)
+        change += offset * np.clip((1.15 - distance) / 0.3, 0, 1)
+    return hu + np.clip(change, -90, 60) * share
+
+
 def _field_of_view(
     crops: tuple[tuple[int, int, int, int], tuple[int, int, int, int]],
     close: bool,
     label: np.ndarray,
     pixel_mm: tuple[float, float],
     rng: np.random.Generator,
+    margin_mm: tuple[float, float],
 ) -> tuple[int, int, int, int]:
     """Chooses the crop: between whole slice and body, moved and scaled; sometimes close about the structure."""
     whole, body = (np.array(crop, dtype=float) for crop in crops)
@@ -120,7 +140,7 @@ def _field_of_view(
     crop = whole * (1 - mix) + body * mix
     if close:
         rows, cols = np.flatnonzero(label.any(1)), np.flatnonzero(label.any(0))
-        margin = [rng.uniform(20, 90) / mm for mm in pixel_mm]
+        margin = [rng.uniform(*margin_mm) / mm for mm in pixel_mm]
         tight = np.array([rows[0] - margin[0], cols[0] - margin[1], rows[-1] + margin[0], cols[-1] + margin[1]])
         crop = np.concatenate([np.maximum(crop[:2], tight[:2]), np.minimum(crop[2:], tight[2:])])
     size = crop[2:] - crop[:2]

@@ -13,7 +13,8 @@ from sammix_core.guidance.boxes_from_cam import BoxSettings, boxes_from_cam
 from sammix_core.guidance.embedding_cam import EmbeddingCam
 from sammix_core.training.views import CLEAN, View
 
-THRESHOLDS = (-1.0, -0.5, 0.0, 0.5, 1.0)
+# Not above 0: there the box hugs the patients trained on, and misses parts of livers with lesions.
+THRESHOLDS = (-1.0, -0.5, 0.0)
 
 
 def calibrate_boxes(views: Sequence[View], guidance: Mapping[str, EmbeddingCam], start: BoxSettings) -> BoxSettings:

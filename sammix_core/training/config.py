@@ -35,7 +35,7 @@ class HeadTraining:
         average_from: Share of the steps after which weights are averaged (exponentially).
     """
 
-    steps: int = 350
+    steps: int = 300
     batch: int = 12
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.02

@@ -24,6 +24,7 @@ from sammix_core.training.cases import Case, CaseConfig
 
 RECIPE = 1  # raise when the way views are drawn changes, so that old ones are not taken for new
 CLEAN = "clean"
+_HARD_FROM = 8  # views from this number on show lesions and come close; see docs/decisions/hard-views.md
 _NEGATIVE_SHARE = 3  # of the slices without the structure, one in three is in an augmented view
 
 
@@ -53,7 +54,9 @@ def view_names(augmented: int) -> list[str]:
 
 def views_folder(root: Path, config: CaseConfig, spec: PreprocessingSpec, seed: int) -> Path:
     """Folder of a case's views; its name changes with anything that changes the views."""
-    parts = [RECIPE, seed, spec.to_dict(), list(config.values), config.ct.name, sha256_of(config.labels)]
+    # The frame's least extent pads volumes that are cut closer than any training view, so it changes none.
+    drawn = {key: value for key, value in spec.to_dict().items() if key != "least_extent_mm"}
+    parts = [RECIPE, seed, drawn, list(config.values), config.ct.name, sha256_of(config.labels)]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
     return root / f"{config.name}-{key}"
 
@@ -134,4 +137,5 @@ def _draw(case: Case, name: str, index: int, spec: PreprocessingSpec, seed: int)
     low, high = max(0, index - reach), min(len(case.axial), index + reach + 1)
     if low == 0 or high == len(case.axial):
         low, high = index, index + 1
-    return augmented_view(case.axial[low:high], mask, case.spacing[1:], case.crops, spec, rng)
+    hard = int(name.split("-")[1]) >= _HARD_FROM
+    return augmented_view(case.axial[low:high], mask, case.spacing[1:], case.crops, spec, rng, hard)
