@@ -17,6 +17,7 @@ from sammix_core.guidance.boxes_from_cam import (
     GuidedBoxes,
     boxes_from_cam,
     hysteresis,
+    near_the_strongest,
     supported_components,
     upsampled,
 )
@@ -310,3 +311,17 @@ def test_settings_go_through_a_manifest() -> None:
 def test_settings_of_another_version_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="not ones that this version knows"):
         BoxSettings.from_dict({**BoxSettings().to_dict(), **wrong})
+
+
+def test_a_piece_far_below_the_strongest_one_is_dropped_unless_it_is_strong_itself() -> None:
+    cells = np.zeros((12, 4, 4), dtype=bool)
+    cells[8:12] = True  # the liver: 64 cells
+    cells[0, 0, :2] = True  # far below, weak
+    cells[5, 3, 3] = True  # weak as well, but only two slices away
+    weights = np.ones(cells.shape, dtype=np.float32)
+    kept = near_the_strongest(cells, weights, most_gap=3)
+    assert kept[8:12].all()
+    assert kept[5, 3, 3]
+    assert not kept[0].any()
+    cells[0:2] = True  # now 32 cells, half of the strongest: a liver cut in two by missing slices, say
+    assert near_the_strongest(cells, weights, most_gap=3)[0:2].all()

@@ -294,3 +294,24 @@ def test_the_spec_goes_through_a_manifest() -> None:
     assert PreprocessingSpec.from_dict(spec.to_dict()) == spec
     with pytest.raises(InputError, match=r"not one that this version knows .*gamma"):
         PreprocessingSpec.from_dict({**spec.to_dict(), "gamma": 2})
+
+
+def test_a_ct_cut_close_is_padded_to_the_least_extent_evenly() -> None:
+    hu = np.full((3, 100, 80), 40, dtype=np.int16)
+    spec = PreprocessingSpec(body_crop=False, least_extent_mm=300.0)
+    frame = volume_frame(hu, (2.0, 2.0), spec)
+    assert (frame.row0, frame.col0, frame.rows, frame.cols) == (-25, -25, 150, 130)
+    assert frame.scale_y == pytest.approx(256 / 150)
+    wide = volume_frame(hu, (4.0, 4.0), spec)
+    assert (wide.row0, wide.col0, wide.rows, wide.cols) == (0, 0, 100, 80)
+
+
+@pytest.mark.parametrize(("cut_edges", "rows"), [(0, 100), (1, 100), (2, 150), (4, 150)])
+def test_without_spacing_a_body_cut_by_two_edges_is_padded_by_half(cut_edges: int, rows: int) -> None:
+    hu = np.full((3, 100, 100), -1000, dtype=np.int16)
+    hu[:, 20:80, 20:80] = 40
+    reach = [np.s_[:, :20, 20:80], np.s_[:, 80:, 20:80], np.s_[:, 20:80, :20], np.s_[:, 20:80, 80:]]
+    for place in reach[:cut_edges]:
+        hu[place] = 40
+    frame = volume_frame(hu, (1.0, 1.0), PreprocessingSpec(body_crop=False), spacing_known=False)
+    assert frame.rows == rows
