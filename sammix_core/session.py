@@ -66,19 +66,20 @@ class SegmentationSession:
         """Turns the slices the way that the guidance understands, where the header has lost it."""
         stage = Stage("Looking which way up it lies", orders_looked_at(len(self._axial)), progress, cancel)
 
-        def probability(order: AxialOrder, index: int) -> float:
+        def support(order: AxialOrder, index: int) -> float:
             if order != self._order:
                 self._take_order(order)
             image = torch.from_numpy(self._image(index))[None, None]
             embedding = self._model.backend.encode(image).to(torch.float16).float()
             self._looked_at += 1
             stage.step()
-            return float(self._model.guidance.maps(image, embedding).probabilities[0])
+            cam_logits = self._model.guidance.maps(image, embedding).cam_logits
+            return float((1 / (1 + np.exp(-np.clip(cam_logits, -30, 30)))).sum())
 
         by_header, before = self.volume.axial_order, self._order
         chosen = before
         try:
-            chosen = likeliest_order(by_header, len(self._axial), probability)
+            chosen = likeliest_order(by_header, len(self._axial), support)
         finally:
             self._take_order(chosen)
         self._seconds["orientation"] = stage.seconds

@@ -15,8 +15,8 @@ import numpy as np
 from sammix_core.axial_order import AxialOrder
 
 _LOOKED_AT = 5
-# The header's own way stays unless another one shows clearly more.
-_CLEARLY_MORE = 0.2
+# The header's own way stays unless another one shows this many times as much.
+_CLEARLY_MORE = 1.25
 
 
 def orders_looked_at(slices: int) -> int:
@@ -24,13 +24,14 @@ def orders_looked_at(slices: int) -> int:
     return 4 * len(_places(slices))
 
 
-def likeliest_order(order: AxialOrder, slices: int, probability: Callable[[AxialOrder, int], float]) -> AxialOrder:
+def likeliest_order(order: AxialOrder, slices: int, support: Callable[[AxialOrder, int], float]) -> AxialOrder:
     """Compares in-plane flips on a few slices.
 
     Args:
         order: The order by the header.
         slices: Number of axial slices.
-        probability: (order, canonical slice) -> probability of the structure on it.
+        support: (order, canonical slice) -> how much of the structure is seen on it, at least 0. Not the slice's
+            probability: that is near 1 upside down as well, while the map then covers half as much.
 
     Returns:
         The order to use; `order` itself unless another one shows clearly more.
@@ -40,9 +41,9 @@ def likeliest_order(order: AxialOrder, slices: int, probability: Callable[[Axial
     for row_flip, col_flip in itertools.product((False, True), repeat=2):
         flips = (order.flips[0], order.flips[1] ^ row_flip, order.flips[2] ^ col_flip)
         candidate = AxialOrder(order.axes, flips)
-        score = float(np.mean([probability(candidate, int(place)) for place in places]))
+        score = float(np.mean([support(candidate, int(place)) for place in places]))
         if candidate == order:
-            score += _CLEARLY_MORE
+            score *= _CLEARLY_MORE
         if score > best_score:
             best, best_score = candidate, score
     return best
