@@ -16,8 +16,6 @@ from scipy import ndimage
 from sammix_core.errors import InputError
 from sammix_core.guidance.base import GuidanceMaps
 
-_STRONG_SHARE = 1 / 3
-
 NetworkBox = tuple[float, float, float, float]
 
 
@@ -33,8 +31,8 @@ class BoxSettings:
         smooth_box_mm: Sigma of the Gaussian along z over box edges; 0 for none.
         component_share: 3-D components need this share of the strongest component's support.
         least_support: 3-D components need this summed probability, in cells; a speck in a pelvis is no liver.
-        most_gap_mm: Components further than this above or below the strongest one need a third of its support: pieces
-            of one liver lie beside each other, a muscle of the pelvis does not.
+        most_gap_mm: Components further than this above or below the strongest one are dropped: the pieces of one liver
+            lie beside each other, a muscle of the pelvis does not.
         padding: Network pixels added at (x_min, y_min, x_max, y_max); negative ones shrink.
     """
 
@@ -154,12 +152,12 @@ def supported_components(cells: np.ndarray, weights: np.ndarray, share: float, l
 
 
 def near_the_strongest(cells: np.ndarray, weights: np.ndarray, most_gap: float) -> np.ndarray:
-    """Drops weaker 3-D components that lie far above or below the strongest one.
+    """Drops 3-D components that lie far above or below the strongest one.
 
     Args:
         cells: (n, h, w) bool.
         weights: (n, h, w) float, the map's probability.
-        most_gap: Slices that may lie between; a component with a third of the strongest one's support stays anyway.
+        most_gap: Slices that may lie between.
     """
     labels, count = ndimage.label(cells, structure=np.ones((3, 3, 3)))
     if count < 2:
@@ -168,8 +166,7 @@ def near_the_strongest(cells: np.ndarray, weights: np.ndarray, most_gap: float) 
     spans = [(found[0].start, found[0].stop) for found in ndimage.find_objects(labels)]
     first, last = spans[int(support.argmax())]
     gaps = np.array([max(first - stop, start - last, 0) for start, stop in spans])
-    kept = (gaps <= most_gap) | (support >= _STRONG_SHARE * support.max())
-    return np.isin(labels, 1 + np.flatnonzero(kept))
+    return np.isin(labels, 1 + np.flatnonzero(gaps <= most_gap))
 
 
 def _along_z(values: np.ndarray, slice_mm: float, sigma_mm: float) -> np.ndarray:
