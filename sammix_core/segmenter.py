@@ -14,7 +14,7 @@ from sammix_core.guidance.boxes_from_cam import BoxSettings
 from sammix_core.guidance.embedding_cam import NAME as EMBEDDING_CAM
 from sammix_core.guidance.embedding_cam import EmbeddingCam
 from sammix_core.model_store.base_weights import LITE_MEDSAM
-from sammix_core.model_store.store import ModelFolder, resolve
+from sammix_core.model_store.store import resolve
 from sammix_core.model_store.weights import load_model_weights
 from sammix_core.preprocessing import PreprocessingSpec
 from sammix_core.progress import CancelCheck, Progress, ProgressCallback
@@ -114,7 +114,7 @@ class Segmenter:
         if preprocessing.size != backend.image_size:
             raise InputError(f"{manifest.spec} wants images of {preprocessing.size} pixels, but LiteMedSAM takes 256.")
         cam = EmbeddingCam.from_state(state, chosen)
-        return cls(LoadedModel(_spec_of(folder), backend, cam, preprocessing, boxes, masks, chosen))
+        return cls(LoadedModel(manifest.spec, backend, cam, preprocessing, boxes, masks, chosen))
 
     def open_session(self, volume: Volume) -> SegmentationSession:
         """Opens a volume for interactive use; nothing is computed yet."""
@@ -149,7 +149,3 @@ class Segmenter:
         if boxes is not None:
             session.boxes = boxes.copy()
         return session.segment_boxes(progress, cancel)
-
-
-def _spec_of(folder: ModelFolder) -> str:
-    return folder.manifest.spec

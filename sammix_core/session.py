@@ -13,7 +13,7 @@ from sammix_core.boxes import Box, BoxSource, BoxTrack
 from sammix_core.embedding_cache import EmbeddingCache
 from sammix_core.errors import InputError
 from sammix_core.guidance.base import GuidanceMaps
-from sammix_core.guidance.boxes_from_cam import GuidedBoxes, boxes_from_cam, upsampled
+from sammix_core.guidance.boxes_from_cam import GuidedBoxes, boxes_from_cam, sigmoid, upsampled
 from sammix_core.guidance.orientation import likeliest_order, orders_looked_at
 from sammix_core.preprocessing import slice_image, volume_frame
 from sammix_core.progress import CancelCheck, ProgressCallback, Stage
@@ -74,7 +74,7 @@ class SegmentationSession:
             self._looked_at += 1
             stage.step()
             cam_logits = self._model.guidance.maps(image, embedding).cam_logits
-            return float((1 / (1 + np.exp(-np.clip(cam_logits, -30, 30)))).sum())
+            return float(sigmoid(cam_logits).sum())
 
         by_header, before = self.volume.axial_order, self._order
         chosen = before
@@ -190,7 +190,7 @@ class SegmentationSession:
             device=self._model.device.type,
             model=self._model.spec,
             guidance=self._model.guidance.name,
-            cam=(1 / (1 + np.exp(-np.clip(cam, -30, 30)))).astype(np.float16),
+            cam=sigmoid(cam).astype(np.float16),
             frame=self._frame,
             slice_shape=(self._axial.shape[1], self._axial.shape[2]),
             axial_order=self._order,

@@ -99,7 +99,7 @@ def boxes_from_cam(maps: GuidanceMaps, slice_mm: float, size: int, settings: Box
     probabilities = _along_z(maps.probabilities, slice_mm, settings.smooth_mm)
     chosen = hysteresis(probabilities, settings.probability_high, settings.probability_low)
     cells = (logits > settings.threshold) & chosen[:, None, None]
-    weights = _sigmoid(logits)
+    weights = sigmoid(logits)
     support = supported_components(cells, weights, settings.component_share, settings.least_support)
     support = near_the_strongest(support, weights, settings.most_gap_mm / slice_mm)
     boxes: list[NetworkBox | None] = []
@@ -107,7 +107,7 @@ def boxes_from_cam(maps: GuidanceMaps, slice_mm: float, size: int, settings: Box
     for index, kept in enumerate(support):
         boxes.append(_box_of(logits[index], kept, size, settings) if kept.any() else None)
         if kept.any():
-            scores[index] = _sigmoid(logits[index][kept]).mean()
+            scores[index] = sigmoid(logits[index][kept]).mean()
     if settings.smooth_box_mm > 0:
         boxes = _smooth_boxes(boxes, settings.smooth_box_mm / slice_mm)
     return GuidedBoxes(logits, probabilities, support, boxes, scores)
@@ -203,5 +203,6 @@ def _smooth_boxes(boxes: list[NetworkBox | None], sigma: float) -> list[NetworkB
     return result
 
 
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Logits to probabilities; clipped so that no exponential overflows."""
     return 1 / (1 + np.exp(-np.clip(logits, -30, 30)))

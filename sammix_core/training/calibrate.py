@@ -60,7 +60,11 @@ def out_of_fold_maps(view: View, guidance: EmbeddingCam, batch: int = 8) -> Guid
 
 def label_box(share: np.ndarray) -> tuple[float, float, float, float] | None:
     """Tight (x_min, y_min, x_max, y_max) of a label share (size, size) uint8, edges, or None for an empty one."""
-    mask = share > 127
+    return tight_box(share > 127)
+
+
+def tight_box(mask: np.ndarray) -> tuple[float, float, float, float] | None:
+    """Tight (x_min, y_min, x_max, y_max) of a (rows, cols) bool mask, edges, or None for an empty one."""
     if not mask.any():
         return None
     rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))

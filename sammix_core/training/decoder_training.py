@@ -27,6 +27,7 @@ from sammix_core.sam.litemedsam import LiteMedSam, decode_with
 from sammix_core.sam.masks import MaskSettings, dense_prompt
 from sammix_core.training.ahead import ahead
 from sammix_core.training.averaging import average_into
+from sammix_core.training.calibrate import tight_box
 from sammix_core.training.checkpoint import load_checkpoint, save_checkpoint, saved_when_stopped
 from sammix_core.training.config import DecoderTraining
 from sammix_core.training.head_training import Samples
@@ -81,7 +82,7 @@ class PromptMaker:
         for case, embedding, share in zip(cases, embeddings, shares, strict=True):
             maps = self._guidance[case].maps(embedding[None], embedding[None])
             found = boxes_from_cam(maps, 1.0, size, self._boxes).boxes[0]
-            label = _tight(share[0].numpy() > 0.5)
+            label = tight_box(share[0].numpy() > 0.5)
             pick = found if found is not None and rng.random() < 0.75 else label
             useful.append(label is not None)
             pick = pick or (0.0, 0.0, float(size), float(size))
@@ -91,13 +92,6 @@ class PromptMaker:
             logits.append(maps.cam_logits)
         prompt = dense_prompt(torch.from_numpy(np.stack(logits)), size, self._masks)
         return torch.from_numpy(np.stack(boxes)).float(), prompt, torch.tensor(useful)
-
-
-def _tight(mask: np.ndarray) -> tuple[float, float, float, float] | None:
-    if not mask.any():
-        return None
-    rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return float(cols[0]), float(rows[0]), float(cols[-1] + 1), float(rows[-1] + 1)
 
 
 def train_decoder(

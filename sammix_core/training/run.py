@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -179,11 +179,6 @@ def _manifest(config: TrainingConfig, boxes: BoxSettings, masks: MaskSettings) -
         metrics={},
         training_cases=[case.name for case in config.cases],
     )
-
-
-def with_masks(trained: Trained, **changes: object) -> Trained:
-    """The same weights with other mask settings, for comparing switches."""
-    return replace(trained, masks=replace(trained.masks, **changes))  # type: ignore[arg-type]
 
 
 def _label(without: str | None) -> str:
