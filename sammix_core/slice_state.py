@@ -1,0 +1,77 @@
+"""Everything that is known of one slice: what undo, a saved scene and a restarted process put back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sammix_core.boxes import Box
+
+
+@dataclass(frozen=True, slots=True)
+class PackedMask:
+    """One slice's mask, eight pixels a byte: 32 KB for 512 x 512, so that an undo stack may hold many.
+
+    Attributes:
+        shape: (rows, cols) in the user's two in-plane axes: the 2-D slice of the (k, j, i) array.
+        bits: The pixels in C order, as `numpy.packbits` makes them.
+
+    Example:
+        >>> mask = PackedMask.pack(np.array([[0, 1, 1], [0, 0, 1]], dtype=np.uint8))
+        >>> mask.unpack().tolist(), mask.area_px
+        ([[0, 1, 1], [0, 0, 1]], 3)
+    """
+
+    shape: tuple[int, int]
+    bits: bytes
+
+    @classmethod
+    def pack(cls, mask: np.ndarray) -> PackedMask:
+        """Packs a (rows, cols) array; what is not 0 is inside."""
+        rows, cols = mask.shape
+        return cls((rows, cols), np.packbits(mask != 0).tobytes())
+
+    def unpack(self) -> np.ndarray:
+        """(rows, cols) uint8 of its own, 1 inside."""
+        rows, cols = self.shape
+        return np.unpackbits(np.frombuffer(self.bits, np.uint8), count=rows * cols).reshape(rows, cols)
+
+    @property
+    def area_px(self) -> int:
+        """How many pixels are inside."""
+        return int.from_bytes(self.bits, "little").bit_count()
+
+
+@dataclass(frozen=True, slots=True)
+class SliceState:
+    """One slice of a session: its box, its mask and who made them.
+
+    Attributes:
+        slice_index: Index along the user's slice axis.
+        box: The box in use, in voxel indices of the volume; None without one.
+        automatic_box: The box that the last run found, whether it is in use or not; "reset" goes back to it.
+        deleted: Whether a person took the box away, so that no automatic one comes back.
+        mask: The mask; None where the slice is empty.
+        mask_scores: Predicted IoU of the three masks; empty where none was computed.
+        score: IoU that the chosen mask predicts of itself; None where none was computed.
+        agreement: Share of pixels in any of the three masks that are in all of them, in [0, 1]; None without masks.
+        cam_agreement: Dice of the class activation map and the mask, in [0, 1]; None without map or mask.
+        corrected: Whether a person made the mask by hand; it is protected from being computed again.
+    """
+
+    slice_index: int
+    box: Box | None = None
+    automatic_box: Box | None = None
+    deleted: bool = False
+    mask: PackedMask | None = None
+    mask_scores: tuple[float, ...] = ()
+    score: float | None = None
+    agreement: float | None = None
+    cam_agreement: float | None = None
+    corrected: bool = False
+
+    @property
+    def area_px(self) -> int:
+        """Pixels of the mask."""
+        return 0 if self.mask is None else self.mask.area_px
