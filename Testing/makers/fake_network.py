@@ -66,6 +66,7 @@ class FakeGuidance:
     """Its map is what is as bright as liver in the embedding, and its probability grows with how much that is."""
 
     name = "fake_cam"
+    needs_embeddings = True
 
     def maps(self, images: torch.Tensor, embeddings: torch.Tensor) -> GuidanceMaps:
         """See `Guidance.maps`."""

@@ -30,6 +30,7 @@ class Guidance(Protocol):
     """
 
     name: str
+    needs_embeddings: bool  # where it does not, only slices with a box go through the SAM encoder
 
     def maps(self, images: torch.Tensor, embeddings: torch.Tensor) -> GuidanceMaps:
         """Computes the maps of a batch.

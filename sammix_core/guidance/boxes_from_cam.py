@@ -34,6 +34,8 @@ class BoxSettings:
         most_gap_mm: Components further than this above or below the strongest one are dropped: the pieces of one liver
             lie beside each other, a muscle of the pelvis does not.
         padding: Network pixels added at (x_min, y_min, x_max, y_max); negative ones shrink.
+        whole_cells: Whether a box goes round all of each cell, the far edges' too, and not along the outline that runs
+            between cells; for coarse maps.
     """
 
     threshold: float = 0.0
@@ -45,6 +47,7 @@ class BoxSettings:
     least_support: float = 20.0
     most_gap_mm: float = 25.0
     padding: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
+    whole_cells: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as plain JSON values."""
@@ -181,7 +184,7 @@ def _box_of(logits: np.ndarray, kept: np.ndarray, size: int, settings: BoxSettin
     # A border of one cell goes along, so that the enlarged map may end between cells.
     near = np.kron(ndimage.binary_dilation(kept, np.ones((3, 3))), np.ones((factor, factor), dtype=bool))
     inside = (upsampled(logits, size) > settings.threshold) & near
-    if not inside.any():  # a single weak cell can vanish between its neighbours
+    if settings.whole_cells or not inside.any():  # a single weak cell can vanish between its neighbours
         inside = np.kron(kept, np.ones((factor, factor), dtype=bool))
     rows, cols = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
     left, top, right, bottom = settings.padding

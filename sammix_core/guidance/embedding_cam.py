@@ -19,10 +19,12 @@ class EmbeddingCam:
 
     Attributes:
         name: "embedding_cam".
+        needs_embeddings: True.
         head: The network, in eval mode.
     """
 
     name = NAME
+    needs_embeddings = True
 
     def __init__(self, head: EmbeddingHead, device: torch.device) -> None:
         self.head = head.to(device).eval().requires_grad_(False)
