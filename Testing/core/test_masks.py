@@ -11,7 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sammix_core.errors import InputError
-from sammix_core.sam.masks import DecodedSlices, MaskSettings, clean_slice, decode_slices, dense_prompt
+from sammix_core.sam.masks import (
+    DecodedSlices,
+    MaskSettings,
+    clean_slice,
+    decode_slices,
+    dense_prompt,
+    soft_agreement,
+)
 
 EVERYWHERE = (0.0, 0.0, 30.0, 20.0)
 
@@ -198,6 +205,56 @@ def test_agreement_is_what_all_three_share() -> None:
     found = DecodedSlices(logits[:, 0], logits, np.zeros((2, 3)), np.zeros(2, int))
     assert found.agreement(0) == 0.25
     assert found.agreement(1) == 1.0
+
+
+def test_disagreement_is_the_spread_of_the_three_probabilities() -> None:
+    logits = np.zeros((1, 3, 1, 3))
+    logits[0, :, 0, 0] = 2.0  # all agree
+    logits[0, :, 0, 1] = -40.0, 0.0, 40.0
+    logits[0, :, 0, 2] = 0.0, np.log(3), 0.0  # 0.5, 0.75, 0.5
+    found = DecodedSlices(logits[:, 0], logits, np.zeros((1, 3)), np.zeros(1, int))
+    np.testing.assert_allclose(found.disagreement(0), [[0.0, 1.0, 0.25]], atol=1e-6)
+
+
+class Halves(Three):
+    """Its masks fill the left half, the right half and everything; the first scores best."""
+
+    def decode(
+        self, embeddings: torch.Tensor, boxes: torch.Tensor, mask_logits: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        masks = torch.full((len(boxes), 3, 16, 16), -9.0)
+        masks[:, 0, :, :8] = masks[:, 1, :, 8:] = masks[:, 2] = 9.0
+        return masks, self._scores
+
+
+@pytest.mark.parametrize(("columns", "chosen"), [(slice(0, 2), 0), (slice(2, 4), 1), (slice(0, 4), 2)])
+def test_the_choice_by_the_map_takes_the_mask_that_agrees_with_it(columns: slice, chosen: int) -> None:
+    cam = np.full((2, 4, 4), -9.0, np.float32)
+    cam[:, :, columns] = 9.0
+    scores = ((0.9, 0.5, 0.1),) * 2
+    found = decoded(Halves(*scores), cam, choice="cam")
+    assert found.chosen.tolist() == [chosen, chosen]
+    np.testing.assert_array_equal(found.logits, found.all_logits[:, chosen])
+    assert decoded(Halves(*scores), cam, choice="score").chosen.tolist() == [0, 0]
+
+
+def test_without_a_map_the_choice_by_it_is_the_one_by_score() -> None:
+    assert decoded(Three(*SCORES), choice="cam").chosen.tolist() == [2, 0]
+
+
+def test_agreement_with_the_map_is_soft_dice() -> None:
+    masks = torch.tensor([-40.0, 40.0]).repeat(1, 1, 2, 1)  # the right column of 2 x 2 pixels
+    cam = torch.full((1, 1, 1, 1), 0.0)  # 0.5 everywhere
+    assert soft_agreement(masks, cam).item() == pytest.approx(2 * (2 * 0.5) / (2 + 4 * 0.5))
+
+
+def test_masks_coarser_than_the_image_are_enlarged_and_prompts_are_not() -> None:
+    backend = Three(*SCORES)
+    backend.image_size = 64
+    found = decoded(backend, np.full((2, 4, 4), 2.0, np.float32), second_pass=True)
+    assert found.logits.shape == (2, 64, 64)
+    assert found.all_logits.shape == (2, 3, 64, 64)
+    assert [None if prompt is None else prompt.shape[-1] for prompt in backend.prompts] == [16, 16]
 
 
 def test_boxes_reach_the_decoder_as_they_are() -> None:

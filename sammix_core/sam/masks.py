@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 from scipy import ndimage
+from scipy.special import expit
 from torch.nn import functional
 
 from sammix_core.errors import InputError
 from sammix_core.sam.backend import SamBackend
 
-CHOICES = ("score", "mean", "first")
+CHOICES = ("score", "cam", "mean", "first")
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class MaskSettings:
         mask_prompt: Whether the CAM's logits are given as dense prompt.
         prompt_gain: Factor on those logits.
         prompt_limit: They are clipped to plus and minus this.
-        choice: "score" (the best scored of three), "mean" (their mean logits) or "first".
+        choice: "score" (the best scored of three), "cam" (the one that agrees best with the CAM; by score where there
+            is none), "mean" (their mean logits) or "first".
         second_pass: Whether the chosen mask's logits are decoded once more as dense prompt.
         box_margin: Network pixels that a mask may reach past its box.
     """
@@ -78,13 +80,22 @@ class DecodedSlices:
         union = masks.any(0).sum()
         return float(masks.all(0).sum() / union) if union else 1.0
 
+    def disagreement(self, index: int) -> np.ndarray:
+        """How far the three masks are apart on a slice.
+
+        Returns:
+            (size, size) in [0, 1]: the largest of the three probabilities less the least one.
+        """
+        logits = self.all_logits[index]
+        return expit(logits.max(0)) - expit(logits.min(0))
+
 
 def dense_prompt(cam_logits: torch.Tensor, size: int, settings: MaskSettings) -> torch.Tensor:
     """Enlarges CAM logits to SAM's mask prompt.
 
     Args:
         cam_logits: (n, 1, h, w).
-        size: Side of the prompt, 4 times the embedding's.
+        size: Side of the prompt, 4 times the embedding's, whatever the image's.
         settings: Gain and limit.
 
     Returns:
@@ -111,24 +122,81 @@ def decode_slices(
         cam_logits: (n, h, w) of the guidance, or None for boxes alone.
         settings: The model's settings.
     """
+    cam = None if cam_logits is None else torch.from_numpy(cam_logits)[:, None].to(backend.device)
     prompt = None
-    if settings.mask_prompt and cam_logits is not None:
-        prompt = dense_prompt(torch.from_numpy(cam_logits)[:, None].to(backend.device), backend.image_size, settings)
+    if settings.mask_prompt and cam is not None:
+        prompt = dense_prompt(cam, 4 * embeddings.shape[-1], settings)
     box_tensor = torch.from_numpy(np.asarray(boxes, dtype=np.float32))
     logits, scores = backend.decode(embeddings, box_tensor, prompt)
-    chosen_logits, chosen = _choose(logits, scores, settings.choice)
+    chosen_logits, chosen = _choose(logits, scores, cam, settings.choice)
     if settings.second_pass:
         limit = settings.prompt_limit
         logits, scores = backend.decode(embeddings, box_tensor, chosen_logits[:, None].clamp(-limit, limit))
-        chosen_logits, chosen = _choose(logits, scores, settings.choice)
+        chosen_logits, chosen = _choose(logits, scores, cam, settings.choice)
+    chosen_logits, logits = (
+        _on_image(chosen_logits[:, None], backend.image_size)[:, 0],
+        _on_image(logits, backend.image_size),
+    )
     return DecodedSlices(chosen_logits.cpu().numpy(), logits.cpu().numpy(), scores.cpu().numpy(), chosen.cpu().numpy())
 
 
-def _choose(logits: torch.Tensor, scores: torch.Tensor, choice: str) -> tuple[torch.Tensor, torch.Tensor]:
+def _on_image(logits: torch.Tensor, size: int) -> torch.Tensor:
+    """Enlarges masks to the image where the decoder's are coarser, as SAM's at 1024 pixels are."""
+    if logits.shape[-1] == size:
+        return logits
+    return functional.interpolate(logits, size=(size, size), mode="bilinear", align_corners=False)
+
+
+def _choose(
+    logits: torch.Tensor, scores: torch.Tensor, cam: torch.Tensor | None, choice: str
+) -> tuple[torch.Tensor, torch.Tensor]:
     if choice == "mean":
         return logits.mean(1), torch.full((len(logits),), -1)
-    best = scores.argmax(1) if choice == "score" else torch.zeros(len(logits), dtype=torch.long, device=logits.device)
+    if choice == "first":
+        best = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
+    elif choice == "cam" and cam is not None:
+        best = soft_agreement(logits, cam).argmax(1)
+    else:
+        best = scores.argmax(1)
     return logits[torch.arange(len(logits), device=logits.device), best], best
+
+
+def soft_agreement(logits: torch.Tensor, cam_logits: torch.Tensor) -> torch.Tensor:
+    """How well each mask agrees with the CAM: the soft Dice of their probabilities.
+
+    Args:
+        logits: (n, masks, h, w).
+        cam_logits: (n, 1, h', w'), enlarged to the masks' grid here.
+
+    Returns:
+        (n, masks) in [0, 1].
+    """
+    cam = functional.interpolate(cam_logits, size=logits.shape[-2:], mode="bilinear", align_corners=False).sigmoid()
+    masks = logits.sigmoid()
+    return 2 * (masks * cam).sum((2, 3)) / (masks + cam).sum((2, 3)).clamp(min=1e-6)
+
+
+def inside_box(shape: tuple[int, ...], box: tuple[float, float, float, float]) -> np.ndarray:
+    """(rows, cols) bool: pixels whose centre lies inside (col_min, row_min, col_max, row_max), edges."""
+    rows, cols = np.arange(shape[0]) + 0.5, np.arange(shape[1]) + 0.5
+    return ((rows > box[1]) & (rows < box[3]))[:, None] & ((cols > box[0]) & (cols < box[2]))[None, :]
+
+
+def cam_agreement(cam_logits: np.ndarray, mask: np.ndarray) -> float:
+    """Dice of a class activation map and a mask, on the map's grid.
+
+    Args:
+        cam_logits: (h, w) of the guidance; above 0 means the structure.
+        mask: (size, size) float in [0, 1], the mask in the network's frame.
+
+    Returns:
+        Dice in [0, 1]; 1 where both are empty.
+    """
+    rows, cols = cam_logits.shape
+    cells = mask.reshape(rows, mask.shape[0] // rows, cols, mask.shape[1] // cols).mean((1, 3)) > 0.5
+    cam = cam_logits > 0
+    both = int(cells.sum() + cam.sum())
+    return float(2 * (cells & cam).sum() / both) if both else 1.0
 
 
 def clean_slice(mask: np.ndarray, box: tuple[float, float, float, float], support: np.ndarray | None) -> np.ndarray:
@@ -145,8 +213,7 @@ def clean_slice(mask: np.ndarray, box: tuple[float, float, float, float], suppor
     Returns:
         (rows, cols) bool.
     """
-    rows, cols = np.arange(mask.shape[0]) + 0.5, np.arange(mask.shape[1]) + 0.5
-    inside = ((rows > box[1]) & (rows < box[3]))[:, None] & ((cols > box[0]) & (cols < box[2]))[None, :]
+    inside = inside_box(mask.shape, box)
     labels, count = ndimage.label(mask & inside)
     if count == 0:
         return mask & inside
