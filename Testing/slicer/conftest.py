@@ -1,0 +1,67 @@
+"""The headless Slicer for the tests here: environment, paths, and a scene that is empty for every test.
+
+The variables are set while pytest collects, before any test imports VTK or Qt.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_ROOT = Path(__file__).parents[2]
+# Not Testing/ itself: slicer-core imports everything in folders called "slicer" beside what is on the path.
+for _folder in (_ROOT / "Testing" / "slicer_host", _ROOT / "SAMMixSlicer"):
+    if str(_folder) not in sys.path:
+        sys.path.append(str(_folder))
+
+from slicer_host import environment  # noqa: E402
+
+environment.prepare()
+
+
+@pytest.fixture(scope="session")
+def _host() -> Any:
+    reason = environment.why_unavailable()
+    if reason:
+        pytest.skip(f"the headless Slicer cannot run: {reason}")
+    from slicer_host.host import start
+
+    return start()
+
+
+@pytest.fixture
+def app(_host: Any) -> Iterator[Any]:
+    """``slicer.app`` with views and an empty scene."""
+    import slicer
+
+    yield _host
+    slicer.mrmlScene.Clear(False)
+    _host.processEvents()
+
+
+@pytest.fixture
+def scene(app: Any) -> Any:
+    """``slicer.mrmlScene``, emptied after the test."""
+    import slicer
+
+    return slicer.mrmlScene
+
+
+@pytest.fixture
+def load_module(app: Any) -> Iterator[Callable[..., Any]]:
+    """Loads a scripted module into the host; what was loaded is closed after the test."""
+    from slicer_host.module_loader import load_module
+
+    loaded = []
+
+    def load(path: Path, show: bool = True) -> Any:
+        loaded.append(load_module(path, show))
+        return loaded[-1]
+
+    yield load
+    for module in loaded:
+        module.close()
