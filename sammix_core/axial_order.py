@@ -105,6 +105,21 @@ class AxialOrder:
         """
         return array[self._steps()].transpose(np.argsort([2 - axis for axis in self.axes]))
 
+    def slice_to_volume(self, plane: np.ndarray) -> np.ndarray:
+        """Turns one canonical slice into the user's order.
+
+        Args:
+            plane: (row, col), any dtype.
+
+        Returns:
+            The 2-D slice of the user's (k, j, i) array, a view of `plane`.
+        """
+        return self.back(plane[None]).squeeze(axis=2 - self.axes[0])
+
+    def slice_to_canonical(self, plane: np.ndarray) -> np.ndarray:
+        """Turns one slice of the user's array into canonical order; the inverse of `slice_to_volume`."""
+        return self.forward(np.expand_dims(plane, 2 - self.axes[0]))[0]
+
     def spacing(self, spacing: tuple[float, float, float]) -> tuple[float, float, float]:
         """The (slice, row, col) spacing in mm for an (i, j, k) spacing in mm."""
         return spacing[self.axes[0]], spacing[self.axes[1]], spacing[self.axes[2]]

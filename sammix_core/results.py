@@ -23,6 +23,8 @@ class SliceReport:
         box: The box that was used, or None.
         mask_scores: Predicted IoU of all three masks; empty without a box.
         area_px: Pixels of the mask.
+        agreement: Share of pixels in any of the three masks that are in all of them, in [0, 1]; None without masks.
+        cam_agreement: Dice of the class activation map and the mask, in [0, 1]; None without either.
     """
 
     slice_index: int
@@ -31,6 +33,8 @@ class SliceReport:
     box: Box | None
     mask_scores: tuple[float, ...]
     area_px: int
+    agreement: float | None = None
+    cam_agreement: float | None = None
 
 
 @dataclass

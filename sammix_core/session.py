@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,8 @@ from sammix_core.guidance.orientation import likeliest_order, orders_looked_at
 from sammix_core.preprocessing import slice_image, volume_frame
 from sammix_core.progress import CancelCheck, ProgressCallback, Stage
 from sammix_core.results import SegmentationResult, SliceReport
-from sammix_core.sam.masks import clean_slice, decode_slices
+from sammix_core.sam.masks import cam_agreement, clean_slice, decode_slices
+from sammix_core.slice_store import MaskScores, SliceStore
 from sammix_core.volume import Volume
 
 if TYPE_CHECKING:
@@ -31,14 +33,17 @@ _OTHER_WAY_UP = (
     "The header says nothing of the orientation and the slices seem to be turned or mirrored in plane, so they were "
     "looked at the other way; the mask is on the file's own grid."
 )
+_NOTHING_FOUND = "No liver was found; the mask is empty."
 
 
 class SegmentationSession:
     """A volume and everything computed for it; no global state, so several sessions live side by side.
 
+    What is cancelled keeps what it has done: a slice is looked at once, and masks that were made stay.
+
     Attributes:
         volume: The volume.
-        boxes: Boxes in use, automatic and edited, in voxel indices of the volume.
+        slices: Boxes and masks by slice, automatic ones and a person's; for undo and for saving.
     """
 
     def __init__(self, model: LoadedModel, volume: Volume, limit_bytes: int = EMBEDDING_LIMIT_BYTES) -> None:
@@ -48,12 +53,19 @@ class SegmentationSession:
         self._looked_at = 0
         self._take_order(volume.axial_order)
         self._cache = EmbeddingCache(model.backend, self._image, limit_bytes)
+        self._maps: dict[int, GuidanceMaps] = {}
         self._guided: GuidedBoxes | None = None
-        self._mask = np.zeros(self._axial.shape, dtype=np.uint8)
-        self._scores: dict[int, tuple[tuple[float, ...], float]] = {}
+        self.slices = SliceStore(volume.shape_kji, self._order)
         self._seconds: dict[str, float] = {}
-        shape_k, shape_j, shape_i = volume.array.shape
-        self.boxes = BoxTrack((shape_i, shape_j, shape_k), self._order.slice_axis)
+
+    @property
+    def boxes(self) -> BoxTrack:
+        """Boxes in use, automatic and edited, in voxel indices of the volume."""
+        return self.slices.boxes
+
+    @boxes.setter
+    def boxes(self, boxes: BoxTrack) -> None:
+        self.slices.boxes = boxes
 
     def _take_order(self, order: AxialOrder) -> None:
         """Cuts the volume into axial slices by an order, and fits the network's frame to them."""
@@ -85,7 +97,8 @@ class SegmentationSession:
         self._seconds["orientation"] = stage.seconds
         if chosen != before:  # what there is already was made the other way
             self._cache.clear()
-            self._mask = np.ascontiguousarray(chosen.forward(before.back(self._mask)))
+            self._maps.clear()
+            self.slices.turn(chosen)
         self._notes = [_OTHER_WAY_UP] if chosen != by_header else []
 
     def preload(self, canonical_slice: int, embedding: np.ndarray) -> None:
@@ -97,92 +110,148 @@ class SegmentationSession:
         """
         self._cache.keep(canonical_slice, torch.from_numpy(np.array(embedding, dtype=np.float16))[None])
 
-    def find_boxes(self, progress: ProgressCallback | None = None, cancel: CancelCheck | None = None) -> BoxTrack:
+    def find_boxes(
+        self,
+        progress: ProgressCallback | None = None,
+        cancel: CancelCheck | None = None,
+        on_seen: Callable[[int, float], None] | None = None,
+    ) -> BoxTrack:
         """Encodes every slice, computes the maps and sets the automatic boxes; edited boxes stay.
+
+        Args:
+            progress: Told after each slice.
+            cancel: Asked after each slice.
+            on_seen: Told each slice's index and its probability, before smoothing, as it is looked at.
 
         Returns:
             The session's boxes.
 
         Raises:
-            Cancelled: The user stopped.
+            Cancelled: The user stopped; boxes are as they were.
         """
-        if not self.volume.spacing_known:
+        if not self.volume.spacing_known and self._guided is None:
             self._look_which_way_up(progress, cancel)
         stage = Stage("Looking for the liver", len(self._axial), progress, cancel)
-        logits, probabilities = [], []
         for index in range(len(self._axial)):
-            image = self._cache.image(index)
-            maps = self._model.guidance.maps(image, self._cache.embedding(index, image))
-            logits.append(maps.cam_logits)
-            probabilities.append(maps.probabilities)
+            maps = self._maps_of(index)
             if maps.probabilities[0] < _FORGET_BELOW:
                 self._cache.drop(index)
+            if on_seen is not None:
+                on_seen(self._order.slice_index(index, self.volume.shape_kji), float(maps.probabilities[0]))
             stage.step()
-        found = GuidanceMaps(np.concatenate(logits), np.concatenate(probabilities))
+        each = [self._maps[index] for index in range(len(self._axial))]
+        found = GuidanceMaps(
+            np.concatenate([maps.cam_logits for maps in each]), np.concatenate([maps.probabilities for maps in each])
+        )
         size = self._model.preprocessing.size
         self._guided = boxes_from_cam(found, self._slice_mm, size, self._model.boxes)
-        for index, network_box in enumerate(self._guided.boxes):
-            if network_box is not None:
-                box = self._volume_box(index, network_box)
-                if box is not None:
-                    self.boxes.set(box)
+        boxes = [self._volume_box(index, box) for index, box in enumerate(self._guided.boxes) if box is not None]
+        self.slices.set_automatic({box.slice_index: box for box in boxes if box is not None})
         self._seconds["guidance"] = stage.seconds
         return self.boxes
 
     def segment_boxes(
         self, progress: ProgressCallback | None = None, cancel: CancelCheck | None = None
     ) -> SegmentationResult:
-        """Makes the mask of every slice with a box.
+        """Makes the mask of every slice with a box, as `segment_slices` does.
 
         Raises:
             Cancelled: The user stopped.
         """
-        stage = Stage("Segmenting", len(self.boxes), progress, cancel)
-        self._mask[:] = 0
-        self._scores.clear()
-        for box in self.boxes.values():
-            self._segment(box)
-            stage.step()
-        self._seconds["segmentation"] = stage.seconds
+        self.segment_slices(range(self.boxes.slice_count), progress, cancel)
         return self.result()
 
-    def segment_slice(self, slice_index: int, box: Box) -> np.ndarray:
+    def segment_slices(
+        self,
+        slices: Iterable[int],
+        progress: ProgressCallback | None = None,
+        cancel: CancelCheck | None = None,
+        on_changed: Callable[[int], None] | None = None,
+        force: bool = False,
+        take_box: Callable[[int], object] | None = None,
+    ) -> list[int]:
+        """Makes the masks of slices from the boxes that they have; one without a box becomes empty.
+
+        Args:
+            slices: Indices along the user's slice axis.
+            progress: Told after each slice with a box.
+            cancel: Asked after each slice with a box.
+            on_changed: Told the index of each slice whose mask was made or taken away.
+            force: Whether slices that were corrected by hand are segmented too.
+            take_box: Called with a slice's index just before its turn, to give it another box.
+
+        Returns:
+            Slices that were left alone because they were corrected by hand.
+
+        Raises:
+            Cancelled: The user stopped.
+        """
+        wanted = list(slices)
+        protected = [index for index in wanted if index in self.slices.corrected and not force]
+        chosen = [index for index in wanted if index not in protected]
+        counted = [index for index in chosen if take_box is not None or index in self.boxes]
+        stage = Stage("Segmenting", len(counted), progress, cancel)
+        for index in chosen:
+            if take_box is not None:
+                take_box(index)
+            box = self.boxes.get(index)
+            if box is not None:
+                self._segment(box)
+            if (box is not None or self.slices.empty(index)) and on_changed is not None:
+                on_changed(index)
+            if index in counted:
+                stage.step()
+        self._seconds["segmentation"] = stage.seconds
+        return protected
+
+    def segment_slice(self, slice_index: int, box: Box, force: bool = False) -> np.ndarray:
         """Segments one slice from a box, from the cached embedding where there is one; no other slice changes.
 
         Args:
             slice_index: Index along the user's slice axis.
             box: The box, in voxel indices of the volume; it replaces the slice's box.
+            force: Whether a mask that was corrected by hand may be replaced.
 
         Returns:
             (rows, cols) uint8 in the user's two in-plane axes: the 2-D slice of the (k, j, i) array.
 
         Raises:
-            InputError: The box lies on another slice or outside the volume.
+            InputError: The box lies on another slice or outside the volume, or the slice was corrected by hand.
         """
         if box.slice_index != slice_index:
             raise InputError(f"The box lies on slice {box.slice_index}, not on slice {slice_index}.")
+        if slice_index in self.slices.corrected and not force:
+            raise InputError(f"Slice {slice_index} was corrected by hand, so its mask stays as it is.")
         if not self.boxes.set(box):
             raise InputError(f"Slice {slice_index} has a box of yours, which an automatic one does not replace.")
         self._segment(box)
-        axis = "kji".index(self._order.slice_axis)
-        return np.ascontiguousarray(np.take(self._order.back(self._mask), slice_index, axis=axis))
+        return self.slices.plane(slice_index)
 
     def result(self) -> SegmentationResult:
         """What there is by now, as a result of its own."""
         shape = self.volume.array.shape
         guided = self._guided
         reports = []
-        for canonical in range(len(self._axial)):
-            index = self._order.slice_index(canonical, shape)
-            mask_scores, score = self._scores.get(canonical, ((), None))
-            probability = float(np.clip(guided.probabilities[canonical], 0, 1)) if guided is not None else math.nan
-            area = int(np.count_nonzero(self._mask[canonical]))
-            reports.append(SliceReport(index, probability, score, self.boxes.get(index), mask_scores, area))
-        reports.sort(key=lambda report: report.slice_index)
+        for index in range(self.boxes.slice_count):
+            probability = math.nan
+            if guided is not None:
+                probability = float(np.clip(guided.probabilities[self._order.canonical_slice(index, shape)], 0, 1))
+            known = self.slices.state(index)
+            reports.append(
+                SliceReport(
+                    index,
+                    probability,
+                    known.score,
+                    known.box,
+                    known.mask_scores,
+                    known.area_px,
+                    known.agreement,
+                    known.cam_agreement,
+                )
+            )
         cam = guided.cam_logits if guided is not None else np.full((len(self._axial), 1, 1), -np.inf, np.float32)
         return SegmentationResult(
-            # A copy always: the session's own mask goes on changing.
-            mask=np.array(self._order.back(self._mask), order="C"),
+            mask=self.slices.mask(),
             boxes=self.boxes.copy(),
             slices=reports,
             seconds=dict(self._seconds),
@@ -194,20 +263,29 @@ class SegmentationSession:
             frame=self._frame,
             slice_shape=(self._axial.shape[1], self._axial.shape[2]),
             axial_order=self._order,
-            notes=[*self._notes, *([] if self._mask.any() else ["No liver was found; the mask is empty."])],
+            notes=[*self._notes, *([] if any(one.area_px for one in reports) else [_NOTHING_FOUND])],
         )
 
     def _image(self, index: int) -> np.ndarray:
         return slice_image(self._axial[index], self._frame, self._model.preprocessing)
 
+    def _maps_of(self, index: int) -> GuidanceMaps:
+        """The guidance's maps of one canonical slice, computed once."""
+        maps = self._maps.get(index)
+        if maps is None:
+            image = self._cache.image(index)
+            maps = self._maps[index] = self._model.guidance.maps(image, self._cache.embedding(index, image))
+        return maps
+
     def _segment(self, box: Box) -> None:
-        """Decodes one slice and writes its mask into the canonical mask, touching nothing else."""
+        """Decodes one slice and writes its mask, touching nothing else."""
         shape = self.volume.array.shape
         index = self._order.canonical_slice(box.slice_index, shape)
         edges = self._order.box_to_canonical(box.edges, shape)
         network_box = np.array([self._frame.box_to_network(edges)])
         guided = self._guided
-        cam = None if guided is None else guided.cam_logits[index : index + 1]
+        # Before the whole volume was looked at there is the slice's own map, which is that without its neighbours.
+        cam = self._maps_of(index).cam_logits if guided is None else guided.cam_logits[index : index + 1]
         decoded = decode_slices(self._model.backend, self._cache.embedding(index), network_box, cam, self._model.masks)
         plane = (self._axial.shape[1], self._axial.shape[2])
         mask = self._frame.to_slice(decoded.logits[0], plane, fill=-1.0) > 0
@@ -218,10 +296,12 @@ class SegmentationSession:
         if guided is not None and box.source is BoxSource.AUTO and guided.support[index].any():
             wide = upsampled(guided.support[index].astype(np.float32), self._frame.size)
             support = self._frame.to_slice(wide, plane, fill=0.0) > 0.5
-        self._mask[index] = clean_slice(mask, limits, support)
+        mask = clean_slice(mask, limits, support)
         scores = tuple(float(score) for score in decoded.scores[0])
         best = int(decoded.chosen[0])
-        self._scores[index] = (scores, scores[best] if best >= 0 else float(np.mean(scores)))
+        score = scores[best] if best >= 0 else float(np.mean(scores))
+        overlap = cam_agreement(cam[0], self._frame.to_network(mask.astype(np.float32), fill=0.0))
+        self.slices.write(box.slice_index, mask, MaskScores(scores, score, decoded.agreement(0), overlap))
 
     def _volume_box(self, index: int, network_box: tuple[float, float, float, float]) -> Box | None:
         """An automatic box in voxels of the volume, rounded outwards, or None where it misses the slice."""
