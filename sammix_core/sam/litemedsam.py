@@ -16,6 +16,7 @@ import torch
 from sammix_core.errors import InputError
 from sammix_core.model_store.base_weights import find_base_weights
 from sammix_core.sam.engine import EncoderEngine, make_engine
+from sammix_core.sam.lora import merge
 
 IMAGE_SIZE = 256
 EMBEDDING_CHANNELS = 256
@@ -48,6 +49,12 @@ def build_network(base_weights: Path | None = None) -> Any:
 class LiteMedSam:
     """LiteMedSAM on one device.
 
+    Args:
+        device: Where to compute.
+        base_weights: A local checkpoint, or None for the one that the store finds.
+        engine: How the encoder runs, see `make_engine`.
+        adapter: LoRA weights for the encoder, or None.
+
     Attributes:
         name: "litemedsam".
         device: Where decoding runs; encoding runs there as well, or in the engine.
@@ -58,9 +65,18 @@ class LiteMedSam:
     name = "litemedsam"
     image_size = IMAGE_SIZE
 
-    def __init__(self, device: torch.device, base_weights: Path | None = None, engine: str = "auto") -> None:
+    def __init__(
+        self,
+        device: torch.device,
+        base_weights: Path | None = None,
+        engine: str = "auto",
+        adapter: Mapping[str, torch.Tensor] | None = None,
+    ) -> None:
         self.device = device
-        self.network = build_network(base_weights).to(device)
+        self.network = build_network(base_weights)
+        if adapter is not None:  # before the engine compiles the encoder
+            merge(self.network.image_encoder, adapter)
+        self.network.to(device)
         self.engine: EncoderEngine = make_engine(self.network.image_encoder, device, engine)
 
     def load_trained(self, state: Mapping[str, torch.Tensor]) -> None:

@@ -20,8 +20,8 @@ from monai.losses import TverskyLoss
 from torch import nn
 from torch.nn import functional
 
+from sammix_core.guidance.base import Guidance
 from sammix_core.guidance.boxes_from_cam import BoxSettings, boxes_from_cam
-from sammix_core.guidance.embedding_cam import EmbeddingCam
 from sammix_core.progress import CancelCheck, ProgressCallback, Stage
 from sammix_core.sam.litemedsam import LiteMedSam, decode_with
 from sammix_core.sam.masks import MaskSettings, dense_prompt
@@ -61,26 +61,39 @@ def decoder_loss(logits: torch.Tensor, scores: torch.Tensor, shares: torch.Tenso
 class PromptMaker:
     """Boxes and mask prompts for training slices, from heads that have not seen the slice's patient."""
 
-    def __init__(self, guidance: Mapping[str, EmbeddingCam], boxes: BoxSettings, masks: MaskSettings) -> None:
+    def __init__(self, guidance: Mapping[str, Guidance], boxes: BoxSettings, masks: MaskSettings) -> None:
         self._guidance = guidance
         self._boxes = boxes
         self._masks = masks
 
     def prompts(
-        self, cases: Sequence[str], embeddings: torch.Tensor, shares: torch.Tensor, rng: np.random.Generator
+        self,
+        cases: Sequence[str],
+        embeddings: torch.Tensor,
+        shares: torch.Tensor,
+        rng: np.random.Generator,
+        images: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Makes the prompts of a batch.
 
         The box is the guidance's in three of four slices and the label's otherwise, each moved a little; the guidance's
         is taken only where it found something.
 
+        Args:
+            cases: Whose slices they are.
+            embeddings: (n, c, h, w), frozen.
+            shares: (n, 1, size, size) label share in [0, 1].
+            rng: Random source.
+            images: (n, 1, size, size), for a guidance that looks at them.
+
         Returns:
             Boxes (n, 4) XYXY edges, mask prompts (n, 1, 256, 256), and (n,) bool: whether the slice is of use.
         """
         size = shares.shape[-1]
         boxes, logits, useful = [], [], []
-        for case, embedding, share in zip(cases, embeddings, shares, strict=True):
-            maps = self._guidance[case].maps(embedding[None], embedding[None])
+        looked_at = embeddings if images is None else images
+        for case, image, embedding, share in zip(cases, looked_at, embeddings, shares, strict=True):
+            maps = self._guidance[case].maps(image[None], embedding[None])
             found = boxes_from_cam(maps, 1.0, size, self._boxes).boxes[0]
             label = tight_box(share[0].numpy() > 0.5)
             pick = found if found is not None and rng.random() < 0.75 else label
@@ -124,7 +137,7 @@ def train_decoder(
         Averaged tensors named as in LiteMedSAM, of prompt encoder and mask decoder.
     """
     base = backend.network
-    trained, average = (_PromptedDecoder(base) for _ in range(2))
+    trained, average = (PromptedDecoder(base) for _ in range(2))
     optimiser = torch.optim.AdamW(trained.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, max(1, settings.steps))
     parts: dict[str, Any] = {
@@ -167,7 +180,7 @@ def train_decoder(
     return {name: tensor.detach() for name, tensor in average.named_parameters()}
 
 
-class _PromptedDecoder(nn.Module):
+class PromptedDecoder(nn.Module):
     """A trainable copy of LiteMedSAM's prompt encoder and mask decoder."""
 
     def __init__(self, network: Any) -> None:
