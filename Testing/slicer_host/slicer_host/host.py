@@ -48,12 +48,19 @@ def start() -> Any:
     application = boot(Application)
     # These load every widget class, and the next line changes how the classes of PySide6 answer.
     from slicer_host.layout_manager import qSlicerLayoutManager
+    from slicer_host.main_window import MainWindow
     from slicer_host.pythonqt.qt_module import make_qt_module
+    from slicer_host.segment_editor_module import add_segment_editor
     from slicer_host.widgets import load_all
 
     load_all()
     make_qt_module()
     _offer_widgets()
+    # slicer.i18n and the like, and modules of Slicer that are imported by their own name
     slicer.__path__.append(str(Path(__file__).parent / "slicer_python"))
+    sys.path.append(str(Path(__file__).parent / "slicer_modules"))
     application.setLayoutManager(qSlicerLayoutManager())
+    add_segment_editor(application)
+    # Kept by the application, as nothing else holds it
+    application.main_window = MainWindow(application.layoutManager())
     return application

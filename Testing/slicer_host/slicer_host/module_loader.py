@@ -39,6 +39,7 @@ class LoadedModule:
         if self.panel.isEntered:
             self.panel.exit()
         self.widget.cleanup()
+        slicer.app.moduleManager().module(self.panel.moduleName).representation = None
         self.panel.close()
         self.panel.deleteLater()
         slicer.app.processEvents()

@@ -14,6 +14,7 @@ import slicer.util
 
 from slicer_host.scene.application import CoreApplication
 from slicer_host.scene.logics import start_logics
+from slicer_host.scene.subject_hierarchy import SubjectHierarchyItems
 
 
 def _make_namespaces() -> None:
@@ -80,5 +81,6 @@ def boot(application_class: Callable[[Any, Any], CoreApplication] = CoreApplicat
     slicer.app, slicer.mrmlScene = application, scene
     application.bundle_support = _support_bundles(application)
     start_logics(application)
+    application.hierarchy_items = SubjectHierarchyItems(scene)
     slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)
     return application

@@ -7,6 +7,7 @@ import sys
 import unittest
 from typing import Any
 
+import qt
 import slicer
 
 __all__ = [
@@ -30,6 +31,11 @@ class ScriptedLoadableModule:
         parent.helpText = ""
         parent.acknowledgementText = ""
         parent.hidden = False
+        for suffix in (".svg", ".png"):
+            path = self.resourcePath(f"Icons/{self.moduleName}{suffix}")
+            if os.path.isfile(path):
+                parent.icon = qt.QIcon(path)
+                break
 
     def resourcePath(self, filename: str) -> str:
         """Path of a file in the module's Resources."""
