@@ -29,6 +29,11 @@ class EmbeddingCache:
         self._kept: OrderedDict[int, torch.Tensor] = OrderedDict()
         self._bytes = 0
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what is kept."""
+        return self._bytes
+
     def image(self, index: int) -> torch.Tensor:
         """(1, 1, size, size) float32 in [0, 1], the encoder's input of a slice."""
         return torch.from_numpy(self._image_of(index))[None, None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -75,3 +75,23 @@ class SliceState:
     def area_px(self) -> int:
         """Pixels of the mask."""
         return 0 if self.mask is None else self.mask.area_px
+
+    def cleared(self) -> SliceState:
+        """The slice after a person has said that nothing is there: no box, no mask, and no automatic box comes back."""
+        return SliceState(self.slice_index, automatic_box=self.automatic_box, deleted=True)
+
+    def corrected_to(self, mask: np.ndarray) -> SliceState:
+        """The slice with a mask that a person made.
+
+        Args:
+            mask: (rows, cols) in the user's two in-plane axes; what is not 0 is inside.
+        """
+        return replace(
+            self,
+            mask=PackedMask.pack(mask) if np.any(mask) else None,
+            mask_scores=(),
+            score=None,
+            agreement=None,
+            cam_agreement=None,
+            corrected=True,
+        )

@@ -21,6 +21,9 @@ __all__ = ["AxialOrder", "SliceAxis", "Volume", "read_volume", "write_labelmap"]
 
 _MM3_PER_ML = 1000.0
 
+# Left and posterior are up in LPS, right and anterior in RAS; the same matrix turns either into the other.
+_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
 
 @dataclass(frozen=True, eq=False)
 class Volume:
@@ -83,7 +86,7 @@ class Volume:
     @property
     def ijk_to_ras(self) -> np.ndarray:
         """(4, 4) float64: homogeneous voxel indices (i, j, k) to RAS mm."""
-        return np.diag([-1.0, -1.0, 1.0, 1.0]) @ self.ijk_to_lps
+        return _RAS_TO_LPS @ self.ijk_to_lps
 
     @cached_property
     def axial_order(self) -> AxialOrder:
@@ -117,6 +120,29 @@ class Volume:
         steps = np.diff(self.slice_positions_mm)
         # The outermost slices have one neighbour; the way to it counts on both sides.
         return (np.append(steps, steps[-1]) + np.append(steps[0], steps)) / 2
+
+
+def grid_from_ras(
+    ijk_to_ras: np.ndarray,
+) -> tuple[tuple[float, float, float], tuple[float, float, float], np.ndarray]:
+    """Takes a matrix as 3D Slicer and NIfTI have it apart into what a `Volume` has; the inverse of `ijk_to_ras`.
+
+    Args:
+        ijk_to_ras: (4, 4), homogeneous voxel indices (i, j, k) to RAS mm.
+
+    Returns:
+        Spacing (i, j, k) in mm, origin in LPS mm, and (3, 3) direction whose columns are the LPS unit vectors of the
+        axes. A singular matrix gives numbers that are not finite; `check_geometry` refuses those, and sheared grids.
+    """
+    lps = _RAS_TO_LPS @ np.asarray(ijk_to_ras, dtype=np.float64)
+    lengths = np.linalg.norm(lps[:3, :3], axis=0)
+    with np.errstate(invalid="ignore"):
+        direction = lps[:3, :3] / lengths
+    return (
+        (float(lengths[0]), float(lengths[1]), float(lengths[2])),
+        (float(lps[0, 3]), float(lps[1, 3]), float(lps[2, 3])),
+        direction,
+    )
 
 
 def __getattr__(name: str) -> Any:
