@@ -116,9 +116,14 @@ class Segmenter:
         cam = EmbeddingCam.from_state(state, chosen)
         return cls(LoadedModel(manifest.spec, backend, cam, preprocessing, boxes, masks, chosen))
 
-    def open_session(self, volume: Volume) -> SegmentationSession:
-        """Opens a volume for interactive use; nothing is computed yet."""
-        return SegmentationSession(self.model, volume)
+    def open_session(self, volume: Volume, keep_uncertainty: bool = False) -> SegmentationSession:
+        """Opens a volume for interactive use; nothing is computed yet.
+
+        Args:
+            volume: The CT.
+            keep_uncertainty: Whether results say how far the three masks are apart.
+        """
+        return SegmentationSession(self.model, volume, keep_uncertainty=keep_uncertainty)
 
     def segment_volume(
         self,
@@ -126,6 +131,7 @@ class Segmenter:
         progress: ProgressCallback | None = None,
         cancel: CancelCheck | None = None,
         boxes: BoxTrack | None = None,
+        uncertainty: bool = False,
     ) -> SegmentationResult:
         """Segments a whole volume.
 
@@ -134,6 +140,7 @@ class Segmenter:
             progress: Told after each slice.
             cancel: Asked after each slice.
             boxes: Boxes to use as they are (a slice without one gets no mask), or None to find them.
+            uncertainty: Whether the result says how far the three masks are apart.
 
         Returns:
             The mask on the volume's own grid, with boxes and a report a slice.
@@ -142,7 +149,7 @@ class Segmenter:
             Cancelled: The user stopped; nothing remains.
             InputError: The boxes do not fit the volume.
         """
-        session = self.open_session(volume)
+        session = self.open_session(volume, uncertainty)
         if boxes is not None:
             boxes.check_fits(volume)
         session.find_boxes(progress, cancel)

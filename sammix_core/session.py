@@ -19,8 +19,9 @@ from sammix_core.guidance.orientation import likeliest_order, orders_looked_at
 from sammix_core.preprocessing import slice_image, volume_frame
 from sammix_core.progress import CancelCheck, ProgressCallback, Stage
 from sammix_core.results import SegmentationResult, SliceReport
-from sammix_core.sam.masks import cam_agreement, clean_slice, decode_slices
+from sammix_core.sam.masks import cam_agreement, clean_slice, decode_slices, inside_box
 from sammix_core.slice_store import MaskScores, SliceStore
+from sammix_core.uncertainty import UncertaintyPlanes
 from sammix_core.volume import Volume
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ _OTHER_WAY_UP = (
     "The header says nothing of the orientation and the slices seem to be turned or mirrored in plane, so they were "
     "looked at the other way; the mask is on the file's own grid."
 )
+_NO_EMBEDDING = torch.empty(0)
 _NOTHING_FOUND = "No liver was found; the mask is empty."
 
 
@@ -46,7 +48,13 @@ class SegmentationSession:
         slices: Boxes and masks by slice, automatic ones and a person's; for undo and for saving.
     """
 
-    def __init__(self, model: LoadedModel, volume: Volume, limit_bytes: int = EMBEDDING_LIMIT_BYTES) -> None:
+    def __init__(
+        self,
+        model: LoadedModel,
+        volume: Volume,
+        limit_bytes: int = EMBEDDING_LIMIT_BYTES,
+        keep_uncertainty: bool = False,
+    ) -> None:
         self.volume = volume
         self._model = model
         self._notes: list[str] = []
@@ -57,6 +65,7 @@ class SegmentationSession:
         self._guided: GuidedBoxes | None = None
         self.slices = SliceStore(volume.shape_kji, self._order)
         self._seconds: dict[str, float] = {}
+        self._uncertainty = UncertaintyPlanes() if keep_uncertainty else None
 
     @property
     def boxes(self) -> BoxTrack:
@@ -82,8 +91,10 @@ class SegmentationSession:
             if order != self._order:
                 self._take_order(order)
             image = torch.from_numpy(self._image(index))[None, None]
-            embedding = self._model.backend.encode(image).to(torch.float16).float()
-            self._looked_at += 1
+            embedding = _NO_EMBEDDING
+            if self._model.guidance.needs_embeddings:
+                embedding = self._model.backend.encode(image).to(torch.float16).float()
+                self._looked_at += 1
             stage.step()
             cam_logits = self._model.guidance.maps(image, embedding).cam_logits
             return float(sigmoid(cam_logits).sum())
@@ -99,6 +110,8 @@ class SegmentationSession:
             self._cache.clear()
             self._maps.clear()
             self.slices.turn(chosen)
+            if self._uncertainty is not None:
+                self._uncertainty.clear()
         self._notes = [_OTHER_WAY_UP] if chosen != by_header else []
 
     def preload(self, canonical_slice: int, embedding: np.ndarray) -> None:
@@ -116,7 +129,9 @@ class SegmentationSession:
         cancel: CancelCheck | None = None,
         on_seen: Callable[[int, float], None] | None = None,
     ) -> BoxTrack:
-        """Encodes every slice, computes the maps and sets the automatic boxes; edited boxes stay.
+        """Computes the maps of every slice and sets the automatic boxes; edited boxes stay.
+
+        Slices are encoded on the way where the guidance looks at embeddings.
 
         Args:
             progress: Told after each slice.
@@ -264,6 +279,7 @@ class SegmentationSession:
             slice_shape=(self._axial.shape[1], self._axial.shape[2]),
             axial_order=self._order,
             notes=[*self._notes, *([] if any(one.area_px for one in reports) else [_NOTHING_FOUND])],
+            uncertainty=None if self._uncertainty is None else self._uncertainty.volume(shape, self._order, self.boxes),
         )
 
     def _image(self, index: int) -> np.ndarray:
@@ -274,7 +290,9 @@ class SegmentationSession:
         maps = self._maps.get(index)
         if maps is None:
             image = self._cache.image(index)
-            maps = self._maps[index] = self._model.guidance.maps(image, self._cache.embedding(index, image))
+            needed = self._model.guidance.needs_embeddings
+            embedding = self._cache.embedding(index, image) if needed else _NO_EMBEDDING
+            maps = self._maps[index] = self._model.guidance.maps(image, embedding)
         return maps
 
     def _segment(self, box: Box) -> None:
@@ -297,6 +315,9 @@ class SegmentationSession:
             wide = upsampled(guided.support[index].astype(np.float32), self._frame.size)
             support = self._frame.to_slice(wide, plane, fill=0.0) > 0.5
         mask = clean_slice(mask, limits, support)
+        if self._uncertainty is not None:
+            spread = self._frame.to_slice(decoded.disagreement(0), plane, fill=0.0)
+            self._uncertainty.write(box.slice_index, spread, inside_box(plane, limits))
         scores = tuple(float(score) for score in decoded.scores[0])
         best = int(decoded.chosen[0])
         score = scores[best] if best >= 0 else float(np.mean(scores))

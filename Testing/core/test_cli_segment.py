@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -49,11 +50,15 @@ class AtOnce:
         self.loaded = {"model": model, "device": device, "guidance": guidance}
         return self
 
-    def segment_volume(self, volume: Volume, progress: Any, cancel: Any, boxes: BoxTrack | None) -> MadeResult:
+    def segment_volume(
+        self, volume: Volume, progress: Any, cancel: Any, boxes: BoxTrack | None, uncertainty: bool
+    ) -> MadeResult:
         self.boxes = boxes
         progress(Progress("Encoding", 1, 12, 3.0))
         assert not cancel()
-        return self.answer(volume)
+        result = self.answer(volume)
+        result.uncertainty = result.mask * np.uint8(37) if uncertainty else None
+        return result
 
 
 @pytest.fixture
@@ -129,6 +134,32 @@ def test_options_reach_the_segmenter(at_once: AtOnce, ct: Path, out: Path) -> No
     words = ("--model", "liver/1.0.0", "--device", "cpu", "--guidance", "embedding-cam")
     assert run(ct, "-o", out / "m.nrrd", *words)[0] == 0
     assert at_once.loaded == {"model": "liver/1.0.0", "device": "cpu", "guidance": "embedding-cam"}
+
+
+def test_the_uncertainty_map_is_written_where_it_is_asked_for(at_once: AtOnce, ct: Path, out: Path) -> None:
+    code, stdout, stderr = run(ct, "-o", out / "m.nii.gz", "--uncertainty", out / "u.nrrd")
+    assert code == 0, stderr
+    image, mask = sitk.ReadImage(str(out / "u.nrrd")), sitk.ReadImage(str(out / "m.nii.gz"))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(image), 37 * sitk.GetArrayFromImage(mask))
+    np.testing.assert_allclose(image.GetOrigin(), mask.GetOrigin())
+    assert image.GetMetaData("SAMMix.Unit") == "percent"
+    assert any(line.split() == ["uncertainty", str(out / "u.nrrd")] for line in stdout.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [
+        ("u.seg.nrrd", "is a map of percentages; use .nrrd"),
+        ("u.png", "--uncertainty .* format that cannot be written"),
+        ("m.nii.gz", "the same file as --output"),
+    ],
+)
+def test_an_uncertainty_map_that_cannot_be_written(at_once: AtOnce, ct: Path, out: Path, name: str, match: str) -> None:
+    code, _, stderr = run(ct, "-o", out / "m.nii.gz", "--uncertainty", out / name)
+    assert code == 2
+    assert re.search(match, stderr)
+    assert content(out) == {}
+    assert at_once.loaded is None
 
 
 def test_quiet_prints_nothing(at_once: AtOnce, ct: Path, out: Path) -> None:
@@ -331,7 +362,7 @@ class Slow:
     def load(cls, *_, **__):
         return cls()
 
-    def segment_volume(self, volume, progress, cancel, boxes):
+    def segment_volume(self, volume, progress, cancel, boxes, uncertainty):
         print("working", flush=True)
         time.sleep(60)
 

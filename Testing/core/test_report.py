@@ -39,6 +39,7 @@ def test_the_report_holds_what_the_result_says(tmp_path: Path) -> None:
     entry = read["per_slice"][6]
     assert entry["slice_index"] == 6
     assert entry["area_px"] == int(result.mask[6].sum())
+    assert (entry["agreement"], entry["cam_agreement"]) == (0.92, 0.85)
     assert entry["box"]["source"] == "edited"
     assert [entry["box"][edge] for edge in ("i_min", "j_min", "i_max", "j_max")] == list(result.boxes[6].edges)
     assert read["per_slice"][0] == {
@@ -46,6 +47,8 @@ def test_the_report_holds_what_the_result_says(tmp_path: Path) -> None:
         "probability": 0.02,
         "score": None,
         "mask_scores": [],
+        "agreement": None,
+        "cam_agreement": None,
         "area_px": 0,
         "box": None,
     }

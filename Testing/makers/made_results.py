@@ -63,7 +63,9 @@ def a_result(volume: Volume, mask: np.ndarray | None = None, edited: tuple[int, 
             box = Box(index, *order.box_to_volume(edges, shape_kji), source, score=0.9, probability=0.97)
             track.set(box)
         score, scores = (0.94, (0.9, 0.94, 0.8)) if box else (None, ())
-        slices.append(SliceReport(index, 0.97 if box else 0.02, score, box, scores, int(plane.sum())))
+        agreement, cam_agreement = (0.92, 0.85) if box else (None, None)
+        area = int(plane.sum())
+        slices.append(SliceReport(index, 0.97 if box else 0.02, score, box, scores, area, agreement, cam_agreement))
     slices.sort(key=lambda entry: entry.slice_index)
     rows, cols = canonical.shape[1:]
     return MadeResult(

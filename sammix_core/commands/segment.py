@@ -47,6 +47,7 @@ class _Request:
     boxes_out: Path | None
     preview: Path | None
     report: Path | None
+    uncertainty: Path | None
     guidance: str | None
     model: str
     device: Device
@@ -56,16 +57,19 @@ class _Request:
     def check(self) -> None:
         """Refuses what cannot work, before anything is loaded."""
         from sammix_core import model_store
-        from sammix_core.volume_io import LABELMAP_SUFFIXES
+        from sammix_core.volume_io import LABELMAP_SUFFIXES, MAP_SUFFIXES, check_map_output
 
         if not self.input.exists():
             raise InputError(f"{self.input} does not exist.")
         outputs = [Output("--output", self.output, LABELMAP_SUFFIXES)]
         optional = (("--boxes-out", self.boxes_out, _JSON), ("--preview", self.preview, _PNG))
-        for option, path, suffixes in (*optional, ("--report", self.report, _JSON)):
+        further = (("--report", self.report, _JSON), ("--uncertainty", self.uncertainty, MAP_SUFFIXES))
+        for option, path, suffixes in (*optional, *further):
             if path is not None:
                 outputs.append(Output(option, path, suffixes))
         check_outputs(outputs, [path for path in (self.input, self.boxes_in) if path is not None])
+        if self.uncertainty is not None:
+            check_map_output(self.uncertainty)
         model_store.resolve(self.model)
         if self.device is Device.CUDA:
             # torch takes seconds to load, and is needed anyway when this does not raise.
@@ -86,7 +90,12 @@ def segment(
     boxes_out: Annotated[Path | None, typer.Option(help="Where to write the boxes (sammix-boxes/1).")] = None,
     preview: Annotated[Path | None, typer.Option(help="Where to write a contact sheet, as PNG.")] = None,
     report: Annotated[Path | None, typer.Option(help="Where to write a report (sammix-report/1).")] = None,
-    guidance: Annotated[str | None, typer.Option(help="How boxes are found; the model's own way by default.")] = None,
+    uncertainty: Annotated[
+        Path | None, typer.Option(help="Where to write how far the three masks are apart, in percent a voxel.")
+    ] = None,
+    guidance: Annotated[
+        str | None, typer.Option(help="How boxes are found: embedding_cam or resnet38; the model's own way by default.")
+    ] = None,
     model: Annotated[str, typer.Option(help='A model: "liver", "liver/1.0.0" or its folder.')] = "liver",
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.AUTO,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Same input, seed and machine: same mask.")] = 0,
@@ -94,7 +103,8 @@ def segment(
 ) -> None:
     """Segment the liver in a CT."""
     request = _Request(
-        input, series, output, boxes_in, boxes_out, preview, report, guidance, model, device, seed, quiet
+        *(input, series, output, boxes_in, boxes_out, preview, report, uncertainty),
+        *(guidance, model, device, seed, quiet),
     )
     with Interrupts() as interrupts:
         _run(request, interrupts)
@@ -110,7 +120,10 @@ def _run(request: _Request, interrupts: Interrupts) -> None:
             volume = _read_volume(request, boxes, show)
         with _timed(seconds, "load"):
             segmenter = _load(request, show)
-        result = segmenter.segment_volume(volume, progress=show, cancel=interrupts.asked, boxes=boxes)
+        asked = request.uncertainty is not None
+        result = segmenter.segment_volume(
+            volume, progress=show, cancel=interrupts.asked, boxes=boxes, uncertainty=asked
+        )
         seconds["total"] = time.monotonic() - started
         write_together(_writers(request, volume, result, seconds), interrupts)
     if not request.quiet:
@@ -166,6 +179,7 @@ def _writers(
 ) -> list[tuple[Path, Callable[[Path], object]]]:
     from sammix_core import preview, report
     from sammix_core.volume import write_labelmap
+    from sammix_core.volume_io import write_percent_map
 
     writers: list[tuple[Path, Callable[[Path], object]]] = [
         (request.output, lambda path: write_labelmap(result.mask, volume, path))
@@ -178,6 +192,9 @@ def _writers(
     if request.report is not None:
         document = report.build_report(result, volume, str(request.input), request.seed, seconds)
         writers.append((request.report, lambda path: report.write_report(document, path)))
+    uncertainty = result.uncertainty
+    if request.uncertainty is not None and uncertainty is not None:
+        writers.append((request.uncertainty, lambda path: write_percent_map(uncertainty, volume, path)))
     return writers
 
 
@@ -191,7 +208,7 @@ def _print_summary(request: _Request, volume: Volume, result: SegmentationResult
     screen.print(f"Liver segmented in {name}" if with_liver else f"No liver was found in {name}; the mask is empty.")
     known = f"unknown ({report.SPACING_UNKNOWN})" if volume_ml is None else f"{volume_ml:,.0f} mL"
     written = [("mask", request.output), ("boxes", request.boxes_out)]
-    written += [("preview", request.preview), ("report", request.report)]
+    written += [("preview", request.preview), ("report", request.report), ("uncertainty", request.uncertainty)]
     console.print_fields(
         [
             ("slices", str(len(result.slices))),

@@ -56,16 +56,30 @@ def write_labelmap(mask: np.ndarray, like: Volume, path: str | Path, segment: Se
     if mask.shape != like.array.shape:
         raise ValueError(f"the mask has shape {mask.shape}, the volume {like.array.shape}")
     labels = np.where(mask != 0, np.uint8(segment.label_value), np.uint8(0))
-    name = target.name.lower()
-    with atomic_path(target) as temporary:
-        if name.endswith(".seg.nrrd"):
-            write_nrrd(labels, like, temporary, segmentation_metadata(labels, segment))
-        elif name.endswith(".nrrd"):
-            write_nrrd(labels, like, temporary, {})
+    slicer = target.name.lower().endswith(".seg.nrrd")
+    write_on_grid(labels, like, target, segmentation_metadata(labels, segment) if slicer else {})
+
+
+def write_on_grid(values: np.ndarray, like: Volume, path: Path, nrrd_pairs: dict[str, str]) -> None:
+    """Writes small numbers on the grid of a volume, whole or not at all.
+
+    Args:
+        values: (k, j, i) uint8.
+        like: The volume whose grid they have.
+        path: The file; its ending chooses the format.
+        nrrd_pairs: Key/value pairs for a NRRD; other formats have no place for them.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    name = path.name.lower()
+    with atomic_path(path) as temporary:
+        if name.endswith(".nrrd"):
+            write_nrrd(values, like, temporary, nrrd_pairs)
         elif name.endswith((".nii", ".nii.gz")) and _nifti_grid(like) is not None:
-            _write_nifti(labels, like, temporary)
+            _write_nifti(values, like, temporary)
         else:
-            _write_with_itk(labels, like, temporary, path)
+            _write_with_itk(values, like, temporary, path)
 
 
 def segmentation_metadata(labels: np.ndarray, segment: Segment) -> dict[str, str]:
