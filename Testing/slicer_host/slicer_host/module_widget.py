@@ -6,17 +6,19 @@ import sys
 from typing import Any
 
 import slicer
-from PySide6.QtWidgets import QVBoxLayout
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from slicer_host.widgets.mrml_widget import qMRMLWidget
 
-
-class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
+class qSlicerScriptedLoadableModuleWidget(QWidget):
     """Makes the module's widget class, and makes it anew on a reload.
 
     Args:
         module_name: name of the module, whose Python file has been imported.
     """
+
+    mrmlSceneChanged = Signal(object)
+    SIGNATURES = ("mrmlSceneChanged(vtkMRMLScene*)",)
 
     def __init__(self, module_name: str) -> None:
         super().__init__()
@@ -24,7 +26,10 @@ class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
         self.isEntered = False
         self._scripted: Any = None
         self.setLayout(QVBoxLayout())
-        self.setMRMLScene(slicer.mrmlScene)
+
+    def setMRMLScene(self, scene: Any) -> None:
+        """Tell those who listen which scene it is."""
+        self.mrmlSceneChanged.emit(scene)
 
     def self(self) -> Any:
         """The instance of the module's widget class."""

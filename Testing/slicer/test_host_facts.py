@@ -1,0 +1,125 @@
+"""The stand-ins of the host against the facts about the real classes: they may lack members, never add any."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+
+# The stand-in, and the real class that it stands for
+OTHERS = {
+    "slicer_host.layout_manager.qSlicerLayoutManager": "qSlicerLayoutManager",
+    "slicer_host.qt_application.Application": "qSlicerApplication",
+    "slicer_host.scene.modules.ModuleManager": "qSlicerModuleManager",
+    "slicer_host.scene.modules.Module": "qSlicerScriptedLoadableModule",
+    "slicer_host.scene.io_manager.IOManager": "qSlicerIOManager",
+    "slicer_host.module_widget.qSlicerScriptedLoadableModuleWidget": "qSlicerScriptedLoadableModuleWidget",
+    "slicer_host.main_window.MainWindow": "qSlicerMainWindow",
+    "slicer_host.main_window.ModuleSelector": "qSlicerModuleSelectorToolBar",
+}
+WIDGETS = (
+    "ctkCheckBox",
+    "ctkCollapsibleButton",
+    "ctkComboBox",
+    "ctkExpandableWidget",
+    "ctkFittedTextBrowser",
+    "ctkMenuButton",
+    "ctkMessageBox",
+    "ctkPathLineEdit",
+    "ctkPushButton",
+    "ctkSliderWidget",
+    "qMRMLNodeComboBox",
+    "qMRMLPlotView",
+    "qMRMLPlotWidget",
+    "qMRMLSegmentEditorWidget",
+    "qMRMLSliceView",
+    "qMRMLSliceWidget",
+    "qMRMLThreeDView",
+    "qMRMLThreeDWidget",
+    "qMRMLWidget",
+)
+# How the tests reach into the host; no module could rely on these, as they have no name in Slicer.
+DOORS = {
+    "SIGNATURES",
+    "add",
+    "emit",
+    "setLayoutManager",
+    "show_panel",
+}
+# slicer.util, which is Slicer's own code, calls these; the headers declare them where the facts did not look.
+CALLED_BY_SLICER_UTIL = {"testingEnabled", "widgetRepresentation"}
+
+
+def _own_members(class_) -> set[str]:
+    """The public names that our own classes, and not PySide6's, give to a stand-in."""
+    from PySide6.QtCore import QObject
+
+    ours = [base for base in class_.__mro__ if base.__module__.startswith("slicer_host")]
+    names = {name for base in ours for name in vars(base) if not name.startswith("_")}
+    # Methods that C++ calls, such as paintEvent, belong to Qt's class already.
+    inherited = [base for base in class_.__mro__ if base.__module__.startswith("PySide6") and issubclass(base, QObject)]
+    return {name for name in names if not any(name in vars(base) for base in inherited)} - DOORS
+
+
+def _undocumented(class_, real: str) -> set[str]:
+    from slicer_host.api_facts import members
+
+    return _own_members(class_) - members(real) - CALLED_BY_SLICER_UTIL
+
+
+def test_every_stand_in_is_held_against_the_facts(app):
+    from slicer_host.widgets.registry import WIDGETS as registered
+
+    assert tuple(sorted(registered)) == WIDGETS
+
+
+@pytest.mark.parametrize("name", WIDGETS)
+def test_a_widget_has_no_member_that_the_real_one_lacks(app, name):
+    from slicer_host.widgets.registry import WIDGETS as registered
+
+    assert _undocumented(registered[name], name) == set()
+
+
+@pytest.mark.parametrize("path", OTHERS)
+def test_a_part_of_the_application_has_no_member_that_the_real_one_lacks(app, path):
+    module, _, class_name = path.rpartition(".")
+    class_ = getattr(importlib.import_module(module), class_name)
+    assert _undocumented(class_, OTHERS[path]) == set()
+
+
+@pytest.mark.parametrize("name", WIDGETS)
+def test_the_signals_of_a_widget_have_the_signatures_of_the_real_ones(app, name):
+    from slicer_host.api_facts import normalized, signals
+    from slicer_host.widgets.registry import WIDGETS as registered
+
+    declared = {normalized(signature) for signature in getattr(registered[name], "SIGNATURES", ())}
+    assert declared <= signals(name)
+
+
+def test_slicer_util_calls_what_is_said_here(app):
+    import inspect
+
+    import slicer
+
+    source = inspect.getsource(slicer.util)
+    assert {name for name in CALLED_BY_SLICER_UTIL if f".{name}()" in source} == CALLED_BY_SLICER_UTIL
+
+
+def test_a_member_that_does_not_exist_would_be_found(app):
+    from slicer_host.widgets.collapsible_button import ctkCollapsibleButton
+
+    class Wrong(ctkCollapsibleButton):
+        def openWide(self):
+            pass
+
+    Wrong.__module__ = "slicer_host.widgets.wrong"
+    assert _undocumented(Wrong, "ctkCollapsibleButton") == {"openWide"}
+
+
+def test_the_names_of_arguments_do_not_count_in_a_signature():
+    from slicer_host.api_facts import normalized
+
+    assert normalized("currentNodeChanged(vtkMRMLNode* node)") == "currentNodeChanged(vtkMRMLNode*)"
+    assert normalized("currentNodeIDChanged(const QString& id)") == "currentNodeIDChanged(QString)"
+    assert normalized("valueChanged(double value)") == "valueChanged(double)"
+    assert normalized("layoutChanged(int)") == "layoutChanged(int)"
