@@ -26,7 +26,9 @@ def _facts() -> dict[str, dict[str, list[str]]]:
 
 
 def qt_class(name: str) -> Any:
-    """PySide6's class of that name, None where there is none."""
+    """PySide6's class of that name, None where there is none; Signal, Slot and Property are in PySide6 alone."""
+    if not name.startswith("Q"):
+        return None
     return next((getattr(part, name) for part in (QtCore, QtGui, QtWidgets) if hasattr(part, name)), None)
 
 
@@ -50,25 +52,27 @@ def _name(signature: str) -> str:
     return signature.split("(")[0]
 
 
-def members(class_name: str) -> set[str]:
-    """Every name that an instance of a class has in PythonQt.
+def has_member(class_name: str, member: str) -> bool:
+    """Whether an instance of a class, or the class itself, has that name in PythonQt.
 
     Raises:
         LookupError: for a class that neither the facts nor Qt know.
     """
     if not is_known(class_name):
         raise LookupError(f"{class_name} is in no facts: see {FACTS_FILE.name}")
-    found = set(_EVERY_OBJECT)
+    if member in _EVERY_OBJECT:
+        return True
     for name in _lineage(class_name):
         facts = _facts().get(name)
-        if facts is not None:
-            found.update(facts["properties"])
-            for kind in ("slots", "signals", "invokable"):
-                found.update(map(_name, facts[kind]))
-            # A property that can be written is also set by its C++ setter, which is a slot or not shown at all.
-        elif (class_ := qt_class(name)) is not None:
-            found.update(entry for entry in dir(class_) if not entry.startswith("__"))
-    return found
+        if facts is None:
+            # Asked and not listed: PySide6 finds the values of enumerations only when they are asked for.
+            if hasattr(qt_class(name), member):
+                return True
+        elif member in facts["properties"] or any(
+            member == _name(signature) for kind in ("slots", "signals", "invokable") for signature in facts[kind]
+        ):
+            return True
+    return False
 
 
 def normalized(signature: str) -> str:
