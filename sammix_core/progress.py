@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from sammix_core.errors import Cancelled
 
+# While this stage goes on the slices are being turned, and no box can be put on them.
+LOOKING_WHICH_WAY_UP = "Looking which way up it lies"
+
 
 @dataclass(frozen=True)
 class Progress:

@@ -83,5 +83,18 @@ class SegmentationResult:
         Returns:
             (rows, cols) float32 in [0, 1]; 0 outside the network's frame.
         """
-        wide = upsampled(self.cam[canonical_slice].astype(np.float32), self.frame.size)
-        return np.clip(self.frame.to_slice(wide, self.slice_shape, fill=0.0), 0, 1)
+        return cam_on_slice(self.cam[canonical_slice].astype(np.float32), self.frame, self.slice_shape)
+
+
+def cam_on_slice(cam: np.ndarray, frame: Frame, slice_shape: tuple[int, int]) -> np.ndarray:
+    """Enlarges a class activation map to a slice's own pixels.
+
+    Args:
+        cam: (h, w) float32 in [0, 1], on the guidance's grid.
+        frame: Where that grid lies.
+        slice_shape: (rows, cols).
+
+    Returns:
+        (rows, cols) float32 in [0, 1]; 0 outside the network's frame.
+    """
+    return np.clip(frame.to_slice(upsampled(cam, frame.size), slice_shape, fill=0.0), 0, 1)

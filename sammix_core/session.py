@@ -10,22 +10,24 @@ import numpy as np
 import torch
 
 from sammix_core.axial_order import AxialOrder
+from sammix_core.axial_slices import AxialSlices
 from sammix_core.boxes import Box, BoxSource, BoxTrack
 from sammix_core.embedding_cache import EmbeddingCache
 from sammix_core.errors import InputError
 from sammix_core.guidance.base import GuidanceMaps
-from sammix_core.guidance.boxes_from_cam import GuidedBoxes, boxes_from_cam, sigmoid, upsampled
+from sammix_core.guidance.boxes_from_cam import GuidedBoxes, boxes_from_cam, sigmoid
 from sammix_core.guidance.orientation import likeliest_order, orders_looked_at
-from sammix_core.preprocessing import slice_image, volume_frame
-from sammix_core.progress import CancelCheck, ProgressCallback, Stage
-from sammix_core.results import SegmentationResult, SliceReport
-from sammix_core.sam.masks import cam_agreement, clean_slice, decode_slices, inside_box
-from sammix_core.slice_store import MaskScores, SliceStore
+from sammix_core.progress import LOOKING_WHICH_WAY_UP, CancelCheck, ProgressCallback, Stage
+from sammix_core.results import SegmentationResult, SliceReport, cam_on_slice
+from sammix_core.sam.masks import inside_box
+from sammix_core.saved_guidance import SavedGuidance
+from sammix_core.slice_mask import make_mask
+from sammix_core.slice_store import SliceStore
 from sammix_core.uncertainty import UncertaintyPlanes
 from sammix_core.volume import Volume
 
 if TYPE_CHECKING:
-    from sammix_core.segmenter import LoadedModel
+    from sammix_core.loading import LoadedModel
 
 EMBEDDING_LIMIT_BYTES = 3 * 1024**3  # about 1,500 slices of LiteMedSAM in float16
 # A slice this improbable is encoded again if someone draws a box there; until then its 2 MB are better spent.
@@ -59,11 +61,11 @@ class SegmentationSession:
         self._model = model
         self._notes: list[str] = []
         self._looked_at = 0
-        self._take_order(volume.axial_order)
-        self._cache = EmbeddingCache(model.backend, self._image, limit_bytes)
+        self._axial = AxialSlices.cut(volume, volume.axial_order, model.preprocessing)
+        self._cache = EmbeddingCache(model.backend, lambda index: self._axial.image(index), limit_bytes)
         self._maps: dict[int, GuidanceMaps] = {}
         self._guided: GuidedBoxes | None = None
-        self.slices = SliceStore(volume.shape_kji, self._order)
+        self.slices = SliceStore(volume.shape_kji, volume.axial_order)
         self._seconds: dict[str, float] = {}
         self._uncertainty = UncertaintyPlanes() if keep_uncertainty else None
 
@@ -76,43 +78,24 @@ class SegmentationSession:
     def boxes(self, boxes: BoxTrack) -> None:
         self.slices.boxes = boxes
 
-    def _take_order(self, order: AxialOrder) -> None:
-        """Cuts the volume into axial slices by an order, and fits the network's frame to them."""
-        self._order = order
-        self._axial = order.forward(self.volume.array)
-        self._slice_mm, row_mm, col_mm = order.spacing(self.volume.spacing)
-        self._frame = volume_frame(self._axial, (row_mm, col_mm), self._model.preprocessing, self.volume.spacing_known)
+    @property
+    def guidance(self) -> SavedGuidance | None:
+        """What the search for boxes found, for another session of this volume; None before there was one."""
+        return None if self._guided is None else SavedGuidance(self._axial.order, self._guided, tuple(self._notes))
 
-    def _look_which_way_up(self, progress: ProgressCallback | None, cancel: CancelCheck | None) -> None:
-        """Turns the slices the way that the guidance understands, where the header has lost it."""
-        stage = Stage("Looking which way up it lies", orders_looked_at(len(self._axial)), progress, cancel)
+    def take_guidance(self, saved: SavedGuidance) -> None:
+        """Goes on with what another session of this volume and model found; boxes and masks stay as they are."""
+        self._turn(AxialSlices.cut(self.volume, saved.order, self._model.preprocessing))
+        self._guided, self._notes = saved.guided, list(saved.notes)
 
-        def support(order: AxialOrder, index: int) -> float:
-            if order != self._order:
-                self._take_order(order)
-            image = torch.from_numpy(self._image(index))[None, None]
-            embedding = _NO_EMBEDDING
-            if self._model.guidance.needs_embeddings:
-                embedding = self._model.backend.encode(image).to(torch.float16).float()
-                self._looked_at += 1
-            stage.step()
-            cam_logits = self._model.guidance.maps(image, embedding).cam_logits
-            return float(sigmoid(cam_logits).sum())
+    @property
+    def embedding_bytes(self) -> int:
+        """Bytes that the embeddings take."""
+        return self._cache.nbytes
 
-        by_header, before = self.volume.axial_order, self._order
-        chosen = before
-        try:
-            chosen = likeliest_order(by_header, len(self._axial), support)
-        finally:
-            self._take_order(chosen)
-        self._seconds["orientation"] = stage.seconds
-        if chosen != before:  # what there is already was made the other way
-            self._cache.clear()
-            self._maps.clear()
-            self.slices.turn(chosen)
-            if self._uncertainty is not None:
-                self._uncertainty.clear()
-        self._notes = [_OTHER_WAY_UP] if chosen != by_header else []
+    def forget_embeddings(self) -> None:
+        """Gives the embeddings' memory back; slices are encoded again when they are needed."""
+        self._cache.clear()
 
     def preload(self, canonical_slice: int, embedding: np.ndarray) -> None:
         """Takes an embedding that was computed before, for the same volume, model and preprocessing.
@@ -152,16 +135,15 @@ class SegmentationSession:
             if maps.probabilities[0] < _FORGET_BELOW:
                 self._cache.drop(index)
             if on_seen is not None:
-                on_seen(self._order.slice_index(index, self.volume.shape_kji), float(maps.probabilities[0]))
+                on_seen(self._axial.slice_index(index), float(maps.probabilities[0]))
             stage.step()
         each = [self._maps[index] for index in range(len(self._axial))]
         found = GuidanceMaps(
             np.concatenate([maps.cam_logits for maps in each]), np.concatenate([maps.probabilities for maps in each])
         )
         size = self._model.preprocessing.size
-        self._guided = boxes_from_cam(found, self._slice_mm, size, self._model.boxes)
-        boxes = [self._volume_box(index, box) for index, box in enumerate(self._guided.boxes) if box is not None]
-        self.slices.set_automatic({box.slice_index: box for box in boxes if box is not None})
+        self._guided = boxes_from_cam(found, self._axial.slice_mm, size, self._model.boxes)
+        self.slices.set_automatic(self._automatic_boxes(self._guided))
         self._seconds["guidance"] = stage.seconds
         return self.boxes
 
@@ -244,18 +226,15 @@ class SegmentationSession:
 
     def result(self) -> SegmentationResult:
         """What there is by now, as a result of its own."""
-        shape = self.volume.array.shape
-        guided = self._guided
+        guided, guidance = self._guided, self.guidance
+        probabilities = {} if guidance is None else guidance.probabilities(self.volume.shape_kji)
         reports = []
         for index in range(self.boxes.slice_count):
-            probability = math.nan
-            if guided is not None:
-                probability = float(np.clip(guided.probabilities[self._order.canonical_slice(index, shape)], 0, 1))
             known = self.slices.state(index)
             reports.append(
                 SliceReport(
                     index,
-                    probability,
+                    probabilities.get(index, math.nan),
                     known.score,
                     known.box,
                     known.mask_scores,
@@ -275,15 +254,65 @@ class SegmentationSession:
             model=self._model.spec,
             guidance=self._model.guidance.name,
             cam=sigmoid(cam).astype(np.float16),
-            frame=self._frame,
-            slice_shape=(self._axial.shape[1], self._axial.shape[2]),
-            axial_order=self._order,
+            frame=self._axial.frame,
+            slice_shape=self._axial.plane_shape,
+            axial_order=self._axial.order,
             notes=[*self._notes, *([] if any(one.area_px for one in reports) else [_NOTHING_FOUND])],
-            uncertainty=None if self._uncertainty is None else self._uncertainty.volume(shape, self._order, self.boxes),
+            uncertainty=None
+            if self._uncertainty is None
+            else self._uncertainty.volume(self.volume.shape_kji, self._axial.order, self.boxes),
         )
 
-    def _image(self, index: int) -> np.ndarray:
-        return slice_image(self._axial[index], self._frame, self._model.preprocessing)
+    def cam_slice(self, slice_index: int) -> np.ndarray:
+        """The class activation map on one of the user's slices.
+
+        Args:
+            slice_index: Index along the user's slice axis.
+
+        Returns:
+            (rows, cols) float32 in [0, 1] in the user's two in-plane axes; 0 before there is a map.
+        """
+        index = self._axial.canonical(slice_index)
+        if self._guided is None:
+            cam = np.zeros(self._axial.plane_shape, np.float32)
+        else:
+            probability = sigmoid(self._guided.cam_logits[index])
+            cam = cam_on_slice(probability, self._axial.frame, self._axial.plane_shape)
+        return np.ascontiguousarray(self._axial.order.slice_to_volume(cam))
+
+    def _look_which_way_up(self, progress: ProgressCallback | None, cancel: CancelCheck | None) -> None:
+        """Turns the slices the way that the guidance understands, where the header has lost it."""
+        stage = Stage(LOOKING_WHICH_WAY_UP, orders_looked_at(len(self._axial)), progress, cancel)
+        looked_at = self._axial
+
+        def support(order: AxialOrder, index: int) -> float:
+            nonlocal looked_at
+            if order != looked_at.order:
+                looked_at = AxialSlices.cut(self.volume, order, self._model.preprocessing)
+            image = torch.from_numpy(looked_at.image(index))[None, None]
+            embedding = _NO_EMBEDDING
+            if self._model.guidance.needs_embeddings:
+                embedding = self._model.backend.encode(image).to(torch.float16).float()
+                self._looked_at += 1
+            stage.step()
+            cam_logits = self._model.guidance.maps(image, embedding).cam_logits
+            return float(sigmoid(cam_logits).sum())
+
+        by_header = self.volume.axial_order
+        chosen = likeliest_order(by_header, len(self._axial), support)
+        self._seconds["orientation"] = stage.seconds
+        self._turn(AxialSlices.cut(self.volume, chosen, self._model.preprocessing))
+        self._notes = [_OTHER_WAY_UP] if chosen != by_header else []
+
+    def _turn(self, axial: AxialSlices) -> None:
+        """Takes slices cut another way; what there is already was made the old way."""
+        if axial.order != self._axial.order:
+            self._axial = axial
+            self._cache.clear()
+            self._maps.clear()
+            self.slices.turn(axial.order)
+            if self._uncertainty is not None:
+                self._uncertainty.clear()
 
     def _maps_of(self, index: int) -> GuidanceMaps:
         """The guidance's maps of one canonical slice, computed once."""
@@ -296,56 +325,30 @@ class SegmentationSession:
         return maps
 
     def _segment(self, box: Box) -> None:
-        """Decodes one slice and writes its mask, touching nothing else."""
-        shape = self.volume.array.shape
-        index = self._order.canonical_slice(box.slice_index, shape)
-        edges = self._order.box_to_canonical(box.edges, shape)
-        network_box = np.array([self._frame.box_to_network(edges)])
-        guided = self._guided
-        # Before the whole volume was looked at there is the slice's own map, which is that without its neighbours.
-        cam = self._maps_of(index).cam_logits if guided is None else guided.cam_logits[index : index + 1]
-        decoded = decode_slices(self._model.backend, self._cache.embedding(index), network_box, cam, self._model.masks)
-        plane = (self._axial.shape[1], self._axial.shape[2])
-        mask = self._frame.to_slice(decoded.logits[0], plane, fill=-1.0) > 0
-        margin_x = self._model.masks.box_margin / self._frame.scale_x
-        margin_y = self._model.masks.box_margin / self._frame.scale_y
-        limits = (edges[0] - margin_x, edges[1] - margin_y, edges[2] + margin_x, edges[3] + margin_y)
-        support = None
-        if guided is not None and box.source is BoxSource.AUTO and guided.support[index].any():
-            wide = upsampled(guided.support[index].astype(np.float32), self._frame.size)
-            support = self._frame.to_slice(wide, plane, fill=0.0) > 0.5
-        mask = clean_slice(mask, limits, support)
+        """Makes one slice's mask, touching nothing else."""
+        index = self._axial.canonical(box.slice_index)
+        if self._guided is None:
+            # Before the whole volume was looked at there is the slice's own map, which is that without its neighbours.
+            cam_logits, support = self._maps_of(index).cam_logits[0], None
+        else:
+            cam_logits = self._guided.cam_logits[index]
+            support = self._guided.support[index] if box.source is BoxSource.AUTO else None
+        embedding = self._cache.embedding(index)
+        model = self._model
+        made = make_mask(model.backend, model.masks, self._axial, box, embedding, cam_logits, support)
+        self.slices.write(box.slice_index, made.mask, made.scores)
         if self._uncertainty is not None:
-            spread = self._frame.to_slice(decoded.disagreement(0), plane, fill=0.0)
-            self._uncertainty.write(box.slice_index, spread, inside_box(plane, limits))
-        scores = tuple(float(score) for score in decoded.scores[0])
-        best = int(decoded.chosen[0])
-        score = scores[best] if best >= 0 else float(np.mean(scores))
-        overlap = cam_agreement(cam[0], self._frame.to_network(mask.astype(np.float32), fill=0.0))
-        self.slices.write(box.slice_index, mask, MaskScores(scores, score, decoded.agreement(0), overlap))
+            shape = self._axial.plane_shape
+            spread = self._axial.frame.to_slice(made.decoded.disagreement(0), shape, fill=0.0)
+            self._uncertainty.write(box.slice_index, spread, inside_box(shape, made.limits))
 
-    def _volume_box(self, index: int, network_box: tuple[float, float, float, float]) -> Box | None:
-        """An automatic box in voxels of the volume, rounded outwards, or None where it misses the slice."""
-        shape, guided = self.volume.array.shape, self._guided
-        assert guided is not None
-        col_min, row_min, col_max, row_max = self._frame.box_to_slice(network_box)
-        rows, cols = self._axial.shape[1:]
-        edges = (
-            max(0, math.floor(col_min + 1e-6)),
-            max(0, math.floor(row_min + 1e-6)),
-            min(cols, math.ceil(col_max - 1e-6)),
-            min(rows, math.ceil(row_max - 1e-6)),
-        )
-        if edges[0] >= edges[2] or edges[1] >= edges[3]:
-            return None
-        i_min, j_min, i_max, j_max = self._order.box_to_volume(edges, shape)
-        return Box(
-            self._order.slice_index(index, shape),
-            i_min,
-            j_min,
-            i_max,
-            j_max,
-            BoxSource.AUTO,
-            score=float(guided.scores[index]),
-            probability=float(np.clip(guided.probabilities[index], 0, 1)),
-        )
+    def _automatic_boxes(self, guided: GuidedBoxes) -> dict[int, Box]:
+        """The boxes that were found, in voxels of the volume; those that miss their slice are left out."""
+        found = {}
+        for index, network_box in enumerate(guided.boxes):
+            edges = None if network_box is None else self._axial.to_voxels(network_box)
+            if edges is not None:
+                probability = float(np.clip(guided.probabilities[index], 0, 1))
+                place, score = self._axial.slice_index(index), float(guided.scores[index])
+                found[place] = Box(place, *edges, BoxSource.AUTO, score=score, probability=probability)
+        return found

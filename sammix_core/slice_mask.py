@@ -1,0 +1,75 @@
+"""One slice's mask from its embedding, its box and the guidance: decoded, chosen, confined, scored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from sammix_core.axial_slices import AxialSlices
+from sammix_core.boxes import Box
+from sammix_core.guidance.boxes_from_cam import upsampled
+from sammix_core.sam.backend import SamBackend
+from sammix_core.sam.masks import DecodedSlices, MaskSettings, cam_agreement, clean_slice, decode_slices
+from sammix_core.slice_store import MaskScores
+
+Limits = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class SliceMask:
+    """A slice's mask on its own pixels.
+
+    Attributes:
+        mask: (rows, cols) bool, canonical.
+        scores: What is known of it.
+        decoded: What it was made of.
+        limits: (col_min, row_min, col_max, row_max) in slice pixels that it may fill.
+    """
+
+    mask: np.ndarray
+    scores: MaskScores
+    decoded: DecodedSlices
+    limits: Limits
+
+
+def make_mask(
+    backend: SamBackend,
+    settings: MaskSettings,
+    slices: AxialSlices,
+    box: Box,
+    embedding: torch.Tensor,
+    cam_logits: np.ndarray,
+    support: np.ndarray | None,
+) -> SliceMask:
+    """Makes the mask of one slice; it depends on nothing but what is given.
+
+    Args:
+        backend: The SAM backend.
+        settings: The model's settings.
+        slices: The volume's slices.
+        box: The box, in voxel indices of the volume.
+        embedding: (1, c, h, w) of the slice.
+        cam_logits: (h, w) of the guidance.
+        support: (h, w) bool, cells that hold the structure in 3-D; None for a box that is trusted as it is.
+    """
+    frame, shape = slices.frame, slices.plane_shape
+    edges = slices.order.box_to_canonical(box.edges, slices.shape_kji)
+    decoded = decode_slices(backend, embedding, np.array([frame.box_to_network(edges)]), cam_logits[None], settings)
+    mask = frame.to_slice(decoded.logits[0], shape, fill=-1.0) > 0
+    margin_x, margin_y = settings.box_margin / frame.scale_x, settings.box_margin / frame.scale_y
+    limits = (edges[0] - margin_x, edges[1] - margin_y, edges[2] + margin_x, edges[3] + margin_y)
+    held = None
+    if support is not None and support.any():
+        held = frame.to_slice(upsampled(support.astype(np.float32), frame.size), shape, fill=0.0) > 0.5
+    mask = clean_slice(mask, limits, held)
+    own = tuple(float(score) for score in decoded.scores[0])
+    best = int(decoded.chosen[0])
+    scores = MaskScores(
+        own,
+        own[best] if best >= 0 else float(np.mean(own)),
+        decoded.agreement(0),
+        cam_agreement(cam_logits, frame.to_network(mask.astype(np.float32), fill=0.0)),
+    )
+    return SliceMask(mask, scores, decoded, limits)
