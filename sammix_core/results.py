@@ -10,6 +10,7 @@ from sammix_core.axial_order import AxialOrder
 from sammix_core.boxes import Box, BoxTrack
 from sammix_core.guidance.boxes_from_cam import upsampled
 from sammix_core.preprocessing import Frame
+from sammix_core.slice_state import SliceState
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,20 @@ class SliceReport:
     area_px: int
     agreement: float | None = None
     cam_agreement: float | None = None
+
+
+def report_of(state: SliceState, probability: float) -> SliceReport:
+    """What a session knows of a slice, as a report."""
+    return SliceReport(
+        state.slice_index,
+        probability,
+        state.score,
+        state.box,
+        state.mask_scores,
+        state.area_px,
+        state.agreement,
+        state.cam_agreement,
+    )
 
 
 @dataclass

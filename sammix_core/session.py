@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from sammix_core.axial_order import AxialOrder
 from sammix_core.axial_slices import AxialSlices
 from sammix_core.boxes import Box, BoxSource, BoxTrack
 from sammix_core.embedding_cache import EmbeddingCache
 from sammix_core.errors import InputError
 from sammix_core.guidance.base import GuidanceMaps
 from sammix_core.guidance.boxes_from_cam import GuidedBoxes, boxes_from_cam, sigmoid
-from sammix_core.guidance.orientation import likeliest_order, orders_looked_at
+from sammix_core.guidance.orientation import orders_looked_at
 from sammix_core.progress import LOOKING_WHICH_WAY_UP, CancelCheck, ProgressCallback, Stage
-from sammix_core.results import SegmentationResult, SliceReport, cam_on_slice
+from sammix_core.results import SegmentationResult, cam_on_slice, report_of
 from sammix_core.sam.masks import inside_box
 from sammix_core.saved_guidance import SavedGuidance
 from sammix_core.slice_mask import make_mask
 from sammix_core.slice_store import SliceStore
 from sammix_core.uncertainty import UncertaintyPlanes
 from sammix_core.volume import Volume
+from sammix_core.which_way_up import likeliest_cut
 
 if TYPE_CHECKING:
     from sammix_core.loading import LoadedModel
@@ -36,7 +36,6 @@ _OTHER_WAY_UP = (
     "The header says nothing of the orientation and the slices seem to be turned or mirrored in plane, so they were "
     "looked at the other way; the mask is on the file's own grid."
 )
-_NO_EMBEDDING = torch.empty(0)
 _NOTHING_FOUND = "No liver was found; the mask is empty."
 
 
@@ -228,21 +227,10 @@ class SegmentationSession:
         """What there is by now, as a result of its own."""
         guided, guidance = self._guided, self.guidance
         probabilities = {} if guidance is None else guidance.probabilities(self.volume.shape_kji)
-        reports = []
-        for index in range(self.boxes.slice_count):
-            known = self.slices.state(index)
-            reports.append(
-                SliceReport(
-                    index,
-                    probabilities.get(index, math.nan),
-                    known.score,
-                    known.box,
-                    known.mask_scores,
-                    known.area_px,
-                    known.agreement,
-                    known.cam_agreement,
-                )
-            )
+        reports = [
+            report_of(self.slices.state(index), probabilities.get(index, math.nan))
+            for index in range(self.boxes.slice_count)
+        ]
         cam = guided.cam_logits if guided is not None else np.full((len(self._axial), 1, 1), -np.inf, np.float32)
         return SegmentationResult(
             mask=self.slices.mask(),
@@ -283,26 +271,11 @@ class SegmentationSession:
     def _look_which_way_up(self, progress: ProgressCallback | None, cancel: CancelCheck | None) -> None:
         """Turns the slices the way that the guidance understands, where the header has lost it."""
         stage = Stage(LOOKING_WHICH_WAY_UP, orders_looked_at(len(self._axial)), progress, cancel)
-        looked_at = self._axial
-
-        def support(order: AxialOrder, index: int) -> float:
-            nonlocal looked_at
-            if order != looked_at.order:
-                looked_at = AxialSlices.cut(self.volume, order, self._model.preprocessing)
-            image = torch.from_numpy(looked_at.image(index))[None, None]
-            embedding = _NO_EMBEDDING
-            if self._model.guidance.needs_embeddings:
-                embedding = self._model.backend.encode(image).to(torch.float16).float()
-                self._looked_at += 1
-            stage.step()
-            cam_logits = self._model.guidance.maps(image, embedding).cam_logits
-            return float(sigmoid(cam_logits).sum())
-
-        by_header = self.volume.axial_order
-        chosen = likeliest_order(by_header, len(self._axial), support)
+        chosen = likeliest_cut(self.volume, self._model, stage.step)
+        self._looked_at += stage.done if self._model.guidance.needs_embeddings else 0
         self._seconds["orientation"] = stage.seconds
-        self._turn(AxialSlices.cut(self.volume, chosen, self._model.preprocessing))
-        self._notes = [_OTHER_WAY_UP] if chosen != by_header else []
+        self._turn(chosen)
+        self._notes = [_OTHER_WAY_UP] if chosen.order != self.volume.axial_order else []
 
     def _turn(self, axial: AxialSlices) -> None:
         """Takes slices cut another way; what there is already was made the old way."""
@@ -320,7 +293,7 @@ class SegmentationSession:
         if maps is None:
             image = self._cache.image(index)
             needed = self._model.guidance.needs_embeddings
-            embedding = self._cache.embedding(index, image) if needed else _NO_EMBEDDING
+            embedding = self._cache.embedding(index, image) if needed else torch.empty(0)
             maps = self._maps[index] = self._model.guidance.maps(image, embedding)
         return maps
 
