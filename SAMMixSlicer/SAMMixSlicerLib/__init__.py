@@ -1,1 +1,1 @@
-"""The Slicer-facing code of SAMMix: from the MRML scene to `sammix_core` and back."""
+"""What the module SAMMixSlicer is made of: scene (MRML), logic (no Qt), widgets (Qt) and the worker process."""

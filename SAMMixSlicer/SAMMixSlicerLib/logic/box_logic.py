@@ -1,0 +1,179 @@
+"""The box of the slice in view: shown, dragged, added, deleted, reset, interpolated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from sammix_core.boxes import Box, BoxSource
+from sammix_core.errors import InputError
+from SAMMixSlicerLib.logic.actions import Actions
+from SAMMixSlicerLib.logic.case import Case
+from SAMMixSlicerLib.logic.workspace import Workspace
+from SAMMixSlicerLib.scene.box_geometry import Edges
+from SAMMixSlicerLib.scene.box_roi import BoxRoi
+from SAMMixSlicerLib.signals import Signal
+
+Confirm = Callable[[str], bool]
+
+
+class BoxLogic:
+    """Edits boxes; the worker makes the masks follow.
+
+    Args:
+        workspace: What the logics share.
+        actions: What is on its way.
+        confirm: Asks the user a yes-or-no question.
+
+    Attributes:
+        changed: Emits when another box is shown, or none.
+    """
+
+    def __init__(self, workspace: Workspace, actions: Actions, confirm: Confirm) -> None:
+        self.changed = Signal()
+        self.roi = BoxRoi()
+        self._workspace = workspace
+        self._actions = actions
+        self._confirm = confirm
+        self._case: Case | None = None
+        self.roi.released.connect(self._onReleased)
+        workspace.caseChanged.connect(self._onCaseChanged)
+        workspace.parameterChanged.connect(lambda _parameter: self.refresh())
+        workspace.views.moved.connect(lambda _index: self.refresh())
+        actions.ended.connect(lambda _action, _event: self.refresh())
+
+    def refresh(self) -> None:
+        """Shows the box of the slice in view as it is now; one that the mouse holds stays where it is."""
+        if self.roi.isDragged:
+            return
+        case, index = self._case, self._workspace.views.current
+        box = None if case is None or index is None else case.state(index).box
+        if box is None or not self._workspace.parameter.showBoxes or self._workspace.isSceneClosing:
+            self.roi.hide()
+        else:
+            viewIds = [node.GetID() for node in self._workspace.views.alignedViews()]
+            self.roi.show(case.volumeNode, case.sliceAxis, box, viewIds)
+        self.changed.emit()
+
+    def setBox(self, index: int, edges: Edges) -> None:
+        """Sets the box of a slice as the user's own, and segments that slice.
+
+        Args:
+            index: The slice.
+            edges: Half-open (i_min, j_min, i_max, j_max).
+
+        Raises:
+            InputError: It cannot be done; the sentence says why.
+        """
+        case = self._workspace.readyCase()
+        force = self._mayReplace(case, [index])
+        if force is None:
+            self.refresh()
+            return
+        before = {index: case.state(index)}
+        box = Box(index, *edges, source=BoxSource.EDITED)
+        request = self._workspace.worker.segmentSlice(case.volumeId, box, force=force)
+        self._actions.begin(_("Box"), case, before, request)
+
+    def add(self) -> None:
+        """Adds a box to the slice in view, like that of the nearest slice with one, else in the middle.
+
+        Raises:
+            InputError: No slice is in view, or it has a box.
+        """
+        case = self._workspace.readyCase()
+        index = self._current()
+        if case.state(index).box is not None:
+            raise InputError(_("Slice {index} has a box; drag its edges.").format(index=index))
+        self.setBox(index, self._edgesToStartFrom(case, index))
+
+    def delete(self) -> None:
+        """Takes the box and the mask of the slice in view away; no automatic box comes back there.
+
+        Raises:
+            InputError: No slice is in view.
+        """
+        case = self._workspace.readyCase()
+        index = self._current()
+        if self._mayReplace(case, [index]) is None:
+            return
+        before = {index: case.state(index)}
+        self._actions.begin(_("Delete box"), case, before, self._workspace.worker.clearSlice(case.volumeId, index))
+
+    def reset(self) -> None:
+        """Takes the slice in view back to its automatic box.
+
+        Raises:
+            InputError: No slice is in view.
+        """
+        case = self._workspace.readyCase()
+        index = self._current()
+        force = self._mayReplace(case, [index])
+        if force is None:
+            return
+        before = {index: case.state(index)}
+        request = self._workspace.worker.resetSlices(case.volumeId, [index], force=force)
+        self._actions.begin(_("Reset box"), case, before, request)
+
+    def interpolate(self) -> None:
+        """Fills the slices between edited boxes with boxes in between, and segments them.
+
+        Raises:
+            InputError: Fewer than two boxes were edited, or they are neighbours.
+        """
+        case = self._workspace.readyCase()
+        keyframes = case.boxes().keyframes
+        if len(keyframes) < 2 or keyframes[-1] - keyframes[0] < 2:
+            raise InputError(_("Edit the boxes of two slices with others between them, then interpolate."))
+        before = {index: case.state(index) for index in range(keyframes[0], keyframes[-1] + 1)}
+        request = self._workspace.worker.interpolate(case.volumeId)
+        self._actions.begin(_("Interpolate"), case, before, request)
+
+    def giveUp(self) -> None:
+        """Takes the ROI out of the scene."""
+        self.roi.remove()
+
+    def _mayReplace(self, case: Case, indices: list[int]) -> bool | None:
+        """Whether to overrule corrections: False where there are none, None where the user keeps them."""
+        corrected = [index for index in indices if case.state(index).corrected]
+        if not corrected:
+            return False
+        question = _("Slice {index} was corrected by hand. Replace its mask?").format(index=corrected[0])
+        return True if self._confirm(question) else None
+
+    def _current(self) -> int:
+        index = self._workspace.views.current
+        if index is None:
+            raise InputError(_("Show a slice of the volume in a slice view first."))
+        return index
+
+    def _edgesToStartFrom(self, case: Case, index: int) -> Edges:
+        track = case.boxes()
+        if len(track):
+            return track[min(track, key=lambda other: abs(other - index))].edges
+        width, height = (track.shape["ijk".index(axis)] for axis in track.in_plane_axes)
+        return (width // 4, height // 4, max(width // 4 + 1, 3 * width // 4), max(height // 4 + 1, 3 * height // 4))
+
+    def _onReleased(self, index: int, edges: Edges) -> None:
+        case = self._case
+        box = None if case is None else case.state(index).box
+        if box is None or edges == box.edges:
+            self.refresh()  # back to the borders of the voxels
+            return
+        self._workspace.attempt(lambda: self.setBox(index, edges))
+
+    def _onCaseChanged(self, case: Case | None) -> None:
+        if self._case is not None:
+            self._case.changed.disconnect(self._onSlicesChanged)
+        self._case = case
+        if case is None:
+            self.roi.remove()
+        else:
+            case.changed.connect(self._onSlicesChanged)
+        self.refresh()
+
+    def _onSlicesChanged(self, indices: Any) -> None:
+        if self._workspace.views.current in indices:
+            self.refresh()

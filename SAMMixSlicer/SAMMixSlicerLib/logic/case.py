@@ -1,0 +1,242 @@
+"""One volume that is worked on: its nodes in the scene, and what is known of its slices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from slicer.i18n import tr as _
+from slicer.util import arrayFromVolume
+
+from sammix_core.axial_order import AxialOrder
+from sammix_core.boxes import BoxTrack
+from sammix_core.errors import InputError
+from sammix_core.slice_state import PackedMask, SliceState
+from SAMMixSlicerLib.logic.undo import UndoStack
+from SAMMixSlicerLib.planes import planeOf
+from SAMMixSlicerLib.scene import case_node, segment_output
+from SAMMixSlicerLib.scene.geometry import ijkToWorld, isSpacingKnown, straightGrid, straightIjkToWorld
+from SAMMixSlicerLib.scene.labelmap import SegmentLabelmap
+from SAMMixSlicerLib.signals import Signal
+from SAMMixSlicerLib.worker import Worker
+
+
+class Case:
+    """A volume, the segment that its masks go to, and the states of its slices.
+
+    While the volume is open in the worker, the worker holds the states; before that (a scene was just loaded) they
+    are kept here. Masks are shown in the segment as soon as they change.
+
+    Args:
+        node: The case's node in the scene.
+        worker: Computes.
+
+    Attributes:
+        changed: Emits (slice indices) when boxes, masks or what is known of slices has changed.
+        undo: What can be undone.
+        model: The model that the masks are from, "liver/1.0.0", or "".
+        target: What is segmented, "liver".
+
+    Raises:
+        InputError: The volume has no image, or a geometry that cannot be used.
+    """
+
+    def __init__(self, node: Any, worker: Worker) -> None:
+        self.changed = Signal()
+        self.node = node
+        self.model = ""
+        self.target = "liver"
+        self._worker = worker
+        self._volumeNode = node.GetNodeReference(case_node.VOLUME)
+        self.volumeId: str = self._volumeNode.GetID()
+        self._openedAs: tuple[Any, ...] | None = None
+        self._labelmap: SegmentLabelmap | None = None
+        self._kept: dict[int, SliceState] = {}
+        self._keptProbabilities: dict[int, float] = {}
+        if self._volumeNode.GetImageData() is None:
+            raise InputError(_("{name} holds no image.").format(name=self._volumeNode.GetName()))
+        n_i, n_j, n_k = self._volumeNode.GetImageData().GetDimensions()
+        self.shapeKji = (n_k, n_j, n_i)
+        self.sliceAxis = self._sliceAxisNow()
+        self.undo = UndoStack(self.state, self.setStates)
+
+    @property
+    def volumeNode(self) -> Any:
+        """The CT."""
+        return self._volumeNode
+
+    @property
+    def segmentationNode(self) -> Any:
+        """The segmentation that is written to, or None."""
+        return self.node.GetNodeReference(case_node.SEGMENTATION)
+
+    @property
+    def segmentId(self) -> str:
+        """The segment that is written to, or ""."""
+        return case_node.segmentIdOf(self.node)
+
+    @property
+    def labelmap(self) -> SegmentLabelmap | None:
+        """The segment's labelmap; None while there is no segment, or where the user removed it."""
+        found = self._labelmap
+        if found is None:
+            return None
+        there = self.segmentationNode is found.segmentationNode
+        if not there or found.segmentationNode.GetSegmentation().GetSegment(found.segmentId) is None:
+            self._labelmap = None
+        return self._labelmap
+
+    @property
+    def sliceCount(self) -> int:
+        """How many slices the volume has along its slice axis."""
+        return self.shapeKji["kji".index(self.sliceAxis)]
+
+    @property
+    def isOpen(self) -> bool:
+        """Whether the worker holds the volume."""
+        return self._worker.volume(self.volumeId) is not None
+
+    @property
+    def states(self) -> Mapping[int, SliceState]:
+        """The slices of which something is known, by index."""
+        held = self._worker.volume(self.volumeId)
+        return self._kept if held is None else held.states
+
+    @property
+    def probabilities(self) -> Mapping[int, float]:
+        """The probability of each slice that was looked at, by index."""
+        held = self._worker.volume(self.volumeId)
+        return (held.probabilities if held is not None else None) or self._keptProbabilities
+
+    def state(self, index: int) -> SliceState:
+        """What is known of a slice."""
+        return self.states.get(index) or SliceState(index)
+
+    def boxes(self) -> BoxTrack:
+        """The boxes, as a track of their own."""
+        n_k, n_j, n_i = self.shapeKji
+        found = [state.box for state in self.states.values() if state.box is not None]
+        track = BoxTrack((n_i, n_j, n_k), self.sliceAxis, found)
+        for state in self.states.values():
+            if state.deleted:
+                track.delete(state.slice_index)
+        return track
+
+    def corrected(self) -> list[int]:
+        """The slices that were corrected by hand, sorted."""
+        return sorted(index for index, state in self.states.items() if state.corrected)
+
+    def setStates(self, states: Iterable[SliceState]) -> None:
+        """Puts slices back as they are given; nothing is computed."""
+        states = tuple(states)
+        if self.isOpen:
+            self._worker.setStates(self.volumeId, list(states))  # tells each slice at once, see showState
+            return
+        for state in states:
+            self._kept[state.slice_index] = state
+        self.showStates(states)
+
+    def showStates(self, states: Iterable[SliceState]) -> None:
+        """Shows slices as they are now: writes their masks into the segment, and tells who listens."""
+        states = tuple(states)
+        labelmap = self.labelmap
+        if labelmap is not None:
+            labelmap.writePlanes(self.sliceAxis, {state.slice_index: self._plane(state) for state in states})
+        self.changed.emit([state.slice_index for state in states])
+
+    def open(self) -> None:
+        """Gives the volume to the worker, unless it has it as it is now.
+
+        Raises:
+            InputError: The volume was turned since its boxes were made, or its geometry cannot be used.
+        """
+        if self._sliceAxisNow() != self.sliceAxis:
+            raise InputError(
+                _("{name} was turned, so that its axial slices are others; turn it back, or work on a copy.").format(
+                    name=self._volumeNode.GetName()
+                )
+            )
+        matrix = straightIjkToWorld(self._volumeNode)
+        now = (self._volumeNode.GetImageData().GetMTime(), matrix.tobytes())
+        if self.isOpen and now == self._openedAs:
+            return
+        states, probabilities = dict(self.states), dict(self.probabilities)
+        array = arrayFromVolume(self._volumeNode)
+        if array.shape != self.shapeKji:
+            raise InputError(_("{name} has another size than before.").format(name=self._volumeNode.GetName()))
+        self._worker.openVolume(
+            self.volumeId, array, matrix, spacingKnown=isSpacingKnown(self._volumeNode), states=tuple(states.values())
+        )
+        self._openedAs, self._kept, self._keptProbabilities = now, {}, probabilities
+
+    def close(self) -> None:
+        """Takes the volume from the worker; what was known stays here."""
+        if self.isOpen:
+            self._kept, self._keptProbabilities = dict(self.states), dict(self.probabilities)
+            self._worker.closeVolume(self.volumeId)
+        self._openedAs = None
+
+    def useSegmentation(self, segmentationNode: Any) -> None:
+        """Makes sure that there is a segment to write to, with the masks that there are.
+
+        Args:
+            segmentationNode: The one the user chose, or None for the case's own, which is made if needed.
+
+        Raises:
+            InputError: The segmentation cannot take a labelmap.
+        """
+        if segmentationNode is None:
+            segmentationNode = self.segmentationNode
+        if self.labelmap is not None and self.labelmap.segmentationNode is segmentationNode:
+            return
+        if segmentationNode is None:
+            segmentationNode = segment_output.newSegmentation(self._volumeNode, self.target)
+        known = self.segmentId if segmentationNode is self.segmentationNode else ""
+        segmentId = segment_output.outputSegment(segmentationNode, self._volumeNode, self.target, known)
+        self.node.SetNodeReferenceID(case_node.SEGMENTATION, segmentationNode.GetID())
+        case_node.setSegmentId(self.node, segmentId)
+        self._labelmap = segment_output.openLabelmap(segmentationNode, segmentId, self._volumeNode)
+        self._labelmap.acceptWhatIsThere()
+        masks = [state for state in self.states.values() if state.mask is not None]
+        self._labelmap.writePlanes(self.sliceAxis, {state.slice_index: self._plane(state) for state in masks})
+
+    def save(self) -> None:
+        """Writes what is known into the case's node, so that the scene keeps it."""
+        case_node.writeStates(self.node, dict(self.states), dict(self.probabilities), self.model)
+
+    def restore(self) -> None:
+        """Takes what a loaded scene kept: the states of its node with the masks of its segment.
+
+        Raises:
+            InputError: What the node keeps cannot be read; masks are taken all the same.
+        """
+        node, segmentId = self.segmentationNode, self.segmentId
+        states: dict[int, SliceState] = {}
+        try:
+            states, self._keptProbabilities, self.model = case_node.readStates(self.node)
+        finally:
+            if node is not None and segmentId and node.GetSegmentation().GetSegment(segmentId) is not None:
+                self._labelmap = segment_output.openLabelmap(node, segmentId, self._volumeNode)
+                states = self._withMasks(states, self._labelmap.acceptWhatIsThere())
+            self._kept = states
+
+    def _withMasks(self, states: dict[int, SliceState], mask: np.ndarray) -> dict[int, SliceState]:
+        found = dict(states)
+        for index in range(self.sliceCount):
+            plane = planeOf(mask, self.sliceAxis, index)
+            if plane.any():
+                found[index] = replace(found.get(index, SliceState(index)), mask=PackedMask.pack(plane))
+        return found
+
+    def _plane(self, state: SliceState) -> np.ndarray:
+        if state.mask is not None:
+            return state.mask.unpack()
+        rows, cols = (size for axis, size in zip("kji", self.shapeKji, strict=True) if axis != self.sliceAxis)
+        return np.zeros((rows, cols), dtype=np.uint8)
+
+    def _sliceAxisNow(self) -> str:
+        name = self._volumeNode.GetName()
+        _spacing, _origin, direction = straightGrid(ijkToWorld(self._volumeNode), name)
+        return AxialOrder.from_direction(direction).slice_axis

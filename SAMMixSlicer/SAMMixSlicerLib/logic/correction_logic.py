@@ -1,0 +1,141 @@
+"""Slices that were changed by hand, in Slicer's Segment Editor or anywhere else: noticed, marked, protected."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from sammix_core.errors import InputError
+from sammix_core.slice_state import PackedMask
+from SAMMixSlicerLib.logic.case import Case
+from SAMMixSlicerLib.logic.workspace import Workspace
+from SAMMixSlicerLib.signals import Signal
+
+_QUIET_SECONDS = 0.3  # the editor tells several times a stroke; comparing a whole CT takes some 20 ms
+
+
+class CorrectionLogic:
+    """Watches the segments of all cases.
+
+    Args:
+        workspace: What the logics share.
+        clock: Seconds; for tests.
+
+    Attributes:
+        noticed: Emits (case, slice indices) when slices were found changed by hand.
+    """
+
+    def __init__(self, workspace: Workspace, clock: Callable[[], float] = time.monotonic) -> None:
+        self.noticed = Signal()
+        self._workspace = workspace
+        self._clock = clock
+        self._touched: dict[str, float] = {}
+        self._watched: dict[str, tuple[Any, list[int]]] = {}
+        workspace.cases.removed.connect(self._onCaseRemoved)
+
+    def tick(self) -> None:
+        """Looks after the segments; called by the panel's timer."""
+        for case in self._workspace.cases.all():
+            self._watch(case)
+            if self._clock() - self._touched.get(case.volumeId, self._clock()) >= _QUIET_SECONDS:
+                self.check(case)
+
+    def check(self, case: Case) -> list[int]:
+        """Compares a case's segment with what was written to it, and marks what differs as corrected.
+
+        Returns:
+            The slices that were changed by hand since the last look.
+        """
+        self._touched.pop(case.volumeId, None)
+        labelmap = case.labelmap
+        if labelmap is None:
+            return []
+        planes = labelmap.slicesChangedByOthers(case.sliceAxis)
+        if not planes:
+            return []
+        before = {index: case.state(index) for index in planes}
+        labelmap.acceptPlanes(case.sliceAxis, planes)
+        case.setStates(
+            replace(
+                before[index],
+                mask=PackedMask.pack(plane) if plane.any() else None,
+                corrected=True,
+                # They were about the mask that was computed.
+                score=None,
+                mask_scores=(),
+                agreement=None,
+                cam_agreement=None,
+            )
+            for index, plane in planes.items()
+        )
+        case.undo.push(_("Correction by hand"), before)
+        found = sorted(planes)
+        self.noticed.emit(case, found)
+        return found
+
+    def openEditor(self) -> None:
+        """Opens Slicer's Segment Editor on the segment.
+
+        Raises:
+            InputError: There is no segment yet.
+        """
+        case = self._workspace.case
+        if case is None or case.labelmap is None:
+            raise InputError(_("There is no mask to correct yet; segment the liver or add a box first."))
+        slicer.util.selectModule("SegmentEditor")
+        editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor
+        editor.setSegmentationNode(case.segmentationNode)
+        editor.setSourceVolumeNode(case.volumeNode)
+        editor.setCurrentSegmentID(case.segmentId)
+
+    def release(self) -> None:
+        """Takes the protection from the slice in view; its mask stays until it is segmented again.
+
+        Raises:
+            InputError: The slice in view is not protected.
+        """
+        case, index = self._workspace.case, self._workspace.views.current
+        if case is None or index is None or not case.state(index).corrected:
+            raise InputError(_("The slice in view was not corrected by hand."))
+        before = case.state(index)
+        case.setStates([replace(before, corrected=False)])
+        case.undo.push(_("Release slice"), {index: before})
+
+    def giveUp(self) -> None:
+        """Looks once more, and stops watching."""
+        for case in self._workspace.cases.all():
+            if case.volumeId in self._touched:
+                self.check(case)
+        for volumeId in list(self._watched):
+            self._forget(volumeId)
+
+    def _watch(self, case: Case) -> None:
+        labelmap = case.labelmap
+        segmentation = None if labelmap is None else labelmap.segmentationNode.GetSegmentation()
+        if self._watched.get(case.volumeId, (None,))[0] is segmentation:
+            return
+        self._forget(case.volumeId)
+        if segmentation is None:
+            return
+
+        def onChanged(*_event: Any) -> None:
+            if case.labelmap is not None and not case.labelmap.isWriting:
+                self._touched[case.volumeId] = self._clock()
+
+        kinds = slicer.vtkSegmentation
+        events = (kinds.SourceRepresentationModified, kinds.RepresentationModified, kinds.SegmentModified)
+        self._watched[case.volumeId] = (segmentation, [segmentation.AddObserver(event, onChanged) for event in events])
+
+    def _forget(self, volumeId: str) -> None:
+        segmentation, tags = self._watched.pop(volumeId, (None, []))
+        for tag in tags:
+            segmentation.RemoveObserver(tag)
+
+    def _onCaseRemoved(self, case: Case) -> None:
+        self._touched.pop(case.volumeId, None)
+        self._forget(case.volumeId)

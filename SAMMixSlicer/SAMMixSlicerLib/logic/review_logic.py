@@ -1,0 +1,3 @@
+"""Which slice to look at next."""
+
+from __future__ import annotations

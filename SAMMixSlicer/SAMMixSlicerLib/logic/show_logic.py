@@ -1,0 +1,171 @@
+"""What is shown: the activation map, fill and outline of the mask, the 3-D surface, the plot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import slicer
+from slicer.i18n import tr as _
+
+from sammix_core.errors import InputError
+from SAMMixSlicerLib.logic.case import Case
+from SAMMixSlicerLib.logic.workspace import Workspace
+from SAMMixSlicerLib.parameter import Parameter
+from SAMMixSlicerLib.scene import case_node, surface
+from SAMMixSlicerLib.scene.cam_overlay import hideOverlay, newOverlay, setMaps, showOverlay
+from SAMMixSlicerLib.scene.slice_plot import fillSliceTable, newChart, newSliceTable, showChart
+from SAMMixSlicerLib.signals import Signal
+from SAMMixSlicerLib.worker import CamSlice, GuidanceFound
+
+
+class ShowLogic:
+    """Makes the scene show what the parameter says.
+
+    Args:
+        workspace: What the logics share.
+
+    Attributes:
+        surfaceChanged: Emits when the 3-D surface was made, hidden or has become out of date.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.surfaceChanged = Signal()
+        self._workspace = workspace
+        self._case: Case | None = None
+        self._maps: dict[int, np.ndarray] = {}
+        workspace.caseChanged.connect(self._onCaseChanged)
+        workspace.parameterChanged.connect(self._onParameterChanged)
+        workspace.worker.camReady.connect(self._onCam)
+        workspace.worker.guidanceFound.connect(self._onGuidanceFound)
+
+    def tick(self) -> None:
+        """Puts the maps that came in since the last time into the overlay at once; called by the panel's timer."""
+        overlay = None if self._case is None else self._case.node.GetNodeReference(case_node.OVERLAY)
+        if self._maps and overlay is not None and self._case is not None:
+            maps, self._maps = self._maps, {}
+            setMaps(overlay, self._case.sliceAxis, maps)
+
+    def showMask(self, parameter: Parameter) -> None:
+        """Shows our segment filled, outlined or both; other segments keep their display."""
+        case = self._case
+        if case is None or case.labelmap is None or case.segmentationNode.GetDisplayNode() is None:
+            return
+        display = case.segmentationNode.GetDisplayNode()
+        with slicer.util.NodeModify(display):
+            display.SetSegmentVisibility2DFill(case.segmentId, parameter.showFill)
+            display.SetSegmentVisibility2DOutline(case.segmentId, parameter.showOutline)
+
+    def showMap(self, parameter: Parameter) -> None:
+        """Shows or hides the activation map, and asks for what of it is missing."""
+        case = self._case
+        if case is None:
+            return
+        overlay = case.node.GetNodeReference(case_node.OVERLAY)
+        if not parameter.showMap:
+            hideOverlay(overlay)
+            return
+        if overlay is None:
+            if not case.probabilities:
+                self._workspace.say(_("There is no activation map yet: press Segment liver."))
+                return
+            overlay = newOverlay(case.volumeNode)
+            case.node.SetNodeReferenceID(case_node.OVERLAY, overlay.GetID())
+            self._fetchMaps(case)
+        showOverlay(overlay, case.volumeNode, parameter.mapOpacity)
+
+    @property
+    def isSurfaceShown(self) -> bool:
+        """Whether there is an up-to-date 3-D surface."""
+        case = self._case
+        return (
+            case is not None and case.labelmap is not None and surface.hasSurface(case.segmentationNode, case.segmentId)
+        )
+
+    def showSurface(self) -> None:
+        """Makes the 3-D surface of the mask as it is now.
+
+        Raises:
+            InputError: There is no mask.
+        """
+        case = self._case
+        if case is None or case.labelmap is None or not case.labelmap.written.any():
+            raise InputError(_("There is no mask yet."))
+        surface.showSurface(case.segmentationNode, case.segmentId)
+        self.surfaceChanged.emit()
+
+    def hideSurface(self) -> None:
+        """Hides the 3-D surface of our segment."""
+        if self._case is not None and self._case.labelmap is not None:
+            surface.hideSurface(self._case.segmentationNode, self._case.segmentId)
+        self.surfaceChanged.emit()
+
+    def showPlot(self) -> None:
+        """Shows probability and score along the slices in a plot view.
+
+        Raises:
+            InputError: Nothing is known of the slices yet.
+        """
+        case = self._case
+        if case is None or not case.probabilities:
+            raise InputError(_("There is nothing to plot yet: press Segment liver."))
+        table = case.node.GetNodeReference(case_node.TABLE)
+        if table is None:
+            table = newSliceTable(f"{case.volumeNode.GetName()} slices")
+            case.node.SetNodeReferenceID(case_node.TABLE, table.GetID())
+        chart = case.node.GetNodeReference(case_node.CHART)
+        if chart is None:
+            chart = newChart(table, _("{name}: probability and score").format(name=case.volumeNode.GetName()))
+            case.node.SetNodeReferenceID(case_node.CHART, chart.GetID())
+        self.refreshPlot()
+        showChart(chart)
+
+    def refreshPlot(self) -> None:
+        """Brings the plot's table up to date, where there is one."""
+        case = self._case
+        table = None if case is None else case.node.GetNodeReference(case_node.TABLE)
+        if case is None or table is None:
+            return
+        scores = {index: state.score for index, state in case.states.items() if state.score is not None}
+        fillSliceTable(table, case.sliceCount, case.probabilities, scores)
+
+    def _fetchMaps(self, case: Case) -> None:
+        self._maps = {}
+        case.open()
+        # The slice in view first, the others when there is time.
+        current = self._workspace.views.current
+        if current is not None:
+            self._workspace.worker.showCam(case.volumeId, [current])
+        others = [index for index in range(case.sliceCount) if index != current]
+        self._workspace.worker.showCam(case.volumeId, others)
+
+    def _onCam(self, event: CamSlice) -> None:
+        if self._case is not None and event.volume_id == self._case.volumeId:
+            self._maps[event.slice_index] = event.cam
+
+    def _onGuidanceFound(self, event: GuidanceFound) -> None:
+        case = self._case
+        if case is None or event.volume_id != case.volumeId:
+            return
+        if case.node.GetNodeReference(case_node.OVERLAY) is not None:
+            self._fetchMaps(case)
+        self.showMap(self._workspace.parameter)
+        self.refreshPlot()
+
+    def _onParameterChanged(self, parameter: Parameter) -> None:
+        self.showMask(parameter)
+        self.showMap(parameter)
+
+    def _onCaseChanged(self, case: Case | None) -> None:
+        if self._case is not None:
+            self._case.changed.disconnect(self._onSlicesChanged)
+            if not self._workspace.isSceneClosing:
+                hideOverlay(self._case.node.GetNodeReference(case_node.OVERLAY))
+        self._case, self._maps = case, {}
+        if case is not None:
+            case.changed.connect(self._onSlicesChanged)
+            self._onParameterChanged(self._workspace.parameter)
+        self.surfaceChanged.emit()
+
+    def _onSlicesChanged(self, _indices: Any) -> None:
+        self.surfaceChanged.emit()

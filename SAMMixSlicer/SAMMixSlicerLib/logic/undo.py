@@ -1,0 +1,92 @@
+"""Undo and redo of what the user did to slices, one step an action."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from sammix_core.slice_state import SliceState
+from SAMMixSlicerLib.signals import Signal
+
+_LIMIT = 100
+
+
+@dataclass(frozen=True)
+class Step:
+    """What an action changed.
+
+    Attributes:
+        name: What people call it.
+        states: The slices as they were before (on the undo side) or after it (on the redo side).
+    """
+
+    name: str
+    states: tuple[SliceState, ...]
+
+
+class UndoStack:
+    """The steps of one case.
+
+    A step holds the slices as they were. Undoing exchanges it with the slices as they are now, so that what came to a
+    slice after the action's start (a mask that was computed for a box) belongs to the action.
+
+    Args:
+        stateOf: Gives a slice's state as it is now.
+        setStates: Puts slices back.
+    """
+
+    def __init__(self, stateOf: Callable[[int], SliceState], setStates: Callable[[Iterable[SliceState]], None]) -> None:
+        self.changed = Signal()
+        self._stateOf = stateOf
+        self._setStates = setStates
+        self._undo: list[Step] = []
+        self._redo: list[Step] = []
+
+    @property
+    def undoName(self) -> str:
+        """Name of what undo would undo, or ""."""
+        return self._undo[-1].name if self._undo else ""
+
+    @property
+    def redoName(self) -> str:
+        """Name of what redo would do again, or ""."""
+        return self._redo[-1].name if self._redo else ""
+
+    def push(self, name: str, before: Mapping[int, SliceState]) -> None:
+        """Notes an action that was done; slices that it left as they were are not kept.
+
+        Args:
+            name: What people call it.
+            before: Slices as they were before it.
+        """
+        states = tuple(state for index, state in sorted(before.items()) if self._stateOf(index) != state)
+        if not states:
+            return
+        self._undo = [*self._undo[1 - _LIMIT :], Step(name, states)]
+        self._redo = []
+        self.changed.emit()
+
+    def undo(self) -> tuple[int, ...]:
+        """Takes the last action back.
+
+        Returns:
+            The slices that changed.
+        """
+        return self._exchange(self._undo, self._redo)
+
+    def redo(self) -> tuple[int, ...]:
+        """Does the last action that was undone again.
+
+        Returns:
+            The slices that changed.
+        """
+        return self._exchange(self._redo, self._undo)
+
+    def _exchange(self, source: list[Step], target: list[Step]) -> tuple[int, ...]:
+        if not source:
+            return ()
+        step = source.pop()
+        target.append(Step(step.name, tuple(self._stateOf(state.slice_index) for state in step.states)))
+        self._setStates(step.states)
+        self.changed.emit()
+        return tuple(state.slice_index for state in step.states)

@@ -1,0 +1,177 @@
+"""What all parts of the panel share: the parameter, the case in work, the slice views, the status line."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from sammix_core.errors import InputError
+from SAMMixSlicerLib.logic.case import Case
+from SAMMixSlicerLib.logic.cases import Cases
+from SAMMixSlicerLib.parameter import Parameter, ParameterNode
+from SAMMixSlicerLib.scene.slice_views import SliceViews
+from SAMMixSlicerLib.scene.window_level import setAbdomenWindow
+from SAMMixSlicerLib.signals import Signal
+from SAMMixSlicerLib.worker import Finished, Outcome, Worker
+
+
+class Workspace:
+    """The state that the logics share.
+
+    Args:
+        worker: Computes.
+        parameterNodeSource: Gives the module's parameter node; asked again after the scene was closed.
+
+    Attributes:
+        caseChanged: Emits (case or None) when another volume is worked on.
+        parameterChanged: Emits (parameter).
+        said: Emits (sentence, isError) for the status line.
+    """
+
+    def __init__(self, worker: Worker, parameterNodeSource: Callable[[], Any]) -> None:
+        self.caseChanged = Signal()
+        self.parameterChanged = Signal()
+        self.said = Signal()
+        self.worker = worker
+        self.views = SliceViews()
+        self.cases = Cases(worker)
+        self._parameterNodeSource = parameterNodeSource
+        self._case: Case | None = None
+        self._loadedModel: tuple[str, str, str] | None = None
+        self._segmentationChoice: Any = None
+        self.cases.removed.connect(self._onCaseRemoved)
+        self.cases.reloaded.connect(self._onCasesReloaded)
+        self.cases.failed.connect(lambda sentence: self.say(sentence, isError=True))
+        worker.died.connect(self._onDied)
+        worker.finished.connect(self._onFinished)
+
+    @property
+    def parameterNode(self) -> ParameterNode:
+        """The parameter node of the scene."""
+        return ParameterNode(self._parameterNodeSource())
+
+    @property
+    def parameter(self) -> Parameter:
+        """What the user has set."""
+        return self.parameterNode.read()
+
+    def update(self, **changes: Any) -> None:
+        """Changes fields of the parameter."""
+        before = self.parameter
+        now = self.parameterNode.update(**changes)
+        if now != before:
+            self.parameterChanged.emit(now)
+
+    @property
+    def case(self) -> Case | None:
+        """The case in work; None before anything was done with the chosen volume."""
+        return self._case
+
+    @property
+    def volumeNode(self) -> Any:
+        """The chosen CT, or None."""
+        return self.parameterNode.volumeNode
+
+    def chooseVolume(self, volumeNode: Any) -> None:
+        """Works on another volume; what was done on the one before stays as it is."""
+        self.parameterNode.volumeNode = volumeNode
+        self._segmentationChoice = None
+        self._take(None if volumeNode is None else self.cases.find(volumeNode.GetID()))
+
+    def chooseSegmentation(self, segmentationNode: Any) -> None:
+        """Sets where the masks go from the next action on; None for the case's own or a new one."""
+        self._segmentationChoice = segmentationNode
+
+    def readyCase(self) -> Case:
+        """The case of the chosen volume with all that computing needs: a segment, a model, the volume in the worker.
+
+        Raises:
+            InputError: Something is missing or cannot be used; the sentence says what.
+        """
+        valid, reason = self.parameter.isValid()
+        if not valid:
+            raise InputError(reason)
+        volumeNode = self.volumeNode
+        if volumeNode is None:
+            raise InputError(_("Choose a CT volume first."))
+        case = self.cases.of(volumeNode)
+        self._loadModel()
+        case.open()
+        case.useSegmentation(self._segmentationChoice)
+        if case is not self._case:
+            self._take(case)
+            setAbdomenWindow(volumeNode)
+            self.views.jumpTo(self.views.current if self.views.current is not None else case.sliceCount // 2)
+        return case
+
+    def attempt(self, action: Callable[[], Any]) -> Any:
+        """Does something that the user asked for; a refusal becomes a sentence in the status line.
+
+        Returns:
+            What the action returned; None where it was refused.
+        """
+        try:
+            return action()
+        except InputError as error:
+            self.say(str(error), isError=True)
+            return None
+
+    def say(self, sentence: str, isError: bool = False) -> None:
+        """Shows a sentence in the status line."""
+        if isError:
+            logging.warning("SAMMix: %s", sentence)
+        self.said.emit(sentence, isError)
+
+    def giveUp(self) -> None:
+        """Saves everything into the scene and stops listening to it."""
+        self._case = None
+        self.views.follow(None, "k")
+        self.cases.giveUp()
+
+    def _loadModel(self) -> None:
+        parameter = self.parameter
+        wanted = (parameter.model, parameter.device, parameter.baseWeights)
+        if wanted == self._loadedModel:
+            return
+        self.worker.loadModel(parameter.model, device=parameter.device, baseWeights=parameter.baseWeights or None)
+        self._loadedModel = wanted
+        for case in self.cases.all():
+            case.close()  # sessions belong to the model before
+
+    def _take(self, case: Case | None) -> None:
+        self._case = case
+        if case is None:
+            self.views.follow(None, "k")
+        else:
+            self.views.follow(case.volumeNode, case.sliceAxis)
+        self.caseChanged.emit(case)
+
+    def _onCaseRemoved(self, case: Case) -> None:
+        if case is self._case:
+            self._take(None)
+
+    def _onCasesReloaded(self) -> None:
+        self.parameterChanged.emit(self.parameter)
+        volumeNode = self.volumeNode
+        case = None if volumeNode is None else self.cases.find(volumeNode.GetID())
+        if case is not self._case:
+            self._take(case)
+
+    def _onFinished(self, event: Finished) -> None:
+        if event.command == "LoadModel" and event.outcome is not Outcome.DONE:
+            self._loadedModel = None  # tried again with the next action
+        if event.detail:
+            logging.error("SAMMix: %s\n%s", event.sentence, event.detail)
+
+    def _onDied(self, sentence: str, detail: str) -> None:
+        logging.error("SAMMix: %s\n%s", sentence, detail)
+        self.say(sentence, isError=True)
+
+    @property
+    def isSceneClosing(self) -> bool:
+        """Whether the scene is being closed, when nothing should be added to it."""
+        return bool(slicer.mrmlScene.IsClosing())

@@ -1,0 +1,1 @@
+"""Between MRML nodes and the core's types; needs slicer and vtk, no Qt."""

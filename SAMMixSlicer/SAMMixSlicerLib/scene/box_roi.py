@@ -1,0 +1,121 @@
+"""The box of the slice in view as a markups ROI that the mouse can drag."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+from slicer.util import arrayFromVTKMatrix, vtkMatrixFromArray
+
+from sammix_core.boxes import Box, BoxSource
+from SAMMixSlicerLib.scene.box_geometry import Edges, boxEdges, boxPose
+from SAMMixSlicerLib.scene.geometry import ijkToRas
+from SAMMixSlicerLib.signals import Signal
+
+COLORS = {
+    BoxSource.AUTO: (1.0, 0.78, 0.2),
+    BoxSource.EDITED: (0.25, 0.9, 0.35),
+    BoxSource.INTERPOLATED: (0.3, 0.75, 1.0),
+}
+
+
+class BoxRoi:
+    """One ROI node, ours alone: it shows one box at a time and tells when the mouse let go of it.
+
+    Attributes:
+        released: Emits (sliceIndex, edges) when a drag has ended.
+        isDragged: Whether the mouse holds it.
+    """
+
+    def __init__(self) -> None:
+        self.released = Signal()
+        self._node: Any = None
+        self._tags: list[int] = []
+        self.isDragged = False
+        self._volumeNode: Any = None
+        self._sliceAxis = "k"
+        self._box: Box | None = None
+
+    @property
+    def node(self) -> Any:
+        """The markups ROI node, or None while no box is shown."""
+        return self._node
+
+    @property
+    def box(self) -> Box | None:
+        """The box that is shown."""
+        return self._box
+
+    def show(self, volumeNode: Any, sliceAxis: str, box: Box, viewIds: Iterable[str]) -> None:
+        """Shows a box in the given slice views, in place of the one before."""
+        if self._node is None:
+            self._make()
+        self._volumeNode, self._sliceAxis, self._box = volumeNode, sliceAxis, box
+        pose, size = boxPose(ijkToRas(volumeNode), sliceAxis, box.slice_index, box.edges)
+        display = self._node.GetDisplayNode()
+        with slicer.util.NodeModify(self._node), slicer.util.NodeModify(display):
+            # Under the volume's own transform, so that the box lies in voxels whatever the transform does.
+            self._node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
+            self._node.SetAndObserveObjectToNodeMatrix(vtkMatrixFromArray(pose))
+            self._node.SetSize(*size)
+            display.SetSelectedColor(*COLORS[box.source])
+            display.SetColor(*COLORS[box.source])
+            views = list(viewIds)
+            if list(display.GetViewNodeIDs() or ()) != views:
+                display.SetViewNodeIDs(views)
+            display.SetVisibility(True)
+
+    def hide(self) -> None:
+        """Shows no box."""
+        self._box = None
+        if self._node is not None:
+            self._node.GetDisplayNode().SetVisibility(False)
+
+    def remove(self) -> None:
+        """Takes the node out of the scene."""
+        node, self._node, self._box = self._node, None, None
+        if node is not None:
+            for tag in self._tags:
+                node.RemoveObserver(tag)
+            self._tags, self.isDragged = [], False
+            if slicer.mrmlScene.IsNodePresent(node):
+                slicer.mrmlScene.RemoveNode(node)
+
+    def edges(self) -> Edges:
+        """The voxels that the ROI covers on its slice now, as the mouse left it."""
+        n_i, n_j, n_k = self._volumeNode.GetImageData().GetDimensions()
+        pose = arrayFromVTKMatrix(self._node.GetObjectToNodeMatrix())
+        return boxEdges(ijkToRas(self._volumeNode), self._sliceAxis, pose, self._node.GetSize(), (n_k, n_j, n_i))
+
+    def _make(self) -> None:
+        node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLMarkupsROINode")
+        node.UnRegister(None)
+        node.SetName(_("SAMMix box"))
+        # The boxes are saved with the case; this node only shows one of them.
+        node.SetSaveWithScene(False)
+        node = slicer.mrmlScene.AddNode(node)
+        node.CreateDefaultDisplayNodes()
+        display = node.GetDisplayNode()
+        display.SetSaveWithScene(False)
+        with slicer.util.NodeModify(display):
+            display.SetFillVisibility(False)
+            display.SetHandlesInteractive(True)
+            display.SetRotationHandleVisibility(False)
+            display.SetPropertiesLabelVisibility(False)
+            display.SetPointLabelsVisibility(False)
+        self._node = node
+        events = slicer.vtkMRMLMarkupsNode
+        self._tags = [
+            node.AddObserver(events.PointStartInteractionEvent, self._onGrabbed),
+            node.AddObserver(events.PointEndInteractionEvent, self._onReleased),
+        ]
+
+    def _onGrabbed(self, *_event: Any) -> None:
+        self.isDragged = True
+
+    def _onReleased(self, *_event: Any) -> None:
+        self.isDragged = False
+        if self._box is not None:
+            self.released.emit(self._box.slice_index, self.edges())

@@ -1,0 +1,70 @@
+"""The class activation map as a volume in the foreground of the slice views."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+from slicer.util import vtkMatrixFromArray
+
+from SAMMixSlicerLib.planes import planeOf
+from SAMMixSlicerLib.scene.geometry import ijkToRas
+
+_FULL = 255
+_SHOWN_FROM = 26  # a tenth: below, the map would tint the whole slice
+
+
+def newOverlay(volumeNode: Any) -> Any:
+    """An empty map on the grid and under the transform of a volume, 0 to 255 for a probability from 0 to 1."""
+    image = vtk.vtkImageData()
+    image.SetDimensions(volumeNode.GetImageData().GetDimensions())
+    image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+    image.GetPointData().GetScalars().Fill(0)
+    node = slicer.mrmlScene.AddNewNodeByClass(
+        "vtkMRMLScalarVolumeNode", slicer.mrmlScene.GenerateUniqueName(f"{volumeNode.GetName()} activation map")
+    )
+    node.SetIJKToRASMatrix(vtkMatrixFromArray(ijkToRas(volumeNode)))
+    node.SetAndObserveImageData(image)
+    node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetAndObserveColorNodeID(slicer.vtkMRMLColorLogic.GetColorTableNodeID(slicer.vtkMRMLColorTableNode.Iron))
+    display.AutoWindowLevelOff()
+    display.SetWindowLevelMinMax(0, _FULL)
+    display.AutoThresholdOff()
+    display.SetThreshold(_SHOWN_FROM, _FULL)
+    display.ApplyThresholdOn()
+    return node
+
+
+def setMaps(overlayNode: Any, sliceAxis: str, planes: Mapping[int, np.ndarray]) -> None:
+    """Writes slices of the map.
+
+    Args:
+        overlayNode: What `newOverlay` made.
+        sliceAxis: "i", "j" or "k".
+        planes: (rows, cols) uint8 by slice index.
+    """
+    array = slicer.util.arrayFromVolume(overlayNode)
+    for index, plane in planes.items():
+        planeOf(array, sliceAxis, index)[...] = plane
+    slicer.util.arrayFromVolumeModified(overlayNode)
+
+
+def showOverlay(overlayNode: Any, volumeNode: Any, opacity: float) -> None:
+    """Puts the map over the volume in every slice view that shows it."""
+    for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+        if composite.GetBackgroundVolumeID() == volumeNode.GetID():
+            with slicer.util.NodeModify(composite):
+                composite.SetForegroundVolumeID(overlayNode.GetID())
+                composite.SetForegroundOpacity(opacity)
+
+
+def hideOverlay(overlayNode: Any) -> None:
+    """Takes the map out of the views; foregrounds of others stay."""
+    for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+        if overlayNode is not None and composite.GetForegroundVolumeID() == overlayNode.GetID():
+            composite.SetForegroundVolumeID(None)

@@ -1,0 +1,110 @@
+"""What a scene keeps of a case: one scripted-module node a volume, with references and JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import slicer
+
+from sammix_core.boxes import Box
+from sammix_core.errors import InputError
+from sammix_core.slice_state import SliceState
+
+SCHEMA = "sammix-case/1"
+_MARK = "SAMMix.Case"
+_STATES, _SEGMENT, _MODEL = "SAMMix.States", "SAMMix.Segment", "SAMMix.Model"
+VOLUME, SEGMENTATION, OVERLAY = "SAMMix.Volume", "SAMMix.Segmentation", "SAMMix.Overlay"
+TABLE, CHART, STATISTICS = "SAMMix.Table", "SAMMix.Chart", "SAMMix.Statistics"
+
+
+def caseNodes() -> list[Any]:
+    """All case nodes of the scene."""
+    nodes = slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode")
+    return [node for node in nodes if node.GetAttribute(_MARK) == SCHEMA]
+
+
+def newCaseNode(volumeNode: Any) -> Any:
+    """A case node for a volume."""
+    node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLScriptedModuleNode")
+    node.UnRegister(None)
+    node.SetName(f"SAMMix {volumeNode.GetName()}")
+    node.SetHideFromEditors(True)
+    node.SetAttribute("ModuleName", "SAMMixSlicer")
+    node.SetAttribute(_MARK, SCHEMA)
+    node = slicer.mrmlScene.AddNode(node)
+    node.SetNodeReferenceID(VOLUME, volumeNode.GetID())
+    return node
+
+
+def segmentIdOf(node: Any) -> str:
+    """The ID of the case's segment, or ""."""
+    return node.GetAttribute(_SEGMENT) or ""
+
+
+def setSegmentId(node: Any, segmentId: str) -> None:
+    """Notes the case's segment."""
+    node.SetAttribute(_SEGMENT, segmentId)
+
+
+def writeStates(node: Any, states: dict[int, SliceState], probabilities: dict[int, float], model: str) -> None:
+    """Writes boxes, who set them, scores and corrected slices; the masks are in the segment itself."""
+    entries = [_toJson(state) for _index, state in sorted(states.items())]
+    document = {
+        "schema": SCHEMA,
+        "model": model,
+        "probabilities": {str(index): value for index, value in sorted(probabilities.items())},
+        "slices": entries,
+    }
+    text = json.dumps(document, allow_nan=False)
+    if node.GetAttribute(_STATES) != text:
+        node.SetAttribute(_STATES, text)
+
+
+def readStates(node: Any) -> tuple[dict[int, SliceState], dict[int, float], str]:
+    """What `writeStates` wrote: states without masks, probabilities, and the model's name.
+
+    Raises:
+        InputError: The scene holds something else there.
+    """
+    text = node.GetAttribute(_STATES)
+    if not text:
+        return {}, {}, ""
+    try:
+        document = json.loads(text)
+        if document["schema"] != SCHEMA:
+            raise ValueError(document["schema"])
+        states = [_fromJson(entry) for entry in document["slices"]]
+        probabilities = {int(index): float(value) for index, value in document["probabilities"].items()}
+        return {state.slice_index: state for state in states}, probabilities, str(document["model"])
+    except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"The boxes saved for {node.GetName()} are not ones that this version reads ({error}); the mask is kept."
+        ) from error
+
+
+def _toJson(state: SliceState) -> dict[str, Any]:
+    return {
+        "slice_index": state.slice_index,
+        "box": _boxToJson(state.box),
+        "automatic_box": _boxToJson(state.automatic_box),
+        "deleted": state.deleted,
+        "mask_scores": list(state.mask_scores),
+        "score": state.score,
+        "agreement": state.agreement,
+        "cam_agreement": state.cam_agreement,
+        "corrected": state.corrected,
+    }
+
+
+def _fromJson(entry: dict[str, Any]) -> SliceState:
+    entry = dict(entry)
+    for name in ("box", "automatic_box"):
+        entry[name] = None if entry[name] is None else Box(**entry[name])
+    entry["mask_scores"] = tuple(entry["mask_scores"])
+    return SliceState(mask=None, **entry)
+
+
+def _boxToJson(box: Box | None) -> dict[str, Any] | None:
+    return None if box is None else {**asdict(box), "source": box.source.value}

@@ -1,0 +1,142 @@
+"""From a volume node to the core's Volume, with the linear transforms above the node in its geometry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+from sammix_core.axial_order import AxialOrder
+from sammix_core.errors import InputError
+from sammix_core.volume import Volume
+from sammix_core.volume_io.hounsfield import to_volume
+from sammix_core.volume_io.raw_image import RawImage, check_geometry, is_placeholder_geometry, sheared
+
+_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_LARGEST_COSINE = 1e-3  # as the core's check of right angles
+
+
+def ijkToRas(volumeNode: Any) -> np.ndarray:
+    """(4, 4): voxel indices (i, j, k) to the node's own RAS mm, below any parent transform."""
+    matrix = vtk.vtkMatrix4x4()
+    volumeNode.GetIJKToRASMatrix(matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)
+
+
+def nodeToWorld(node: Any) -> np.ndarray:
+    """(4, 4): the node's own RAS to world RAS, through all its parent transforms.
+
+    Raises:
+        InputError: A parent transform is not linear.
+    """
+    transform = node.GetParentTransformNode()
+    if transform is None:
+        return np.eye(4)
+    if not transform.IsTransformToWorldLinear():
+        raise InputError(
+            _("{name} is under a transform that is not linear; harden it (Transforms module) and try again.").format(
+                name=node.GetName()
+            )
+        )
+    matrix = vtk.vtkMatrix4x4()
+    transform.GetMatrixTransformToWorld(matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)
+
+
+def ijkToWorld(volumeNode: Any) -> np.ndarray:
+    """(4, 4): voxel indices (i, j, k) to world RAS mm.
+
+    Raises:
+        InputError: A parent transform is not linear.
+    """
+    return nodeToWorld(volumeNode) @ ijkToRas(volumeNode)
+
+
+def volumeFromNode(volumeNode: Any, inWorld: bool = True) -> Volume:
+    """The volume as the core takes it; its array is the node's own memory wherever that is int16.
+
+    Args:
+        volumeNode: A scalar volume with an image.
+        inWorld: Whether its geometry is that of the world (what to compute with, since it says how the patient lies),
+            or the node's own (what its file says).
+
+    Raises:
+        InputError: There is no image, it is no CT in Hounsfield units, a transform is not linear, or the grid's
+            in-plane axes are not at right angles.
+    """
+    name = volumeNode.GetName()
+    if volumeNode.GetImageData() is None or volumeNode.GetImageData().GetNumberOfPoints() == 0:
+        raise InputError(_("{name} holds no image.").format(name=name))
+    if volumeNode.GetImageData().GetNumberOfScalarComponents() != 1:
+        raise InputError(_("{name} holds several values a voxel; a CT has one.").format(name=name))
+    matrix = ijkToWorld(volumeNode) if inWorld else ijkToRas(volumeNode)
+    spacing, origin, direction = straightGrid(matrix, name)
+    raw = RawImage(
+        array=slicer.util.arrayFromVolume(volumeNode),
+        spacing=spacing,
+        origin=origin,
+        direction=direction,
+        spacing_known=isSpacingKnown(volumeNode),
+    )
+    return to_volume(raw, name)
+
+
+def straightGrid(
+    matrix: np.ndarray, name: str
+) -> tuple[tuple[float, float, float], tuple[float, float, float], np.ndarray]:
+    """Spacing, origin and direction, in LPS, of an IJK to RAS matrix.
+
+    Slices that are stacked at a slant (gantry tilt, shear) are taken as if stacked straight, at their distance along
+    their normal: each slice is segmented for itself, and so areas and volumes are right.
+
+    Args:
+        matrix: (4, 4), voxel indices to RAS mm.
+        name: Of the volume, for the sentences.
+
+    Returns:
+        Spacing (i, j, k) in mm, origin in LPS mm, and (3, 3) orthonormal direction with the axes in its columns.
+
+    Raises:
+        InputError: The matrix is singular, or the axes in the plane of the slices are not at right angles.
+    """
+    lps = _RAS_TO_LPS @ matrix
+    axes = lps[:3, :3]
+    lengths = np.linalg.norm(axes, axis=0)
+    if not np.isfinite(lps).all() or lengths.min() <= 0:
+        raise InputError(_("{name} has a damaged geometry.").format(name=name))
+    direction = axes / lengths
+    slanted = np.abs(direction.T @ direction - np.eye(3)).max() > _LARGEST_COSINE
+    if slanted:
+        across = "ijk".index(AxialOrder.from_direction(direction).slice_axis)
+        first, second = (direction[:, axis] for axis in range(3) if axis != across)
+        normal = np.cross(first, second)
+        if abs(first @ second) > _LARGEST_COSINE:
+            raise sheared(name)
+        normal *= np.sign(normal @ direction[:, across]) / np.linalg.norm(normal)
+        lengths[across] = axes[:, across] @ normal
+        direction[:, across] = normal
+    spacing = (float(lengths[0]), float(lengths[1]), float(lengths[2]))
+    origin = (float(lps[0, 3]), float(lps[1, 3]), float(lps[2, 3]))
+    check_geometry(name, spacing, origin, direction)
+    return spacing, origin, direction
+
+
+def straightIjkToWorld(volumeNode: Any) -> np.ndarray:
+    """(4, 4): voxel indices to world RAS mm, of the straight grid that `straightGrid` makes.
+
+    Raises:
+        InputError: As `ijkToWorld` and `straightGrid`.
+    """
+    spacing, origin, direction = straightGrid(ijkToWorld(volumeNode), volumeNode.GetName())
+    matrix = np.eye(4)
+    matrix[:3, :3] = direction * np.asarray(spacing)
+    matrix[:3, 3] = origin
+    return _RAS_TO_LPS @ matrix
+
+
+def isSpacingKnown(volumeNode: Any) -> bool:
+    """Whether the node's own geometry says more than the placeholder that software writes when it knows none."""
+    return not is_placeholder_geometry(*straightGrid(ijkToRas(volumeNode), volumeNode.GetName()))

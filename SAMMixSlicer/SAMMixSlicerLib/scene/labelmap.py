@@ -1,0 +1,219 @@
+"""The labelmap of one segment, read and written slice by slice in its own memory.
+
+`slicer.util.updateSegmentBinaryLabelmapFromArray` takes half a second for a whole CT; writing one slice into the
+labelmap that the segmentation holds takes less than a millisecond. Three things make that safe, and are looked after
+before each access: the segment has a layer of its own, so that no other segment is written over; the labelmap
+covers the volume's whole grid, which Slicer's editor and files cut down to the segment; and the segmentation is told
+what changed through its own event, so that views follow while surfaces of other segments stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+from slicer.util import arrayFromSegmentInternalBinaryLabelmap, arrayFromVTKMatrix, vtkMatrixFromArray
+
+from SAMMixSlicerLib.planes import differentPlanes, planeOf
+
+_SAME_DIRECTION = 1e-4
+_SAME_PLACE = 1e-2  # voxels
+
+
+class SegmentLabelmap:
+    """One segment on the grid of a volume.
+
+    Args:
+        segmentationNode: The segmentation; its source representation is a binary labelmap.
+        segmentId: The segment; it must be there.
+        gridToSegmentation: (4, 4), voxel indices of the volume to RAS of the segmentation node.
+        shapeKji: Shape of the volume's array.
+    """
+
+    def __init__(
+        self, segmentationNode: Any, segmentId: str, gridToSegmentation: np.ndarray, shapeKji: tuple[int, int, int]
+    ) -> None:
+        self.segmentationNode = segmentationNode
+        self.segmentId = segmentId
+        self._matrix = gridToSegmentation
+        self._shape = shapeKji
+        self._written = np.zeros(shapeKji, dtype=np.uint8)
+        self.isWriting = False
+
+    @property
+    def written(self) -> np.ndarray:
+        """(k, j, i) uint8: the mask as it was last written or accepted; not to be changed."""
+        return self._written
+
+    def readMask(self) -> np.ndarray:
+        """(k, j, i) uint8: the segment as it is now, 1 inside; a copy."""
+        array, label = self._array()
+        return (array == label).astype(np.uint8)
+
+    def acceptWhatIsThere(self) -> np.ndarray:
+        """Takes the segment as it is now for what was written, and returns it."""
+        self._written = self.readMask()
+        return self._written
+
+    def writePlanes(self, sliceAxis: str, planes: Mapping[int, np.ndarray]) -> None:
+        """Writes whole slices of the segment; no other slice and no other segment changes.
+
+        Args:
+            sliceAxis: "i", "j" or "k".
+            planes: (rows, cols) uint8 by slice index; what is not 0 is inside.
+        """
+        if not planes:
+            return
+        array, label = self._array()
+        for index, plane in planes.items():
+            planeOf(array, sliceAxis, index)[...] = np.where(plane != 0, label, 0)
+            planeOf(self._written, sliceAxis, index)[...] = plane != 0
+        self._tell()
+
+    def slicesChangedByOthers(self, sliceAxis: str) -> dict[int, np.ndarray]:
+        """The slices that are not as we wrote them.
+
+        Returns:
+            (rows, cols) uint8 copies by slice index.
+        """
+        mask = self.readMask()
+        changed = differentPlanes(mask, self._written, sliceAxis)
+        return {index: planeOf(mask, sliceAxis, index).copy() for index in changed}
+
+    def acceptPlanes(self, sliceAxis: str, planes: Mapping[int, np.ndarray]) -> None:
+        """Takes slices that someone else wrote for written."""
+        for index, plane in planes.items():
+            planeOf(self._written, sliceAxis, index)[...] = plane
+
+    def _tell(self) -> None:
+        """Lets views and observers know; a surface of this segment is out of date, those of others are not."""
+        segmentation = self.segmentationNode.GetSegmentation()
+        self.isWriting = True
+        try:
+            # Not Modified() of the image: on that the segmentation drops the surfaces of all its segments.
+            self._image().GetPointData().GetScalars().Modified()
+            self._dropSurface(segmentation)
+            segmentation.InvokeEvent(slicer.vtkSegmentation.SourceRepresentationModified, self.segmentId)
+        finally:
+            self.isWriting = False
+
+    def _dropSurface(self, segmentation: Any) -> None:
+        name = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+        segment = segmentation.GetSegment(self.segmentId)
+        surface = segment.GetRepresentation(name)
+        if surface is None or surface.GetNumberOfPoints() == 0:
+            return
+        others = [segmentation.GetSegment(other) for other in segmentation.GetSegmentIDs() if other != self.segmentId]
+        if any(other.GetRepresentation(name) is not None for other in others):
+            # Where some segments have surfaces, a 3-D view makes missing ones at once, for seconds: an empty one is not
+            # missing, and shows nothing that is out of date.
+            segment.AddRepresentation(name, vtk.vtkPolyData())
+        else:
+            segment.RemoveRepresentation(name)
+
+    def _image(self) -> Any:
+        name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+        return self.segmentationNode.GetSegmentation().GetSegment(self.segmentId).GetRepresentation(name)
+
+    def _array(self) -> tuple[np.ndarray, int]:
+        """The labelmap's memory, (k, j, i) on the whole grid, and the segment's value in it."""
+        segmentation = self.segmentationNode.GetSegmentation()
+        self.isWriting = True
+        try:
+            self._takeOwnLayer(segmentation)
+            if not self._isOnGrid(self._image()):
+                self._image().DeepCopy(self._onGrid(self._image()))
+        finally:
+            self.isWriting = False
+        array = arrayFromSegmentInternalBinaryLabelmap(self.segmentationNode, self.segmentId)
+        return array, segmentation.GetSegment(self.segmentId).GetLabelValue()
+
+    def _takeOwnLayer(self, segmentation: Any) -> None:
+        image = self._image()
+        if image is None:
+            self._addLabelmap(segmentation)
+            return
+        name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+        others = [segmentation.GetSegment(other) for other in segmentation.GetSegmentIDs() if other != self.segmentId]
+        if any(other.GetRepresentation(name) is image for other in others):
+            segmentation.SeparateSegmentLabelmap(self.segmentId)
+
+    def _addLabelmap(self, segmentation: Any) -> None:
+        """A segment whose labelmap was taken away (cleared in the Segment Editor) gets an empty one."""
+        name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+        segmentation.GetSegment(self.segmentId).AddRepresentation(name, emptyLabelmap(self._matrix, self._shape))
+
+    def _isOnGrid(self, image: Any) -> bool:
+        if tuple(image.GetExtent()) != _extent(self._shape):
+            return False
+        return self._offset(image) == (0, 0, 0)
+
+    def _offset(self, image: Any) -> tuple[int, int, int] | None:
+        """Which of our voxels the image's index (0, 0, 0) is; None where its voxels are others than ours."""
+        matrix = vtk.vtkMatrix4x4()
+        image.GetImageToWorldMatrix(matrix)
+        between = np.linalg.inv(self._matrix) @ arrayFromVTKMatrix(matrix)
+        place = between[:3, 3]
+        if np.abs(between[:3, :3] - np.eye(3)).max() > _SAME_DIRECTION:
+            return None
+        if np.abs(place - np.rint(place)).max() > _SAME_PLACE:
+            return None
+        i, j, k = np.rint(place).astype(int).tolist()
+        return i, j, k
+
+    def _onGrid(self, image: Any) -> Any:
+        """A labelmap on our whole grid with what the image holds: copied where its voxels are ours, else resampled."""
+        whole = emptyLabelmap(self._matrix, self._shape, image.GetScalarType())
+        offset = self._offset(image)
+        if image.IsEmpty():
+            return whole
+        if offset is None:
+            found = slicer.vtkOrientedImageData()
+            slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
+                image, whole, found, False, False
+            )
+            image, offset = found, (0, 0, 0)
+        source, target = _scalars(image), _scalars(whole)
+        starts = [low + shift for low, shift in zip(image.GetExtent()[::2], offset, strict=True)][::-1]
+        into, out = [], []
+        for start, length, size in zip(starts, source.shape, self._shape, strict=True):
+            first, last = max(start, 0), min(start + length, size)
+            into.append(slice(first, max(first, last)))
+            out.append(slice(first - start, max(first, last) - start))
+        target[tuple(into)] = source[tuple(out)]
+        return whole
+
+
+def emptyLabelmap(matrix: np.ndarray, shapeKji: tuple[int, int, int], scalarType: int = vtk.VTK_UNSIGNED_CHAR) -> Any:
+    """A labelmap of zeros.
+
+    Args:
+        matrix: (4, 4), its voxel indices to RAS of the segmentation.
+        shapeKji: Its shape.
+        scalarType: VTK's number of its type.
+
+    Returns:
+        A vtkOrientedImageData.
+    """
+    image = slicer.vtkOrientedImageData()
+    image.SetExtent(_extent(shapeKji))
+    image.SetImageToWorldMatrix(vtkMatrixFromArray(matrix))
+    image.AllocateScalars(scalarType, 1)
+    image.GetPointData().GetScalars().Fill(0)
+    return image
+
+
+def _extent(shapeKji: tuple[int, int, int]) -> tuple[int, int, int, int, int, int]:
+    n_k, n_j, n_i = shapeKji
+    return (0, n_i - 1, 0, n_j - 1, 0, n_k - 1)
+
+
+def _scalars(image: Any) -> np.ndarray:
+    """(k, j, i), the image's own memory."""
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    i0, i1, j0, j1, k0, k1 = image.GetExtent()
+    return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(k1 - k0 + 1, j1 - j0 + 1, i1 - i0 + 1)

@@ -1,0 +1,104 @@
+"""The segment that a case is written to: made in a new segmentation or added to the user's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import slicer
+from slicer.i18n import tr as _
+
+from sammix_core.errors import InputError
+from sammix_core.volume_io.segments import LIVER, Segment
+from SAMMixSlicerLib.scene.geometry import ijkToRas, nodeToWorld
+from SAMMixSlicerLib.scene.labelmap import SegmentLabelmap, emptyLabelmap
+
+SEGMENTS = {"liver": LIVER}
+
+
+def segmentOf(target: str) -> Segment:
+    """Name, colour and terminology of a model's target."""
+    return SEGMENTS.get(target, LIVER)
+
+
+def newSegmentation(volumeNode: Any, target: str) -> Any:
+    """A segmentation node for a volume: beside it under its subject-hierarchy study and under its transform."""
+    name = f"{volumeNode.GetName()} {segmentOf(target).name}"
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", slicer.mrmlScene.GenerateUniqueName(name))
+    node.CreateDefaultDisplayNodes()
+    node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    volumeItem = hierarchy.GetItemByDataNode(volumeNode) if hierarchy else 0
+    ours = hierarchy.GetItemByDataNode(node) if hierarchy else 0
+    if volumeItem and ours:
+        hierarchy.SetItemParent(ours, hierarchy.GetItemParent(volumeItem))
+    return node
+
+
+def outputSegment(segmentationNode: Any, volumeNode: Any, target: str, segmentId: str = "") -> str:
+    """The ID of the segment to write to: ours if it is there already, else a new and empty one.
+
+    Args:
+        segmentationNode: New or the user's own; its other segments stay as they are.
+        volumeNode: The CT; the segmentation's reference geometry is set to it.
+        target: What is segmented, "liver".
+        segmentId: The segment that was written to before, or "".
+
+    Raises:
+        InputError: The segmentation consists of surfaces, or a transform is not linear.
+    """
+    segmentation = segmentationNode.GetSegmentation()
+    labelmapName = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    if segmentation.GetNumberOfSegments() and segmentation.GetSourceRepresentationName() != labelmapName:
+        raise InputError(
+            _("{name} consists of surfaces; choose a segmentation of labelmaps, or a new one.").format(
+                name=segmentationNode.GetName()
+            )
+        )
+    gridToSegmentation(volumeNode, segmentationNode)
+    if segmentationNode.GetDisplayNode() is None:
+        segmentationNode.CreateDefaultDisplayNodes()
+    segmentationNode.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
+    if segmentId and segmentation.GetSegment(segmentId) is not None:
+        return segmentId
+    return _addSegment(segmentationNode, volumeNode, target)
+
+
+def openLabelmap(segmentationNode: Any, segmentId: str, volumeNode: Any) -> SegmentLabelmap:
+    """The segment's labelmap on the volume's grid.
+
+    Raises:
+        InputError: A transform is not linear.
+    """
+    n_i, n_j, n_k = volumeNode.GetImageData().GetDimensions()
+    matrix = gridToSegmentation(volumeNode, segmentationNode)
+    return SegmentLabelmap(segmentationNode, segmentId, matrix, (n_k, n_j, n_i))
+
+
+def gridToSegmentation(volumeNode: Any, segmentationNode: Any) -> np.ndarray:
+    """(4, 4): voxel indices of the volume to RAS of the segmentation node, each under its own transform.
+
+    Raises:
+        InputError: A transform is not linear.
+    """
+    if volumeNode.GetTransformNodeID() == segmentationNode.GetTransformNodeID():
+        return ijkToRas(volumeNode)  # exact: the transform they share cancels out
+    return np.linalg.inv(nodeToWorld(segmentationNode)) @ nodeToWorld(volumeNode) @ ijkToRas(volumeNode)
+
+
+def _addSegment(segmentationNode: Any, volumeNode: Any, target: str) -> str:
+    kind = segmentOf(target)
+    segmentation = segmentationNode.GetSegmentation()
+    segment = slicer.vtkSegment()
+    segment.SetName(kind.name)
+    segment.SetColor(*kind.color)
+    segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), kind.terminology_entry)
+    n_i, n_j, n_k = volumeNode.GetImageData().GetDimensions()
+    # A labelmap of its own from the start, so that the segment shares no layer.
+    segment.AddRepresentation(
+        slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName(),
+        emptyLabelmap(gridToSegmentation(volumeNode, segmentationNode), (n_k, n_j, n_i)),
+    )
+    segmentId = segmentation.GenerateUniqueSegmentID(kind.name)
+    segmentation.AddSegment(segment, segmentId)
+    return segmentId

@@ -1,0 +1,140 @@
+"""Which slice of a volume the slice views show, and jumping to another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+from slicer.util import VTKObservationMixin, arrayFromVTKMatrix, vtkMatrixFromArray
+
+from SAMMixSlicerLib.scene.box_geometry import inPlaneAxes
+from SAMMixSlicerLib.scene.geometry import ijkToWorld
+from SAMMixSlicerLib.signals import Signal
+
+_PARALLEL = 1 - 1e-6
+
+
+class SliceViews(VTKObservationMixin):
+    """The slice views that look along a volume's slice axis.
+
+    Attributes:
+        moved: Emits (sliceIndex) when they show another slice of the volume; None when they show none.
+    """
+
+    def __init__(self) -> None:
+        VTKObservationMixin.__init__(self)
+        self.moved = Signal()
+        self._volumeNode: Any = None
+        self._sliceAxis = "k"
+        self._sliceCount = 0
+        self._current: int | None = None
+
+    def follow(self, volumeNode: Any, sliceAxis: str) -> None:
+        """Follows the views on a volume (None: on none)."""
+        self.removeObservers()
+        self._volumeNode, self._sliceAxis, self._current = volumeNode, sliceAxis, None
+        if volumeNode is None:
+            return
+        self._sliceCount = volumeNode.GetImageData().GetDimensions()["ijk".index(sliceAxis)]
+        for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
+            self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._onModified)
+        for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+            self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._onModified)
+        self._current = self._shown()
+
+    @property
+    def current(self) -> int | None:
+        """Index of the slice in view, or None where no view shows one of the volume's slices."""
+        return self._current
+
+    def alignedViews(self) -> list[Any]:
+        """The slice nodes that show the volume and lie in the plane of its slices."""
+        if self._volumeNode is None:
+            return []
+        normal = self._sliceNormal()
+        views = []
+        for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
+            composite = _compositeOf(node)
+            if composite is None or composite.GetBackgroundVolumeID() != self._volumeNode.GetID():
+                continue
+            if abs(arrayFromVTKMatrix(node.GetSliceToRAS())[:3, 2] @ normal) > _PARALLEL:
+                views.append(node)
+        return views
+
+    def turnToSlices(self) -> None:
+        """Turns the view that lies nearest to the volume's slices into their plane, if none lies there."""
+        shown = [node for node in slicer.util.getNodesByClass("vtkMRMLSliceNode") if self._showsVolume(node)]
+        if self._volumeNode is None or self.alignedViews() or not shown:
+            return
+        normal = self._sliceNormal()
+        node = max(shown, key=lambda one: abs(arrayFromVTKMatrix(one.GetSliceToRAS())[:3, 2] @ normal))
+        matrix = arrayFromVTKMatrix(node.GetSliceToRAS())
+        before = matrix[:3, :3].copy()
+        axes = ijkToWorld(self._volumeNode)[:3, :3]
+        first, second, _across = inPlaneAxes(self._sliceAxis)
+        # The axes of the view take the nearest of the volume's, so that left stays left and up stays up.
+        horizontal = max((axes[:, first], axes[:, second]), key=lambda axis: abs(axis @ before[:, 0]) / _length(axis))
+        x = horizontal / _length(horizontal) * np.sign(horizontal @ before[:, 0])
+        z = normal * np.sign(normal @ before[:, 2])
+        matrix[:3, 0], matrix[:3, 1], matrix[:3, 2] = x, np.cross(z, x), z
+        node.GetSliceToRAS().DeepCopy(vtkMatrixFromArray(matrix))
+        node.UpdateMatrices()
+        self.jumpTo(self._nearestSlice(matrix[:3, 3]))
+
+    def jumpTo(self, sliceIndex: int) -> None:
+        """Moves the views to a slice; they show the volume if none does."""
+        if self._volumeNode is None:
+            return
+        if not any(self._showsVolume(node) for node in slicer.util.getNodesByClass("vtkMRMLSliceNode")):
+            slicer.util.setSliceViewerLayers(background=self._volumeNode, fit=True)
+        if not self.alignedViews():
+            self.turnToSlices()
+        sizes = self._volumeNode.GetImageData().GetDimensions()
+        ijk = np.array([*((size - 1) / 2 for size in sizes), 1.0])
+        ijk["ijk".index(self._sliceAxis)] = sliceIndex
+        place = (ijkToWorld(self._volumeNode) @ ijk)[:3]
+        for node in self.alignedViews():
+            node.JumpSliceByOffsetting(*place.tolist())
+
+    def _onModified(self, *_event: Any) -> None:
+        shown = self._shown()
+        if shown != self._current:
+            self._current = shown
+            self.moved.emit(shown)
+
+    def _shown(self) -> int | None:
+        views = self.alignedViews()
+        if not views:
+            return None
+        index = self._nearestSlice(arrayFromVTKMatrix(views[0].GetSliceToRAS())[:3, 3])
+        return index if 0 <= index < self._sliceCount else None
+
+    def _nearestSlice(self, world: np.ndarray) -> int:
+        """The slice whose plane lies nearest to a place in world RAS."""
+        matrix = ijkToWorld(self._volumeNode)
+        across = "ijk".index(self._sliceAxis)
+        normal = self._sliceNormal()
+        return int(np.floor((world - matrix[:3, 3]) @ normal / (matrix[:3, across] @ normal) + 0.5))
+
+    def _sliceNormal(self) -> np.ndarray:
+        axes = ijkToWorld(self._volumeNode)[:3, :3]
+        first, second, _across = inPlaneAxes(self._sliceAxis)
+        normal = np.cross(axes[:, first], axes[:, second])
+        return normal / _length(normal)
+
+    def _showsVolume(self, sliceNode: Any) -> bool:
+        composite = _compositeOf(sliceNode)
+        return composite is not None and composite.GetBackgroundVolumeID() == self._volumeNode.GetID()
+
+
+def _compositeOf(sliceNode: Any) -> Any:
+    for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+        if node.GetLayoutName() == sliceNode.GetLayoutName():
+            return node
+    return None
+
+
+def _length(vector: np.ndarray) -> float:
+    return float(np.linalg.norm(vector))

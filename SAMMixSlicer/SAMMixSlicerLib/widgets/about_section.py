@@ -1,0 +1,65 @@
+"""Section "About": versions, where the core lies, local weights."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from SAMMixSlicerLib.core_location import CoreInfo
+from SAMMixSlicerLib.logic.workspace import Workspace
+from SAMMixSlicerLib.parameter import Parameter
+from SAMMixSlicerLib.widgets.dialogs import Dialogs
+
+
+class AboutSection:
+    """Says what is in use.
+
+    Args:
+        ui: The panel's widgets by name.
+        workspace: What the logics share.
+        core: Which core is in use.
+        dialogs: Asks for a file.
+    """
+
+    def __init__(self, ui: Any, workspace: Workspace, core: CoreInfo, dialogs: Dialogs) -> None:
+        self._ui = ui
+        self._workspace = workspace
+        self._core = core
+        self._dialogs = dialogs
+        ui.weightsButton.connect("clicked()", self._onWeights)
+        workspace.parameterChanged.connect(self.refresh)
+        self.refresh(workspace.parameter)
+
+    def refresh(self, parameter: Parameter) -> None:
+        """Writes the text."""
+        core = self._core
+        lines = [
+            "<b>" + _("For research, not a medical device.") + "</b>",
+            _("SAMMix {version} in {folder}").format(version=core.version, folder=escape(str(core.folder))),
+        ]
+        if core.isShadowed:
+            lines.append(
+                "<b>"
+                + _(
+                    "Another sammix_core, installed with pip, is used instead of the bundled one (version {bundled}). "
+                    "If something goes wrong, uninstall it: pip_uninstall('sammix')."
+                ).format(bundled=core.bundledVersion)
+                + "</b>"
+            )
+        if parameter.baseWeights:
+            lines.append(_("Base weights: {path}").format(path=escape(parameter.baseWeights)))
+        lines.append(_("Nothing leaves this computer."))
+        self._ui.aboutLabel.setText("<br>".join(lines))
+        self._ui.weightsButton.setText(
+            _("Use the installed weights") if parameter.baseWeights else _("Use a local weights file…")
+        )
+
+    def _onWeights(self) -> None:
+        if self._workspace.parameter.baseWeights:
+            self._workspace.update(baseWeights="")
+            return
+        path = self._dialogs.fileToOpen(_("Weights of LiteMedSAM"), "PyTorch (*.pth *.pt)")
+        if path:
+            self._workspace.update(baseWeights=path)

@@ -1,0 +1,87 @@
+"""Section "Boxes": the box of the slice in view, and undo."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from SAMMixSlicerLib.logic.actions import Actions
+from SAMMixSlicerLib.logic.box_logic import BoxLogic
+from SAMMixSlicerLib.logic.workspace import Workspace
+from SAMMixSlicerLib.widgets.slices_section import sourceWord
+
+
+class BoxesSection:
+    """Buttons for what cannot be dragged.
+
+    Args:
+        ui: The panel's widgets by name.
+        workspace: What the logics share.
+        boxLogic: Edits boxes.
+        actions: Undo and redo.
+    """
+
+    def __init__(self, ui: Any, workspace: Workspace, boxLogic: BoxLogic, actions: Actions) -> None:
+        self._ui = ui
+        self._workspace = workspace
+        self._actions = actions
+        self._case: Any = None
+        for name in ("add", "delete", "reset", "interpolate"):
+            self._connect(
+                getattr(ui, f"{name}BoxButton" if name != "interpolate" else "interpolateButton"),
+                getattr(boxLogic, name),
+            )
+        ui.undoButton.connect("clicked()", actions.undo)
+        ui.redoButton.connect("clicked()", actions.redo)
+        boxLogic.changed.connect(self.refresh)
+        actions.changed.connect(self.refresh)
+        workspace.caseChanged.connect(self._onCaseChanged)
+        self._onCaseChanged(workspace.case)
+
+    def refresh(self) -> None:
+        """Says what box the slice in view has, and enables what can be done with it."""
+        case, index = self._case, self._workspace.views.current
+        volumeChosen = self._workspace.volumeNode is not None
+        if case is None or index is None:
+            self._ui.boxLabel.setText(
+                _("Show a slice of the CT to see its box.") if volumeChosen else _("Choose a CT volume first.")
+            )
+        else:
+            self._ui.boxLabel.setText(self._sentence(case.state(index), index))
+        hasCase = case is not None and index is not None
+        state = case.state(index) if hasCase else None
+        self._ui.addBoxButton.setEnabled(volumeChosen and (state is None or state.box is None))
+        self._ui.deleteBoxButton.setEnabled(state is not None and (state.box is not None or state.mask is not None))
+        self._ui.resetBoxButton.setEnabled(state is not None and state.box != state.automatic_box)
+        self._ui.interpolateButton.setEnabled(case is not None and len(case.boxes().keyframes) > 1)
+        self._refreshUndo()
+
+    def _refreshUndo(self) -> None:
+        undo = None if self._case is None else self._case.undo
+        idle = not self._actions.isBusy
+        for button, word, name in (
+            (self._ui.undoButton, _("Undo"), undo.undoName if undo else ""),
+            (self._ui.redoButton, _("Redo"), undo.redoName if undo else ""),
+        ):
+            button.setEnabled(bool(name) and idle)
+            button.setToolTip(f"{word}: {name}" if name else word)
+
+    def _sentence(self, state: Any, index: int) -> str:
+        if state.box is None:
+            return _("Slice {index}: no box.").format(index=index)
+        width, height = state.box.i_max - state.box.i_min, state.box.j_max - state.box.j_min
+        return _("Slice {index}: {source} box, {width} × {height} voxels. Drag its edges in the slice view.").format(
+            index=index, source=sourceWord(state), width=width, height=height
+        )
+
+    def _connect(self, button: Any, action: Any) -> None:
+        button.connect("clicked()", lambda: self._workspace.attempt(action))
+
+    def _onCaseChanged(self, case: Any) -> None:
+        if self._case is not None:
+            self._case.undo.changed.disconnect(self._refreshUndo)
+        self._case = case
+        if case is not None:
+            case.undo.changed.connect(self._refreshUndo)
+        self.refresh()

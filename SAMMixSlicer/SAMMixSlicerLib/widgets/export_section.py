@@ -1,0 +1,76 @@
+"""Section "Export": labelmap, files, boxes, measurements."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import qt
+from slicer.i18n import tr as _
+
+from SAMMixSlicerLib.logic.export_logic import ExportLogic
+from SAMMixSlicerLib.logic.workspace import Workspace
+from SAMMixSlicerLib.widgets.dialogs import Dialogs
+
+_FORMATS = "NIfTI (*.nii.gz);;NRRD (*.nrrd);;Slicer segmentation (*.seg.nrrd);;MetaImage (*.mha)"
+
+
+class ExportSection:
+    """Buttons for what leaves the module.
+
+    Args:
+        ui: The panel's widgets by name.
+        workspace: What the logics share.
+        exportLogic: Writes.
+        dialogs: Asks for file names.
+    """
+
+    def __init__(self, ui: Any, workspace: Workspace, exportLogic: ExportLogic, dialogs: Dialogs) -> None:
+        self._ui = ui
+        self._workspace = workspace
+        self._export = exportLogic
+        self._dialogs = dialogs
+        ui.labelmapButton.connect("clicked()", lambda: workspace.attempt(exportLogic.labelmap))
+        ui.fileButton.connect("clicked()", self._onFile)
+        ui.boxesFileButton.connect("clicked()", self._onBoxes)
+        ui.measureButton.connect("clicked()", self._onMeasure)
+        table = ui.measurementTable
+        table.setColumnCount(2)
+        table.horizontalHeader().hide()
+        table.verticalHeader().hide()
+        table.horizontalHeader().setStretchLastSection(True)
+        table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
+        workspace.caseChanged.connect(self._onCaseChanged)
+        self._onCaseChanged(workspace.case)
+
+    def _onFile(self) -> None:
+        path = self._dialogs.fileToSave(_("Save the mask"), self._name("liver.nii.gz"), _FORMATS)
+        if path:
+            self._workspace.attempt(lambda: self._export.labelmapFile(path))
+
+    def _onBoxes(self) -> None:
+        path = self._dialogs.fileToSave(_("Save the boxes"), self._name("boxes.json"), "JSON (*.json)")
+        if path:
+            self._workspace.attempt(lambda: self._export.boxes(path))
+
+    def _onMeasure(self) -> None:
+        rows = self._workspace.attempt(self._export.statistics)
+        if not rows:
+            return
+        table = self._ui.measurementTable
+        table.setRowCount(len(rows))
+        for place, (title, value) in enumerate(rows):
+            table.setItem(place, 0, qt.QTableWidgetItem(title))
+            table.setItem(place, 1, qt.QTableWidgetItem(value))
+            table.setRowHeight(place, 22)
+        table.setColumnWidth(0, 150)
+        table.setFixedHeight(22 * len(rows) + 4)
+        table.setVisible(True)
+
+    def _name(self, ending: str) -> str:
+        volumeNode = self._workspace.volumeNode
+        return ending if volumeNode is None else f"{volumeNode.GetName()}_{ending}"
+
+    def _onCaseChanged(self, case: Any) -> None:
+        self._ui.measurementTable.setVisible(False)
+        for button in (self._ui.labelmapButton, self._ui.fileButton, self._ui.boxesFileButton, self._ui.measureButton):
+            button.setEnabled(case is not None)

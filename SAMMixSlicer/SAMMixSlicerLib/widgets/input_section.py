@@ -1,0 +1,128 @@
+"""Section "Input": what is segmented, where to, with what; and installing what is missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from SAMMixSlicerLib.logic.install_logic import InstallLogic
+from SAMMixSlicerLib.logic.workspace import Workspace
+from SAMMixSlicerLib.parameter import Parameter
+from SAMMixSlicerLib.worker import Description, ModelLoaded
+
+
+class InputSection:
+    """Volume, segmentation, target and device.
+
+    Args:
+        ui: The panel's widgets by name.
+        workspace: What the logics share.
+        installLogic: Knows what is missing.
+    """
+
+    def __init__(self, ui: Any, workspace: Workspace, installLogic: InstallLogic) -> None:
+        self._ui = ui
+        self._workspace = workspace
+        self._install = installLogic
+        self._targets: list[str] = []
+        self._devices: list[str] = []
+        self._isFilling = False
+        ui.volumeSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onVolume)
+        ui.segmentationSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onSegmentation)
+        ui.targetBox.connect("activated(int)", lambda place: workspace.update(model=self._targets[place]))
+        ui.deviceBox.connect("activated(int)", lambda place: workspace.update(device=self._devices[place]))
+        ui.installButton.connect("clicked()", self._onInstall)
+        workspace.worker.described.connect(self._onDescribed)
+        workspace.worker.modelLoaded.connect(self._onModelLoaded)
+        workspace.caseChanged.connect(self._onCaseChanged)
+        workspace.parameterChanged.connect(self._onParameter)
+        installLogic.progressed.connect(self._onInstallProgress)
+        installLogic.finished.connect(self._onInstallFinished)
+        self._setTargets([("liver", _("Liver"))])
+        self._setDevices([("auto", _("Automatic")), ("cpu", _("CPU"))])
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Shows what is chosen and what is missing."""
+        explanation = self._install.explanation()
+        self._ui.installFrame.setVisible(bool(explanation))
+        self._ui.installLabel.setText(explanation)
+        self._isFilling = True
+        self._ui.volumeSelector.setCurrentNode(self._workspace.volumeNode)
+        self._isFilling = False
+        self._onParameter(self._workspace.parameter)
+
+    def _setTargets(self, targets: list[tuple[str, str]]) -> None:
+        self._targets = [name for name, _title in targets]
+        self._ui.targetBox.clear()
+        self._ui.targetBox.addItems([title for _name, title in targets])
+        self._onParameter(self._workspace.parameter)
+
+    def _setDevices(self, devices: list[tuple[str, str]]) -> None:
+        self._devices = [name for name, _title in devices]
+        self._ui.deviceBox.clear()
+        self._ui.deviceBox.addItems([title for _name, title in devices])
+        self._onParameter(self._workspace.parameter)
+
+    def _onParameter(self, parameter: Parameter) -> None:
+        for box, names, value in (
+            (self._ui.targetBox, self._targets, parameter.model),
+            (self._ui.deviceBox, self._devices, parameter.device),
+        ):
+            if value in names:
+                box.setCurrentIndex(names.index(value))
+
+    def _onVolume(self, node: Any) -> None:
+        if not self._isFilling and not self._workspace.isSceneClosing:
+            self._workspace.chooseVolume(node)
+
+    def _onSegmentation(self, node: Any) -> None:
+        if not self._isFilling and not self._workspace.isSceneClosing:
+            self._workspace.chooseSegmentation(node)
+
+    def _onCaseChanged(self, case: Any) -> None:
+        self._isFilling = True
+        self._ui.volumeSelector.setCurrentNode(self._workspace.volumeNode)
+        self._ui.segmentationSelector.setCurrentNode(None if case is None else case.segmentationNode)
+        self._isFilling = False
+
+    def _onDescribed(self, event: Description) -> None:
+        # A name alone takes the newest version, so that a scene goes on with the model that is there later.
+        newest = {model.spec.split("/")[0]: model for model in reversed(event.models)}
+        self._setTargets(
+            [(name, f"{model.target.capitalize()} ({model.spec})") for name, model in sorted(newest.items())]
+            or [("liver", _("Liver"))]
+        )
+        devices = [(device.name, device.title) for device in event.devices]
+        best = devices[0][1] if devices else _("CPU")
+        self._setDevices([("auto", _("Automatic ({device})").format(device=best)), *devices])
+        self._ui.detectedLabel.setText(" ".join(event.faults))
+        self._ui.detectedLabel.setVisible(bool(event.faults))
+
+    def _onModelLoaded(self, event: ModelLoaded) -> None:
+        self._ui.detectedLabel.setText(
+            _("Using {spec} on {device} ({engine}).").format(
+                spec=event.spec, device=event.device.upper(), engine=event.engine
+            )
+        )
+        self._ui.detectedLabel.setVisible(True)
+
+    def _onInstall(self) -> None:
+        self._ui.installButton.setEnabled(False)
+        self._ui.installProgress.setVisible(True)
+        self._install.install()
+
+    def _onInstallProgress(self, sentence: str, step: int, steps: int) -> None:
+        self._ui.installProgress.setRange(0, steps)
+        self._ui.installProgress.setValue(step)
+        self._ui.installLabel.setText(sentence)
+
+    def _onInstallFinished(self, isInstalled: bool, sentence: str) -> None:
+        self._ui.installButton.setEnabled(True)
+        self._ui.installProgress.setVisible(False)
+        self.refresh()
+        self._workspace.say(sentence, isError=not isInstalled)
+        if isInstalled:
+            self._workspace.worker.restart()
+            self._workspace.worker.describe()

@@ -1,0 +1,67 @@
+"""The panel: its sections, and the timer that keeps them alive."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import qt
+
+from SAMMixSlicerLib.core_location import CoreInfo
+from SAMMixSlicerLib.logic.panel_logic import PanelLogic
+from SAMMixSlicerLib.widgets.about_section import AboutSection
+from SAMMixSlicerLib.widgets.boxes_section import BoxesSection
+from SAMMixSlicerLib.widgets.correct_section import CorrectSection
+from SAMMixSlicerLib.widgets.dialogs import Dialogs
+from SAMMixSlicerLib.widgets.export_section import ExportSection
+from SAMMixSlicerLib.widgets.fine_tune_section import FineTuneSection
+from SAMMixSlicerLib.widgets.input_section import InputSection
+from SAMMixSlicerLib.widgets.run_section import RunSection
+from SAMMixSlicerLib.widgets.show_section import ShowSection
+from SAMMixSlicerLib.widgets.slices_section import SlicesSection
+
+_BUSY_MS, _IDLE_MS = 20, 200
+
+
+class Panel:
+    """Wires the widgets of `SAMMixSlicer.ui` to the logics.
+
+    Args:
+        ui: The widgets by name.
+        logic: The logics.
+        core: Which core is in use.
+        dialogs: Asks the user.
+    """
+
+    def __init__(self, ui: Any, logic: PanelLogic, core: CoreInfo, dialogs: Dialogs) -> None:
+        self._logic = logic
+        workspace, actions = logic.workspace, logic.actions
+        self.slices = SlicesSection(ui, workspace, logic.review, logic.show)
+        self.sections = [
+            InputSection(ui, workspace, logic.install),
+            RunSection(ui, workspace, logic.run, actions, logic.install),
+            self.slices,
+            BoxesSection(ui, workspace, logic.boxes, actions),
+            ShowSection(ui, workspace, logic.show),
+            CorrectSection(ui, workspace, logic.corrections),
+            FineTuneSection(ui, workspace, logic.fineTuner),
+            ExportSection(ui, workspace, logic.export, dialogs),
+            AboutSection(ui, workspace, core, dialogs),
+        ]
+        # A timer and no Python thread: Slicer's main thread holds the GIL while Qt idles.
+        self._timer = qt.QTimer()
+        self._timer.setInterval(_IDLE_MS)
+        self._timer.connect("timeout()", self._onTimer)
+        actions.changed.connect(self._setPace)
+        self._timer.start()
+
+    def stop(self) -> None:
+        """Stops the timer."""
+        self._timer.stop()
+
+    def _onTimer(self) -> None:
+        self._logic.tick()
+        self.slices.tick()
+        self._setPace()
+
+    def _setPace(self) -> None:
+        self._timer.setInterval(_BUSY_MS if self._logic.workspace.worker.busy else _IDLE_MS)

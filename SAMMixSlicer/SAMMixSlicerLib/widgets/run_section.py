@@ -1,0 +1,70 @@
+"""The button "Segment liver" with progress, Cancel and the status line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from SAMMixSlicerLib.logic.actions import Actions
+from SAMMixSlicerLib.logic.install_logic import InstallLogic
+from SAMMixSlicerLib.logic.run_logic import RunLogic
+from SAMMixSlicerLib.logic.workspace import Workspace
+
+_ERROR_STYLE = "color: #d0402b;"
+
+
+class RunSection:
+    """Starts and stops a run.
+
+    Args:
+        ui: The panel's widgets by name.
+        workspace: What the logics share.
+        runLogic: Runs.
+        actions: What is on its way.
+        installLogic: Knows whether anything can be computed.
+    """
+
+    def __init__(
+        self, ui: Any, workspace: Workspace, runLogic: RunLogic, actions: Actions, installLogic: InstallLogic
+    ) -> None:
+        self._ui = ui
+        self._workspace = workspace
+        self._run = runLogic
+        self._actions = actions
+        self._install = installLogic
+        self._isInstalled = not installLogic.missing()
+        ui.segmentButton.connect("clicked()", lambda: workspace.attempt(runLogic.run))
+        ui.cancelButton.connect("clicked()", self._onCancel)
+        ui.volumeSelector.connect("currentNodeChanged(vtkMRMLNode*)", lambda _node: self.refresh())
+        actions.changed.connect(self.refresh)
+        runLogic.progressed.connect(self._onProgress)
+        workspace.said.connect(self._onSaid)
+        workspace.caseChanged.connect(lambda _case: self.refresh())
+        installLogic.finished.connect(self._onInstallFinished)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Enables what can be done now."""
+        busy = self._actions.isBusy
+        self._ui.segmentButton.setEnabled(self._isInstalled and self._workspace.volumeNode is not None and not busy)
+        self._ui.cancelButton.setEnabled(busy)
+        self._ui.progressBar.setVisible(self._run.isRunning)
+
+    def _onCancel(self) -> None:
+        self._ui.cancelButton.setEnabled(False)
+        self._workspace.say(_("Stopping after the slice in work…"))
+        self._run.cancel()
+
+    def _onProgress(self, text: str, done: int, total: int) -> None:
+        self._ui.progressBar.setRange(0, total)
+        self._ui.progressBar.setValue(done)
+        self._onSaid(text, False)
+
+    def _onSaid(self, sentence: str, isError: bool) -> None:
+        self._ui.statusLabel.setStyleSheet(_ERROR_STYLE if isError else "")
+        self._ui.statusLabel.setText(sentence)
+
+    def _onInstallFinished(self, isInstalled: bool, _sentence: str) -> None:
+        self._isInstalled = isInstalled
+        self.refresh()

@@ -1,0 +1,63 @@
+"""Section "Show": activation map, boxes, fill and outline, 3-D surface."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from SAMMixSlicerLib.logic.show_logic import ShowLogic
+from SAMMixSlicerLib.logic.workspace import Workspace
+from SAMMixSlicerLib.parameter import Parameter
+
+
+class ShowSection:
+    """Binds the controls to the parameter.
+
+    Args:
+        ui: The panel's widgets by name.
+        workspace: What the logics share.
+        showLogic: Makes the scene show it.
+    """
+
+    def __init__(self, ui: Any, workspace: Workspace, showLogic: ShowLogic) -> None:
+        self._ui = ui
+        self._workspace = workspace
+        self._show = showLogic
+        for checkBox, field in self._checkBoxes():
+            checkBox.connect("toggled(bool)", lambda checked, field=field: workspace.update(**{field: checked}))
+        ui.mapOpacitySlider.connect("valueChanged(double)", lambda value: workspace.update(mapOpacity=float(value)))
+        ui.surfaceButton.connect("clicked()", self._onSurface)
+        workspace.parameterChanged.connect(self.refresh)
+        showLogic.surfaceChanged.connect(self._refreshSurface)
+        self.refresh(workspace.parameter)
+
+    def refresh(self, parameter: Parameter) -> None:
+        """Shows what the parameter says."""
+        for checkBox, field in self._checkBoxes():
+            checkBox.setChecked(getattr(parameter, field))
+        self._ui.mapOpacitySlider.setValue(parameter.mapOpacity)
+        self._ui.mapOpacitySlider.setEnabled(parameter.showMap)
+        self._refreshSurface()
+
+    def _checkBoxes(self) -> list[tuple[Any, str]]:
+        ui = self._ui
+        return [
+            (ui.mapCheck, "showMap"),
+            (ui.boxesCheck, "showBoxes"),
+            (ui.fillCheck, "showFill"),
+            (ui.outlineCheck, "showOutline"),
+        ]
+
+    def _onSurface(self) -> None:
+        if self._show.isSurfaceShown:
+            self._show.hideSurface()
+        else:
+            self._workspace.attempt(self._show.showSurface)
+        self._refreshSurface()
+
+    def _refreshSurface(self) -> None:
+        # An edit takes the surface away; the button then offers to make it anew.
+        shown = self._show.isSurfaceShown
+        self._ui.surfaceButton.setChecked(shown)
+        self._ui.surfaceButton.setText(_("Hide 3-D") if shown else _("Show 3-D"))

@@ -1,0 +1,133 @@
+"""Section "Slices": the table, and going to the slice that most needs a look."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import qt
+from slicer.i18n import tr as _
+
+from sammix_core.boxes import BoxSource
+from SAMMixSlicerLib.logic.case import Case
+from SAMMixSlicerLib.logic.review_logic import ReviewLogic
+from SAMMixSlicerLib.logic.show_logic import ShowLogic
+from SAMMixSlicerLib.logic.workspace import Workspace
+
+_COLUMNS = 5
+
+
+def sourceWord(state: Any) -> str:
+    """Who set a slice's box, in a word."""
+    words = {
+        BoxSource.AUTO: _("auto"),
+        BoxSource.EDITED: _("edited"),
+        BoxSource.INTERPOLATED: _("interpolated"),
+    }
+    if state.deleted:
+        return _("deleted")
+    return "" if state.box is None else words[state.box.source]
+
+
+class SlicesSection:
+    """One row a slice.
+
+    Args:
+        ui: The panel's widgets by name.
+        workspace: What the logics share.
+        reviewLogic: Knows which slices need a look.
+        showLogic: Shows the plot.
+    """
+
+    def __init__(self, ui: Any, workspace: Workspace, reviewLogic: ReviewLogic, showLogic: ShowLogic) -> None:
+        self._ui = ui
+        self._workspace = workspace
+        self._review = reviewLogic
+        self._show = showLogic
+        self._case: Case | None = None
+        self._stale: set[int] = set()
+        self._reasons: dict[int, str] = {}
+        self._isSelecting = False
+        table = ui.sliceTable
+        table.setColumnCount(_COLUMNS)
+        table.setHorizontalHeaderLabels([_("Slice"), _("Probability"), _("Box"), _("Score"), _("Review")])
+        table.verticalHeader().hide()
+        table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
+        table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
+        table.setSelectionMode(qt.QAbstractItemView.SingleSelection)
+        table.horizontalHeader().setStretchLastSection(True)
+        for column, width in enumerate((46, 78, 84, 52)):
+            table.setColumnWidth(column, width)
+        table.connect("itemSelectionChanged()", self._onSelected)
+        ui.nextReviewButton.connect("clicked()", lambda: workspace.attempt(reviewLogic.goToNext))
+        ui.plotButton.connect("clicked()", lambda: workspace.attempt(showLogic.showPlot))
+        workspace.caseChanged.connect(self._onCaseChanged)
+        workspace.views.moved.connect(self._onMoved)
+        self._onCaseChanged(workspace.case)
+
+    def tick(self) -> None:
+        """Brings the rows of slices that changed since the last time up to date; called by the panel's timer."""
+        if not self._stale or self._case is None:
+            return
+        # A slice's jump in area concerns its neighbours, so all reasons are looked at and only what differs is written.
+        before, reasons = self._reasons, self._review.reasons()
+        differing = {index for index in before.keys() | reasons.keys() if before.get(index) != reasons.get(index)}
+        stale, self._stale, self._reasons = self._stale | differing, set(), reasons
+        for index in stale:
+            self._fill(index, reasons.get(index, ""))
+        self._ui.nextReviewButton.setEnabled(bool(reasons))
+
+    def _fill(self, index: int, reason: str) -> None:
+        case = self._case
+        assert case is not None
+        state, probability = case.state(index), case.probabilities.get(index)
+        texts = (
+            str(index),
+            "" if probability is None else f"{probability:.2f}",
+            sourceWord(state),
+            "" if state.score is None else f"{state.score:.2f}",
+            _("corrected") if state.corrected else reason,
+        )
+        for column, text in enumerate(texts):
+            item = self._ui.sliceTable.item(index, column)
+            item.setText(text)
+            if column == _COLUMNS - 1:
+                item.setToolTip(text)
+
+    def _onCaseChanged(self, case: Case | None) -> None:
+        if self._case is not None:
+            self._case.changed.disconnect(self._onSlicesChanged)
+        self._case = case
+        table = self._ui.sliceTable
+        count = 0 if case is None else case.sliceCount
+        self._isSelecting = True
+        table.clearSelection()
+        table.setRowCount(count)
+        for row in range(count):
+            for column in range(_COLUMNS):
+                item = qt.QTableWidgetItem("")
+                if column in (0, 1, 3):
+                    item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+                table.setItem(row, column, item)
+            table.setRowHeight(row, 22)
+        self._isSelecting = False
+        self._stale, self._reasons = set(range(count)), {}
+        self._ui.nextReviewButton.setEnabled(False)
+        self._ui.plotButton.setEnabled(case is not None)
+        if case is not None:
+            case.changed.connect(self._onSlicesChanged)
+            self._onMoved(self._workspace.views.current)
+
+    def _onSlicesChanged(self, indices: Any) -> None:
+        self._stale.update(indices)
+
+    def _onSelected(self) -> None:
+        row = self._ui.sliceTable.currentRow()
+        if not self._isSelecting and row >= 0:
+            self._workspace.views.jumpTo(row)
+
+    def _onMoved(self, index: int | None) -> None:
+        if index is None or self._case is None or index >= self._case.sliceCount:
+            return
+        self._isSelecting = True
+        self._ui.sliceTable.selectRow(index)
+        self._isSelecting = False
