@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sammix_core.boxes import BoxTrack
-from sammix_core.device import choose_device
-from sammix_core.errors import InputError
-from sammix_core.guidance.base import Guidance
-from sammix_core.guidance.boxes_from_cam import BoxSettings
-from sammix_core.guidance.embedding_cam import NAME as EMBEDDING_CAM
-from sammix_core.guidance.embedding_cam import EmbeddingCam
-from sammix_core.model_store.base_weights import LITE_MEDSAM
-from sammix_core.model_store.store import resolve
-from sammix_core.model_store.weights import load_model_weights
-from sammix_core.preprocessing import PreprocessingSpec
+from sammix_core.loading import LoadedModel, load_model
 from sammix_core.progress import CancelCheck, Progress, ProgressCallback
 from sammix_core.results import SegmentationResult, SliceReport
-from sammix_core.sam.backend import SamBackend
-from sammix_core.sam.litemedsam import TRAINED_PARTS, LiteMedSam
-from sammix_core.sam.masks import MaskSettings
 from sammix_core.session import SegmentationSession
 from sammix_core.volume import Volume
-
-if TYPE_CHECKING:
-    import torch
 
 __all__ = [
     "CancelCheck",
@@ -38,31 +21,6 @@ __all__ = [
     "Segmenter",
     "SliceReport",
 ]
-
-GUIDANCES = (EMBEDDING_CAM,)
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """A model ready to compute.
-
-    Attributes:
-        spec: "liver/1.0.0".
-        backend: The SAM backend.
-        guidance: The guidance.
-        preprocessing: HU window, size, crop.
-        boxes: How boxes are made of maps.
-        masks: How masks are made of boxes.
-        device: Where it computes.
-    """
-
-    spec: str
-    backend: SamBackend
-    guidance: Guidance
-    preprocessing: PreprocessingSpec
-    boxes: BoxSettings
-    masks: MaskSettings
-    device: torch.device
 
 
 class Segmenter:
@@ -90,31 +48,14 @@ class Segmenter:
         Args:
             model: Name ("liver": its newest version), name and version ("liver/1.0.0"), or a folder.
             device: "auto", "cpu" or "cuda".
-            guidance: Name of the guidance, or None for the model's own.
+            guidance: "embedding_cam" or "resnet38", or None for the model's own.
             base_weights: A local file of the base model's weights, or None for the installed one.
             engine: How the encoder runs: "auto", "torch" or "openvino".
 
         Raises:
             InputError: Model, weights, device or guidance are not there or do not fit each other.
         """
-        folder = resolve(model)
-        manifest = folder.manifest
-        name = guidance or str(manifest.guidance.get("name"))
-        if name not in GUIDANCES:
-            raise InputError(f"There is no guidance {name!r}; choose one of: {', '.join(GUIDANCES)}.")
-        if manifest.base_model.get("sha256") != LITE_MEDSAM.sha256:
-            raise InputError(f"{manifest.spec} was made on another base model than the one that this version knows.")
-        preprocessing = PreprocessingSpec.from_dict(manifest.preprocessing)
-        boxes = BoxSettings.from_dict(manifest.guidance.get("boxes", {}))
-        masks = MaskSettings.from_dict(manifest.postprocessing)
-        state = load_model_weights(folder)
-        chosen = choose_device(device)
-        backend = LiteMedSam(chosen, base_weights, engine)
-        backend.load_trained({k: v for k, v in state.items() if k.startswith(TRAINED_PARTS)})
-        if preprocessing.size != backend.image_size:
-            raise InputError(f"{manifest.spec} wants images of {preprocessing.size} pixels, but LiteMedSAM takes 256.")
-        cam = EmbeddingCam.from_state(state, chosen)
-        return cls(LoadedModel(manifest.spec, backend, cam, preprocessing, boxes, masks, chosen))
+        return cls(load_model(model, device, guidance, base_weights, engine))
 
     def open_session(self, volume: Volume, keep_uncertainty: bool = False) -> SegmentationSession:
         """Opens a volume for interactive use; nothing is computed yet.

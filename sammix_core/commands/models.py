@@ -1,15 +1,17 @@
-"""`sammix models`: which models there are, whether they are whole, where they lie, and the user's own removed."""
+"""`sammix models`: which there are, whether they are whole, where they lie; others fetched, the user's own removed."""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from sammix_core.commands import console
-from sammix_core.errors import SammixError
+from sammix_core.errors import Cancelled, InputError, SammixError
 
-app = typer.Typer(help="List, verify, find and remove models.", no_args_is_help=True)
+app = typer.Typer(help="List, verify, find, fetch and remove models.", no_args_is_help=True)
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help='A model: "liver", "liver/1.0.0" or its folder.')]
 
@@ -30,6 +32,45 @@ def list_models() -> None:
     if not found:
         screen.print("There are no models.")
     console.print_notes(model_store.find_faults())
+
+
+@app.command("fetch")
+def fetch(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="sam_vit_b, sam_vit_l, sam_vit_h or medsam.")],
+    from_file: Annotated[
+        Path | None, typer.Option(help="The file, fetched otherwise; nothing is downloaded then.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Download without asking.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors and questions.")] = False,
+) -> None:
+    """Fetch published weights of a larger Segment Anything, to be used with --model NAME."""
+    from sammix_core.commands.interrupts import Interrupts
+    from sammix_core.commands.progress import shown_progress
+    from sammix_core.model_store import fetch as fetching
+
+    weights = fetching.published_weights(name)
+    fetching.check_absent(weights)
+    if from_file is None and not yes:
+        _ask(fetching.what_is_asked(weights))
+    try:
+        with Interrupts() as interrupts, shown_progress(quiet=quiet) as show:
+            model = fetching.fetch(weights, from_file, progress=show, cancel=interrupts.asked)
+    except (Cancelled, KeyboardInterrupt) as error:
+        raise Cancelled("Stopped as asked; what arrived stays, and the same command goes on from there.") from error
+    if not quiet:
+        console.out().print(f"{weights.title} is in {model.path}; use it with --model {weights.name}")
+
+
+def _ask(question: str) -> None:
+    """Asks for consent; a script, which nobody can ask, says --yes."""
+    if not _is_person():
+        raise InputError(f"{question} Say so with --yes.")
+    if not typer.confirm(question):
+        raise Cancelled("Nothing was downloaded.")
+
+
+def _is_person() -> bool:
+    return sys.stdin.isatty()
 
 
 @app.command("verify")

@@ -113,7 +113,13 @@ def load_model_weights(model: ModelFolder, file: str = WEIGHTS_FILE) -> dict[str
 
 
 def write_model(
-    parent: str | Path, manifest: Manifest, state: Mapping[str, Tensor], card: str, *, float16: bool = True
+    parent: str | Path,
+    manifest: Manifest,
+    state: Mapping[str, Tensor],
+    card: str,
+    *,
+    float16: bool = True,
+    more: Mapping[str, Mapping[str, Tensor]] | None = None,
 ) -> ModelFolder:
     """Writes a model to `parent/<name>/<version>/`; the folder appears when it is complete.
 
@@ -123,6 +129,7 @@ def write_model(
         state: The weights.
         card: The text of `MODEL_CARD.md`.
         float16: Store the weights in half precision.
+        more: Further files of weights by name, such as LoRA's.
 
     Returns:
         The model as it lies there.
@@ -142,9 +149,10 @@ def write_model(
     unfinished = folder.with_name(f".unfinished-{secrets.token_hex(4)}")
     try:
         unfinished.mkdir(parents=True)
-        digest = save_weights(state, unfinished / WEIGHTS_FILE, float16=float16)
+        parts = {WEIGHTS_FILE: state, **(more or {})}
+        digests = {file: save_weights(part, unfinished / file, float16=float16) for file, part in parts.items()}
         write_text_atomic(unfinished / CARD_FILE, card)
-        replace(manifest, files={WEIGHTS_FILE: digest}).write(unfinished / MANIFEST_FILE)
+        replace(manifest, files=digests).write(unfinished / MANIFEST_FILE)
         os.replace(unfinished, folder)
     except OSError as error:
         raise InputError(f"{folder} could not be written: {(error.strerror or str(error)).lower()}.") from error

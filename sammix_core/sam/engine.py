@@ -66,13 +66,14 @@ class OpenVinoEngine:
         return torch.from_numpy(np.concatenate(outputs))
 
 
-def make_engine(encoder: nn.Module, device: torch.device, name: str = "auto") -> EncoderEngine:
+def make_engine(encoder: nn.Module, device: torch.device, name: str = "auto", image_size: int = 256) -> EncoderEngine:
     """Chooses the engine.
 
     Args:
         encoder: The image encoder, already on `device`, in eval mode.
         device: Where it runs.
         name: "torch", "openvino", or "auto" (OpenVINO on a CPU where it is installed and runs).
+        image_size: Side of the encoder's images in pixels.
 
     Raises:
         InputError: An engine that is not known, or OpenVINO asked for where it cannot run.
@@ -84,7 +85,7 @@ def make_engine(encoder: nn.Module, device: torch.device, name: str = "auto") ->
         raise InputError("OpenVINO is not installed, or the device is not the CPU; use the engine 'torch'.")
     if available and name != "torch":
         try:
-            return OpenVinoEngine(encoder, 256)
+            return OpenVinoEngine(encoder, image_size)
         except (ImportError, OSError, RuntimeError) as error:
             # An old processor, or libraries that do not fit: torch is slower, but works.
             if name == "openvino":

@@ -23,7 +23,7 @@ EMBEDDING_CHANNELS = 256
 EMBEDDING_SIZE = 64
 TRAINED_PARTS = ("prompt_encoder.", "mask_decoder.")
 # The checkpoint trains with boxes at pixel centres (its prompt encoder adds 0.5); ours are edges.
-_EDGE_TO_CENTRE = 0.5
+EDGE_TO_CENTRE = 0.5
 
 
 def build_network(base_weights: Path | None = None) -> Any:
@@ -128,7 +128,7 @@ def decode_with(
     Returns:
         Mask logits (n, 3, 256, 256) and scores (n, 3).
     """
-    sparse, dense = prompt_encoder(points=None, boxes=boxes.float() - _EDGE_TO_CENTRE, masks=mask_logits)
+    sparse, dense = prompt_encoder(points=None, boxes=boxes.float() - EDGE_TO_CENTRE, masks=mask_logits)
     count = len(sparse)
     own_tokens = torch.cat([mask_decoder.iou_token.weight, mask_decoder.mask_tokens.weight])
     tokens = torch.cat([own_tokens.expand(count, -1, -1), sparse], dim=1)
