@@ -365,7 +365,8 @@ class SliceChanged(VolumeEvent):
 
     Attributes:
         state: The slice as it is now.
-        milliseconds: What took how long in the process: "wait" (in its queue), "encode", "decode", "mask".
+        milliseconds: What took how long in the process, for an edit of a single slice: "wait" (in its queue),
+            "segment", "pack" (for the way here); otherwise empty.
     """
 
     state: SliceState

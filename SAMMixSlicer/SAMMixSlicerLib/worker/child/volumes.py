@@ -1,0 +1,139 @@
+"""The volumes that are open in this process, each with its session, and what their embeddings may take."""
+
+from __future__ import annotations
+
+import gc
+import pickle
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from sammix_core.errors import InputError
+from sammix_core.segmenter import Segmenter
+from sammix_core.session import SegmentationSession
+from sammix_core.slice_state import SliceState
+from sammix_core.volume import Volume, grid_from_ras
+from sammix_core.volume_io.hounsfield import to_volume
+from sammix_core.volume_io.raw_image import RawImage, check_geometry, is_placeholder_geometry
+from SAMMixSlicerLib.worker.messages import OpenVolume
+from SAMMixSlicerLib.worker.shared_array import AttachedArray
+
+_NAME = "The volume"
+
+
+@dataclass
+class _Opened:
+    """A volume, its memory, and its session once there is a model."""
+
+    volume: Volume
+    memory: AttachedArray
+    guidance: bytes | None
+    states: tuple[SliceState, ...]
+    session: SegmentationSession | None = field(default=None)
+
+
+class OpenVolumes:
+    """Volumes by ID, the longest unused first.
+
+    Args:
+        limit_bytes: What the embeddings of all volumes may take; those of the longest unused volumes go first.
+
+    Attributes:
+        segmenter: The model in use, or None.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.segmenter: Segmenter | None = None
+        self._limit_bytes = limit_bytes
+        self._opened: OrderedDict[str, _Opened] = OrderedDict()
+
+    def open(self, command: OpenVolume) -> Volume:
+        """Attaches to a volume's memory; one of the same ID is closed first.
+
+        Raises:
+            InputError: It is no CT in Hounsfield units, or its grid cannot be used.
+        """
+        self.close(command.volume_id)
+        memory = AttachedArray(command.block)
+        try:
+            volume = _volume(memory, command)
+        except InputError:
+            memory.close()
+            raise
+        self._opened[command.volume_id] = _Opened(volume, memory, command.guidance, command.states)
+        return volume
+
+    def close(self, volume_id: str) -> None:
+        """Forgets a volume; one that is not open is no error."""
+        opened = self._opened.pop(volume_id, None)
+        if opened is not None:
+            memory = opened.memory
+            del opened
+            gc.collect()  # a session and its caches refer to each other, and hold the memory
+            memory.close()
+
+    def session(self, volume_id: str) -> SegmentationSession:
+        """The session of a volume, which is the last used from now on.
+
+        Raises:
+            InputError: The volume is not open, or there is no model.
+        """
+        opened = self._opened.get(volume_id)
+        if opened is None:
+            raise InputError("The volume is not open in the computing process; open it again.")
+        if self.segmenter is None:
+            raise InputError("No model is loaded; load one first.")
+        self._opened.move_to_end(volume_id)
+        if opened.session is None:
+            opened.session = self._new_session(self.segmenter, opened)
+        return opened.session
+
+    def put(self, volume_id: str, states: tuple[SliceState, ...]) -> tuple[SliceState, ...]:
+        """Puts slices of a volume back as they are given; they wait where there is no model yet.
+
+        Raises:
+            InputError: The volume is not open, or a slice is not one of it.
+        """
+        opened = self._opened.get(volume_id)
+        if opened is not None and self.segmenter is None:
+            opened.states = tuple({state.slice_index: state for state in (*opened.states, *states)}.values())
+            return states
+        slices = self.session(volume_id).slices
+        for state in states:
+            slices.put(state)
+        return tuple(slices.state(state.slice_index) for state in states)
+
+    def use(self, segmenter: Segmenter) -> None:
+        """Takes another model: what a person made stays, what the model before computed is forgotten."""
+        for opened in self._opened.values():
+            if opened.session is not None:
+                count = opened.session.boxes.slice_count
+                opened.states = tuple(opened.session.slices.state(index) for index in range(count))
+            # Another model's map would not fit this one's masks.
+            opened.guidance, opened.session = None, None
+        self.segmenter = segmenter
+
+    def trim(self) -> None:
+        """Drops the embeddings of the longest unused volumes until the rest is within the limit."""
+        sessions = [opened.session for opened in self._opened.values() if opened.session is not None]
+        total = sum(session.embedding_bytes for session in sessions)
+        for session in sessions[:-1]:
+            if total <= self._limit_bytes:
+                return
+            total -= session.embedding_bytes
+            session.forget_embeddings()
+
+    def _new_session(self, segmenter: Segmenter, opened: _Opened) -> SegmentationSession:
+        session = SegmentationSession(segmenter.model, opened.volume, self._limit_bytes)
+        if opened.guidance is not None:
+            session.take_guidance(pickle.loads(opened.guidance))
+        for state in opened.states:
+            session.slices.put(state)
+        opened.guidance, opened.states = None, ()
+        return session
+
+
+def _volume(memory: AttachedArray, command: OpenVolume) -> Volume:
+    spacing, origin, direction = grid_from_ras(command.ijk_to_ras)
+    check_geometry(_NAME, spacing, origin, direction)
+    known = command.spacing_known and not is_placeholder_geometry(spacing, origin, direction)
+    return to_volume(RawImage(memory.array, spacing, origin, direction, known), _NAME)

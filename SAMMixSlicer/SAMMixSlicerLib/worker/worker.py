@@ -1,0 +1,308 @@
+"""The computing process as the module sees it: commands in, signals out, nothing waits."""
+
+from __future__ import annotations
+
+import atexit
+import sys
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+
+from sammix_core.boxes import Box
+from sammix_core.slice_state import SliceState
+from SAMMixSlicerLib.worker import messages as m
+from SAMMixSlicerLib.worker.held_volume import HeldVolume
+from SAMMixSlicerLib.worker.outbox import Opening
+from SAMMixSlicerLib.worker.process import ChildProcess
+from SAMMixSlicerLib.worker.supervisor import Died, Supervisor
+from SAMMixSlicerLib.worker.worker_signals import WorkerSignals
+
+_EMBEDDING_LIMIT_BYTES = 3 * 1024**3
+_CLOSE_SECONDS = 2.0
+
+
+class WorkerState(StrEnum):
+    """What can be done now."""
+
+    STOPPED = "stopped"
+    STARTING = "starting"
+    NOT_INSTALLED = "not installed"  # packages are missing
+    IDLE = "idle"  # no model yet
+    LOADING = "loading"
+    READY = "ready"
+    BROKEN = "broken"  # the process cannot be had
+
+
+class Worker(WorkerSignals):
+    """Segments in a process of its own; everything here returns at once.
+
+    Call `poll` from a timer: it receives what has come, tells the signals, and looks whether the process is alive. A
+    process that dies is started anew with the model and the volumes that it had. Commands return their numbers; each
+    ends with exactly one `finished`, which is never told before the call that sent the command has returned.
+
+    Args:
+        interpreter: A Python interpreter, or a launcher of one such as PythonSlicer.
+        systemPath: The `sys.path` that it shall have; that of this process where none is given.
+        embeddingLimitBytes: What the embeddings of all volumes may take; those of the longest unused volume go first.
+
+    Attributes:
+        state: What can be done now.
+        sentence: What there is to say of that; empty when all is well.
+        hello: What the process said of itself; None before it did.
+    """
+
+    def __init__(
+        self,
+        interpreter: str | Path,
+        systemPath: Sequence[str] | None = None,
+        embeddingLimitBytes: int = _EMBEDDING_LIMIT_BYTES,
+    ) -> None:
+        super().__init__()
+        self.state = WorkerState.STOPPED
+        self.sentence = ""
+        self.hello: m.Hello | None = None
+        path = list(sys.path if systemPath is None else systemPath)
+        self._supervisor = Supervisor(lambda: ChildProcess(str(interpreter), path, embeddingLimitBytes), self._toResume)
+        self._volumes: dict[str, HeldVolume] = {}
+        self._requests = 0
+        self._resumed: set[int] = set()
+        self._loading: dict[int, m.LoadModel] = {}
+        self._model: m.LoadModel | None = None
+        self._isLoaded = False
+        self._loadFault = ""
+
+    # Life
+
+    def start(self) -> None:
+        """Starts the process; the first command does so too."""
+        self._supervisor.start()
+        atexit.register(self.close)
+        self._lookAtState()
+
+    def restart(self) -> None:
+        """Starts a new process in place of the one there is: after packages were installed, or it was given up."""
+        self._supervisor.restart()
+        self._forgetProcess()
+        self._lookAtState()
+
+    def close(self) -> None:
+        """Ends the process and forgets the volumes; nothing is told of what was going on."""
+        atexit.unregister(self.close)
+        self._supervisor.stop(_CLOSE_SECONDS)
+        self._volumes.clear()
+        self._forgetProcess()
+        self._lookAtState()
+
+    def poll(self) -> None:
+        """Receives, tells and looks after the process, for some 20 ms at most besides what the slots take."""
+        self._supervisor.work()
+        while (event := self._supervisor.next()) is not None:
+            self._take(event)
+        self._lookAtState()
+
+    def fileno(self) -> int:
+        """A socket that can be read when there is news, for a notifier; -1 without a process, and it changes."""
+        return self._supervisor.fileno()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a command has not ended yet."""
+        return bool(self._supervisor.commands())
+
+    def volume(self, volumeId: str) -> HeldVolume | None:
+        """What is known of an open volume; None where it is not open."""
+        return self._volumes.get(volumeId)
+
+    # Commands
+
+    def describe(self) -> int:
+        """Asks what is installed: `described`."""
+        return self._submit(m.Describe(self._next()))
+
+    def loadModel(self, model: str, device: str = "auto", baseWeights: str | None = None) -> int:
+        """Loads a model: `modelLoaded`. What a person made stays; masks stay until slices are segmented again."""
+        command = m.LoadModel(self._next(), str(model), device, None if baseWeights is None else str(baseWeights))
+        self._loading[command.request] = command
+        return self._submit(command)
+
+    def openVolume(
+        self,
+        volumeId: str,
+        array: np.ndarray,
+        ijkToRas: np.ndarray,
+        spacingKnown: bool = True,
+        states: Iterable[SliceState] = (),
+    ) -> int:
+        """Gives a volume to the process: `volumeOpened`; one of the same ID is closed first.
+
+        Args:
+            volumeId: Any name that says nothing of the patient, such as the MRML node's ID.
+            array: (k, j, i) of real numbers. Kept by reference until `closeVolume`, for a new process; open the volume
+                again when voxels have changed.
+            ijkToRas: (4, 4), voxel indices to RAS mm.
+            spacingKnown: Whether those are real millimetres.
+            states: Slices as they were left.
+
+        Raises:
+            ValueError: The array is no volume, or a state is not of it.
+        """
+        if array.ndim != 3 or array.size == 0:
+            raise ValueError(f"a volume needs a (k, j, i) array, not one of shape {array.shape}")
+        held = HeldVolume(volumeId, array, ijkToRas, spacingKnown, states)
+        self._cancelAll(volumeId)
+        held.openedBy = self._next()
+        self._volumes[volumeId] = held
+        return self._submit(Opening(held.openedBy, volumeId, held))
+
+    def closeVolume(self, volumeId: str) -> int:
+        """Takes a volume from the process and forgets it; what goes on with it is stopped."""
+        self._cancelAll(volumeId)
+        self._volumes.pop(volumeId, None)
+        return self._submit(m.CloseVolume(self._next(), volumeId))
+
+    def run(self, volumeId: str) -> int:
+        """Finds boxes and segments: `progressed`, `sliceSeen`, `guidanceFound`, `sliceChanged`."""
+        return self._submit(m.Run(self._next(), volumeId))
+
+    def segmentSlice(self, volumeId: str, box: Box, force: bool = False) -> int:
+        """Segments one slice from a box: one `sliceChanged`. One corrected by hand needs `force`."""
+        return self._submit(m.SegmentSlice(self._next(), volumeId, box, force))
+
+    def segmentSlices(self, volumeId: str, slices: Iterable[int], force: bool = False) -> int:
+        """Segments slices from the boxes that they have; those corrected by hand need `force`."""
+        return self._submit(m.SegmentSlices(self._next(), volumeId, tuple(slices), force))
+
+    def interpolate(self, volumeId: str, first: int | None = None, last: int | None = None, force: bool = False) -> int:
+        """Fills the slices between edited boxes (from `first` to `last`, else all) and segments them."""
+        return self._submit(m.Interpolate(self._next(), volumeId, first, last, force))
+
+    def resetSlices(self, volumeId: str, slices: Iterable[int], force: bool = False) -> int:
+        """Takes slices back to their automatic boxes, and segments them."""
+        return self._submit(m.ResetSlices(self._next(), volumeId, tuple(slices), force))
+
+    def setStates(self, volumeId: str, states: Iterable[SliceState]) -> int:
+        """Puts slices back as they are given; computes nothing, and tells `sliceChanged` before it returns.
+
+        Raises:
+            ValueError: A state is not of this volume.
+        """
+        held, states = self._volumes[volumeId], tuple(states)
+        held.check(states)
+        request = self._next()
+        held.setHere(states, request)
+        self._submit(m.SetStates(request, volumeId, states))
+        for state in states:
+            self.sliceChanged.emit(m.SliceChanged(volumeId, request, state, {}))
+        return request
+
+    def clearSlice(self, volumeId: str, sliceIndex: int) -> int:
+        """Says that nothing is on a slice: takes box and mask away as `setStates` does, and no automatic one comes."""
+        return self.setStates(volumeId, [self._volumes[volumeId].state(sliceIndex).cleared()])
+
+    def correctSlice(self, volumeId: str, sliceIndex: int, mask: np.ndarray) -> int:
+        """Takes a mask made by hand, (rows, cols), as `setStates` does; it is protected from being made anew."""
+        return self.setStates(volumeId, [self._volumes[volumeId].state(sliceIndex).corrected_to(mask)])
+
+    def showCam(self, volumeId: str, slices: Iterable[int]) -> int:
+        """Asks for class activation maps: a `camReady` each."""
+        return self._submit(m.ShowCam(self._next(), volumeId, tuple(slices)))
+
+    def cancel(self, request: int | None = None) -> None:
+        """Stops a command, or all: `cancelTaken` within a second, then `finished`. What was done stays.
+
+        A process that does not even hear it is ended and started anew. Models and volumes being loaded, and slices
+        being set, cannot be stopped: they are quick, or everything else needs them.
+        """
+        for command in self._supervisor.commands():
+            if request in (None, command.request):
+                self._supervisor.cancel(command.request)
+
+    # Inside
+
+    def _next(self) -> int:
+        self._requests += 1
+        return self._requests
+
+    def _submit(self, command: m.Command) -> int:
+        if not self._supervisor.isRunning:
+            atexit.register(self.close)
+        self._supervisor.submit(command)
+        self._lookAtState()
+        return command.request
+
+    def _cancelAll(self, volumeId: str) -> None:
+        for command in self._supervisor.commands():
+            if isinstance(command, m.VolumeCommand) and command.volume_id == volumeId:
+                self._supervisor.cancel(command.request)
+
+    def _toResume(self, onTheirWay: Sequence[m.Command]) -> list[m.Command]:
+        commands: list[m.Command] = []
+        if self._model is not None and not any(isinstance(one, m.LoadModel) for one in onTheirWay):
+            model = self._model
+            commands.append(m.LoadModel(self._next(), model.model, model.device, model.base_weights))
+        opening = {one.volume_id for one in onTheirWay if isinstance(one, Opening)}
+        for volumeId, held in self._volumes.items():
+            if volumeId not in opening:
+                commands.append(Opening(self._next(), volumeId, held))
+        self._resumed.update(command.request for command in commands)
+        return commands
+
+    def _take(self, event: m.Event | Died) -> None:
+        if isinstance(event, Died):
+            self._forgetProcess()
+            self.died.emit(event.sentence, event.detail)
+        elif isinstance(event, m.Hello):
+            self.hello = event
+        elif isinstance(event, m.Finished):
+            self._end(event)
+        elif isinstance(event, m.VolumeEvent):
+            held = self._volumes.get(event.volume_id)
+            # Nothing is told of volumes that were closed, nor of one that had this ID before.
+            if held is not None and event.request >= held.openedBy and held.take(event):
+                self._tell(event)
+        else:
+            self._isLoaded = self._isLoaded or isinstance(event, m.ModelLoaded)
+            self._tell(event)
+
+    def _end(self, event: m.Finished) -> None:
+        isDone = event.outcome is m.Outcome.DONE
+        if event.command == "LoadModel":
+            command = self._loading.pop(event.request, None)
+            self._model = command if isDone and command is not None else self._model
+            self._loadFault = "" if isDone else event.sentence
+        held = self._volumes.get(event.volume_id or "")
+        if held is not None and not isDone:
+            held.forgetWaiting(event.request)
+        if event.request in self._resumed:
+            self._resumed.discard(event.request)
+            if isDone:
+                return
+        self._lookAtState()
+        self._tell(event)
+
+    def _forgetProcess(self) -> None:
+        self.hello, self._isLoaded = None, False
+        for held in self._volumes.values():
+            held.forgetWaiting()
+
+    def _lookAtState(self) -> None:
+        state, sentence = self._stateNow()
+        if (state, sentence) != (self.state, self.sentence):
+            self.state, self.sentence = state, sentence
+            self.stateChanged.emit(state, sentence)
+
+    def _stateNow(self) -> tuple[WorkerState, str]:
+        if self._supervisor.fault:
+            return WorkerState.BROKEN, self._supervisor.fault
+        if not self._supervisor.isRunning:
+            return WorkerState.STOPPED, ""
+        if self.hello is None:
+            return WorkerState.STARTING, ""
+        if self.hello.missing:
+            missing = ", ".join(self.hello.missing)
+            return WorkerState.NOT_INSTALLED, f"Packages that segmentation needs are not installed yet: {missing}."
+        if any(isinstance(command, m.LoadModel) for command in self._supervisor.commands()):
+            return WorkerState.LOADING, ""
+        return (WorkerState.READY if self._isLoaded else WorkerState.IDLE), self._loadFault
