@@ -19,6 +19,8 @@ _MANAGERS = (
     "vtkMRMLSegmentationsDisplayableManager2D",
     "vtkMRMLMarkupsDisplayableManager",
 )
+# By the name of the view, as Slicer's layouts give them
+_COLORS = {"Red": (0.953, 0.290, 0.200), "Yellow": (0.929, 0.835, 0.298), "Green": (0.431, 0.690, 0.294)}
 
 
 class SliceView(OffscreenView):
@@ -51,6 +53,7 @@ class SliceView(OffscreenView):
         self.logic.SetMRMLScene(slicer.mrmlScene)
         self.node = self.logic.AddSliceNode(name)
         self.node.SetOrientation(orientation)
+        self.node.SetLayoutColor(*_COLORS.get(name, (0.5, 0.5, 0.5)))
         self.managers.SetMRMLDisplayableNode(self.node)
         self.style = slicer.vtkMRMLSliceViewInteractorStyle()
         self.style.SetSliceLogic(self.logic)
