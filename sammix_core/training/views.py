@@ -84,7 +84,7 @@ def make_view(
     slices = _slices_of(case, name)
     embeddings, shares = [], []
     for index in slices:
-        image, share = _draw(case, name, index, spec, seed)
+        image, share = draw_slice(case, name, index, spec, seed)
         embeddings.append(backend.encode(torch.from_numpy(image)[None, None])[0].to(torch.float16).cpu().numpy())
         shares.append(np.round(share * 255).astype(np.uint8))
         on_slice()
@@ -124,8 +124,12 @@ def _slices_of(case: Case, name: str) -> list[int]:
     return chosen or sorted([*case.masks, *case.without])  # of very few slices none may be due
 
 
-def _draw(case: Case, name: str, index: int, spec: PreprocessingSpec, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Image and label share of one slice in one view, both (size, size) float32."""
+def draw_slice(case: Case, name: str, index: int, spec: PreprocessingSpec, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draws a slice of a view, the same each time.
+
+    Returns:
+        Image in [0, 1] and label share in [0, 1], both (size, size) float32.
+    """
     empty = np.zeros(case.axial.shape[1:], dtype=bool)
     mask = case.masks.get(index, empty)
     if name == CLEAN:
