@@ -61,6 +61,8 @@ class Case:
         self.shapeKji = (n_k, n_j, n_i)
         self.sliceAxis = self._sliceAxisNow()
         self.undo = UndoStack(self.state, self.setStates)
+        # After every action, since Slicer does not tell before it writes a scene.
+        self.undo.changed.connect(self.save)
 
     @property
     def volumeNode(self) -> Any:

@@ -35,7 +35,6 @@ class Cases(VTKObservationMixin):
         self._worker = worker
         self._cases: dict[str, Case] = {}
         scene = slicer.mrmlScene
-        self.addObserver(scene, scene.StartSaveEvent, self._onSave)
         self.addObserver(scene, scene.NodeRemovedEvent, self._onNodeRemoved)
         self.addObserver(scene, scene.StartCloseEvent, self._onClose)
         self.addObserver(scene, scene.EndImportEvent, self._onImported)
@@ -68,11 +67,6 @@ class Cases(VTKObservationMixin):
         self._cases[case.volumeId] = case
         return case
 
-    def saveAll(self) -> None:
-        """Writes every case into its node."""
-        for case in self._cases.values():
-            case.save()
-
     def restoreAll(self) -> None:
         """Makes a case of every case node that has none yet."""
         for node in case_node.caseNodes():
@@ -90,10 +84,10 @@ class Cases(VTKObservationMixin):
 
     def giveUp(self) -> None:
         """Saves all, takes the volumes from the worker and stops listening (the module goes or is reloaded)."""
-        self.saveAll()
         self.removeObservers()
         self._worker.sliceChanged.disconnect(self._onSliceChanged)
         for case in self._cases.values():
+            case.save()
             case.close()
         self._cases.clear()
 
@@ -106,9 +100,6 @@ class Cases(VTKObservationMixin):
         case = self._cases.get(event.volume_id)
         if case is not None:
             case.showStates([event.state])
-
-    def _onSave(self, *_event: Any) -> None:
-        self.saveAll()
 
     def _onNodeRemoved(self, *_event: Any) -> None:
         if slicer.mrmlScene.IsClosing():

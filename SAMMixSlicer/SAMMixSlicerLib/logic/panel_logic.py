@@ -46,7 +46,7 @@ class PanelLogic:
         self.run = RunLogic(self.workspace, self.actions)
         self.boxes = BoxLogic(self.workspace, self.actions, confirm)
         self.corrections = CorrectionLogic(self.workspace)
-        self.review = ReviewLogic(self.workspace)
+        self.review = ReviewLogic(self.workspace, self.actions)
         self.show = ShowLogic(self.workspace)
         self.export = ExportLogic(self.workspace, self.corrections)
         self.install = InstallLogic(requirementsFile)

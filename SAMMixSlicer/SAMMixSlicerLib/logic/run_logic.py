@@ -31,6 +31,8 @@ class RunLogic:
         workspace.worker.progressed.connect(self._onProgressed)
         workspace.worker.modelLoaded.connect(self._onModelLoaded)
         workspace.worker.guidanceFound.connect(self._onGuidanceFound)
+        # Probabilities are news too where no mask changed.
+        actions.ended.connect(lambda action, _event: action.case.save() if action.name == NAME else None)
 
     @property
     def isRunning(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import slicer
@@ -82,6 +82,11 @@ def readStates(node: Any) -> tuple[dict[int, SliceState], dict[int, float], str]
         raise InputError(
             f"The boxes saved for {node.GetName()} are not ones that this version reads ({error}); the mask is kept."
         ) from error
+
+
+def withoutMask(state: SliceState) -> SliceState:
+    """The state as a case node keeps it."""
+    return replace(state, mask=None)
 
 
 def _toJson(state: SliceState) -> dict[str, Any]:

@@ -63,7 +63,7 @@ class ExportSection:
             table.setItem(place, 1, qt.QTableWidgetItem(value))
             table.setRowHeight(place, 22)
         table.setColumnWidth(0, 150)
-        table.setFixedHeight(22 * len(rows) + 4)
+        table.setFixedHeight(22 * len(rows) + 2)
         table.setVisible(True)
 
     def _name(self, ending: str) -> str:

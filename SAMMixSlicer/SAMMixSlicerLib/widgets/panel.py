@@ -35,7 +35,7 @@ class Panel:
     def __init__(self, ui: Any, logic: PanelLogic, core: CoreInfo, dialogs: Dialogs) -> None:
         self._logic = logic
         workspace, actions = logic.workspace, logic.actions
-        self.slices = SlicesSection(ui, workspace, logic.review, logic.show)
+        self.slices = SlicesSection(ui, workspace, actions, logic.review, logic.show)
         self.sections = [
             InputSection(ui, workspace, logic.install),
             RunSection(ui, workspace, logic.run, actions, logic.install),

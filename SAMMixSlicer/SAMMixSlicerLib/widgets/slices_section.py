@@ -8,6 +8,7 @@ import qt
 from slicer.i18n import tr as _
 
 from sammix_core.boxes import BoxSource
+from SAMMixSlicerLib.logic.actions import Actions
 from SAMMixSlicerLib.logic.case import Case
 from SAMMixSlicerLib.logic.review_logic import ReviewLogic
 from SAMMixSlicerLib.logic.show_logic import ShowLogic
@@ -34,11 +35,14 @@ class SlicesSection:
     Args:
         ui: The panel's widgets by name.
         workspace: What the logics share.
+        actions: What is on its way.
         reviewLogic: Knows which slices need a look.
         showLogic: Shows the plot.
     """
 
-    def __init__(self, ui: Any, workspace: Workspace, reviewLogic: ReviewLogic, showLogic: ShowLogic) -> None:
+    def __init__(
+        self, ui: Any, workspace: Workspace, actions: Actions, reviewLogic: ReviewLogic, showLogic: ShowLogic
+    ) -> None:
         self._ui = ui
         self._workspace = workspace
         self._review = reviewLogic
@@ -55,13 +59,14 @@ class SlicesSection:
         table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
         table.setSelectionMode(qt.QAbstractItemView.SingleSelection)
         table.horizontalHeader().setStretchLastSection(True)
-        for column, width in enumerate((46, 78, 84, 52)):
+        for column, width in enumerate((46, 84, 84, 52)):
             table.setColumnWidth(column, width)
         table.connect("itemSelectionChanged()", self._onSelected)
         ui.nextReviewButton.connect("clicked()", lambda: workspace.attempt(reviewLogic.goToNext))
         ui.plotButton.connect("clicked()", lambda: workspace.attempt(showLogic.showPlot))
         workspace.caseChanged.connect(self._onCaseChanged)
         workspace.views.moved.connect(self._onMoved)
+        actions.ended.connect(lambda action, _event: self._onSlicesChanged(range(action.case.sliceCount)))
         self._onCaseChanged(workspace.case)
 
     def tick(self) -> None:
@@ -118,7 +123,8 @@ class SlicesSection:
             self._onMoved(self._workspace.views.current)
 
     def _onSlicesChanged(self, indices: Any) -> None:
-        self._stale.update(indices)
+        count = 0 if self._case is None else self._case.sliceCount
+        self._stale.update(index for index in indices if index < count)
 
     def _onSelected(self) -> None:
         row = self._ui.sliceTable.currentRow()

@@ -1,0 +1,118 @@
+"""Works with the module's panel in the headless Slicer as a user would: clicks, drags, looks at the mask."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+MODULE = Path(__file__).parents[2] / "SAMMixSlicer" / "SAMMixSlicer.py"
+
+
+class PanelDriver:
+    """The panel beside an axial slice view.
+
+    Args:
+        loaded: What the host's `load_module` returned for `MODULE`.
+    """
+
+    def __init__(self, loaded: Any) -> None:
+        import slicer
+
+        self.loaded = loaded
+        self.red = slicer.app.layoutManager().sliceWidget("Red")
+        self.red.resize(500, 500)
+        self.red.show()
+        slicer.app.processEvents()
+
+    @property
+    def ui(self) -> Any:
+        """The panel's widgets by name."""
+        return self.loaded.widget.ui
+
+    @property
+    def logic(self) -> Any:
+        """The panel's logics."""
+        return self.loaded.widget.logic.panel
+
+    @property
+    def case(self) -> Any:
+        """The case in work."""
+        return self.logic.workspace.case
+
+    @property
+    def status(self) -> str:
+        """The status line."""
+        return self.ui.statusLabel.text
+
+    def choose(self, volume_node: Any) -> None:
+        """Chooses a CT, and shows it."""
+        import slicer
+
+        slicer.util.setSliceViewerLayers(background=volume_node, fit=True)
+        self.red.sliceLogic().FitSliceToBackground()
+        self.ui.volumeSelector.setCurrentNode(volume_node)
+        slicer.app.processEvents()
+
+    def click(self, name: str) -> None:
+        """Clicks a button of the panel, opening its section where it is closed."""
+        from slicer_host import mouse
+
+        button = getattr(self.ui, name)
+        parent = button.parent()
+        while parent is not None and not hasattr(parent, "collapsed"):
+            parent = parent.parent()
+        if parent is not None:
+            parent.collapsed = False
+        mouse.click(button)
+
+    def wait(self, seconds: float = 120.0) -> None:
+        """Waits until nothing is on its way."""
+        from slicer_host import mouse
+
+        mouse.wait_until(lambda: not self.logic.actions.isBusy, seconds)
+
+    def segment(self, volume_node: Any) -> None:
+        """Chooses a CT, clicks "Segment liver" and waits."""
+        self.choose(volume_node)
+        self.click("segmentButton")
+        self.wait()
+
+    def mask(self) -> np.ndarray:
+        """(k, j, i) uint8: the segment as Slicer itself reads it."""
+        import slicer
+
+        case = self.case
+        return slicer.util.arrayFromSegmentBinaryLabelmap(case.segmentationNode, case.segmentId, case.volumeNode)
+
+    def go_to(self, index: int) -> None:
+        """Goes to a slice by selecting its row."""
+        import slicer
+
+        self.ui.sliceTable.selectRow(index)
+        slicer.app.processEvents()
+        assert self.logic.workspace.views.current == index
+
+    def drag_edge(self, edge: str, voxels: int) -> None:
+        """Drags an edge of the box in view with the mouse.
+
+        Args:
+            edge: "i_min", "i_max", "j_min" or "j_max".
+            voxels: How far, in voxels.
+        """
+        from SAMMixSlicerLib.scene.geometry import ijkToWorld
+        from slicer_host import mouse
+
+        from sammix_core.boxes import Box
+
+        box: Box = self.logic.boxes.roi.box
+        start = np.array([(box.i_min + box.i_max - 1) / 2, (box.j_min + box.j_max - 1) / 2, box.slice_index, 1.0])
+        # The border of a voxel lies half a voxel before its centre.
+        start["ij".index(edge[0])] = getattr(box, edge) - 0.5
+        end = start.copy()
+        end["ij".index(edge[0])] += voxels
+        matrix = ijkToWorld(self.case.volumeNode)
+        view = self.red.sliceView()
+        view.forceRender()
+        mouse.drag_in_slice_view(view, tuple((matrix @ start)[:3]), tuple((matrix @ end)[:3]))
