@@ -1,0 +1,240 @@
+"""What lies between the module and the computing process: signals, bytes, the line, shared memory, the queue."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import time
+from collections.abc import Iterator
+from multiprocessing import resource_tracker
+from pathlib import Path
+
+import numpy as np
+import pytest
+from SAMMixSlicerLib.signals import Signal
+from SAMMixSlicerLib.worker import messages as m
+from SAMMixSlicerLib.worker.channel import Channel
+from SAMMixSlicerLib.worker.child.queue_order import next_quick
+from SAMMixSlicerLib.worker.framing import Decoder, encoded
+from SAMMixSlicerLib.worker.shared_array import AttachedArray, Upload, remove_name
+
+from sammix_core.boxes import Box
+from sammix_core.errors import InputError
+
+SHARED = Path("/dev/shm")
+needs_shared_folder = pytest.mark.skipif(not SHARED.is_dir(), reason="the system does not show shared memory as files")
+
+
+# Signals
+
+
+def test_slots_are_called_in_order_once_and_no_more_after_they_left() -> None:
+    signal, heard = Signal(), []
+    second = lambda value: heard.append(("second", value))  # noqa: E731
+    signal.connect(heard.append)
+    signal.connect(second)
+    signal.connect(heard.append)
+    signal.emit(1)
+    signal.disconnect(second)
+    signal.disconnect(second)
+    signal.emit(2)
+    signal.disconnect()
+    signal.emit(3)
+    assert heard == [1, ("second", 1), 2]
+
+
+def test_a_slot_that_raises_does_not_silence_the_others() -> None:
+    signal, heard = Signal(), []
+
+    def bad(_: int) -> None:
+        raise RuntimeError("bad slot")
+
+    signal.connect(bad)
+    signal.connect(heard.append)
+    with pytest.raises(RuntimeError, match="bad slot"):
+        signal.emit(1)
+    assert heard == [1]
+
+
+def test_a_slot_may_leave_while_it_is_called() -> None:
+    signal, heard = Signal(), []
+
+    def once(value: int) -> None:
+        heard.append(value)
+        signal.disconnect(once)
+
+    signal.connect(once)
+    signal.connect(heard.append)
+    signal.emit(1)
+    signal.emit(2)
+    assert heard == [1, 1, 2]
+
+
+# Bytes and the line
+
+
+def test_messages_come_out_of_pieces_of_any_size() -> None:
+    messages = [m.CancelTaken(1), {"large": np.arange(1000)}, "last"]
+    stream = b"".join(encoded(message) for message in messages)
+    for size in (1, 7, 1000, len(stream)):
+        decoder = Decoder()
+        pieces = [stream[start : start + size] for start in range(0, len(stream), size)]
+        found = [message for piece in pieces for message in decoder.feed(piece)]
+        assert found[0] == messages[0]
+        np.testing.assert_array_equal(found[1]["large"], np.arange(1000))
+        assert found[2] == "last"
+
+
+@pytest.fixture
+def line() -> Iterator[tuple[Channel, socket.socket]]:
+    """The module's end and a plain socket at the other."""
+    server = socket.create_server(("127.0.0.1", 0))
+    other = socket.create_connection(server.getsockname())
+    channel = Channel(server.accept()[0])
+    yield channel, other
+    channel.close()
+    other.close()
+    server.close()
+
+
+def test_sending_to_one_who_does_not_read_does_not_wait(line: tuple[Channel, socket.socket]) -> None:
+    channel, other = line
+    message = np.random.default_rng(0).bytes(30_000_000)
+    started = time.perf_counter()
+    channel.send(message)
+    channel.send("after it")
+    assert time.perf_counter() - started < 1.0
+    decoder, found = Decoder(), []
+    while len(found) < 2:
+        found += decoder.feed(other.recv(1_000_000))
+        channel.flush()
+    assert found == [message, "after it"]
+
+
+def test_what_arrived_before_the_end_is_handed_out(line: tuple[Channel, socket.socket]) -> None:
+    channel, other = line
+    assert channel.receive(0.01) == []
+    other.sendall(encoded("last words"))
+    other.close()
+    received = []
+    while not channel.isClosed:
+        received += channel.receive(0.01)
+    assert received == ["last words"]
+    assert channel.receive(0.01) == []
+    channel.send("nobody hears")
+
+
+# Shared memory
+
+
+def in_steps(array: np.ndarray, seconds: float = 10.0) -> Upload:
+    upload = Upload(array)
+    while not upload.step(seconds):
+        pass
+    return upload
+
+
+@pytest.mark.parametrize("dtype", ["int16", "uint8", "float32", "float64", ">i2"])
+def test_an_array_is_the_same_at_the_other_end(dtype: str) -> None:
+    array = np.random.default_rng(1).integers(0, 100, (5, 7, 9)).astype(dtype).transpose(2, 0, 1)[:, ::-1]
+    upload = in_steps(array)
+    attached = AttachedArray(upload.block)
+    upload.discard()
+    np.testing.assert_array_equal(attached.array, array)
+    assert attached.array.dtype.isnative
+    with pytest.raises(ValueError, match="read-only"):
+        attached.array[0] = 1
+    attached.close()
+
+
+@needs_shared_folder
+def test_a_block_has_no_name_once_it_is_taken_over() -> None:
+    before = set(os.listdir(SHARED))
+    upload = in_steps(np.ones((3, 4, 5), np.int16))
+    (name,) = set(os.listdir(SHARED)) - before
+    assert name == upload.block.name.lstrip("/")
+    attached = AttachedArray(upload.block)
+    upload.discard()
+    assert set(os.listdir(SHARED)) == before
+    assert attached.array.all()
+    attached.close()
+    remove_name(upload.block.name)  # no error where it is gone
+
+
+@needs_shared_folder
+def test_the_name_left_by_a_module_that_died_can_be_removed() -> None:
+    before = set(os.listdir(SHARED))
+    upload = in_steps(np.ones((3, 4, 5), np.int16))
+    remove_name(upload.block.name)
+    assert set(os.listdir(SHARED)) == before
+    upload.discard()
+
+
+def test_a_large_volume_is_copied_a_little_at_a_time() -> None:
+    array = np.ones((64, 512, 512), np.int16)
+    upload = Upload(array)
+    steps = 1
+    while not upload.step(0.0005):
+        steps += 1
+    assert steps >= 4
+    upload.discard()
+
+
+def test_no_resource_tracker_is_started_for_it() -> None:
+    """It would be started with `sys.executable`, which is a launcher in Slicer."""
+    tracker = resource_tracker._resource_tracker  # type: ignore[attr-defined]
+    before = tracker._pid
+    upload = in_steps(np.ones((3, 4, 5), np.int16))
+    AttachedArray(upload.block).close()
+    upload.discard()
+    assert tracker._pid == before
+    assert resource_tracker.register == tracker.register, "other users of the tracker lost it"
+
+
+@needs_shared_folder
+def test_too_little_shared_memory_is_said_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = set(os.listdir(SHARED))
+
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    upload = Upload(np.ones((3, 4, 5), np.int16))
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(InputError, match="too little shared memory for this volume \\(no space left on device\\)"):
+        upload.step(1.0)
+    upload.discard()
+    assert set(os.listdir(SHARED)) == before
+
+
+# The queue
+
+
+RUN = m.Run(1, "a")
+EDIT_A = m.SegmentSlice(2, "a", Box(0, 1, 1, 5, 5))
+EDIT_B = m.SegmentSlice(3, "b", Box(0, 1, 1, 5, 5))
+SLOW_B = m.SegmentSlices(4, "b", (1, 2))
+MODEL = m.LoadModel(5, "liver", "cpu")
+BLOCK = m.Block("x", (1, 1, 1), "<i2")
+
+
+@pytest.mark.parametrize(
+    ("waiting", "expected"),
+    [
+        ([], None),
+        ([EDIT_A], EDIT_A),
+        ([SLOW_B, EDIT_A], EDIT_A),
+        ([SLOW_B, EDIT_B], None),  # the order on one volume is kept
+        ([SLOW_B, EDIT_B, EDIT_A], EDIT_A),
+        ([MODEL, EDIT_A], None),  # another model concerns all
+        ([m.CloseVolume(6, "a")], None),  # the run stands on it
+        ([m.CloseVolume(6, "a"), EDIT_A], None),
+        ([m.CloseVolume(6, "b")], m.CloseVolume(6, "b")),
+        ([m.OpenVolume(6, "a", BLOCK, np.eye(4), True)], None),
+        ([m.ResetSlices(6, "a", (3,))], m.ResetSlices(6, "a", (3,))),
+        ([m.ResetSlices(6, "a", (3, 4))], None),
+        ([m.Run(6, "b")], None),
+    ],
+)
+def test_edits_of_single_slices_go_ahead_of_a_run(waiting: list[m.Command], expected: m.Command | None) -> None:
+    assert next_quick(waiting, "a") == expected
