@@ -23,6 +23,7 @@ class HeldVolume:
         ijkToRas: (4, 4), voxel indices to RAS mm.
         spacingKnown: Whether the matrix says real millimetres.
         states: Slices as they were left.
+        guidance: What an earlier run found, as `GuidanceFound.guidance` says it.
 
     Attributes:
         openedBy: The command that opened it.
@@ -39,13 +40,14 @@ class HeldVolume:
         ijkToRas: np.ndarray,
         spacingKnown: bool,
         states: Iterable[SliceState] = (),
+        guidance: bytes | None = None,
     ) -> None:
         self.volumeId = volumeId
         self.array = array
         self.ijkToRas = np.array(ijkToRas, dtype=np.float64)
         self.spacingKnown = spacingKnown
         self.openedBy = 0
-        self.guidance: object = None
+        self.guidance = guidance
         self.sliceAxis: SliceAxis = AxialOrder.from_direction(grid_from_ras(self.ijkToRas)[2]).slice_axis
         sizes = dict(zip("kji", array.shape, strict=True))
         self.sliceCount = sizes.pop(self.sliceAxis)

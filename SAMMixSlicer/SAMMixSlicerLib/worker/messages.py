@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 import numpy as np
 
@@ -97,7 +96,7 @@ class OpenVolume(VolumeCommand):
     block: Block
     ijk_to_ras: np.ndarray
     spacing_known: bool
-    guidance: Any = None
+    guidance: bytes | None = None
     states: tuple[SliceState, ...] = ()
 
 
@@ -347,13 +346,13 @@ class GuidanceFound(VolumeEvent):
     """The guidance has looked at all slices.
 
     Attributes:
-        guidance: What a new process needs to go on as this one would; opaque to the module.
+        guidance: What a new process needs to go on as this one would, as `SavedGuidance.to_bytes` makes it.
         probabilities: By slice index, smoothed as they were used.
         automatic_boxes: By slice index.
         notes: Plain sentences, such as that the volume lay the other way up.
     """
 
-    guidance: Any
+    guidance: bytes
     probabilities: dict[int, float]
     automatic_boxes: dict[int, Box]
     notes: tuple[str, ...] = ()

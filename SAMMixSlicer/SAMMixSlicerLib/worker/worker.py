@@ -134,6 +134,7 @@ class Worker(WorkerSignals):
         ijkToRas: np.ndarray,
         spacingKnown: bool = True,
         states: Iterable[SliceState] = (),
+        guidance: bytes | None = None,
     ) -> int:
         """Gives a volume to the process: `volumeOpened`; one of the same ID is closed first.
 
@@ -144,13 +145,14 @@ class Worker(WorkerSignals):
             ijkToRas: (4, 4), voxel indices to RAS mm.
             spacingKnown: Whether those are real millimetres.
             states: Slices as they were left.
+            guidance: What an earlier run found, as `HeldVolume.guidance` holds it; that of another model is not used.
 
         Raises:
-            ValueError: The array is no volume, or a state is not of it.
+            ValueError: The array is no volume, the matrix is singular, or a state is not of the volume.
         """
         if array.ndim != 3 or array.size == 0:
             raise ValueError(f"a volume needs a (k, j, i) array, not one of shape {array.shape}")
-        held = HeldVolume(volumeId, array, ijkToRas, spacingKnown, states)
+        held = HeldVolume(volumeId, array, ijkToRas, spacingKnown, states, guidance)
         self._cancelAll(volumeId)
         held.openedBy = self._next()
         self._volumes[volumeId] = held

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -70,7 +69,7 @@ class Handlers:
 
     @property
     def volumes(self) -> OpenVolumes:
-        """The open volumes; torch is imported at their first use.
+        """The open volumes.
 
         Raises:
             InputError: Packages are missing.
@@ -144,7 +143,7 @@ class Handlers:
             m.GuidanceFound(
                 command.volume_id,
                 job.request,
-                pickle.dumps(guidance, protocol=5),
+                guidance.to_bytes(),
                 guidance.probabilities(session.volume.shape_kji),
                 dict(session.slices.automatic_boxes),
                 guidance.notes,

