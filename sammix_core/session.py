@@ -80,10 +80,17 @@ class SegmentationSession:
     @property
     def guidance(self) -> SavedGuidance | None:
         """What the search for boxes found, for another session of this volume; None before there was one."""
-        return None if self._guided is None else SavedGuidance(self._axial.order, self._guided, tuple(self._notes))
+        if self._guided is None:
+            return None
+        return SavedGuidance(self._model.spec, self._axial.order, self._guided, tuple(self._notes))
 
     def take_guidance(self, saved: SavedGuidance) -> None:
-        """Goes on with what another session of this volume and model found; boxes and masks stay as they are."""
+        """Goes on with what another session of this volume found; boxes and masks stay as they are.
+
+        What another model found is left alone, since its maps do not fit this one's masks.
+        """
+        if saved.model != self._model.spec:
+            return
         self._turn(AxialSlices.cut(self.volume, saved.order, self._model.preprocessing))
         self._guided, self._notes = saved.guided, list(saved.notes)
 

@@ -55,6 +55,8 @@ class Case:
         self._labelmap: SegmentLabelmap | None = None
         self._kept: dict[int, SliceState] = {}
         self._keptProbabilities: dict[int, float] = {}
+        self._keptGuidance: bytes | None = None
+        self._savedGuidance: bytes | None = None
         if self._volumeNode.GetImageData() is None:
             raise InputError(_("{name} holds no image.").format(name=self._volumeNode.GetName()))
         n_i, n_j, n_k = self._volumeNode.GetImageData().GetDimensions()
@@ -112,6 +114,11 @@ class Case:
         held = self._worker.volume(self.volumeId)
         return (held.probabilities if held is not None else None) or self._keptProbabilities
 
+    @property
+    def _guidance(self) -> bytes | None:
+        held = self._worker.volume(self.volumeId)
+        return (held.guidance if held is not None else None) or self._keptGuidance
+
     def state(self, index: int) -> SliceState:
         """What is known of a slice."""
         return self.states.get(index) or SliceState(index)
@@ -165,18 +172,26 @@ class Case:
         if self.isOpen and now == self._openedAs:
             return
         states, probabilities = dict(self.states), dict(self.probabilities)
+        # What was found in other voxels is of no use.
+        guidance = self._guidance if self._openedAs in (None, now) else None
         array = arrayFromVolume(self._volumeNode)
         if array.shape != self.shapeKji:
             raise InputError(_("{name} has another size than before.").format(name=self._volumeNode.GetName()))
         self._worker.openVolume(
-            self.volumeId, array, matrix, spacingKnown=isSpacingKnown(self._volumeNode), states=tuple(states.values())
+            self.volumeId,
+            array,
+            matrix,
+            spacingKnown=isSpacingKnown(self._volumeNode),
+            states=tuple(states.values()),
+            guidance=guidance,
         )
-        self._openedAs, self._kept, self._keptProbabilities = now, {}, probabilities
+        self._openedAs, self._kept, self._keptProbabilities, self._keptGuidance = now, {}, probabilities, None
 
     def close(self) -> None:
         """Takes the volume from the worker; what was known stays here."""
         if self.isOpen:
             self._kept, self._keptProbabilities = dict(self.states), dict(self.probabilities)
+            self._keptGuidance = self._guidance
             self._worker.closeVolume(self.volumeId)
         self._openedAs = None
 
@@ -207,6 +222,9 @@ class Case:
     def save(self) -> None:
         """Writes what is known into the case's node, so that the scene keeps it."""
         case_node.writeStates(self.node, dict(self.states), dict(self.probabilities), self.model)
+        if self._guidance is not self._savedGuidance:
+            self._savedGuidance = self._guidance
+            case_node.writeGuidance(self.node, self._guidance)
 
     def restore(self) -> None:
         """Takes what a loaded scene kept: the states of its node with the masks of its segment.
@@ -218,6 +236,7 @@ class Case:
         states: dict[int, SliceState] = {}
         try:
             states, self._keptProbabilities, self.model = case_node.readStates(self.node)
+            self._keptGuidance = case_node.readGuidance(self.node)
         finally:
             if node is not None and segmentId and node.GetSegmentation().GetSegment(segmentId) is not None:
                 self._labelmap = segment_output.openLabelmap(node, segmentId, self._volumeNode)

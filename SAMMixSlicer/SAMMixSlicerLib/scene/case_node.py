@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import asdict, replace
 from typing import Any
@@ -10,12 +11,14 @@ import slicer
 
 from sammix_core.boxes import Box
 from sammix_core.errors import InputError
+from sammix_core.saved_guidance import SavedGuidance
 from sammix_core.slice_state import SliceState
 
 SCHEMA = "sammix-case/1"
 _MARK = "SAMMix.Case"
 _STATES, _SEGMENT, _MODEL = "SAMMix.States", "SAMMix.Segment", "SAMMix.Model"
 VOLUME, SEGMENTATION, OVERLAY = "SAMMix.Volume", "SAMMix.Segmentation", "SAMMix.Overlay"
+GUIDANCE = "SAMMix.Guidance"
 TABLE, CHART, STATISTICS = "SAMMix.Table", "SAMMix.Chart", "SAMMix.Statistics"
 
 
@@ -82,6 +85,42 @@ def readStates(node: Any) -> tuple[dict[int, SliceState], dict[int, float], str]
         raise InputError(
             f"The boxes saved for {node.GetName()} are not ones that this version reads ({error}); the mask is kept."
         ) from error
+
+
+def writeGuidance(node: Any, guidance: bytes | None) -> None:
+    """Keeps what the guidance found in a text node of its own, so that masks after loading are those before saving."""
+    textNode = node.GetNodeReference(GUIDANCE)
+    if guidance is None:
+        return
+    text = base64.b64encode(guidance).decode("ascii")
+    if textNode is None:
+        textNode = slicer.mrmlScene.CreateNodeByClass("vtkMRMLTextNode")
+        textNode.UnRegister(None)
+        textNode.SetName(f"{node.GetName()} guidance")
+        textNode.SetHideFromEditors(True)
+        # In a file of its own beside the scene: megabytes of attributes would make the scene's XML slow.
+        textNode.SetForceCreateStorageNode(slicer.vtkMRMLTextNode.CreateStorageNodeAlways)
+        textNode = slicer.mrmlScene.AddNode(textNode)
+        node.SetNodeReferenceID(GUIDANCE, textNode.GetID())
+    if textNode.GetText() != text:
+        textNode.SetText(text)
+
+
+def readGuidance(node: Any) -> bytes | None:
+    """What `writeGuidance` kept, checked; None where there is none.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    textNode = node.GetNodeReference(GUIDANCE)
+    if textNode is None or not textNode.GetText():
+        return None
+    try:
+        content = base64.b64decode(textNode.GetText(), validate=True)
+    except ValueError as error:
+        raise InputError(f"The saved activation map of {node.GetName()} cannot be read ({error}).") from error
+    SavedGuidance.from_bytes(content)
+    return content
 
 
 def withoutMask(state: SliceState) -> SliceState:
