@@ -8,6 +8,7 @@ position, and the patient's shape within limits. There is no left-right flip: a 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
@@ -17,6 +18,49 @@ from sammix_core.preprocessing import AIR_HU, Frame, PreprocessingSpec, body_mas
 _WORKING_PIXELS = 320  # slices are brought to about this size first: finer than the network sees, quick to warp
 
 
+@dataclass(frozen=True)
+class Strength:
+    """How far a view may go from its slice.
+
+    Attributes:
+        lesions: Share of views in which lesions are drawn into the structure.
+        close: Share of views that come close to the structure, with margins of `margin_mm`.
+        margin_mm: Least and largest margin of a close view.
+        turned: Share of views turned by anything up to `turned_degrees`; the others by a few degrees.
+        turned_degrees: The patient lies on a side, or the slab is cut at an angle.
+        stretch: Sigma of the logarithm of the scale of each axis.
+        bend_mm: Sigma of the smooth bends' amplitude.
+        phase_hu: Sigma of the structure's own offset in HU.
+        noise_hu: Largest sigma of the noise.
+    """
+
+    lesions: float = 0.0
+    close: float = 0.25
+    margin_mm: tuple[float, float] = (20, 90)
+    turned: float = 0.15
+    turned_degrees: float = 30.0
+    stretch: float = 0.07
+    bend_mm: float = 5.0
+    phase_hu: float = 30.0
+    noise_hu: float = 28.0
+
+
+MILD = Strength()
+HARD = Strength(lesions=0.6, close=0.5, margin_mm=(3, 50))
+# Other people's anatomy, as far as a bent and turned slice can stand for it.
+STRONG = Strength(
+    lesions=0.3,
+    close=0.3,
+    margin_mm=(5, 70),
+    turned=0.4,
+    turned_degrees=40.0,
+    stretch=0.12,
+    bend_mm=9.0,
+    phase_hu=40.0,
+    noise_hu=40.0,
+)
+
+
 def augmented_view(
     hu_slices: np.ndarray,
     label: np.ndarray,
@@ -24,7 +68,7 @@ def augmented_view(
     crops: tuple[tuple[int, int, int, int], tuple[int, int, int, int]],
     spec: PreprocessingSpec,
     rng: np.random.Generator,
-    hard: bool = False,
+    strength: Strength = MILD,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draws one random view of a slice.
 
@@ -35,7 +79,7 @@ def augmented_view(
         crops: The whole slice and the volume's body crop, (row_min, col_min, row_max, col_max).
         spec: The model's preprocessing; the window is varied about it.
         rng: Random source; the same state gives the same view.
-        hard: Draw lesions into the structure, and come close to it more often.
+        strength: How far the view may go from the slice.
 
     Returns:
         Network image (size, size) float32 in [0, 1] and label share (size, size) float32 in [0, 1].
@@ -47,13 +91,13 @@ def augmented_view(
     hu, share = _shrink(hu, factor), _shrink(label.astype(np.float32), factor)
     fine_mm = (pixel_mm[0] * factor, pixel_mm[1] * factor)
     hu = _table(hu, rng)
-    hu = _contrast_phase(hu, share, fine_mm, rng)
-    close = bool(share.any()) and rng.random() < (0.5 if hard else 0.25)
-    if hard and share.max() > 0.9 and rng.random() < 0.6:
+    hu = _contrast_phase(hu, share, fine_mm, strength.phase_hu, rng)
+    close = bool(share.any()) and rng.random() < strength.close
+    if strength.lesions and share.max() > 0.9 and rng.random() < strength.lesions:
         hu = _lesions(hu, share, fine_mm, rng)
-    crop = _field_of_view(crops, close, label, pixel_mm, rng, (3, 50) if hard else (20, 90))
-    hu, share = _warp(hu, share, fine_mm, _centre(crop, factor), rng)
-    hu = _kernel_and_noise(hu, fine_mm, rng)
+    crop = _field_of_view(crops, close, label, pixel_mm, rng, strength.margin_mm)
+    hu, share = _warp(hu, share, fine_mm, _centre(crop, factor), strength, rng)
+    hu = _kernel_and_noise(hu, fine_mm, strength.noise_hu, rng)
     coarse = tuple(round(edge / factor) for edge in crop)
     frame = Frame.for_crop((coarse[0], coarse[1], coarse[2], coarse[3]), fine_mm, spec.size)
     varied = PreprocessingSpec(
@@ -93,7 +137,7 @@ def _table(hu: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _contrast_phase(
-    hu: np.ndarray, share: np.ndarray, pixel_mm: tuple[float, float], rng: np.random.Generator
+    hu: np.ndarray, share: np.ndarray, pixel_mm: tuple[float, float], sigma_hu: float, rng: np.random.Generator
 ) -> np.ndarray:
     """Changes the enhancement: all soft tissue by a random monotone curve, the structure by an offset of its own."""
     # Knots in fat, fluid, muscle, enhanced organ, vessel, bone; steps stay positive, so the order of tissues is kept.
@@ -105,7 +149,7 @@ def _contrast_phase(
     changed = np.where((hu > knots[0]) & (hu < knots[-1]), np.interp(hu, knots, curve).astype(np.float32), hu)
     if share.max() > 0.5 and rng.random() < 0.7:
         level = float(np.median(changed[share > 0.5]))
-        target = np.clip(level + rng.normal(0, 30), 20, 170)
+        target = np.clip(level + rng.normal(0, sigma_hu), 20, 170)
         sigma = [rng.uniform(0.8, 2.0) / mm for mm in pixel_mm]
         tissue = (changed > -30).astype(np.float32)
         changed = changed + (target - level) * ndimage.gaussian_filter(share, sigma) * tissue
@@ -156,19 +200,22 @@ def _warp(
     share: np.ndarray,
     pixel_mm: tuple[float, float],
     centre: tuple[float, float],
+    strength: Strength,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rotates, stretches, shears a little and bends smoothly, about the crop's centre."""
-    angle = np.deg2rad(rng.normal(0, 7) if rng.random() < 0.85 else rng.uniform(-30, 30))
-    stretch = np.exp(rng.normal(0, 0.07, 2))
+    angle = np.deg2rad(
+        rng.normal(0, 7) if rng.random() < 1 - strength.turned else rng.uniform(-1, 1) * strength.turned_degrees
+    )
+    stretch = np.exp(rng.normal(0, strength.stretch, 2))
     shear = rng.normal(0, 0.04)
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     matrix = turn @ np.array([[1, shear], [0, 1]]) @ np.diag(stretch)
     grid = np.indices(hu.shape, dtype=np.float32)
     offset = (grid - np.array(centre, dtype=np.float32)[:, None, None]) * np.array(pixel_mm, np.float32)[:, None, None]
     place = np.tensordot(matrix.astype(np.float32), offset, 1)
-    # Bends of up to about 12 mm over 50 to 90 mm: organs of another patient, not torn ones.
-    period_mm, amplitude_mm = rng.uniform(50, 90), abs(rng.normal(0, 5))
+    # Bends of about 5 to 20 mm over 50 to 90 mm: organs of another patient, not torn ones.
+    period_mm, amplitude_mm = rng.uniform(50, 90), abs(rng.normal(0, strength.bend_mm))
     shape = [max(4, math.ceil(n * mm / period_mm) + 3) for n, mm in zip(hu.shape, pixel_mm, strict=True)]
     bends = rng.normal(0, amplitude_mm, (2, *shape)).astype(np.float32)
     for axis in range(2):
@@ -181,7 +228,9 @@ def _warp(
     )
 
 
-def _kernel_and_noise(hu: np.ndarray, pixel_mm: tuple[float, float], rng: np.random.Generator) -> np.ndarray:
+def _kernel_and_noise(
+    hu: np.ndarray, pixel_mm: tuple[float, float], most_hu: float, rng: np.random.Generator
+) -> np.ndarray:
     """Blurs or sharpens as reconstruction kernels do, and adds noise with the texture that they leave."""
     kernel = rng.random()
     sigma_mm = rng.uniform(0.3, 1.6)
@@ -194,5 +243,5 @@ def _kernel_and_noise(hu: np.ndarray, pixel_mm: tuple[float, float], rng: np.ran
         noise = rng.normal(0, 1, hu.shape).astype(np.float32)
         texture_mm = rng.uniform(0.4, 2.0)
         noise = ndimage.gaussian_filter(noise, [texture_mm / mm for mm in pixel_mm])
-        hu = hu + noise / max(1e-6, float(noise.std())) * rng.uniform(3, 28) * (hu > -900)
+        hu = hu + noise / max(1e-6, float(noise.std())) * rng.uniform(3, most_hu) * (hu > -900)
     return hu.astype(np.float32)

@@ -19,12 +19,13 @@ import torch
 from sammix_core.files import atomic_path, sha256_of
 from sammix_core.preprocessing import Frame, PreprocessingSpec, slice_image
 from sammix_core.sam.backend import SamBackend
-from sammix_core.training.augment import augmented_view
+from sammix_core.training.augment import HARD, MILD, STRONG, Strength, augmented_view
 from sammix_core.training.cases import Case, CaseConfig
 
 RECIPE = 1  # raise when the way views are drawn changes, so that old ones are not taken for new
 CLEAN = "clean"
-_HARD_FROM = 8  # views from this number on show lesions and come close; see docs/decisions/hard-views.md
+# Views from these numbers on are drawn harder; see docs/decisions/hard-views.md.
+_HARD_FROM, _STRONG_FROM = 8, 11
 _NEGATIVE_SHARE = 3  # of the slices without the structure, one in three is in an augmented view
 
 
@@ -141,5 +142,11 @@ def draw_slice(case: Case, name: str, index: int, spec: PreprocessingSpec, seed:
     low, high = max(0, index - reach), min(len(case.axial), index + reach + 1)
     if low == 0 or high == len(case.axial):
         low, high = index, index + 1
-    hard = int(name.split("-")[1]) >= _HARD_FROM
-    return augmented_view(case.axial[low:high], mask, case.spacing[1:], case.crops, spec, rng, hard)
+    strength = _strength(int(name.split("-")[1]))
+    return augmented_view(case.axial[low:high], mask, case.spacing[1:], case.crops, spec, rng, strength)
+
+
+def _strength(number: int) -> Strength:
+    if number >= _STRONG_FROM:
+        return STRONG
+    return HARD if number >= _HARD_FROM else MILD
