@@ -31,9 +31,25 @@ def calibrate_boxes(views: Sequence[View], guidance: Mapping[str, EmbeddingCam],
         `start` with threshold and padding set.
     """
     clean = [view for view in views if view.name == CLEAN]
-    maps = [out_of_fold_maps(view, guidance[view.case]) for view in clean]
+    return calibrate_on_maps(clean, [out_of_fold_maps(view, guidance[view.case]) for view in clean], start)
+
+
+def calibrate_on_maps(
+    clean: Sequence[View], maps: Sequence[GuidanceMaps], start: BoxSettings, thresholds: Sequence[float] = THRESHOLDS
+) -> BoxSettings:
+    """Does it on maps that are there.
+
+    Args:
+        clean: Clean views.
+        maps: Of each view, by a guidance that has not seen the patient.
+        start: Settings to change.
+        thresholds: Logits to choose among.
+
+    Returns:
+        `start` with threshold and padding set.
+    """
     best: tuple[float, BoxSettings] | None = None
-    for threshold in THRESHOLDS:
+    for threshold in thresholds:
         bare = replace(start, threshold=threshold, smooth_mm=0.0, smooth_box_mm=0.0, padding=(0.0, 0.0, 0.0, 0.0))
         misses = [_misses(view, one, bare) for view, one in zip(clean, maps, strict=True)]
         medians = [np.median(miss, axis=0) for miss in misses if len(miss)]

@@ -12,12 +12,13 @@ import yaml
 from sammix_core.errors import InputError
 from sammix_core.preprocessing import PreprocessingSpec
 from sammix_core.training.cases import CaseConfig
+from sammix_core.training.paper_sections import LoraTraining, ResNetTraining
 
 PRECISIONS = ("32-true", "bf16-mixed")
 _KINDS = {
     **dict.fromkeys(("name", "target", "data_root", "work", "output"), str),
     **dict.fromkeys(("seed", "views"), int),
-    **dict.fromkeys(("head", "decoder", "preprocessing"), dict),
+    **dict.fromkeys(("head", "decoder", "preprocessing", "resnet38", "lora"), dict),
     "cases": list,
 }
 _LEAST = {"batch": 1, "size": 1, "window_level": -1000}  # all other numbers begin at 0
@@ -74,6 +75,7 @@ class TrainingConfig:
         cases: What is trained on.
         head, decoder: How.
         folder: Where the configuration lies.
+        resnet38, lora: How the SAM-Mix paper's own parts are trained; None where they are not.
     """
 
     name: str
@@ -89,6 +91,8 @@ class TrainingConfig:
     head: HeadTraining
     decoder: DecoderTraining
     folder: Path
+    resnet38: ResNetTraining | None = None
+    lora: LoraTraining | None = None
 
     @classmethod
     def read(cls, path: str | Path) -> TrainingConfig:
@@ -107,7 +111,7 @@ class TrainingConfig:
         if not isinstance(entry, dict):
             raise InputError(f"The training configuration {path} must be keys and values.")
         required = {"name", "version", "target", "seed", "data_root", "work", "output", "views", "cases"}
-        optional = {"preprocessing", "head", "decoder", "precision"}
+        optional = {"preprocessing", "head", "decoder", "precision", "resnet38", "lora"}
         if not required <= entry.keys() <= required | optional:
             wrong = sorted(map(str, (required - entry.keys()) | (entry.keys() - required - optional)))
             raise InputError(f"The training configuration {path} has missing or unknown keys: {', '.join(wrong)}.")
@@ -125,6 +129,10 @@ class TrainingConfig:
         head = _section(HeadTraining, entry.get("head", {}))
         if head.steps < 1:
             raise InputError("The training configuration's head needs steps; only the decoder can do without.")
+        resnet38 = _paper_section(ResNetTraining, "resnet38", entry)
+        lora = _paper_section(LoraTraining, "lora", entry)
+        if lora is not None and lora.prompts == "resnet38" and resnet38 is None:
+            raise InputError("The training configuration's lora wants prompts of resnet38, which has no section.")
         return cls(
             name=entry["name"],
             version=str(entry["version"]),
@@ -139,6 +147,8 @@ class TrainingConfig:
             head=head,
             decoder=_section(DecoderTraining, entry.get("decoder", {})),
             folder=folder,
+            resnet38=resnet38,
+            lora=lora,
         )
 
 
@@ -151,6 +161,15 @@ def _section(kind: Any, entry: dict[str, Any]) -> Any:
     for key, value in entry.items():
         _check_kind(key, value, type(known[key]))
     return kind(**entry)
+
+
+def _paper_section(kind: Any, name: str, entry: dict[str, Any]) -> Any:
+    """One of the paper's parts; None where the configuration does not have it."""
+    if name not in entry:
+        return None
+    section = _section(kind, entry[name])
+    section.check()
+    return section
 
 
 def _check_kind(key: str, value: Any, kind: type) -> None:

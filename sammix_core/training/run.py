@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.fabric import Fabric
@@ -159,13 +160,19 @@ def train_from_config(
     spec = _manifest(config, BoxSettings(), MaskSettings()).spec
     if (config.output / spec).exists():
         raise InputError(f"The model {spec} is there already, in {config.output / spec}; choose another version.")
-    trained = Trainer(config, progress, cancel).train()
+    from sammix_core.training.paper_run import PaperTrainer  # which builds on this module
+
+    parts = PaperTrainer(config, progress, cancel).parts()
+    trained = parts.trained
     card = config.folder / "MODEL_CARD.md"
     text = card.read_text(encoding="utf-8") if card.is_file() else f"# {spec}\n\nNo card was written.\n"
-    return write_model(config.output, _manifest(config, trained.boxes, trained.masks), trained.state(), text)
+    manifest = _manifest(config, trained.boxes, trained.masks, parts.guidance)
+    return write_model(config.output, manifest, trained.state(), text, more=parts.files)
 
 
-def _manifest(config: TrainingConfig, boxes: BoxSettings, masks: MaskSettings) -> Manifest:
+def _manifest(
+    config: TrainingConfig, boxes: BoxSettings, masks: MaskSettings, more_guidance: Mapping[str, Any] | None = None
+) -> Manifest:
     return Manifest(
         name=config.name,
         version=config.version,
@@ -174,7 +181,7 @@ def _manifest(config: TrainingConfig, boxes: BoxSettings, masks: MaskSettings) -
         base_model={"name": LITE_MEDSAM.name, "sha256": LITE_MEDSAM.sha256},
         files={"weights.safetensors": "0" * 64},  # write_model puts in what it wrote
         preprocessing=config.preprocessing.to_dict(),
-        guidance={"name": EMBEDDING_CAM, "boxes": boxes.to_dict()},
+        guidance={"name": EMBEDDING_CAM, "boxes": boxes.to_dict(), **(more_guidance or {})},
         postprocessing=masks.to_dict(),
         metrics={},
         training_cases=[case.name for case in config.cases],

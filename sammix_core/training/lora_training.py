@@ -1,0 +1,163 @@
+"""Trains LoRA on the image encoder, through the encoder, on boxes and mask prompts that the guidance really makes.
+
+Prompt encoder, mask decoder and guidance head, trained before on the frozen encoder's embeddings, go along slowly: LoRA
+changes the embeddings that they know. The prompts come from guidances that have not seen the slice's patient.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from torch import nn
+from torch.nn import functional
+
+from sammix_core.guidance.embedding_head import EmbeddingHead
+from sammix_core.progress import CancelCheck, ProgressCallback, Stage
+from sammix_core.sam import lora
+from sammix_core.sam.litemedsam import LiteMedSam
+from sammix_core.training.ahead import ahead
+from sammix_core.training.averaging import average_into
+from sammix_core.training.checkpoint import load_checkpoint, save_checkpoint, saved_when_stopped
+from sammix_core.training.decoder_training import PromptedDecoder, PromptMaker, decoder_loss
+from sammix_core.training.head_training import Samples, head_loss
+from sammix_core.training.paper_sections import LoraTraining
+from sammix_core.training.views import View
+
+_CHECKPOINT_STEPS = 20
+_SLOWER = 0.25
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """What the training gives.
+
+    Attributes:
+        adapter: LoRA's matrices, as `sam.lora` saves them.
+        decoder: Tensors of prompt encoder and mask decoder, named as in LiteMedSAM.
+        head: The guidance head for the changed embeddings, on the CPU, in eval mode.
+    """
+
+    adapter: dict[str, torch.Tensor]
+    decoder: dict[str, torch.Tensor]
+    head: EmbeddingHead
+
+
+class _Network(nn.Module):
+    """Encoder with LoRA, decoder and head; the encoder stays in eval mode, so that its batch norms stay as they are."""
+
+    def __init__(self, network: Any, decoder: Mapping[str, torch.Tensor], head: EmbeddingHead, rank: int) -> None:
+        super().__init__()
+        self.encoder: Any = copy.deepcopy(network.image_encoder).eval()
+        lora.inject(self.encoder, rank)
+        self.decoder = PromptedDecoder(network)
+        self.decoder.load_state_dict(dict(decoder), strict=False)  # buffers are those of the base model
+        self.head = copy.deepcopy(head).requires_grad_(True)
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
+
+
+class _TrainedPart:
+    """What a checkpoint keeps of a network: not the nine million numbers that never change."""
+
+    def __init__(self, network: _Network) -> None:
+        self._network = network
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        return {name: parameter.detach() for name, parameter in self._network.trained().items()}
+
+    def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
+        with torch.no_grad():
+            for name, parameter in self._network.trained().items():
+                parameter.copy_(state[name])
+
+
+def train_lora(
+    backend: LiteMedSam,
+    views: Sequence[View],
+    images: Sequence[np.ndarray],
+    prompts: PromptMaker,
+    decoder: Mapping[str, torch.Tensor],
+    head: EmbeddingHead,
+    settings: LoraTraining,
+    seed: int,
+    fabric: Fabric,
+    checkpoint: Path,
+    label: str,
+    progress: ProgressCallback | None,
+    cancel: CancelCheck | None,
+) -> Adapted:
+    """Trains LoRA, resuming from the checkpoint to the same result.
+
+    Args:
+        backend: LiteMedSAM with its base weights; its network is not changed.
+        views: What to train on.
+        images: For each view (n, size, size) in [0, 1].
+        prompts: Makes boxes and mask prompts.
+        decoder: Trained prompt encoder and mask decoder to begin with, named as in LiteMedSAM.
+        head: Trained guidance head to begin with.
+        settings: Steps, batch, rates, rank.
+        seed: Of matrices, draws and jitter.
+        fabric: Its precision is used.
+        checkpoint: File that holds the state now and then, when it is stopped, and at the end.
+        label: Name of the stage for progress.
+        progress: Told after each step.
+        cancel: Asked after each step.
+    """
+    torch.manual_seed(seed)
+    network = _Network(backend.network, decoder, head, settings.rank)
+    average = copy.deepcopy(network)
+    adapter = list(lora.lora_parameters(network.encoder).values())
+    others = [*network.decoder.parameters(), *network.head.parameters()]
+    rates = [settings.learning_rate, settings.learning_rate * _SLOWER]
+    groups = [{"params": part, "lr": rate} for part, rate in zip((adapter, others), rates, strict=True)]
+    optimiser = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, settings.steps)
+    parts: dict[str, Any] = {
+        "trained": _TrainedPart(network),
+        "average": _TrainedPart(average),
+        "optimiser": optimiser,
+        "schedule": schedule,
+    }
+    start = load_checkpoint(checkpoint, parts)
+    stage = Stage(label, settings.steps, progress, cancel)
+    stage.step(start)
+    samples = Samples(views, np.random.default_rng(seed))
+    draws = [samples.draw(settings.batch) for _ in range(settings.steps)]
+
+    def batch(step: int) -> tuple[torch.Tensor, ...]:
+        pairs = draws[step]
+        pictures = torch.from_numpy(np.stack([images[v][i] for v, i in pairs]).astype(np.float32))[:, None]
+        frozen, shares = samples.embeddings(pairs), samples.shares(pairs)
+        rng = np.random.default_rng([seed, step])
+        return pictures, shares, *prompts.prompts([views[v].case for v, _ in pairs], frozen, shares, rng, pictures)
+
+    for step, (pictures, shares, boxes, prompt, useful) in ahead(batch, start, settings.steps):
+        with fabric.autocast():
+            embeddings = network.encoder(pictures.expand(-1, 3, -1, -1))
+            map_logits, slice_logits = network.head(embeddings)
+        cells = functional.avg_pool2d(shares, 4)
+        loss = settings.head_weight * head_loss(map_logits.float(), slice_logits.float(), cells)
+        if useful.any():  # slices without the structure have no mask to learn
+            with fabric.autocast():
+                logits, scores = network.decoder(embeddings[useful], boxes[useful], prompt[useful])
+            loss = loss + decoder_loss(logits.float(), scores.float(), shares[useful])
+        optimiser.zero_grad()
+        fabric.backward(loss)
+        torch.nn.utils.clip_grad_norm_([*adapter, *others], 1.0)
+        optimiser.step()
+        schedule.step()
+        average_into(average, network, step - settings.steps // 3)
+        if (step + 1) % _CHECKPOINT_STEPS == 0 or step + 1 == settings.steps:
+            save_checkpoint(checkpoint, step + 1, parts)
+        with saved_when_stopped(checkpoint, step + 1, parts):
+            stage.step()
+    named = {name: parameter.detach() for name, parameter in average.decoder.named_parameters()}
+    return Adapted(lora.lora_state(average.encoder), named, average.head.eval())

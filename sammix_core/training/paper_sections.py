@@ -1,0 +1,98 @@
+"""Sections of a training configuration for the SAM-Mix paper's own parts; a part without its section is not trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sammix_core.errors import InputError
+from sammix_core.guidance.embedding_cam import NAME as EMBEDDING_CAM
+from sammix_core.guidance.gradcam import METHODS
+from sammix_core.guidance.resnet38 import LAYERS
+from sammix_core.guidance.resnet38_cam import NAME as RESNET38
+from sammix_core.guidance.resnet38_cam import OTSU
+
+LOSSES = ("focal", "cross_entropy")
+PAPER, CALIBRATED = "paper", "calibrated"
+THRESHOLDS = (PAPER, OTSU, CALIBRATED)
+
+
+@dataclass(frozen=True)
+class ResNetTraining:
+    """How ResNet-38 is trained, on image-level labels alone, and how its maps are made (`resnet38`).
+
+    Attributes:
+        steps: Optimiser steps.
+        batch: Slices a step, half of them with the structure.
+        learning_rate: Peak of a one-cycle schedule (AdamW).
+        weight_decay: AdamW's.
+        average_from: Share of the steps after which weights are averaged (exponentially).
+        width: Factor on the network's channels; 1 is the paper's, 0.5 is a quarter of its parameters.
+        loss: "focal" or "cross_entropy".
+        method: "gradcam", "hirescam", "layercam" or "eigencam".
+        layer: Stage whose maps are taken, "layer1" to "layer4".
+        threshold: "paper" (0.4), "otsu", or "calibrated" on masks by networks that have not seen the patient.
+    """
+
+    steps: int = 600
+    batch: int = 16
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.02
+    average_from: float = 0.5
+    width: float = 0.5
+    loss: str = LOSSES[0]
+    method: str = "gradcam"
+    layer: str = LAYERS[-1]
+    threshold: str = CALIBRATED
+
+    def check(self) -> None:
+        """Refuses values that there are not.
+
+        Raises:
+            InputError: One of them.
+        """
+        _check("resnet38", "loss", self.loss, LOSSES)
+        _check("resnet38", "method", self.method, tuple(METHODS))
+        _check("resnet38", "layer", self.layer, LAYERS)
+        _check("resnet38", "threshold", self.threshold, THRESHOLDS)
+        if self.steps < 1 or not 0.05 <= self.width <= 2:
+            raise InputError("The training configuration's resnet38 needs steps, and a width from 0.05 to 2.")
+
+
+@dataclass(frozen=True)
+class LoraTraining:
+    """How LoRA on the image encoder is trained, with decoder and guidance head beside it (`lora`).
+
+    Attributes:
+        steps: Optimiser steps.
+        batch: Slices a step; each goes through the encoder forwards and backwards, seconds a slice on a CPU.
+        learning_rate: LoRA's peak of the schedule; decoder and head, which are trained already, get a quarter of it.
+        weight_decay: AdamW's.
+        rank: Of the matrices.
+        head_weight: Weight of the guidance head's loss, which keeps it at home in the changed embeddings.
+        prompts: Whose boxes and mask prompts are trained on, "embedding_cam" or "resnet38".
+    """
+
+    steps: int = 120
+    batch: int = 2
+    learning_rate: float = 2e-4
+    weight_decay: float = 0.01
+    rank: int = 8
+    head_weight: float = 0.5
+    prompts: str = EMBEDDING_CAM
+
+    def check(self) -> None:
+        """Refuses values that there are not.
+
+        Raises:
+            InputError: One of them.
+        """
+        _check("lora", "prompts", self.prompts, (EMBEDDING_CAM, RESNET38))
+        if self.steps < 1 or self.rank < 1:
+            raise InputError("The training configuration's lora needs steps and a rank.")
+
+
+def _check(section: str, key: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise InputError(
+            f"The training configuration's {section} has the {key} {value!r}; choose one of {', '.join(known)}."
+        )
