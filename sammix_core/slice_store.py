@@ -141,7 +141,11 @@ class SliceStore:
             raise InputError(f"The mask of slice {index} has {state.mask.shape} pixels, but the slice has {shape}.")
         self.put_box(index, state.box, state.deleted)
         canonical[:] = 0 if state.mask is None else self._order.slice_to_canonical(state.mask.unpack())
-        self._scores[index] = MaskScores(state.mask_scores, state.score, state.agreement, state.cam_agreement)
+        scores = MaskScores(state.mask_scores, state.score, state.agreement, state.cam_agreement)
+        if scores == _UNSCORED:
+            self._scores.pop(index, None)
+        else:
+            self._scores[index] = scores
         if state.automatic_box is None:
             self.automatic_boxes.pop(index, None)
         else:

@@ -18,13 +18,13 @@ class Recorder:
 
     Attributes:
         events: What was told, in order: events as they are, ("died", sentence, detail), ("state", state, sentence).
-        longest_poll: Seconds of the longest `poll`.
+        polls: Seconds of each `poll`.
     """
 
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
         self.events: list[Any] = []
-        self.longest_poll = 0.0
+        self.polls: list[float] = []
         for name, signal in vars(worker).items():
             if hasattr(signal, "emit") and name not in ("died", "stateChanged"):
                 signal.connect(self.events.append)
@@ -43,7 +43,11 @@ class Recorder:
         """What the panel's timer does."""
         started = time.perf_counter()
         self.worker.poll()
-        self.longest_poll = max(self.longest_poll, time.perf_counter() - started)
+        self.polls.append(time.perf_counter() - started)
+
+    def freezes(self) -> int:
+        """Polls that a user would feel, of 100; a busy machine may put one or two of them aside."""
+        return round(100 * sum(seconds > 0.1 for seconds in self.polls) / len(self.polls))
 
     def until(self, happened: Callable[[], object], seconds: float = 120.0) -> None:
         """Polls until something has happened."""

@@ -1,0 +1,331 @@
+"""The whole way with the default model: run, edit, cancel, undo, die and go on, each slice where it belongs.
+
+One process and one model serve all tests here, since both take seconds; each test opens volumes of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from SAMMixSlicerLib.worker import (
+    CamSlice,
+    CancelTaken,
+    Finished,
+    GuidanceFound,
+    ModelLoaded,
+    Outcome,
+    Progressed,
+    SliceChanged,
+    SliceSeen,
+    VolumeOpened,
+    Worker,
+    WorkerState,
+)
+from synthetic_ct import synthetic_ct
+from worker_driver import IJK_TO_RAS, Recorder
+
+from sammix_core.boxes import Box, BoxSource
+from sammix_core.segmenter import Segmenter
+from sammix_core.session import SegmentationSession
+from sammix_core.volume import Volume, grid_from_ras
+
+CT = synthetic_ct((3, 96, 128))
+EDITED = BoxSource.EDITED
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[Worker]:
+    worker = Worker(sys.executable)
+    worker.loadModel("liver", device="cpu")
+    yield worker
+    worker.close()
+
+
+@pytest.fixture
+def recorder(worker: Worker) -> Iterator[Recorder]:
+    recorder = Recorder(worker)
+    recorder.until(lambda: worker.state is WorkerState.READY)
+    yield recorder
+    for signal_ in vars(worker).values():
+        if hasattr(signal_, "disconnect"):
+            signal_.disconnect()
+
+
+@pytest.fixture(scope="module")
+def core() -> SegmentationSession:
+    """The same volume in the core, without a process between."""
+    session = Segmenter.load("liver", "cpu").open_session(Volume(CT, *grid_from_ras(IJK_TO_RAS)))
+    session.find_boxes()
+    session.segment_boxes()
+    return session
+
+
+@pytest.fixture(scope="module")
+def opened(worker: Worker) -> str:
+    """A volume that was run once."""
+    recorder = Recorder(worker)
+    worker.openVolume("opened", CT, IJK_TO_RAS)
+    assert recorder.finished(worker.run("opened")).outcome is Outcome.DONE
+    return "opened"
+
+
+def others_than(worker: Worker, volume_id: str, index: int) -> list[object]:
+    held = worker.volume(volume_id)
+    assert held is not None
+    return [held.state(k) for k in range(held.sliceCount) if k != index]
+
+
+def test_a_run_tells_everything_and_makes_the_cores_masks(
+    worker: Worker, recorder: Recorder, core: SegmentationSession
+) -> None:
+    worker.openVolume("run", CT, IJK_TO_RAS)
+    request = worker.run("run")
+    answer = recorder.finished(request)
+    assert (answer.outcome, answer.sentence, answer.detail) == (Outcome.DONE, "", "")
+    held = worker.volume("run")
+    assert held is not None
+    boxes = core.boxes
+    assert len(boxes) >= 2
+    assert answer.changed == tuple(boxes)
+    assert [event.slice_index for event in recorder.of(SliceSeen)] == [0, 1, 2]
+    (found,) = recorder.of(GuidanceFound)
+    assert found.automatic_boxes == core.slices.automatic_boxes
+    assert held.probabilities == pytest.approx({one.slice_index: one.probability for one in core.result().slices})
+    for index in range(3):
+        assert held.state(index) == core.slices.state(index)
+    assert held.boxes() == boxes
+    assert any(state.area_px for state in held.states.values())
+    stages = [(event.stage, event.done, event.total) for event in recorder.of(Progressed)]
+    assert stages[0] == ("Looking for the liver", 0, 3)
+    assert stages[-1] == ("Segmenting", len(boxes), len(boxes))
+    assert recorder.of(Progressed)[1].seconds_left > 0
+    # Boxes come before masks, and masks one by one.
+    changed = recorder.of(SliceChanged)
+    assert [event.state.slice_index for event in changed] == [*boxes, *boxes]
+    assert all(event.request == request for event in changed)
+    assert recorder.freezes() <= 1
+    worker.closeVolume("run")
+
+
+def test_an_edit_changes_its_slice_alone_and_as_the_core_does(
+    worker: Worker, recorder: Recorder, opened: str, core: SegmentationSession
+) -> None:
+    held = worker.volume(opened)
+    assert held is not None
+    index = sorted(core.boxes)[0]
+    before, old = others_than(worker, opened, index), held.state(index)
+    box = Box(index, 20, 30, 70, 80, EDITED)
+    answer = recorder.finished(worker.segmentSlice(opened, box))
+    assert (answer.outcome, answer.changed) == (Outcome.DONE, (index,))
+    (changed,) = recorder.of(SliceChanged)
+    assert changed.state == held.state(index)
+    assert changed.state.box == box
+    assert set(changed.milliseconds) == {"wait", "segment", "pack"}
+    assert others_than(worker, opened, index) == before
+    assert changed.state.mask is not None
+    np.testing.assert_array_equal(changed.state.mask.unpack(), core.segment_slice(index, box))
+    core.slices.put(old)
+
+    # Undo, then reset: both bring the first mask back, at once and by computing.
+    events = len(recorder.events)
+    worker.setStates(opened, [old])
+    assert held.state(index) == old
+    assert recorder.events[events].state == old, "an undo is shown before the process has heard of it"
+    recorder.finished(worker.segmentSlice(opened, box))
+    assert recorder.finished(worker.resetSlices(opened, [index])).changed == (index,)
+    assert held.state(index) == old
+
+
+def test_what_was_set_here_wins_over_what_was_on_its_way(worker: Worker, recorder: Recorder, opened: str) -> None:
+    held = worker.volume(opened)
+    assert held is not None
+    old = held.state(0)
+    edit = worker.segmentSlice(opened, Box(0, 20, 30, 60, 70, EDITED))
+    cleared = worker.clearSlice(opened, 0)
+    worker.setStates(opened, [old])
+    undone = worker.clearSlice(opened, 0)
+    recorder.finished(undone)
+    assert {recorder.finished(request).outcome for request in (edit, cleared)} == {Outcome.DONE}
+    assert (held.state(0).box, held.state(0).deleted, held.state(0).area_px) == (None, True, 0)
+    told = [event.state.box for event in recorder.of(SliceChanged)]
+    assert told == [None, old.box, None], "something old was shown after it was undone"
+    # The process knows the same: a run puts no automatic box there.
+    recorder.finished(worker.run(opened))
+    assert held.state(0).deleted
+    recorder.finished(worker.resetSlices(opened, [0]))
+    assert held.state(0) == old
+
+
+def test_a_slice_corrected_by_hand_is_protected(worker: Worker, recorder: Recorder, opened: str) -> None:
+    held = worker.volume(opened)
+    assert held is not None
+    old = held.state(1)
+    painted = np.zeros(held.planeShape, np.uint8)
+    painted[10:20, 30:45] = 1
+    worker.correctSlice(opened, 1, painted)
+    state = held.state(1)
+    assert (state.corrected, state.area_px, state.score) == (True, 150, None)
+    answer = recorder.finished(worker.segmentSlice(opened, Box(1, 20, 30, 60, 70, EDITED)))
+    assert answer.outcome is Outcome.FAILED
+    assert answer.sentence == "Slice 1 was corrected by hand, so its mask stays as it is."
+    answer = recorder.finished(worker.run(opened))
+    assert (answer.outcome, answer.protected) == (Outcome.DONE, (1,))
+    assert answer.sentence == "Slice 1 was corrected by hand and stays as it is."
+    assert held.state(1) == state
+    answer = recorder.finished(worker.resetSlices(opened, [1], force=True))
+    assert (answer.protected, held.state(1)) == ((), old)
+
+
+def test_boxes_between_two_edited_ones(worker: Worker, recorder: Recorder, opened: str) -> None:
+    held = worker.volume(opened)
+    assert held is not None
+    before = [held.state(index) for index in range(3)]
+    answer = recorder.finished(worker.interpolate(opened))
+    assert answer.outcome is Outcome.FAILED
+    assert "set the boxes of two slices" in answer.sentence
+    for index, edges in ((0, (20, 20, 60, 60)), (2, (30, 40, 70, 80))):
+        recorder.finished(worker.segmentSlice(opened, Box(index, *edges, EDITED)))
+    ends = [held.state(0), held.state(2)]
+    answer = recorder.finished(worker.interpolate(opened))
+    assert answer.changed == (1,)
+    assert held.state(1).box == Box(1, 25, 30, 65, 70, BoxSource.INTERPOLATED)
+    assert held.state(1).area_px > 0
+    assert [held.state(0), held.state(2)] == ends
+    recorder.finished(worker.resetSlices(opened, range(3)))
+    assert [held.state(index) for index in range(3)] == before
+
+
+def test_the_map_of_a_slice(worker: Worker, recorder: Recorder, opened: str, core: SegmentationSession) -> None:
+    recorder.finished(worker.showCam(opened, [2, 0]))
+    first, second = recorder.of(CamSlice)
+    assert [first.slice_index, second.slice_index] == [2, 0]
+    assert first.cam.dtype == np.uint8
+    np.testing.assert_allclose(first.cam / 255, core.cam_slice(2), atol=1 / 255)
+    assert first.cam.max() > 128
+
+
+# Several at once, and stopping
+
+
+def test_an_edit_of_another_volume_does_not_wait_for_a_run(worker: Worker, recorder: Recorder, opened: str) -> None:
+    held = worker.volume(opened)
+    assert held is not None
+    old = held.state(0)
+    worker.openVolume("long", np.concatenate([CT] * 2), IJK_TO_RAS)
+    run = worker.run("long")
+    recorder.until(lambda: recorder.of(SliceSeen))
+    edit = worker.segmentSlice(opened, Box(0, 20, 30, 60, 70, EDITED))
+    recorder.finished(run)
+    order = [event.request for event in recorder.of(Finished)]
+    assert order.index(edit) < order.index(run)
+    assert {event.volume_id for event in recorder.of(SliceChanged)} == {opened, "long"}
+    assert all(event.volume_id == "long" for event in recorder.of(SliceChanged) if event.request == run)
+    worker.setStates(opened, [old])
+    worker.closeVolume("long")
+
+
+def test_a_cancel_is_heard_in_the_middle_of_a_slice_and_keeps_what_was_done(worker: Worker, recorder: Recorder) -> None:
+    assert worker.hello is not None
+    pid = worker.hello.pid
+    worker.openVolume("cancelled", np.concatenate([CT] * 3), IJK_TO_RAS)
+    request = worker.run("cancelled")
+    recorder.until(lambda: len(recorder.of(SliceSeen)) == 2)
+    time.sleep(0.05)  # the encoder is at the third one now
+    asked = time.monotonic()
+    worker.cancel()
+    recorder.until(lambda: recorder.of(CancelTaken))
+    assert time.monotonic() - asked < 1.1
+    answer = recorder.finished(request)
+    assert (answer.outcome, answer.changed) == (Outcome.CANCELLED, ())
+    held = worker.volume("cancelled")
+    assert held is not None
+    seen = dict(held.probabilities)
+    assert 2 <= len(seen) < 9
+    assert recorder.deaths() == []
+    # It goes on where it stopped.
+    request = worker.run("cancelled")
+    recorder.until(lambda: len(recorder.of(SliceSeen)) >= 9)
+    recorder.until(lambda: any(event.stage == "Segmenting" and event.done >= 1 for event in recorder.of(Progressed)))
+    worker.cancel(request)
+    answer = recorder.finished(request)
+    assert answer.outcome is Outcome.CANCELLED
+    done = [index for index, state in held.states.items() if state.area_px]
+    assert set(done) <= set(answer.changed)
+    assert 1 <= len(done) < 9
+    assert worker.hello.pid == pid
+    worker.closeVolume("cancelled")
+
+
+def test_a_volume_closed_in_the_middle_of_a_run_is_not_heard_of_again(worker: Worker, recorder: Recorder) -> None:
+    worker.openVolume("closed", CT, IJK_TO_RAS)
+    run = worker.run("closed")
+    recorder.until(lambda: recorder.of(SliceSeen))
+    close = worker.closeVolume("closed")
+    events = len(recorder.events)
+    assert worker.volume("closed") is None
+    recorder.finished(close)
+    assert recorder.finished(run).outcome is Outcome.CANCELLED
+    after = [event for event in recorder.events[events:] if not isinstance(event, tuple | Finished | CancelTaken)]
+    assert after == []
+
+
+def test_a_volume_can_be_opened_anew_with_what_is_known_of_it(worker: Worker, recorder: Recorder) -> None:
+    """As when voxels have changed, or a scene was loaded."""
+    worker.openVolume("anew", CT, IJK_TO_RAS)
+    worker.segmentSlice("anew", Box(1, 20, 30, 60, 70, EDITED))
+    recorder.finished(worker.clearSlice("anew", 2))
+    held = worker.volume("anew")
+    assert held is not None
+    states = list(held.states.values())
+    late = worker.segmentSlice("anew", Box(0, 20, 30, 60, 70, EDITED))
+    recorder.finished(worker.openVolume("anew", CT, IJK_TO_RAS, states=states))
+    recorder.finished(late)
+    again = worker.volume("anew")
+    assert again is not None
+    assert again is not held
+    assert list(again.states.values()) == states, "what was on its way for the old volume came to the new one"
+    run = recorder.finished(worker.segmentSlices("anew", range(3)))
+    assert run.changed == (1,)
+    assert again.state(1).box == held.state(1).box
+    worker.closeVolume("anew")
+
+
+# Dying, last: it costs another model
+
+
+def test_after_a_death_all_is_as_it_was(worker: Worker, recorder: Recorder, opened: str) -> None:
+    held = worker.volume(opened)
+    assert held is not None
+    box = Box(0, 20, 30, 70, 80, EDITED)
+    recorder.finished(worker.segmentSlice(opened, box))
+    edited, before = held.state(0), dict(held.states)
+    recorder.finished(worker.clearSlice(opened, 2))
+    cleared = held.state(2)
+    recorder.finished(worker.openVolume("lost", np.concatenate([CT] * 2), IJK_TO_RAS))
+    run = worker.run("lost")
+    recorder.until(lambda: recorder.of(SliceSeen))
+    assert worker.hello is not None
+    loaded, reopened = len(recorder.of(ModelLoaded)), len(recorder.of(VolumeOpened))
+
+    os.kill(worker.hello.pid, signal.SIGKILL)
+    answer = recorder.finished(run)
+    assert answer.outcome is Outcome.LOST
+    assert answer.sentence.startswith("The computing process ended unexpectedly")
+    assert len(recorder.deaths()) == 1
+    assert (held.state(0), held.state(2), held.state(1)) == (edited, cleared, before[1])
+
+    recorder.until(lambda: worker.state is WorkerState.READY)
+    recorder.until(lambda: len(recorder.of(VolumeOpened)) == reopened + 2)
+    assert len(recorder.of(ModelLoaded)) == loaded + 1
+    # The new process has the old one's maps: the same box gives the same mask, and a deleted one stays so.
+    worker.resetSlices(opened, [0])
+    recorder.finished(worker.segmentSlice(opened, box))
+    assert held.state(0) == edited
+    recorder.finished(worker.segmentSlices(opened, [2]))
+    assert held.state(2) == cleared
