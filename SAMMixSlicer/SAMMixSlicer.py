@@ -51,10 +51,10 @@ class SAMMixSlicerWidget(ScriptedLoadableModuleWidget):
         from SAMMixSlicerLib.widgets.dialogs import Dialogs
         from SAMMixSlicerLib.widgets.panel import Panel
 
-        uiWidget = slicer.util.loadUI(self.resourcePath("UI/SAMMixSlicer.ui"))
-        self.layout.addWidget(uiWidget)
-        self.ui = slicer.util.childWidgetVariables(uiWidget)
-        uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.uiWidget = slicer.util.loadUI(self.resourcePath("UI/SAMMixSlicer.ui"))
+        self.layout.addWidget(self.uiWidget)
+        self.ui = slicer.util.childWidgetVariables(self.uiWidget)
+        self.uiWidget.setMRMLScene(slicer.mrmlScene)
         self.dialogs = Dialogs()
         self.logic = SAMMixSlicerLogic(confirm=lambda question: self.dialogs.confirm(question))
         self.panel = Panel(self.ui, self.logic.panel, coreInfo(_FOLDER), self.dialogs)
@@ -69,6 +69,8 @@ class SAMMixSlicerWidget(ScriptedLoadableModuleWidget):
             self.panel.stop()
             self.logic.panel.giveUp()
             self.panel = None
+            # A reload only hides the widgets, and what they tell would still reach the old logic.
+            self.uiWidget.deleteLater()
 
     def onReload(self) -> None:
         """Developer mode: takes changed files of ours and of the core, too."""

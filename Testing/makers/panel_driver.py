@@ -10,6 +10,14 @@ import numpy as np
 MODULE = Path(__file__).parents[2] / "SAMMixSlicer" / "SAMMixSlicer.py"
 
 
+def use_shared_worker(monkeypatch: Any) -> None:
+    """Lets the panels that are loaded from now on compute in the tests' one process."""
+    from SAMMixSlicerLib.logic import panel_logic
+    from shared_worker import shared_worker
+
+    monkeypatch.setattr(panel_logic, "Worker", lambda _interpreter: shared_worker())
+
+
 class PanelDriver:
     """The panel beside an axial slice view.
 

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from panel_driver import MODULE, PanelDriver
+from panel_driver import MODULE, PanelDriver, use_shared_worker
 from real_data import real_data
 
 FIRST, COUNT = 14, 7  # slices through the middle of the liver
@@ -33,7 +33,8 @@ def a_ct(app, ct_file):
 
 
 @pytest.fixture
-def panel(load_module):
+def panel(load_module, monkeypatch):
+    use_shared_worker(monkeypatch)
     return PanelDriver(load_module(MODULE))
 
 

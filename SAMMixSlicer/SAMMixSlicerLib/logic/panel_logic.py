@@ -51,6 +51,7 @@ class PanelLogic:
         self.export = ExportLogic(self.workspace, self.corrections)
         self.install = InstallLogic(requirementsFile)
         self.fineTuner = fineTuner or NoFineTuner()
+        self.workspace.takeUp()
 
     def tick(self) -> None:
         """Takes what the worker has sent, and looks after what cannot tell by itself."""

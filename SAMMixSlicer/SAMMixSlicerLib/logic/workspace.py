@@ -44,7 +44,7 @@ class Workspace:
         self._loadedModel: tuple[str, str, str] | None = None
         self._segmentationChoice: Any = None
         self.cases.removed.connect(self._onCaseRemoved)
-        self.cases.reloaded.connect(self._onCasesReloaded)
+        self.cases.reloaded.connect(self.takeUp)
         self.cases.failed.connect(lambda sentence: self.say(sentence, isError=True))
         worker.died.connect(self._onDied)
         worker.finished.connect(self._onFinished)
@@ -154,7 +154,8 @@ class Workspace:
         if case is self._case:
             self._take(None)
 
-    def _onCasesReloaded(self) -> None:
+    def takeUp(self) -> None:
+        """Goes on with what the scene holds: at the start, and after a scene was loaded."""
         self.parameterChanged.emit(self.parameter)
         volumeNode = self.volumeNode
         case = None if volumeNode is None else self.cases.find(volumeNode.GetID())

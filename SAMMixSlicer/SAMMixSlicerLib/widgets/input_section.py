@@ -48,9 +48,7 @@ class InputSection:
         explanation = self._install.explanation()
         self._ui.installFrame.setVisible(bool(explanation))
         self._ui.installLabel.setText(explanation)
-        self._isFilling = True
-        self._ui.volumeSelector.setCurrentNode(self._workspace.volumeNode)
-        self._isFilling = False
+        self._onCaseChanged(self._workspace.case)
         self._onParameter(self._workspace.parameter)
 
     def _setTargets(self, targets: list[tuple[str, str]]) -> None:

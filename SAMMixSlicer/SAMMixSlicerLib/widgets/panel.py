@@ -33,6 +33,7 @@ class Panel:
     """
 
     def __init__(self, ui: Any, logic: PanelLogic, core: CoreInfo, dialogs: Dialogs) -> None:
+        self._ui = ui
         self._logic = logic
         workspace, actions = logic.workspace, logic.actions
         self.slices = SlicesSection(ui, workspace, actions, logic.review, logic.show)
@@ -55,8 +56,10 @@ class Panel:
         self._timer.start()
 
     def stop(self) -> None:
-        """Stops the timer."""
+        """Stops the timer, and lets the selectors tell nothing any more."""
         self._timer.stop()
+        self._ui.volumeSelector.blockSignals(True)
+        self._ui.segmentationSelector.blockSignals(True)
 
     def _onTimer(self) -> None:
         self._logic.tick()

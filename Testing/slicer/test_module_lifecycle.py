@@ -1,0 +1,210 @@
+"""Scene closed, nodes deleted, volumes switched, module reloaded, two volumes: no error, no process left behind."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+from panel_driver import MODULE, PanelDriver, use_shared_worker
+from synthetic_ct import synthetic_ct
+
+SHAPE = (4, 96, 112)
+
+
+@pytest.fixture
+def panel(load_module, errors, monkeypatch):
+    use_shared_worker(monkeypatch)
+    return PanelDriver(load_module(MODULE))
+
+
+@pytest.fixture
+def panel_with_a_process(load_module, errors):
+    """A panel with a process of its own; no model is loaded in it, which would take its time."""
+    from slicer_host import mouse
+
+    panel = PanelDriver(load_module(MODULE))
+    mouse.wait_until(lambda: panel.logic.worker.hello is not None, 60)
+    return panel
+
+
+@pytest.fixture
+def errors(app, caplog):
+    """Fails the test where something was logged as an error: an exception in a timer or an observer ends there."""
+    yield
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+@pytest.fixture
+def a_ct(app):
+    import slicer
+
+    def make(name="ct", seed=0):
+        matrix = np.diag([-3.0, -3.0, 6.0, 1.0])
+        return slicer.util.addVolumeFromArray(synthetic_ct(SHAPE, seed), ijkToRAS=matrix, name=name)
+
+    return make
+
+
+def is_alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def start_run(panel, volume_node):
+    """Starts a run, and waits until the process is at work on it."""
+    from slicer_host import mouse
+
+    panel.choose(volume_node)
+    panel.click("segmentButton")
+    mouse.wait_until(lambda: panel.case.probabilities, 120)
+    assert panel.logic.actions.isBusy
+
+
+def test_opening_the_panel_starts_nothing_and_changes_nothing_in_the_scene(panel, scene, a_ct):
+    import slicer
+
+    nodes = scene.GetNumberOfNodes()
+    volume_node = a_ct()
+    own = scene.GetNumberOfNodes() - nodes
+    panel.choose(volume_node)
+    assert scene.GetNumberOfNodes() == nodes + own
+    assert slicer.util.getNodesByClass("vtkMRMLMarkupsROINode") == []
+    assert panel.ui.segmentButton.enabled
+    assert not panel.ui.cancelButton.enabled
+
+
+def test_a_scene_that_is_closed_in_the_middle_of_a_run(panel, scene, a_ct):
+    import slicer
+    from slicer_host import mouse
+
+    start_run(panel, a_ct())
+    scene.Clear(False)
+    slicer.app.processEvents()
+
+    assert panel.case is None
+    assert not panel.logic.actions.isBusy
+    assert panel.ui.sliceTable.rowCount == 0
+    assert not panel.ui.segmentButton.enabled
+    assert slicer.util.getNodesByClass("vtkMRMLSegmentationNode") == []
+    mouse.wait_until(lambda: not panel.logic.worker.busy, 60)
+
+    # And the same process goes on with the next volume.
+    pid = panel.logic.worker.hello.pid
+    panel.segment(a_ct("next"))
+    assert panel.logic.worker.hello.pid == pid
+    assert "Segment liver" in panel.status
+
+
+def test_a_volume_that_is_deleted_in_the_middle_of_a_run(panel, scene, a_ct):
+    import slicer
+    from slicer_host import mouse
+
+    volume_node = a_ct()
+    start_run(panel, volume_node)
+    case_node = panel.case.node
+    scene.RemoveNode(volume_node)
+    slicer.app.processEvents()
+
+    assert panel.case is None
+    assert not scene.IsNodePresent(case_node)
+    assert not panel.logic.actions.isBusy
+    mouse.wait_until(lambda: not panel.logic.worker.busy, 60)
+
+
+def test_a_segmentation_that_is_deleted_in_the_middle_of_a_run_is_made_anew(panel, scene, a_ct):
+    import slicer
+
+    volume_node = a_ct()
+    start_run(panel, volume_node)
+    scene.RemoveNode(panel.case.segmentationNode)
+    slicer.app.processEvents()
+    panel.wait()
+    states = dict(panel.case.states)
+
+    panel.click("segmentButton")
+    panel.wait()
+    mask = panel.mask()
+    assert [k for k in range(SHAPE[0]) if mask[k].any()] == [k for k, state in sorted(states.items()) if state.mask]
+
+
+def test_another_volume_in_the_middle_of_a_run_and_back(panel, a_ct):
+    first, second = a_ct("first"), a_ct("second", seed=1)
+    start_run(panel, first)
+    panel.choose(second)
+    assert panel.case is None
+    panel.wait()
+    panel.segment(second)
+    of_second = panel.case
+    panel.choose(first)
+    assert panel.case is not of_second
+    assert panel.case.volumeNode is first
+    assert panel.case.probabilities
+    assert panel.ui.segmentationSelector.currentNode() is panel.case.segmentationNode
+    assert panel.case.segmentationNode is not of_second.segmentationNode
+
+
+def draw_by_hand(panel, volume_node, index):
+    """Makes a case with one mask, computing nothing."""
+    from sammix_core.boxes import Box, BoxSource
+    from sammix_core.slice_state import PackedMask, SliceState
+
+    panel.choose(volume_node)
+    workspace = panel.logic.workspace
+    workspace.chooseVolume(volume_node)
+    case = workspace.cases.of(volume_node)
+    case.useSegmentation(None)
+    mask = np.zeros(SHAPE[1:], np.uint8)
+    mask[10:40, 20:50] = 1
+    box = Box(index, 20, 10, 50, 40, BoxSource.EDITED)
+    case.setStates([SliceState(index, box=box, mask=PackedMask.pack(mask))])
+    workspace.chooseVolume(volume_node)
+    return box
+
+
+def test_a_reload_keeps_what_was_done_and_ends_the_process(panel_with_a_process, a_ct):
+    import slicer
+    from slicer_host import mouse
+
+    panel = panel_with_a_process
+    box = draw_by_hand(panel, a_ct(), 2)
+    mask = panel.mask()
+    assert mask[2].any()
+    old, pid = panel.logic.worker, panel.logic.worker.hello.pid
+
+    panel.loaded.widget.onReload()
+    slicer.app.processEvents()
+
+    assert not is_alive(pid)
+    assert type(panel.logic.worker) is not type(old)  # the files were read again
+    assert panel.case is not None
+    assert panel.case.state(2).box.edges == box.edges
+    assert panel.case.state(2).box.source.value == "edited"
+    np.testing.assert_array_equal(panel.mask(), mask)
+    assert len(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")) == 1
+    mouse.wait_until(lambda: panel.logic.worker.hello is not None, 60)
+
+
+def test_leaving_slicer_leaves_no_process(panel_with_a_process):
+    pid = panel_with_a_process.logic.worker.hello.pid
+    assert is_alive(pid)
+    panel_with_a_process.loaded.widget.cleanup()
+    assert not is_alive(pid)
+
+
+def test_a_process_that_is_killed_is_said_and_started_anew(panel_with_a_process):
+    import signal
+
+    from slicer_host import mouse
+
+    panel = panel_with_a_process
+    pid = panel.logic.worker.hello.pid
+    os.kill(pid, signal.SIGKILL)
+    mouse.wait_until(lambda: panel.logic.worker.hello is None, 30)
+    assert panel.status
+    panel.logic.worker.describe()
+    mouse.wait_until(lambda: panel.logic.worker.hello is not None and not panel.logic.worker.busy, 60)
+    assert panel.logic.worker.hello.pid != pid
