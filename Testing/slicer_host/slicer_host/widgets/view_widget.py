@@ -46,7 +46,12 @@ class ViewOnScreen(QWidget):
         return self.offscreen.style
 
     def forceRender(self) -> None:
-        self.repaint()
+        self._fit(self.width, self.height)
+        if self.visible:
+            self.repaint()
+        else:
+            # Qt paints no widget that is not on the screen; Slicer draws all the same.
+            self.offscreen.render()
 
     def scheduleRender(self) -> None:
         self.update()
@@ -58,7 +63,11 @@ class ViewOnScreen(QWidget):
         QPainter(self).drawImage(0, 0, image)
 
     def resizeEvent(self, event: Any) -> None:
-        self.offscreen.resize(event.size().width(), event.size().height())
+        self._fit(event.size().width(), event.size().height())
+
+    def _fit(self, width: int, height: int) -> None:
+        if self.offscreen.window.GetSize() != (width, height):
+            self.offscreen.resize(width, height)
 
     def _send(self, event: Any, number: int) -> None:
         # VTK counts rows from below.
