@@ -1,65 +1,144 @@
-"""Leave-one-patient-out on the training cases, with each switch turned in turn; chooses what the default model does.
+"""Leave-one-patient-out on the training cases, with each switch turned; chooses what the default model does.
 
-    python benchmarks/ablation.py benchmarks/liver_model/config.yaml [--only NAME ...] [--variant NAME ...]
+    python benchmarks/ablation.py CONFIG [--only PATIENT ...] [--variant NAME ...] [--grid SWITCH ...] [--list]
 
-For each patient a head and a decoder are trained without that patient (resuming what `sammix train` has made already),
-and the patient's whole CT is segmented with automatic and with oracle boxes. Slices without a label are left out of
-the scores. Rows go to benchmarks/ablation.jsonl as they come; ircadb17 and amos0001 are never touched here.
+CONFIG is a training configuration such as benchmarks/liver_model/config.yaml. For each patient everything is trained
+without that patient (resuming what is there already), and the patient's whole CT is segmented with automatic and with
+oracle boxes. Slices without a label are left out of the scores. Without --variant and --grid each switch is turned on
+its own; --grid guidance lora takes all combinations of those switches. What needs ResNet-38 or LoRA trains them, with
+the sections of the configuration or the default ones.
+
+Rows go to benchmarks/ablation.jsonl as they come; benchmarks/results_table.py makes docs/results.md of them.
+ircadb17 and amos0001 are never touched here.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
-import time
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from sammix_core.boxes import Box, BoxSource, BoxTrack
 from sammix_core.evaluation.metrics import score_masks
+from sammix_core.guidance.base import Guidance
+from sammix_core.guidance.embedding_cam import NAME as EMBEDDING_CAM
 from sammix_core.guidance.embedding_cam import EmbeddingCam
+from sammix_core.guidance.resnet38_cam import NAME as RESNET38
+from sammix_core.results import SegmentationResult
 from sammix_core.sam.litemedsam import LiteMedSam
+from sammix_core.sam.masks import CHOICES
 from sammix_core.segmenter import LoadedModel, Segmenter
 from sammix_core.session import SegmentationSession
 from sammix_core.training.cases import Case, load_case
 from sammix_core.training.config import TrainingConfig
-from sammix_core.training.run import Trained, Trainer
+from sammix_core.training.paper_run import PaperTrainer
+from sammix_core.training.paper_sections import THRESHOLDS, LoraTraining, ResNetTraining
+from sammix_core.training.run import Trained
 from sammix_core.training.views import CLEAN, View
 from sammix_core.volume_io import read_volume
 
 RESULTS = Path(__file__).with_name("ablation.jsonl")
+CPU = torch.device("cpu")
 
-# Name -> (changes to the box settings, changes to the mask settings, trained decoder or LiteMedSAM's own)
-VARIANTS: dict[str, tuple[dict[str, object], dict[str, object], bool]] = {
-    "default": ({}, {}, True),
-    "decoder untrained": ({}, {}, False),
-    "no mask prompt": ({}, {"mask_prompt": False}, True),
-    "choice first": ({}, {"choice": "first"}, True),
-    "choice mean": ({}, {"choice": "mean"}, True),
-    "second pass": ({}, {"second_pass": True}, True),
-    "no z smoothing": ({"smooth_mm": 0.0}, {}, True),
-    "boxes smoothed 3 mm": ({"smooth_box_mm": 3.0}, {}, True),
+# Switch -> its values; the first one is the default. A switch of maps counts for ResNet-38 alone.
+SWITCHES: dict[str, tuple[Any, ...]] = {
+    "guidance": (EMBEDDING_CAM, RESNET38),
+    "cam": ("gradcam", "hirescam", "layercam", "eigencam"),
+    "threshold": tuple(reversed(THRESHOLDS)),
+    "lora": (False, True),
+    "decoder": (True, False),
+    "mask_prompt": (True, False),
+    "second_pass": (False, True),
+    "choice": CHOICES,
+    "body_crop": (True, False),
+    "smooth_mm": (2.0, 0.0),
+    "smooth_box_mm": (0.0, 3.0),
 }
+DEFAULT = {switch: values[0] for switch, values in SWITCHES.items()}
+_OF_MAPS = ("cam", "threshold")
+_OF_BOXES = ("smooth_mm", "smooth_box_mm")  # oracle boxes are the same whatever these are
 
 
-def loaded(trained: Trained, trainer: Trainer, variant: str) -> LoadedModel:
-    """A fold's model with a variant's settings."""
-    boxes, masks, with_decoder = VARIANTS[variant]
-    backend = LiteMedSam(torch.device("cpu"), engine="torch")
-    if with_decoder:
-        backend.load_trained(trained.decoder)
-    return LoadedModel(
-        "fold",
-        backend,
-        EmbeddingCam(trained.head, torch.device("cpu")),
-        trainer.config.preprocessing,
-        replace(trained.boxes, **boxes),  # type: ignore[arg-type]
-        replace(trained.masks, **masks),  # type: ignore[arg-type]
-        torch.device("cpu"),
-    )
+def name_of(switches: dict[str, Any]) -> str:
+    """A variant's name: what differs from the default."""
+    turned = [f"{switch} {_word(value)}" for switch, value in switches.items() if value != DEFAULT[switch]]
+    return ", ".join(turned) or "default"
+
+
+def _word(value: Any) -> str:
+    return {True: "on", False: "off"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+
+
+def one_by_one() -> dict[str, dict[str, Any]]:
+    """The default, and each switch turned on its own; those of ResNet-38's maps together with it."""
+    found = [dict(DEFAULT)]
+    for switch, values in SWITCHES.items():
+        base = {**DEFAULT, "guidance": RESNET38} if switch in _OF_MAPS else DEFAULT
+        found += [{**base, switch: value} for value in values[1:]]
+    return {name_of(one): one for one in found}
+
+
+def grid(switches: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """All combinations of some switches."""
+    names = list(switches)
+    combined = (dict(zip(names, values, strict=True)) for values in itertools.product(*(SWITCHES[n] for n in names)))
+    found = [{**DEFAULT, **one} for one in combined]
+    # Without ResNet-38 the switches of its maps do nothing, so those variants would be the same.
+    kept = [v for v in found if v["guidance"] == RESNET38 or all(v[s] == DEFAULT[s] for s in _OF_MAPS)]
+    return {name_of(one): one for one in kept}
+
+
+@dataclass
+class Fold:
+    """Everything trained without one patient; made when a variant first asks for it.
+
+    Attributes:
+        trainer: Trains.
+        case: The patient left out.
+    """
+
+    trainer: PaperTrainer
+    case: str
+
+    def __post_init__(self) -> None:
+        self._plain: Trained | None = None
+        self._adapted: tuple[Trained, dict[str, torch.Tensor]] | None = None
+
+    def model(self, switches: dict[str, Any]) -> LoadedModel:
+        """The fold's model with a variant's switches."""
+        self._plain = self._plain or self.trainer.train(without=self.case)
+        trained, adapter = self._plain, None
+        if switches["lora"]:
+            self._adapted = self._adapted or self.trainer.adapted(self._plain, without=self.case)
+            trained, adapter = self._adapted
+        backend = LiteMedSam(CPU, adapter=adapter)
+        if switches["decoder"]:
+            backend.load_trained(trained.decoder)
+        guidance: Guidance = EmbeddingCam(trained.head, CPU)
+        boxes = trained.boxes
+        if switches["guidance"] == RESNET38:
+            config = self.trainer.config
+            section = replace(config.resnet38, method=switches["cam"], threshold=switches["threshold"])
+            self.trainer.config = replace(config, resnet38=section)
+            guidance, boxes = self.trainer.resnet38_guidance(without=self.case)
+        smoothed = {key: switches[key] for key in _OF_BOXES if switches[key] != DEFAULT[key]}
+        masks = {key: switches[key] for key in ("mask_prompt", "second_pass", "choice")}
+        return LoadedModel(
+            "fold",
+            backend,
+            guidance,
+            replace(self.trainer.config.preprocessing, body_crop=switches["body_crop"]),
+            replace(boxes, **smoothed),
+            replace(trained.masks, **masks),
+            CPU,
+        )
 
 
 def session_for(model: LoadedModel, case_ct: Path, views: list[View]) -> SegmentationSession:
@@ -83,41 +162,40 @@ def oracle_boxes(case: Case, session: SegmentationSession) -> BoxTrack:
     return track
 
 
-def rows_of(trainer: Trainer, case_name: str, trained: Trained, variants: list[str]) -> list[dict[str, object]]:
-    """Scores of one patient in all variants."""
-    one = next(case for case in trainer.config.cases if case.name == case_name)
+def row_of(session: SegmentationSession, case: Case, result: SegmentationResult) -> dict[str, Any]:
+    """Scores on the labelled slices, and seconds by stage."""
+    known = case.labelled
+    found, label = session.volume.axial_order.forward(result.mask)[known], case.mask_volume()[known]
+    slice_mm, row_mm, col_mm = case.spacing
+    scores = score_masks(found, label, (col_mm, row_mm, slice_mm))
+    return {
+        "dice": scores.dice,
+        "hd95_mm": scores.hd95_mm,
+        "surface_dice_2mm": scores.surface_dice_2mm,
+        "slices": len(result.slices),
+        "slices_encoded": result.slices_encoded,
+        "seconds": {stage: round(seconds, 1) for stage, seconds in result.seconds.items()},
+    }
+
+
+def rows_of(trainer: PaperTrainer, name: str, variants: dict[str, dict[str, Any]]) -> Iterable[dict[str, Any]]:
+    """Rows of one patient in all variants."""
+    one = next(case for case in trainer.config.cases if case.name == name)
     case = load_case(one, trainer.config.preprocessing)
-    clean = [view for view in trainer.views if view.case == case_name and view.name == CLEAN]
-    rows = []
-    for variant in variants:
-        model = loaded(trained, trainer, variant)
-        for boxes in ("auto", "oracle"):
-            if boxes == "oracle" and variant not in ("default", "decoder untrained"):
-                continue
-            session = session_for(model, one.ct, clean)
-            started = time.monotonic()
-            session.find_boxes()
-            if boxes == "oracle":
-                session.boxes = oracle_boxes(case, session)
-            result = session.segment_boxes()
-            order = session.volume.axial_order
-            known = case.labelled
-            found, label = order.forward(result.mask)[known], case.mask_volume()[known]
-            slice_mm, row_mm, col_mm = case.spacing
-            scores = score_masks(found, label, (col_mm, row_mm, slice_mm))
-            rows.append(
-                {
-                    "variant": variant,
-                    "case": case_name,
-                    "boxes": boxes,
-                    "dice": scores.dice,
-                    "hd95_mm": scores.hd95_mm,
-                    "surface_dice_2mm": scores.surface_dice_2mm,
-                    "seconds_without_encoder": round(time.monotonic() - started, 1),
-                }
-            )
-            print(json.dumps(rows[-1]), flush=True)
-    return rows
+    clean = [view for view in trainer.views if view.case == name and view.name == CLEAN]
+    fold = Fold(trainer, name)
+    for variant, switches in variants.items():
+        # Embeddings of the views are those of the plain encoder on the body crop.
+        cached = clean if switches["body_crop"] and not switches["lora"] else []
+        session = session_for(fold.model(switches), one.ct, cached)
+        session.find_boxes()
+        head = {"model": f"{trainer.config.name}/{trainer.config.version}", "variant": variant, "case": name}
+        embeddings = {"embeddings": "cached" if cached else "computed", "switches": switches}
+        yield {**head, "boxes": "auto", **row_of(session, case, session.segment_boxes()), **embeddings}
+        turned = {switch for switch, value in switches.items() if value != DEFAULT[switch]}
+        if not turned or not turned <= set(_OF_BOXES):
+            session.boxes = oracle_boxes(case, session)
+            yield {**head, "boxes": "oracle", **row_of(session, case, session.segment_boxes()), **embeddings}
 
 
 def main() -> None:
@@ -125,15 +203,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path)
     parser.add_argument("--only", nargs="*", help="patients; all by default")
-    parser.add_argument("--variant", nargs="*", choices=list(VARIANTS), help="variants; all by default")
+    parser.add_argument("--variant", nargs="*", help="variants by name, as --list shows them; all by default")
+    parser.add_argument("--grid", nargs="*", choices=list(SWITCHES), help="all combinations of these switches")
+    parser.add_argument("--list", action="store_true", help="print the variants and leave")
     arguments = parser.parse_args()
-    trainer = Trainer(TrainingConfig.read(arguments.config))
-    for case in trainer.config.cases:
+    variants = grid(arguments.grid) if arguments.grid else one_by_one()
+    unknown = set(arguments.variant or []) - variants.keys()
+    if unknown:
+        parser.error(f"there is no variant {sorted(unknown)[0]!r}; --list shows them")
+    variants = {name: one for name, one in variants.items() if not arguments.variant or name in arguments.variant}
+    if arguments.list:
+        print("\n".join(variants))
+        return
+    config = TrainingConfig.read(arguments.config)
+    config = replace(config, resnet38=config.resnet38 or ResNetTraining(), lora=config.lora or LoraTraining())
+    trainer = PaperTrainer(config)
+    for case in config.cases:
         if arguments.only and case.name not in arguments.only:
             continue
-        rows = rows_of(trainer, case.name, trainer.train(without=case.name), arguments.variant or list(VARIANTS))
-        with RESULTS.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(row) + "\n" for row in rows)
+        for row in rows_of(trainer, case.name, variants):
+            print(json.dumps(row), flush=True)
+            with RESULTS.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -11,15 +12,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from fake_network import a_fake_model, turned_volume
 from synthetic_ct import LIVER, synthetic_ct
+from training_cases import QuickLiteMedSam, StubEncoder, write_config
 
 from sammix_core.axial_order import AxialOrder
 from sammix_core.boxes import BoxSource, BoxTrack
 from sammix_core.guidance.boxes_from_cam import BoxSettings
+from sammix_core.loading import GUIDANCES
 from sammix_core.sam.masks import MaskSettings
 from sammix_core.segmenter import Segmenter
+from sammix_core.training import run
 from sammix_core.training.cases import Case
+from sammix_core.training.config import TrainingConfig
+from sammix_core.training.paper_sections import ResNetTraining
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 ORDERS = [
@@ -35,15 +42,119 @@ def script(name: str) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(BENCHMARKS)  # as Python does for a script
+        patch.setitem(sys.modules, module.__name__, module)
+        spec.loader.exec_module(module)
     return module
 
 
-def test_every_variant_of_the_ablation_is_a_setting_that_there_is() -> None:
-    variants: dict[str, Any] = script("ablation").VARIANTS
-    made = {name: (replace(BoxSettings(), **b), MaskSettings.from_dict(m), d) for name, (b, m, d) in variants.items()}
-    assert made["default"] == (BoxSettings(), MaskSettings(), True)
-    assert len(set(map(repr, made.values()))) == len(made), "two variants are the same"
+def test_every_switch_of_the_ablation_is_a_setting_that_there_is() -> None:
+    ablation = script("ablation")
+    variants = ablation.one_by_one()
+    assert variants["default"] == ablation.DEFAULT
+    assert len({json.dumps(one) for one in variants.values()}) == len(variants), "two variants are the same"
+    for name, switches in variants.items():
+        assert switches.keys() == ablation.SWITCHES.keys()
+        assert ablation.name_of(switches) == name
+        assert switches["guidance"] in GUIDANCES
+        replace(BoxSettings(), **{key: switches[key] for key in ("smooth_mm", "smooth_box_mm")})
+        MaskSettings.from_dict({key: switches[key] for key in ("mask_prompt", "second_pass", "choice")})
+        ResNetTraining(method=switches["cam"], threshold=switches["threshold"]).check()
+    # What is not turned must be what a model does by itself.
+    assert ablation.DEFAULT["smooth_mm"] == BoxSettings().smooth_mm
+    assert ablation.DEFAULT["choice"] == MaskSettings().choice
+    assert ablation.DEFAULT["threshold"] == ResNetTraining().threshold
+
+
+def test_a_grid_is_all_combinations_once() -> None:
+    ablation = script("ablation")
+    found = ablation.grid(["guidance", "lora", "mask_prompt"])
+    assert len(found) == 8
+    assert found["guidance resnet38, lora on, mask_prompt off"] == {
+        **ablation.DEFAULT,
+        "guidance": "resnet38",
+        "lora": True,
+        "mask_prompt": False,
+    }
+    assert set(ablation.grid(["guidance", "cam"])) == {
+        "default",
+        "guidance resnet38",
+        *(f"guidance resnet38, cam {name}" for name in ("hirescam", "layercam", "eigencam")),
+    }
+
+
+def test_a_patient_is_scored_in_every_variant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = QuickLiteMedSam(torch.device("cpu"))
+    quick.network.image_encoder = StubEncoder()
+    monkeypatch.setattr(run, "LiteMedSam", lambda device: quick)
+    ablation = script("ablation")
+    adapters: list[object] = []
+    monkeypatch.setattr(ablation, "LiteMedSam", lambda device, adapter: adapters.append(adapter) or quick)
+    resnet38 = {"steps": 2, "batch": 2, "width": 0.0625}
+    lora = {"steps": 1, "batch": 1}
+    few = {"steps": 2, "batch": 2}
+    bert = {"ct": "bert_ct.nii.gz", "mask": "bert_mask.nii.gz", "values": [3]}
+    anna = {"name": "anna", "ct": "anna_ct.nii.gz", "labels": "anna.json"}
+    cases = [anna, {"name": "bert", **bert}, {"name": "cleo", **bert}]
+    parts = {"head": few, "decoder": {"steps": 0}, "resnet38": resnet38, "lora": lora}
+    config = write_config(tmp_path, views=0, cases=cases, **parts)
+    trainer = ablation.PaperTrainer(TrainingConfig.read(config))
+    names = ["default", "guidance resnet38, threshold paper", "lora on", "smooth_box_mm 3.0"]
+    rows = list(ablation.rows_of(trainer, "anna", {name: ablation.one_by_one()[name] for name in names}))
+    both = [(name, boxes) for name in names[:3] for boxes in ("auto", "oracle")]
+    assert [(row["variant"], row["boxes"]) for row in rows] == [*both, (names[3], "auto")]
+    assert [row["embeddings"] for row in rows] == ["cached"] * 4 + ["computed"] * 2 + ["cached"]
+    assert [adapter is None for adapter in adapters] == [True, True, False, True]
+    assert rows[0]["slices_encoded"] == 0, "the clean view's embeddings were there"
+    for row in rows:
+        assert (row["model"], row["case"], row["slices"]) == ("small/0.1.0", "anna", 5)
+        assert row["dice"] is None or 0 <= row["dice"] <= 1
+        assert {"guidance", "segmentation"} <= row["seconds"].keys()
+        json.dumps(row, allow_nan=False)
+
+
+def a_row(variant: str, case: str, boxes: str, dice: float, **more: Any) -> dict[str, Any]:
+    head = {"model": "liver/2.0.0", "variant": variant, "case": case, "boxes": boxes, "dice": dice}
+    return {**head, "hd95_mm": 4.0, "surface_dice_2mm": 0.5, **more}
+
+
+def test_the_results_page_compares_on_the_same_patients_and_says_what_is_missing() -> None:
+    table = script("results_table")
+    rows = [
+        a_row("default", "anna", "auto", 0.5),  # an older run
+        a_row("default", "anna", "auto", 0.9, seconds={"guidance": 10.0, "segmentation": 4.0}, embeddings="cached"),
+        a_row("default", "bert", "auto", 0.8, seconds={"guidance": 20.0, "segmentation": 6.0}, embeddings="cached"),
+        a_row("lora on", "anna", "auto", 0.92),
+        a_row("default", "anna", "oracle", 0.96),
+        {**a_row("choice mean", "anna", "auto", 0.1), "model": "liver/1.0.0"},  # another recipe
+    ]
+    validation = [{"model": "liver/2.0.0", **a_row("", "cleo", "auto", 0.7)}]
+    page = table.page(rows, validation, "liver/2.0.0", {"anna", "bert"})
+    assert "| default | 2 of 2 | 0.850 |  | 4.0 | 0.500 | 15 + 5 (embeddings cached) |" in page
+    assert "| lora on | 1 of 2 | 0.920 | +0.020 (1 better, 0 worse) | 4.0 | 0.500 | - |" in page
+    assert "| anna | 0.900 | 4.0 | 0.960 | 4.0 |" in page
+    assert "| bert | 0.800 | 4.0 | - | - |" in page
+    assert "| liver/2.0.0 | cleo | auto | 0.700 | 4.0 | 0.500 |" in page
+    assert 'The variant "lora on" on bert.' in page
+    absent = next(line for line in page.splitlines() if line.startswith("- Leave-one-patient-out of"))
+    assert "choice mean" in absent
+    assert "lora on" not in absent
+    assert "SAM ViT-B" in page
+
+
+def test_without_rows_the_page_says_so() -> None:
+    page = script("results_table").page([], [], "liver/2.0.0", {"anna"})
+    assert page.count("Not measured yet.") == 3
+
+
+def test_the_results_page_is_the_one_of_the_result_files() -> None:
+    table = script("results_table")
+    rows = table.read_rows(BENCHMARKS / "ablation.jsonl")
+    validation = table.read_rows(BENCHMARKS / "validation.jsonl")
+    model = rows[-1].get("model", table.FIRST_MODEL)
+    expected = table.page(rows, validation, model, table.training_patients())
+    assert table.PAGE.read_text(encoding="utf-8") == expected, "run python benchmarks/results_table.py"
 
 
 def assert_tight(track: BoxTrack, liver: np.ndarray, slice_axis: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from lightning.fabric import Fabric
 from safetensors.torch import load_file
-from training_cases import QuickLiteMedSam, write_config
+from training_cases import QuickLiteMedSam, StubEncoder, write_config
 
 from sammix_core.errors import Cancelled, InputError
 from sammix_core.guidance.boxes_from_cam import BoxSettings
@@ -189,24 +189,10 @@ def test_weak_views_move_and_do_not_flip() -> None:
 # LoRA
 
 
-class Stub(torch.nn.Module):
-    """An encoder of two `qkv` layers in place of TinyViT, so that a step takes no seconds."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(1)
-        self.first = torch.nn.ModuleDict({"qkv": torch.nn.Linear(48, 64)})
-        self.second = torch.nn.ModuleDict({"qkv": torch.nn.Linear(64, 256)})
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        cells = torch.nn.functional.pixel_unshuffle(images, 4).movedim(1, -1)
-        return self.second["qkv"](torch.tanh(self.first["qkv"](cells))).movedim(-1, 1)
-
-
 @pytest.fixture
 def stubbed(quick: QuickLiteMedSam) -> Iterator[QuickLiteMedSam]:
     own = quick.network.image_encoder
-    quick.network.image_encoder = Stub()
+    quick.network.image_encoder = StubEncoder()
     yield quick
     quick.network.image_encoder = own
 
