@@ -1,0 +1,199 @@
+"""How long it takes from a released mouse to the changed pixels in the module's hands, and where the time goes.
+
+    python benchmarks/edit_latency.py [--model liver] [--device cpu] [--edits 40]
+
+A box is moved again and again on a few slices of a made-up CT of 512 x 512 x 300, whose embeddings are cached. The
+module's side polls every 20 ms, as the panel's timer does, and writes the slice into an array of the whole volume; what
+Slicer needs to draw it comes on top. Rows go to benchmarks/edit_latency.jsonl:
+
+- "edit": the whole way (total), and its parts in milliseconds: send (to the process and back, and waiting for the
+  timer), wait (in the process's queue), segment (see below), pack (the mask into bits), receive (bits into the array);
+- "segment": the parts of segment in this process alone: decode (the network), resample (its mask onto the slice, and
+  the slice's mask onto the map's grid), clean (box, specks, holes), embed (the cached embedding into float32).
+
+p50 and p95 are over all edits. Run it on a quiet machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "SAMMixSlicer"), str(ROOT / "Testing" / "makers")]
+
+from SAMMixSlicerLib.worker import Outcome, SliceChanged, Worker  # noqa: E402
+from synthetic_ct import synthetic_ct  # noqa: E402
+
+from sammix_core import slice_mask  # noqa: E402
+from sammix_core.boxes import Box, BoxSource  # noqa: E402
+from sammix_core.embedding_cache import EmbeddingCache  # noqa: E402
+from sammix_core.preprocessing import Frame  # noqa: E402
+from sammix_core.report import versions  # noqa: E402
+from sammix_core.segmenter import Segmenter  # noqa: E402
+from sammix_core.volume import Volume, grid_from_ras  # noqa: E402
+
+RESULTS = Path(__file__).with_suffix(".jsonl")
+IJK_TO_RAS = np.diag([-0.8, -0.8, 2.0, 1.0])
+SHAPE = (300, 512, 512)
+SLICES = (100, 150, 200)
+TIMER_SECONDS = 0.02
+
+
+def a_ct() -> np.ndarray:
+    """(300, 512, 512) int16: twelve different slices in turn."""
+    few = synthetic_ct((12, 512, 512))
+    return np.ascontiguousarray(few[np.arange(SHAPE[0]) % len(few)])
+
+
+def boxes(count: int) -> Iterator[Box]:
+    """Boxes that move by a few voxels from one to the next, as a hand moves them."""
+    random = np.random.default_rng(0)
+    for number in range(count):
+        i_min, j_min, i_max, j_max = (int(edge) for edge in np.array([90, 110, 280, 390]) + random.integers(-15, 15, 4))
+        yield Box(SLICES[number % len(SLICES)], i_min, j_min, i_max, j_max, BoxSource.EDITED)
+
+
+def percentiles(parts: dict[str, list[float]]) -> dict[str, dict[str, float]]:
+    return {
+        name: {f"p{share}": round(float(np.percentile(times, share)), 2) for share in (50, 95)}
+        for name, times in parts.items()
+    }
+
+
+class Module:
+    """The module's side: a timer, and the pixels."""
+
+    def __init__(self) -> None:
+        self.worker = Worker(sys.executable)
+        self.pixels = np.zeros(SHAPE, np.uint8)
+        self.changed: list[SliceChanged] = []
+        self.ended: dict[int, Any] = {}
+        self.receive_ms = 0.0
+        self.worker.sliceChanged.connect(self._write)
+        self.worker.finished.connect(lambda event: self.ended.__setitem__(event.request, event))
+
+    def _write(self, event: SliceChanged) -> None:
+        started = time.perf_counter()
+        mask = event.state.mask
+        self.pixels[event.state.slice_index] = 0 if mask is None else mask.unpack()
+        self.receive_ms = 1000 * (time.perf_counter() - started)
+        self.changed.append(event)
+
+    def tick_until(self, happened: Callable[[], bool]) -> None:
+        """Polls as the timer does until something has happened."""
+        next_tick = time.perf_counter()
+        while not happened():
+            next_tick += TIMER_SECONDS
+            time.sleep(max(0.0, next_tick - time.perf_counter()))
+            self.worker.poll()
+
+    def done(self, request: int) -> None:
+        """Polls until a command has ended well."""
+        self.tick_until(lambda: request in self.ended)
+        if self.ended[request].outcome is not Outcome.DONE:
+            raise SystemExit(self.ended[request].sentence)
+
+
+def measure_edits(model: str, device: str, edits: int) -> dict[str, list[float]]:
+    module = Module()
+    worker = module.worker
+    worker.loadModel(model, device)
+    module.done(worker.openVolume("ct", a_ct(), IJK_TO_RAS))
+    for box in boxes(2 * len(SLICES)):  # the first ones encode
+        module.done(worker.segmentSlice("ct", box))
+    parts: dict[str, list[float]] = defaultdict(list)
+    for box in boxes(edits):
+        seen = len(module.changed)
+        started = time.perf_counter()
+        request = worker.segmentSlice("ct", box)
+        module.tick_until(lambda seen=seen: len(module.changed) > seen)
+        total = 1000 * (time.perf_counter() - started)
+        inside = {**module.changed[-1].milliseconds, "receive": module.receive_ms}
+        for name, value in {"total": total, "send": total - sum(inside.values()), **inside}.items():
+            parts[name].append(value)
+        module.done(request)
+    worker.close()
+    return parts
+
+
+@contextmanager
+def timed(parts: dict[str, float], name: str, owner: Any, function: str) -> Iterator[None]:
+    """Adds up the milliseconds that a function takes."""
+    real = getattr(owner, function)
+
+    def measured(*arguments: Any, **named: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            return real(*arguments, **named)
+        finally:
+            parts[name] += 1000 * (time.perf_counter() - started)
+
+    with mock.patch.object(owner, function, measured):
+        yield
+
+
+def measure_parts(model: str, device: str, edits: int) -> dict[str, list[float]]:
+    session = Segmenter.load(model, device).open_session(Volume(a_ct(), *grid_from_ras(IJK_TO_RAS)))
+    for box in boxes(2 * len(SLICES)):
+        session.segment_slice(box.slice_index, box)
+    parts: dict[str, list[float]] = defaultdict(list)
+    for box in boxes(edits):
+        one: dict[str, float] = defaultdict(float)
+        with (
+            timed(one, "decode", slice_mask, "decode_slices"),
+            timed(one, "resample", Frame, "to_slice"),
+            timed(one, "resample", Frame, "to_network"),
+            timed(one, "clean", slice_mask, "clean_slice"),
+            timed(one, "embed", EmbeddingCache, "embedding"),
+            timed(one, "total", session, "segment_slice"),
+        ):
+            session.segment_slice(box.slice_index, box)
+        for name, value in one.items():
+            parts[name].append(value)
+    return parts
+
+
+def main() -> None:
+    """Measures and writes the rows."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="liver")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--edits", type=int, default=40)
+    arguments = parser.parse_args()
+    about = {
+        "model": arguments.model,
+        "device": arguments.device,
+        "shape": list(SHAPE),
+        "edits": arguments.edits,
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "machine": platform.machine(),
+        "load_before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "versions": versions(),
+    }
+    rows = [
+        {"what": what, "ms": percentiles(measure(arguments.model, arguments.device, arguments.edits)), **about}
+        for what, measure in (("edit", measure_edits), ("segment", measure_parts))
+    ]
+    kept = []
+    if RESULTS.exists():
+        kept = [line for line in RESULTS.read_text().splitlines() if json.loads(line)["device"] != arguments.device]
+    RESULTS.write_text("".join(line + "\n" for line in (*kept, *map(json.dumps, rows))), encoding="utf-8")
+    for row in rows:
+        print(row["what"], json.dumps(row["ms"]))
+
+
+if __name__ == "__main__":
+    main()
