@@ -173,6 +173,16 @@ def test_an_unknown_guidance_is_refused(model: Path, ct: Path, tmp_path: Path) -
     assert not (tmp_path / "m.nii.gz").exists()
 
 
+def test_a_guidance_that_the_model_does_not_have_is_refused(model: Path, ct: Path, tmp_path: Path) -> None:
+    code, stdout, stderr = run(
+        "segment", ct, "-o", tmp_path / "m.nii.gz", "--model", model, "--guidance", "resnet38", "--quiet"
+    )
+    assert (code, stdout) == (2, "")
+    assert len(stderr.splitlines()) == 1
+    assert "untrained/1.0.0 carries no ResNet-38 weights" in stderr
+    assert not (tmp_path / "m.nii.gz").exists()
+
+
 def test_a_damaged_model_is_refused(ct: Path, tmp_path: Path) -> None:
     damaged = an_untrained_model(tmp_path / "models")
     weights = damaged / "weights.safetensors"

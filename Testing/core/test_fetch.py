@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from sammix_core import cli
 from sammix_core.commands import models
 from sammix_core.errors import Cancelled, InputError
-from sammix_core.model_store import download, fetch, list_models, published, verify
+from sammix_core.model_store import download, fetch, list_models, published, resolve, verify
 from sammix_core.model_store.published import PublishedWeights
 from sammix_core.progress import Progress
 
@@ -287,6 +287,11 @@ def test_a_person_is_asked(
     assert len(asked) == 1
     assert "Nothing is sent but the request" in asked[0]
     assert len(server.asked) == (1 if answer == "y" else 0)
+
+
+def test_what_was_not_fetched_says_how(home: Path) -> None:
+    with pytest.raises(InputError, match=r"MedSAM is not there yet; fetch it first: sammix models fetch medsam\."):
+        resolve("medsam")
 
 
 def test_unknown_weights() -> None:

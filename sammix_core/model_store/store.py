@@ -12,6 +12,7 @@ from pathlib import Path
 from sammix_core.errors import InputError
 from sammix_core.files import sha256_of
 from sammix_core.model_store.manifest import MANIFEST_FILE, WEIGHTS_FILE, Manifest, is_name, is_version
+from sammix_core.model_store.published import PUBLISHED
 
 CARD_FILE = "MODEL_CARD.md"
 HOME_VARIABLE = "SAMMIX_HOME"
@@ -111,6 +112,8 @@ def resolve(name_or_dir: str | Path) -> ModelFolder:
     for model in models:
         if model.manifest.name == name and version in (None, model.manifest.version):
             return model
+    if name in PUBLISHED and version is None:
+        raise InputError(f"{PUBLISHED[name].title} is not there yet; fetch it first: sammix models fetch {name}.")
     broken = [fault for fault in find_faults() if name in fault]
     names = ", ".join(model.spec for model in models) or "none"
     raise InputError(" ".join([f"There is no model {name_or_dir!r}; installed: {names}.", *broken]))
