@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sammix_core.device import choose_device
 from sammix_core.errors import InputError
+from sammix_core.follow import NOT_FOLLOWED, FollowSettings
 from sammix_core.guidance import embedding_cam, resnet38_cam
 from sammix_core.guidance.base import Guidance
 from sammix_core.guidance.boxes_from_cam import BoxSettings
@@ -42,6 +43,7 @@ class LoadedModel:
         boxes: How boxes are made of maps.
         masks: How masks are made of boxes.
         device: Where it computes.
+        following: How boxes are refitted and the organ is followed from slice to slice.
     """
 
     spec: str
@@ -51,6 +53,7 @@ class LoadedModel:
     boxes: BoxSettings
     masks: MaskSettings
     device: torch.device
+    following: FollowSettings = NOT_FOLLOWED
 
 
 def load_model(
@@ -88,7 +91,7 @@ def _load_trained(
         raise InputError(f"{manifest.spec} wants images of {preprocessing.size} pixels, but LiteMedSAM takes 256.")
     own = guidance == embedding_cam.NAME
     found: Guidance = EmbeddingCam.from_state(state, chosen) if own else _resnet38(folder, chosen)
-    return LoadedModel(manifest.spec, backend, found, preprocessing, boxes, masks, chosen)
+    return LoadedModel(manifest.spec, backend, found, preprocessing, boxes, masks, chosen, _following(folder))
 
 
 def _load_published(
@@ -125,6 +128,7 @@ def _load_published(
         replace(boxes, padding=(left, top, right, bottom)),
         masks,
         chosen,
+        _following(of),
     )
 
 
@@ -133,6 +137,11 @@ def _box_settings(folder: ModelFolder, guidance: str) -> BoxSettings:
     if guidance == resnet38_cam.NAME:
         entry = _resnet38_entry(folder)
     return BoxSettings.from_dict(entry.get("boxes", {}))
+
+
+def _following(folder: ModelFolder) -> FollowSettings:
+    fields = folder.manifest.guidance.get("following")
+    return NOT_FOLLOWED if fields is None else FollowSettings.from_dict(fields)
 
 
 def _resnet38(folder: ModelFolder, device: torch.device) -> ResNet38Cam:

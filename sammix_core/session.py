@@ -13,13 +13,15 @@ from sammix_core.axial_slices import AxialSlices
 from sammix_core.boxes import Box, BoxSource, BoxTrack
 from sammix_core.embedding_cache import EmbeddingCache
 from sammix_core.errors import InputError
+from sammix_core.follow import follow
 from sammix_core.guidance.base import GuidanceMaps
-from sammix_core.guidance.boxes_from_cam import GuidedBoxes, boxes_from_cam, sigmoid
+from sammix_core.guidance.boxes_from_cam import GuidedBoxes, NetworkBox, boxes_from_cam, sigmoid
 from sammix_core.guidance.orientation import orders_looked_at
-from sammix_core.progress import LOOKING_WHICH_WAY_UP, CancelCheck, ProgressCallback, Stage
+from sammix_core.progress import FITTING_BOXES, LOOKING_WHICH_WAY_UP, CancelCheck, ProgressCallback, Stage
 from sammix_core.results import SegmentationResult, cam_on_slice, report_of
 from sammix_core.sam.masks import inside_box
 from sammix_core.saved_guidance import SavedGuidance
+from sammix_core.slice_look import Look, look_at
 from sammix_core.slice_mask import make_mask
 from sammix_core.slice_store import SliceStore
 from sammix_core.uncertainty import UncertaintyPlanes
@@ -112,6 +114,17 @@ class SegmentationSession:
         """
         self._cache.keep(canonical_slice, torch.from_numpy(np.array(embedding, dtype=np.float16))[None])
 
+    def prepare_slice(self, slice_index: int) -> None:
+        """Computes what an edit of a slice needs besides its box, so that the edit itself is quick.
+
+        Args:
+            slice_index: Index along the user's slice axis.
+        """
+        index = self._axial.canonical(slice_index)
+        self._cache.embedding(index)
+        if self._guided is None:
+            self._maps_of(index)
+
     def find_boxes(
         self,
         progress: ProgressCallback | None = None,
@@ -148,9 +161,10 @@ class SegmentationSession:
             np.concatenate([maps.cam_logits for maps in each]), np.concatenate([maps.probabilities for maps in each])
         )
         size = self._model.preprocessing.size
-        self._guided = boxes_from_cam(found, self._axial.slice_mm, size, self._model.boxes)
-        self.slices.set_automatic(self._automatic_boxes(self._guided))
+        guided = boxes_from_cam(found, self._axial.slice_mm, size, self._model.boxes)
         self._seconds["guidance"] = stage.seconds
+        self._guided = self._followed(guided, size, progress, cancel)
+        self.slices.set_automatic(self._automatic_boxes(self._guided))
         return self.boxes
 
     def segment_boxes(
@@ -293,6 +307,23 @@ class SegmentationSession:
             self.slices.turn(axial.order)
             if self._uncertainty is not None:
                 self._uncertainty.clear()
+
+    def _followed(
+        self, guided: GuidedBoxes, size: int, progress: ProgressCallback | None, cancel: CancelCheck | None
+    ) -> GuidedBoxes:
+        """The guidance's boxes drawn tight about masks, and the organ followed past its ends."""
+        model = self._model
+        if model.following.grow <= 0:
+            return guided  # and no stage of no steps is told of
+        stage = Stage(FITTING_BOXES, sum(box is not None for box in guided.boxes), progress, cancel)
+
+        def look(index: int, box: NetworkBox, logits: np.ndarray | None, support: np.ndarray | None) -> Look | None:
+            image, embedding = self._axial.image(index), self._cache.embedding(index)
+            return look_at(model.backend, model.masks, model.preprocessing, image, embedding, box, logits, support)
+
+        followed = follow(guided, look, self._axial.slice_mm, size, model.following, stage.step)
+        self._seconds["fitting"] = stage.seconds
+        return followed
 
     def _maps_of(self, index: int) -> GuidanceMaps:
         """The guidance's maps of one canonical slice, computed once."""

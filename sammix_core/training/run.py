@@ -18,6 +18,7 @@ import torch
 from lightning.fabric import Fabric
 
 from sammix_core.errors import InputError
+from sammix_core.follow import FollowSettings
 from sammix_core.guidance.boxes_from_cam import BoxSettings
 from sammix_core.guidance.embedding_cam import NAME as EMBEDDING_CAM
 from sammix_core.guidance.embedding_cam import PREFIX, EmbeddingCam
@@ -181,7 +182,12 @@ def _manifest(
         base_model={"name": LITE_MEDSAM.name, "sha256": LITE_MEDSAM.sha256},
         files={"weights.safetensors": "0" * 64},  # write_model puts in what it wrote
         preprocessing=config.preprocessing.to_dict(),
-        guidance={"name": EMBEDDING_CAM, "boxes": boxes.to_dict(), **(more_guidance or {})},
+        guidance={
+            "name": EMBEDDING_CAM,
+            "boxes": boxes.to_dict(),
+            "following": FollowSettings().to_dict(),
+            **(more_guidance or {}),
+        },
         postprocessing=masks.to_dict(),
         metrics={},
         training_cases=[case.name for case in config.cases],
