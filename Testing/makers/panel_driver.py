@@ -87,6 +87,29 @@ class PanelDriver:
         self.click("segmentButton")
         self.wait()
 
+    def draw(self, volume_node: Any, index: int, left: int = 20) -> Any:
+        """Gives a slice a box and a mask of 30 x 30 voxels as if they had been computed, computing nothing.
+
+        Returns:
+            The box.
+        """
+        from SAMMixSlicerLib.planes import planeOf
+
+        from sammix_core.boxes import Box
+        from sammix_core.slice_state import PackedMask, SliceState
+
+        self.choose(volume_node)
+        workspace = self.logic.workspace
+        case = workspace.cases.of(volume_node)
+        case.useSegmentation(None)
+        mask = np.zeros_like(planeOf(np.zeros(case.shapeKji, np.uint8), case.sliceAxis, index))
+        mask[10:40, left : left + 30] = 1
+        box = Box(index, left, 10, left + 30, 40)
+        state = SliceState(index, box=box, automatic_box=box, mask=PackedMask.pack(mask), score=0.9)
+        case.setStates([state])
+        workspace.chooseVolume(volume_node)
+        return box
+
     def mask(self) -> np.ndarray:
         """(k, j, i) uint8: the segment as Slicer itself reads it."""
         import slicer

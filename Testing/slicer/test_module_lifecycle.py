@@ -147,30 +147,12 @@ def test_another_volume_in_the_middle_of_a_run_and_back(panel, a_ct):
     assert panel.case.segmentationNode is not of_second.segmentationNode
 
 
-def draw_by_hand(panel, volume_node, index):
-    """Makes a case with one mask, computing nothing."""
-    from sammix_core.boxes import Box, BoxSource
-    from sammix_core.slice_state import PackedMask, SliceState
-
-    panel.choose(volume_node)
-    workspace = panel.logic.workspace
-    workspace.chooseVolume(volume_node)
-    case = workspace.cases.of(volume_node)
-    case.useSegmentation(None)
-    mask = np.zeros(SHAPE[1:], np.uint8)
-    mask[10:40, 20:50] = 1
-    box = Box(index, 20, 10, 50, 40, BoxSource.EDITED)
-    case.setStates([SliceState(index, box=box, mask=PackedMask.pack(mask))])
-    workspace.chooseVolume(volume_node)
-    return box
-
-
 def test_a_reload_keeps_what_was_done_and_ends_the_process(panel_with_a_process, a_ct):
     import slicer
     from slicer_host import mouse
 
     panel = panel_with_a_process
-    box = draw_by_hand(panel, a_ct(), 2)
+    box = panel.draw(a_ct(), 2)
     mask = panel.mask()
     assert mask[2].any()
     old, pid = panel.logic.worker, panel.logic.worker.hello.pid
@@ -182,7 +164,7 @@ def test_a_reload_keeps_what_was_done_and_ends_the_process(panel_with_a_process,
     assert type(panel.logic.worker) is not type(old)  # the files were read again
     assert panel.case is not None
     assert panel.case.state(2).box.edges == box.edges
-    assert panel.case.state(2).box.source.value == "edited"
+    assert panel.case.state(2).box.source.value == "auto"
     np.testing.assert_array_equal(panel.mask(), mask)
     assert len(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")) == 1
     mouse.wait_until(lambda: panel.logic.worker.hello is not None, 60)

@@ -50,7 +50,7 @@ class BoxLogic:
             return
         case, index = self._case, self._workspace.views.current
         box = None if case is None or index is None else case.state(index).box
-        if box is None or not self._workspace.parameter.showBoxes or self._workspace.isSceneClosing:
+        if box is None or not self._workspace.parameter.showBoxes or self._workspace.isSceneBusy:
             self.roi.hide()
         else:
             viewIds = [node.GetID() for node in self._workspace.views.alignedViews()]
@@ -95,12 +95,12 @@ class BoxLogic:
         Raises:
             InputError: No slice is in view.
         """
-        case = self._workspace.readyCase()
-        index = self._current()
-        if self._mayReplace(case, [index]) is None:
+        case, index = self._case, self._current()
+        if case is None or self._mayReplace(case, [index]) is None:
             return
-        before = {index: case.state(index)}
-        self._actions.begin(_("Delete box"), case, before, self._workspace.worker.clearSlice(case.volumeId, index))
+        before = case.state(index)
+        case.setStates([before.cleared()])
+        case.undo.push(_("Delete box"), {index: before})
 
     def reset(self) -> None:
         """Takes the slice in view back to its automatic box.

@@ -35,6 +35,7 @@ class Case:
 
     Attributes:
         changed: Emits (slice indices) when boxes, masks or what is known of slices has changed.
+        aboutToWrite: Emits (case) before computed masks are written, so that a change by hand is seen before.
         undo: What can be undone.
         model: The model that the masks are from, "liver/1.0.0", or "".
         target: What is segmented, "liver".
@@ -45,6 +46,7 @@ class Case:
 
     def __init__(self, node: Any, worker: Worker) -> None:
         self.changed = Signal()
+        self.aboutToWrite = Signal()
         self.node = node
         self.model = ""
         self.target = "liver"

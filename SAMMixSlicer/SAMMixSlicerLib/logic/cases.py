@@ -99,7 +99,9 @@ class Cases(VTKObservationMixin):
     def _onSliceChanged(self, event: Any) -> None:
         case = self._cases.get(event.volume_id)
         if case is not None:
-            case.showStates([event.state])
+            case.aboutToWrite.emit(case)
+            # Not the event's: the slice may just have been found to be corrected by hand.
+            case.showStates([case.state(event.state.slice_index)])
 
     def _onNodeRemoved(self, *_event: Any) -> None:
         if slicer.mrmlScene.IsClosing():

@@ -11,7 +11,6 @@ import slicer
 from slicer.i18n import tr as _
 
 from sammix_core.errors import InputError
-from sammix_core.slice_state import PackedMask
 from SAMMixSlicerLib.logic.case import Case
 from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.signals import Signal
@@ -60,19 +59,7 @@ class CorrectionLogic:
             return []
         before = {index: case.state(index) for index in planes}
         labelmap.acceptPlanes(case.sliceAxis, planes)
-        case.setStates(
-            replace(
-                before[index],
-                mask=PackedMask.pack(plane) if plane.any() else None,
-                corrected=True,
-                # They were about the mask that was computed.
-                score=None,
-                mask_scores=(),
-                agreement=None,
-                cam_agreement=None,
-            )
-            for index, plane in planes.items()
-        )
+        case.setStates([before[index].corrected_to(plane) for index, plane in planes.items()])
         case.undo.push(_("Correction by hand"), before)
         found = sorted(planes)
         self.noticed.emit(case, found)
@@ -120,6 +107,7 @@ class CorrectionLogic:
         if self._watched.get(case.volumeId, (None,))[0] is segmentation:
             return
         self._forget(case.volumeId)
+        case.aboutToWrite.connect(self._onAboutToWrite)
         if segmentation is None:
             return
 
@@ -130,11 +118,17 @@ class CorrectionLogic:
         kinds = slicer.vtkSegmentation
         events = (kinds.SourceRepresentationModified, kinds.RepresentationModified, kinds.SegmentModified)
         self._watched[case.volumeId] = (segmentation, [segmentation.AddObserver(event, onChanged) for event in events])
+        # It may have been changed before it was watched.
+        self._touched[case.volumeId] = self._clock()
 
     def _forget(self, volumeId: str) -> None:
         segmentation, tags = self._watched.pop(volumeId, (None, []))
         for tag in tags:
             segmentation.RemoveObserver(tag)
+
+    def _onAboutToWrite(self, case: Case) -> None:
+        if case.volumeId in self._touched:
+            self.check(case)
 
     def _onCaseRemoved(self, case: Case) -> None:
         self._touched.pop(case.volumeId, None)

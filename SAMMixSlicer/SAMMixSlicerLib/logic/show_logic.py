@@ -159,7 +159,7 @@ class ShowLogic:
     def _onCaseChanged(self, case: Case | None) -> None:
         if self._case is not None:
             self._case.changed.disconnect(self._onSlicesChanged)
-            if not self._workspace.isSceneClosing:
+            if not self._workspace.isSceneBusy:
                 hideOverlay(self._case.node.GetNodeReference(case_node.OVERLAY))
         self._case, self._maps = case, {}
         if case is not None:

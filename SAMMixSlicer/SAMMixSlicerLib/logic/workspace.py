@@ -173,6 +173,6 @@ class Workspace:
         self.say(sentence, isError=True)
 
     @property
-    def isSceneClosing(self) -> bool:
-        """Whether the scene is being closed, when nothing should be added to it."""
-        return bool(slicer.mrmlScene.IsClosing())
+    def isSceneBusy(self) -> bool:
+        """Whether the scene is being closed or loaded, when selectors say what no user chose."""
+        return bool(slicer.mrmlScene.IsClosing() or slicer.mrmlScene.IsImporting())

@@ -11,7 +11,6 @@ import slicer
 
 from sammix_core.boxes import Box
 from sammix_core.errors import InputError
-from sammix_core.saved_guidance import SavedGuidance
 from sammix_core.slice_state import SliceState
 
 SCHEMA = "sammix-case/1"
@@ -107,20 +106,14 @@ def writeGuidance(node: Any, guidance: bytes | None) -> None:
 
 
 def readGuidance(node: Any) -> bytes | None:
-    """What `writeGuidance` kept, checked; None where there is none.
-
-    Raises:
-        InputError: It cannot be read.
-    """
+    """What `writeGuidance` kept; None where there is none, or something else."""
     textNode = node.GetNodeReference(GUIDANCE)
     if textNode is None or not textNode.GetText():
         return None
     try:
-        content = base64.b64decode(textNode.GetText(), validate=True)
-    except ValueError as error:
-        raise InputError(f"The saved activation map of {node.GetName()} cannot be read ({error}).") from error
-    SavedGuidance.from_bytes(content)
-    return content
+        return base64.b64decode(textNode.GetText(), validate=True)
+    except ValueError:
+        return None  # the next run finds it anew
 
 
 def withoutMask(state: SliceState) -> SliceState:

@@ -72,11 +72,11 @@ class InputSection:
                 box.setCurrentIndex(names.index(value))
 
     def _onVolume(self, node: Any) -> None:
-        if not self._isFilling and not self._workspace.isSceneClosing:
+        if not self._isFilling and not self._workspace.isSceneBusy:
             self._workspace.chooseVolume(node)
 
     def _onSegmentation(self, node: Any) -> None:
-        if not self._isFilling and not self._workspace.isSceneClosing:
+        if not self._isFilling and not self._workspace.isSceneBusy:
             self._workspace.chooseSegmentation(node)
 
     def _onCaseChanged(self, case: Any) -> None:

@@ -175,6 +175,17 @@ class SetStates(VolumeCommand):
 
 
 @dataclass(frozen=True)
+class PrepareSlices(VolumeCommand):
+    """Encode slices that may be edited next, as long as there is nothing else to do; it ends early otherwise.
+
+    Attributes:
+        slices: Which, the most likely first.
+    """
+
+    slices: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class ShowCam(VolumeCommand):
     """Send the class activation map of slices: answered by a `CamSlice` each.
 

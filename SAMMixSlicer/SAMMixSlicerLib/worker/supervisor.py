@@ -19,6 +19,7 @@ from SAMMixSlicerLib.worker.messages import (
     Interpolate,
     LoadModel,
     Outcome,
+    PrepareSlices,
     ResetSlices,
     Run,
     SegmentSlice,
@@ -39,7 +40,7 @@ _COPY_SECONDS = 0.015
 _MOST_DEATHS = 3
 
 # What may be stopped: the rest is either quick, or what everything else needs.
-_CANCELLABLE = (Run, SegmentSlice, SegmentSlices, ResetSlices, Interpolate, ShowCam)
+_CANCELLABLE = (Run, SegmentSlice, SegmentSlices, ResetSlices, Interpolate, PrepareSlices, ShowCam)
 # What a new process does again by itself when the one before died over it.
 _REPEATED = (Describe, LoadModel, Opening, CloseVolume)
 

@@ -207,6 +207,10 @@ class Worker(WorkerSignals):
         """Takes a mask made by hand, (rows, cols), as `setStates` does; it is protected from being made anew."""
         return self.setStates(volumeId, [self._volumes[volumeId].state(sliceIndex).corrected_to(mask)])
 
+    def prepareSlices(self, volumeId: str, slices: Iterable[int]) -> int:
+        """Lets slices that may be edited next (those in view) be encoded while there is nothing else to do."""
+        return self._submit(m.PrepareSlices(self._next(), volumeId, tuple(slices)))
+
     def showCam(self, volumeId: str, slices: Iterable[int]) -> int:
         """Asks for class activation maps: a `camReady` each."""
         return self._submit(m.ShowCam(self._next(), volumeId, tuple(slices)))

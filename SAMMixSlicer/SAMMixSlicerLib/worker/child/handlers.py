@@ -29,6 +29,7 @@ class Job:
         request: Its number.
         arrived_at: When it came, in seconds of `time.monotonic`.
         is_cancelled: Whether it shall stop; asked between slices.
+        others_wait: Whether there is anything else to do.
         may_be_interrupted: Whether edits of single slices may be done between its slices.
         changed: Slices that it has changed.
         protected: Slices that it left alone because they were corrected by hand.
@@ -37,6 +38,7 @@ class Job:
     request: int
     arrived_at: float
     is_cancelled: Callable[[], bool] = lambda: False
+    others_wait: Callable[[], bool] = lambda: False
     may_be_interrupted: bool = False
     changed: set[int] = field(default_factory=set)
     protected: list[int] = field(default_factory=list)
@@ -64,6 +66,7 @@ class Handlers:
             m.ResetSlices: self._reset_slices,
             m.Interpolate: self._interpolate,
             m.SetStates: self._set_states,
+            m.PrepareSlices: self._prepare_slices,
             m.ShowCam: self._show_cam,
         }
 
@@ -197,6 +200,12 @@ class Handlers:
         for state in self.volumes.put(command.volume_id, command.states):
             job.changed.add(state.slice_index)
             self._send(m.SliceChanged(command.volume_id, job.request, state, {}))
+
+    def _prepare_slices(self, command: m.PrepareSlices, job: Job) -> None:
+        for index in command.slices:
+            if job.is_cancelled() or job.others_wait():
+                return
+            self.volumes.session(command.volume_id).prepare_slice(index)
 
     def _show_cam(self, command: m.ShowCam, job: Job) -> None:
         session = self.volumes.session(command.volume_id)

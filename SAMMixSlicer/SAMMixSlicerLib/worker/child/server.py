@@ -62,7 +62,7 @@ class Server:
                 self._do_quick_ones(command.volume_id)
             return self._line.is_cancelled(command.request)
 
-        job.is_cancelled = is_cancelled
+        job.is_cancelled, job.others_wait = is_cancelled, self._others_wait
         outcome, sentence, detail = Outcome.DONE, "", ""
         try:
             if self._line.is_cancelled(command.request):
@@ -88,9 +88,13 @@ class Server:
             )
         )
 
-    def _do_quick_ones(self, running_on: str) -> None:
+    def _others_wait(self) -> bool:
         while not self._line.arrived.empty():
             self._waiting.append(self._line.arrived.get())
+        return bool(self._waiting)
+
+    def _do_quick_ones(self, running_on: str) -> None:
+        self._others_wait()
         while (command := next_quick([one.command for one in self._waiting], running_on)) is not None:
             arrived = next(one for one in self._waiting if one.command is command)
             self._waiting.remove(arrived)

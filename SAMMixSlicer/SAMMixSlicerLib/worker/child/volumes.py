@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -130,7 +131,8 @@ class OpenVolumes:
 
         session = SegmentationSession(segmenter.model, opened.volume, self._limit_bytes)
         if opened.guidance is not None:
-            session.take_guidance(SavedGuidance.from_bytes(opened.guidance))
+            with suppress(InputError):  # damaged in a scene's file: the next run finds it anew
+                session.take_guidance(SavedGuidance.from_bytes(opened.guidance))
         for state in opened.states:
             session.slices.put(state)
         opened.guidance, opened.states = None, ()

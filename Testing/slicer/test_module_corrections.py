@@ -1,0 +1,184 @@
+"""Slices changed by hand: noticed, marked, protected, undone, kept in the scene. Computes nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from panel_driver import MODULE, PanelDriver, use_shared_worker
+from synthetic_ct import synthetic_ct
+
+SHAPE = (6, 60, 70)
+
+
+@pytest.fixture
+def panel(load_module, monkeypatch):
+    use_shared_worker(monkeypatch)
+    return PanelDriver(load_module(MODULE))
+
+
+@pytest.fixture
+def a_ct(app):
+    import slicer
+
+    return slicer.util.addVolumeFromArray(synthetic_ct(SHAPE), ijkToRAS=np.diag([-4.0, -4.0, 6.0, 1.0]), name="ct")
+
+
+def paint_by_hand(panel, index, rows=slice(0, 5)):
+    """Adds to the mask through Slicer's own way of changing a segment."""
+    import slicer
+
+    case, mask = panel.case, panel.mask()
+    mask[index, rows] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(mask, case.segmentationNode, case.segmentId, case.volumeNode)
+    return mask
+
+
+def wait_for_notice(panel, slices):
+    from slicer_host import mouse
+
+    mouse.wait_until(lambda: panel.case.corrected() == slices, 5)
+
+
+def test_a_slice_painted_by_hand_is_noticed_and_marked(panel, a_ct):
+    from slicer_host import mouse
+
+    panel.draw(a_ct, 2)
+    painted = paint_by_hand(panel, 4)
+    wait_for_notice(panel, [4])
+
+    np.testing.assert_array_equal(panel.mask(), painted)
+    np.testing.assert_array_equal(panel.case.state(4).mask.unpack(), painted[4])
+    assert panel.case.state(2).corrected is False
+    assert "slice 4" in panel.ui.correctLabel.text
+    mouse.wait_until(lambda: panel.ui.sliceTable.item(4, 4).text() == "corrected", 5)
+
+
+def test_what_the_module_writes_itself_is_no_correction(panel, a_ct):
+    import slicer
+
+    panel.draw(a_ct, 2)
+    panel.draw(a_ct, 3, left=30)
+    panel.case.segmentationNode.GetSegmentation().GetSegment(panel.case.segmentId).SetColor(0, 0, 1)
+    panel.logic.corrections.check(panel.case)
+    slicer.app.processEvents()
+    assert panel.case.corrected() == []
+
+
+def test_undo_takes_a_correction_back_and_redo_brings_it_again(panel, a_ct):
+    panel.draw(a_ct, 2)
+    before = panel.mask()
+    painted = paint_by_hand(panel, 2)
+    wait_for_notice(panel, [2])
+    assert panel.ui.undoButton.toolTip == "Undo: Correction by hand"
+
+    panel.click("undoButton")
+    np.testing.assert_array_equal(panel.mask(), before)
+    assert panel.case.corrected() == []
+    assert panel.case.state(2).score == 0.9
+    panel.click("redoButton")
+    np.testing.assert_array_equal(panel.mask(), painted)
+    assert panel.case.corrected() == [2]
+
+
+def test_a_corrected_slice_is_deleted_only_after_a_yes(panel, a_ct):
+    panel.draw(a_ct, 2)
+    painted = paint_by_hand(panel, 2)
+    wait_for_notice(panel, [2])
+    panel.go_to(2)
+    asked = []
+    panel.loaded.widget.dialogs.confirm = lambda question: asked.append(question)
+
+    panel.click("deleteBoxButton")
+    assert asked == ["Slice 2 was corrected by hand. Replace its mask?"]
+    np.testing.assert_array_equal(panel.mask(), painted)
+
+    panel.loaded.widget.dialogs.confirm = lambda _question: True
+    panel.click("deleteBoxButton")
+    panel.wait()
+    assert not panel.mask()[2].any()
+    assert panel.case.state(2).deleted
+
+
+def test_a_released_slice_keeps_its_mask_and_loses_its_protection(panel, a_ct):
+    panel.draw(a_ct, 2)
+    painted = paint_by_hand(panel, 2)
+    wait_for_notice(panel, [2])
+    panel.go_to(3)
+    assert not panel.ui.releaseButton.enabled
+    panel.go_to(2)
+    panel.click("releaseButton")
+    assert panel.case.corrected() == []
+    np.testing.assert_array_equal(panel.mask(), painted)
+
+
+def test_the_segment_editor_opens_on_the_segment(panel, a_ct):
+    import slicer
+
+    assert not panel.ui.editorButton.enabled
+    panel.draw(a_ct, 2)
+    panel.click("editorButton")
+    editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor
+    assert editor.segmentationNode() is panel.case.segmentationNode
+    assert editor.sourceVolumeNode() is a_ct
+    assert editor.currentSegmentID() == panel.case.segmentId
+
+
+def test_corrections_are_saved_in_the_scene_and_come_back(panel, a_ct, scene, tmp_path):
+    import slicer
+
+    panel.draw(a_ct, 2)
+    painted = paint_by_hand(panel, 4)
+    wait_for_notice(panel, [4])
+    panel.logic.workspace.update(mapOpacity=0.25, showOutline=False)
+    slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    scene.Clear(False)
+    slicer.app.processEvents()
+    assert panel.case is None
+    assert panel.logic.workspace.parameter.mapOpacity == 0.5
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    slicer.app.processEvents()
+
+    assert panel.case.corrected() == [4]
+    np.testing.assert_array_equal(panel.mask(), painted)
+    assert panel.case.state(2).score == 0.9
+    assert panel.logic.workspace.parameter.mapOpacity == 0.25
+    assert not panel.ui.outlineCheck.checked
+    assert panel.ui.volumeSelector.currentNode().GetName() == "ct"
+    paint_by_hand(panel, 0)
+    wait_for_notice(panel, [0, 4])
+
+
+def test_a_segment_that_was_removed_is_no_error(panel, a_ct):
+    import slicer
+
+    panel.draw(a_ct, 2)
+    panel.case.segmentationNode.GetSegmentation().RemoveSegment(panel.case.segmentId)
+    slicer.app.processEvents()
+    panel.logic.tick()
+    assert panel.case.labelmap is None
+    panel.click("measureButton")
+    assert "no mask" in panel.status
+
+
+def test_two_volumes_have_their_own_slices(panel, a_ct):
+    import slicer
+
+    other = slicer.util.addVolumeFromArray(
+        synthetic_ct((5, 60, 70), seed=1), ijkToRAS=np.diag([-4.0, -4.0, 6.0, 1.0]), name="other"
+    )
+    panel.draw(a_ct, 2)
+    first = panel.case
+    panel.draw(other, 4)
+    paint_by_hand(panel, 1)
+    wait_for_notice(panel, [1])
+    second = panel.case
+    assert panel.ui.sliceTable.rowCount == 5
+    assert first.corrected() == []
+    assert first.segmentationNode is not second.segmentationNode
+
+    panel.choose(a_ct)
+    assert panel.case is first
+    assert panel.ui.sliceTable.rowCount == 6
+    assert panel.ui.segmentationSelector.currentNode() is first.segmentationNode
+    panel.logic.actions.undo()  # nothing of the first was done
+    assert second.corrected() == [1]
