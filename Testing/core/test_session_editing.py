@@ -278,6 +278,19 @@ def test_a_map_lies_on_the_users_slice(session: SegmentationSession) -> None:
     assert 2 * (cam & mask).sum() / (cam.sum() + mask.sum()) > 0.9
 
 
+@pytest.mark.parametrize("searched", [False, True])
+def test_an_edit_of_a_prepared_slice_encodes_nothing(searched: bool) -> None:
+    session = a_session()
+    if searched:
+        session.find_boxes()
+        session.forget_embeddings()
+    session.prepare_slice(3)
+    encoded = session.result().slices_encoded
+    assert encoded == (8 if searched else 1)
+    session.segment_slice(3, Box(3, 10, 5, 70, 70, BoxSource.EDITED))
+    assert session.result().slices_encoded == encoded
+
+
 def test_forgotten_embeddings_are_made_again(session: SegmentationSession) -> None:
     before, encoded = masks(session), session.result().slices_encoded
     assert session.embedding_bytes > 0

@@ -210,6 +210,29 @@ def test_the_map_of_a_slice(worker: Worker, recorder: Recorder, opened: str, cor
     assert first.cam.max() > 128
 
 
+def test_slices_are_prepared_while_there_is_nothing_else_to_do(worker: Worker, recorder: Recorder) -> None:
+    worker.openVolume("prepared", np.concatenate([CT] * 2), IJK_TO_RAS)
+    recorder.finished(worker.prepareSlices("prepared", [4]))
+    (changed,) = _edited(worker, recorder, "prepared", 4)
+    at_once = changed.milliseconds["segment"]
+    (changed,) = _edited(worker, recorder, "prepared", 5)
+    assert changed.milliseconds["segment"] > 1.5 * at_once, "nothing was prepared"
+    # It steps back for whatever is wanted.
+    started = time.monotonic()
+    prepare = worker.prepareSlices("prepared", range(4))
+    recorder.finished(worker.showCam("prepared", [0]))
+    one_slice = time.monotonic() - started
+    assert recorder.finished(prepare).outcome is Outcome.DONE
+    assert one_slice < 3 * changed.milliseconds["segment"] / 1000
+    worker.closeVolume("prepared")
+
+
+def _edited(worker: Worker, recorder: Recorder, volume_id: str, index: int) -> list[SliceChanged]:
+    request = worker.segmentSlice(volume_id, Box(index, 20, 30, 60, 70, EDITED))
+    recorder.finished(request)
+    return [event for event in recorder.of(SliceChanged) if event.request == request]
+
+
 # Several at once, and stopping
 
 
