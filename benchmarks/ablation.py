@@ -27,6 +27,7 @@ import torch
 
 from sammix_core.boxes import Box, BoxSource, BoxTrack
 from sammix_core.evaluation.metrics import score_masks
+from sammix_core.follow import NOT_FOLLOWED, FollowSettings
 from sammix_core.guidance.base import Guidance
 from sammix_core.guidance.embedding_cam import NAME as EMBEDDING_CAM
 from sammix_core.guidance.embedding_cam import EmbeddingCam
@@ -58,12 +59,14 @@ SWITCHES: dict[str, tuple[Any, ...]] = {
     "second_pass": (False, True),
     "choice": CHOICES,
     "body_crop": (True, False),
+    "following": (True, False),
     "smooth_mm": (2.0, 0.0),
     "smooth_box_mm": (0.0, 3.0),
 }
 DEFAULT = {switch: values[0] for switch, values in SWITCHES.items()}
 _OF_MAPS = ("cam", "threshold")
-_OF_BOXES = ("smooth_mm", "smooth_box_mm")  # oracle boxes are the same whatever these are
+_SMOOTHING = ("smooth_mm", "smooth_box_mm")
+_OF_BOXES = (*_SMOOTHING, "following")  # oracle boxes are the same whatever these are
 
 
 def name_of(switches: dict[str, Any]) -> str:
@@ -128,7 +131,7 @@ class Fold:
             section = replace(config.resnet38, method=switches["cam"], threshold=switches["threshold"])
             self.trainer.config = replace(config, resnet38=section)
             guidance, boxes = self.trainer.resnet38_guidance(without=self.case)
-        smoothed = {key: switches[key] for key in _OF_BOXES if switches[key] != DEFAULT[key]}
+        smoothed = {key: switches[key] for key in _SMOOTHING if switches[key] != DEFAULT[key]}
         masks = {key: switches[key] for key in ("mask_prompt", "second_pass", "choice")}
         return LoadedModel(
             "fold",
@@ -138,6 +141,7 @@ class Fold:
             replace(boxes, **smoothed),
             replace(trained.masks, **masks),
             CPU,
+            FollowSettings() if switches["following"] else NOT_FOLLOWED,
         )
 
 

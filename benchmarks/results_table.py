@@ -94,9 +94,11 @@ def seconds_of(rows: dict[str, Row]) -> str:
     known = [row for row in rows.values() if "seconds" in row]
     if not known:
         return "-"
-    guidance, masks = (mean(row["seconds"].get(stage, 0.0) for row in known) for stage in ("guidance", "segmentation"))
+    guidance, fitting, masks = (
+        mean(row["seconds"].get(stage, 0.0) for row in known) for stage in ("guidance", "fitting", "segmentation")
+    )
     cached = any(row.get("embeddings") == "cached" for row in known)
-    return f"{guidance:.0f} + {masks:.0f}{' (embeddings cached)' if cached else ''}"
+    return f"{guidance + fitting:.0f} + {masks:.0f}{' (embeddings cached)' if cached else ''}"
 
 
 def variant_table(rows: Rows, patients: int) -> list[str]:

