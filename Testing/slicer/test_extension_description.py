@@ -1,4 +1,4 @@
-"""What the Extensions Index asks of an extension: its description, icons, pictures and requirements."""
+"""What the Extensions Index asks of an extension: its description, icons and pictures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import re
 import struct
 import subprocess
-import tomllib
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from PIL import Image
 ROOT = Path(__file__).parents[2]
 DESCRIPTION = ROOT / "Resources" / "ExtensionsIndex" / "SAMMix.json"
 ICON = ROOT / "SAMMixSlicer" / "Resources" / "Icons" / "SAMMixSlicer.svg"
-REQUIREMENTS = ROOT / "SAMMixSlicer" / "Resources" / "requirements.txt"
 
 # The published schema of catalogue entries, version 1.0.1: the keys that it knows, each with its type
 SCHEMA = (
@@ -101,15 +99,3 @@ def test_the_icon_is_a_png_of_128_pixels_drawn_from_the_svg(path, app):
 def test_the_svg_is_a_drawing_without_pictures_or_scripts_in_it():
     tags = {element.tag.rsplit("}", 1)[-1] for element in ET.parse(ICON).getroot().iter()}
     assert tags <= {"svg", "title", "defs", "linearGradient", "stop", "g", "path"}
-
-
-def test_the_requirements_are_those_of_the_package_but_for_torch():
-    lines = REQUIREMENTS.read_text(encoding="utf-8").splitlines()
-    wanted = [line for line in lines if line and not line.startswith("#")]
-    package = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
-    assert [line for line in wanted if line not in package] == []
-    names = {re.split(r"[<>=!~; ]", line)[0] for line in wanted}
-    # These come through the extension PyTorch, which picks the files that fit the machine.
-    assert not names & {"torch", "torchvision"}
-    # A pin would take away from another extension what it needs.
-    assert not [line for line in wanted if "==" in line.split(";")[0]]

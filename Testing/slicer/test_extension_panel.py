@@ -1,12 +1,14 @@
-"""The panel before anything is computed: what is missing, what Install does, About, sample data. Starts no process."""
+"""The panel where nothing is computed: Install clicked, About, sample data, review, what is not ours."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
-from panel_driver import MODULE
+from panel_driver import MODULE, PanelDriver, use_shared_worker
 
 
 @pytest.fixture
@@ -49,18 +51,6 @@ def pytorch(monkeypatch, present):
     return calls
 
 
-def test_the_panel_draws_and_explains_itself_with_nothing_installed(ui, scene):
-    import numpy as np
-    import slicer
-
-    slicer.util.addVolumeFromArray(np.zeros((3, 4, 5), np.int16), name="ct")
-    ui.volumeSelector.setCurrentNode(slicer.util.getNode("ct"))
-    assert ui.installFrame.visible
-    assert "torch, torchvision" in ui.installLabel.text
-    assert "GB" in ui.installLabel.text
-    assert not ui.segmentButton.enabled
-
-
 def test_without_the_extension_pytorch_install_asks_for_it_and_installs_nothing(ui, asked, monkeypatch):
     from slicer_host import mouse
 
@@ -96,31 +86,6 @@ def test_install_brings_torch_through_its_extension_and_then_the_rest(ui, asked,
     assert not ui.installFrame.visible
 
 
-def test_a_slicer_before_5_11_installs_with_pip_install(ui, pytorch, monkeypatch):
-    import slicer
-    from slicer_host import mouse
-
-    calls = []
-    monkeypatch.setitem(sys.modules, "slicer.packaging", None)
-    monkeypatch.setattr(slicer.util, "pip_install", calls.append)
-    mouse.click(ui.installButton)
-    assert calls == [["-r", str(MODULE.parent / "Resources" / "requirements.txt")]]
-
-
-def test_a_failure_of_pip_is_one_sentence(ui, pytorch, monkeypatch):
-    from slicer import packaging
-    from slicer_host import mouse
-
-    def fail(*_, **__):
-        raise RuntimeError("no route to host\nand much more")
-
-    monkeypatch.setattr(packaging, "pip_ensure", fail)
-    mouse.click(ui.installButton)
-    assert "no route to host" in ui.statusLabel.text
-    assert "\n" not in ui.statusLabel.text
-    assert ui.installFrame.visible
-
-
 def test_about_says_version_place_and_what_it_is_not(ui):
     import sammix_core
 
@@ -148,3 +113,53 @@ def test_sample_data_are_registered_when_slicer_has_started(app, load_module, pr
     assert source.arguments["uris"].startswith("https://")
     # The checksum is part of the address, too.
     assert source.arguments["checksums"].removeprefix("SHA256:") in source.arguments["uris"]
+
+
+@pytest.fixture
+def panel(load_module, monkeypatch):
+    use_shared_worker(monkeypatch)
+    return PanelDriver(load_module(MODULE))
+
+
+@pytest.fixture
+def ct(app):
+    import slicer
+
+    array = np.zeros((5, 64, 96), np.int16)
+    return slicer.util.addVolumeFromArray(array, ijkToRAS=np.diag([-2.0, -2.0, 5.0, 1.0]), name="ct")
+
+
+def test_the_next_slice_to_review_is_the_one_with_a_low_score_and_a_reason(panel, ct):
+    from slicer_host import mouse
+
+    for index in range(1, 4):
+        panel.draw(ct, index)
+    case = panel.case
+    case.setStates([replace(case.state(2), score=0.2)])
+    panel.go_to(0)
+    mouse.wait_until(lambda: panel.ui.nextReviewButton.enabled, 5)
+    panel.click("nextReviewButton")
+    assert panel.logic.workspace.views.current == 2
+    reason = panel.ui.sliceTable.item(2, 4).text()
+    assert reason
+    assert panel.status == f"Slice 2: {reason}."
+    assert panel.ui.sliceTable.item(1, 4).text() == ""
+
+
+def test_an_roi_that_is_not_ours_is_never_touched(panel, ct, scene):
+    import slicer
+
+    mine = scene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "mine")
+    mine.CreateDefaultDisplayNodes()
+    mine.SetCenter(-50.0, -40.0, 10.0)
+    mine.SetSize(30.0, 20.0, 10.0)
+    before = (mine.GetMTime(), mine.GetDisplayNode().GetMTime())
+    panel.draw(ct, 1)
+    panel.draw(ct, 2)
+    for index in (1, 2, 0):
+        panel.go_to(index)
+    panel.click("boxesCheck")
+    panel.click("boxesCheck")
+    panel.loaded.widget.cleanup()
+    assert (mine.GetMTime(), mine.GetDisplayNode().GetMTime()) == before
+    assert [node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLMarkupsROINode")] == ["mine"]
