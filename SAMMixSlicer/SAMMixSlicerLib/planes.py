@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 
@@ -21,12 +23,17 @@ def planeOf(array: np.ndarray, sliceAxis: str, index: int) -> np.ndarray:
     return array[tuple(at)]
 
 
-def differentPlanes(first: np.ndarray, second: np.ndarray, sliceAxis: str) -> list[int]:
-    """The slices on which two (k, j, i) arrays differ, sorted."""
+def differentPlanes(first: Iterable[np.ndarray], second: np.ndarray, sliceAxis: str) -> list[int]:
+    """The slices on which two (k, j, i) arrays differ, sorted.
+
+    Args:
+        first: An array, or its (j, i) planes one after the other, so that no second array as large need be made.
+        second: (k, j, i).
+        sliceAxis: "i", "j" or "k".
+    """
     axis = "kji".index(sliceAxis)
-    if axis == 0:
-        return [k for k in range(len(first)) if not np.array_equal(first[k], second[k])]
-    found = np.zeros(first.shape[axis], dtype=bool)
-    for one, two in zip(first, second, strict=True):  # along k, so that no array as large as the volume is made
-        found |= (one != two).any(axis=2 - axis)
+    found = np.zeros(second.shape[axis], dtype=bool)
+    for k, (one, two) in enumerate(zip(first, second, strict=True)):
+        if not np.array_equal(one, two):
+            found |= (np.arange(len(found)) == k) if axis == 0 else (one != two).any(axis=2 - axis)
     return np.flatnonzero(found).tolist()

@@ -17,7 +17,7 @@ from sammix_core.slice_state import PackedMask, SliceState
 from SAMMixSlicerLib.logic.undo import UndoStack
 from SAMMixSlicerLib.planes import planeOf
 from SAMMixSlicerLib.scene import case_node, segment_output
-from SAMMixSlicerLib.scene.geometry import ijkToWorld, isSpacingKnown, straightGrid, straightIjkToWorld
+from SAMMixSlicerLib.scene.geometry import checkIsCt, ijkToWorld, isSpacingKnown, straightGrid, straightIjkToWorld
 from SAMMixSlicerLib.scene.labelmap import SegmentLabelmap
 from SAMMixSlicerLib.signals import Signal
 from SAMMixSlicerLib.worker import Worker
@@ -173,6 +173,7 @@ class Case:
         now = (self._volumeNode.GetImageData().GetMTime(), matrix.tobytes())
         if self.isOpen and now == self._openedAs:
             return
+        checkIsCt(self._volumeNode)
         states, probabilities = dict(self.states), dict(self.probabilities)
         # What was found in other voxels is of no use.
         guidance = self._guidance if self._openedAs in (None, now) else None

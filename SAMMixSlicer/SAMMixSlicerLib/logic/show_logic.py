@@ -92,6 +92,7 @@ class ShowLogic:
         if case is None or case.labelmap is None or not case.labelmap.written.any():
             raise InputError(_("There is no mask yet."))
         surface.showSurface(case.segmentationNode, case.segmentId)
+        slicer.util.resetThreeDViews()
         self.surfaceChanged.emit()
 
     def hideSurface(self) -> None:

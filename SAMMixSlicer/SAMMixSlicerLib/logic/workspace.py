@@ -13,6 +13,7 @@ from sammix_core.errors import InputError
 from SAMMixSlicerLib.logic.case import Case
 from SAMMixSlicerLib.logic.cases import Cases
 from SAMMixSlicerLib.parameter import Parameter, ParameterNode
+from SAMMixSlicerLib.scene.geometry import checkIsCt
 from SAMMixSlicerLib.scene.slice_views import SliceViews
 from SAMMixSlicerLib.scene.window_level import setAbdomenWindow
 from SAMMixSlicerLib.signals import Signal
@@ -98,6 +99,8 @@ class Workspace:
         volumeNode = self.volumeNode
         if volumeNode is None:
             raise InputError(_("Choose a CT volume first."))
+        if self.cases.find(volumeNode.GetID()) is None:
+            checkIsCt(volumeNode)
         case = self.cases.of(volumeNode)
         self._loadModel()
         case.open()

@@ -14,10 +14,11 @@ from SAMMixSlicerLib.scene.box_geometry import Edges, boxEdges, boxPose
 from SAMMixSlicerLib.scene.geometry import ijkToRas
 from SAMMixSlicerLib.signals import Signal
 
+# Those of sammix_core.preview.palette, which needs Pillow; a test holds the two together.
 COLORS = {
-    BoxSource.AUTO: (1.0, 0.78, 0.2),
-    BoxSource.EDITED: (0.25, 0.9, 0.35),
-    BoxSource.INTERPOLATED: (0.3, 0.75, 1.0),
+    BoxSource.AUTO: (86 / 255, 190 / 255, 255 / 255),
+    BoxSource.EDITED: (255 / 255, 110 / 255, 190 / 255),
+    BoxSource.INTERPOLATED: (196 / 255, 150 / 255, 255 / 255),
 }
 
 

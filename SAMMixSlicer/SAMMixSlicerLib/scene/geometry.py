@@ -16,6 +16,7 @@ from sammix_core.volume_io.hounsfield import to_volume
 from sammix_core.volume_io.raw_image import RawImage, check_geometry, is_placeholder_geometry, sheared
 
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_SAMPLE_VOXELS = 1_000_000
 _LARGEST_COSINE = 1e-3  # as the core's check of right angles
 
 
@@ -68,10 +69,7 @@ def volumeFromNode(volumeNode: Any, inWorld: bool = True) -> Volume:
             in-plane axes are not at right angles.
     """
     name = volumeNode.GetName()
-    if volumeNode.GetImageData() is None or volumeNode.GetImageData().GetNumberOfPoints() == 0:
-        raise InputError(_("{name} holds no image.").format(name=name))
-    if volumeNode.GetImageData().GetNumberOfScalarComponents() != 1:
-        raise InputError(_("{name} holds several values a voxel; a CT has one.").format(name=name))
+    _checkHoldsOneImage(volumeNode)
     matrix = ijkToWorld(volumeNode) if inWorld else ijkToRas(volumeNode)
     spacing, origin, direction = straightGrid(matrix, name)
     raw = RawImage(
@@ -82,6 +80,28 @@ def volumeFromNode(volumeNode: Any, inWorld: bool = True) -> Volume:
         spacing_known=isSpacingKnown(volumeNode),
     )
     return to_volume(raw, name)
+
+
+def checkIsCt(volumeNode: Any) -> None:
+    """Refuses what cannot be segmented, from a sample of its voxels: at once, where the worker takes a while.
+
+    Raises:
+        InputError: As `volumeFromNode`.
+    """
+    _checkHoldsOneImage(volumeNode)
+    spacing, origin, direction = straightGrid(ijkToWorld(volumeNode), volumeNode.GetName())
+    array = slicer.util.arrayFromVolume(volumeNode)
+    step = max(1, round((array.size / _SAMPLE_VOXELS) ** (1 / 3)))
+    sample = np.ascontiguousarray(array[::step, ::step, ::step])
+    to_volume(RawImage(array=sample, spacing=spacing, origin=origin, direction=direction), volumeNode.GetName())
+
+
+def _checkHoldsOneImage(volumeNode: Any) -> None:
+    name = volumeNode.GetName()
+    if volumeNode.GetImageData() is None or volumeNode.GetImageData().GetNumberOfPoints() == 0:
+        raise InputError(_("{name} holds no image.").format(name=name))
+    if volumeNode.GetImageData().GetNumberOfScalarComponents() != 1:
+        raise InputError(_("{name} holds several values a voxel; a CT has one.").format(name=name))
 
 
 def straightGrid(

@@ -79,9 +79,9 @@ class SegmentLabelmap:
         Returns:
             (rows, cols) uint8 copies by slice index.
         """
-        mask = self.readMask()
-        changed = differentPlanes(mask, self._written, sliceAxis)
-        return {index: planeOf(mask, sliceAxis, index).copy() for index in changed}
+        array, label = self._array()
+        changed = differentPlanes((plane == label for plane in array), self._written.view(bool), sliceAxis)
+        return {index: (planeOf(array, sliceAxis, index) == label).astype(np.uint8) for index in changed}
 
     def acceptPlanes(self, sliceAxis: str, planes: Mapping[int, np.ndarray]) -> None:
         """Takes slices that someone else wrote for written."""

@@ -14,6 +14,7 @@ from SAMMixSlicerLib.scene.geometry import ijkToRas, nodeToWorld
 from SAMMixSlicerLib.scene.labelmap import SegmentLabelmap, emptyLabelmap
 
 SEGMENTS = {"liver": LIVER}
+_FILL_OPACITY = 0.35
 
 
 def segmentOf(target: str) -> Segment:
@@ -101,4 +102,6 @@ def _addSegment(segmentationNode: Any, volumeNode: Any, target: str) -> str:
     )
     segmentId = segmentation.GenerateUniqueSegmentID(kind.name)
     segmentation.AddSegment(segment, segmentId)
+    # The outline stands out, and the anatomy is seen through the fill.
+    segmentationNode.GetDisplayNode().SetSegmentOpacity2DFill(segmentId, _FILL_OPACITY)
     return segmentId

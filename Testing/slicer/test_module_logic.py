@@ -1,0 +1,293 @@
+"""The panel's small logics: parameter, undo, review, planes, where the core comes from, sample data."""
+
+from __future__ import annotations
+
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+from panel_driver import MODULE, PanelDriver, use_shared_worker
+from synthetic_ct import synthetic_ct
+
+SHAPE = (6, 60, 70)
+
+
+@pytest.fixture
+def panel(load_module, monkeypatch):
+    use_shared_worker(monkeypatch)
+    return PanelDriver(load_module(MODULE))
+
+
+@pytest.fixture
+def a_ct(app):
+    import slicer
+
+    return slicer.util.addVolumeFromArray(synthetic_ct(SHAPE), ijkToRAS=np.diag([-4.0, -4.0, 6.0, 1.0]), name="ct")
+
+
+class TestParameter:
+    def test_it_says_what_is_wrong(self, app, tmp_path):
+        from SAMMixSlicerLib.parameter import Parameter
+
+        assert Parameter().isValid() == (True, "")
+        assert Parameter(device="abacus").isValid()[1] == "There is no device abacus; choose auto, cpu or cuda."
+        assert "is not there" in Parameter(baseWeights=str(tmp_path / "no.pth")).isValid()[1]
+        assert not Parameter(model="").isValid()[0]
+        assert not Parameter(mapOpacity=1.5).isValid()[0]
+
+    def test_a_node_keeps_it_and_forgives_what_it_does_not_know(self, app):
+        import slicer
+        from SAMMixSlicerLib.parameter import Parameter, ParameterNode
+
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode")
+        kept = ParameterNode(node)
+        assert kept.read() == Parameter()
+        changed = kept.update(device="cpu", mapOpacity=0.25)
+        assert ParameterNode(node).read() == changed == Parameter(device="cpu", mapOpacity=0.25)
+        node.SetAttribute("SAMMix.Parameter", '{"device": 7, "showMap": true, "later": 1}')
+        assert kept.read() == Parameter(showMap=True)
+        node.SetAttribute("SAMMix.Parameter", "{")
+        assert kept.read() == Parameter()
+
+    def test_a_refusal_is_a_sentence_in_the_status_line_and_nothing_starts(self, panel, a_ct):
+        panel.choose(a_ct)
+        panel.logic.workspace.update(baseWeights="/no/such/file.pth")
+        panel.click("segmentButton")
+        assert panel.status == "The weights file /no/such/file.pth is not there."
+        assert panel.case is None
+        assert not panel.logic.actions.isBusy
+
+    def test_what_is_no_ct_is_a_sentence(self, panel, app):
+        import slicer
+
+        node = slicer.util.addVolumeFromArray(np.random.default_rng(0).random(SHAPE).astype(np.float32), name="noise")
+        panel.choose(node)
+        panel.click("segmentButton")
+        assert "noise does not look like a CT" in panel.status
+        assert not panel.logic.actions.isBusy
+        assert panel.case is None
+
+
+class TestUndo:
+    @pytest.fixture
+    def stack(self, app):
+        from SAMMixSlicerLib.logic.undo import UndoStack
+
+        from sammix_core.slice_state import SliceState
+
+        states = {}
+        stack = UndoStack(
+            lambda index: states.get(index) or SliceState(index),
+            lambda given: states.update((state.slice_index, state) for state in given),
+        )
+        stack.states = states
+        return stack
+
+    def score(self, stack, **changes):
+        """Sets scores as one action: slice "s3" to a number."""
+        from sammix_core.slice_state import SliceState
+
+        indices = {int(name[1:]): value for name, value in changes.items()}
+        before = {index: stack.states.get(index) or SliceState(index) for index in indices}
+        stack.states.update({index: SliceState(index, score=value) for index, value in indices.items()})
+        stack.push(str(changes), before)
+
+    def scores(self, stack):
+        return {index: state.score for index, state in stack.states.items()}
+
+    def test_one_step_an_action_back_and_forth(self, stack):
+        self.score(stack, s1=0.1, s2=0.2)
+        self.score(stack, s2=0.5)
+        assert stack.undo() == (2,)
+        assert self.scores(stack) == {1: 0.1, 2: 0.2}
+        assert stack.undo() == (1, 2)
+        assert self.scores(stack) == {1: None, 2: None}
+        assert stack.undo() == ()
+        assert stack.redo() == (1, 2)
+        assert stack.redo() == (2,)
+        assert self.scores(stack) == {1: 0.1, 2: 0.5}
+        assert stack.redo() == ()
+
+    def test_a_new_action_ends_what_could_be_redone(self, stack):
+        self.score(stack, s1=0.1)
+        stack.undo()
+        self.score(stack, s1=0.2)
+        assert stack.redoName == ""
+        assert stack.undoName
+
+    def test_what_came_after_the_start_of_an_action_belongs_to_it(self, stack):
+        from sammix_core.slice_state import SliceState
+
+        self.score(stack, s1=0.1)
+        stack.states[1] = SliceState(1, score=0.9)  # the mask that was computed for it came later
+        stack.undo()
+        stack.redo()
+        assert self.scores(stack) == {1: 0.9}
+
+    def test_an_action_that_changed_nothing_is_no_step(self, stack):
+        from sammix_core.slice_state import SliceState
+
+        stack.push("nothing", {3: SliceState(3)})
+        assert stack.undoName == ""
+
+    def test_a_hundred_steps_are_kept(self, stack):
+        for number in range(130):
+            self.score(stack, s1=number / 200)
+        count = 0
+        while stack.undo():
+            count += 1
+        assert count == 100
+        assert self.scores(stack) == {1: 29 / 200}
+
+
+@pytest.mark.parametrize("slice_axis", "ijk")
+def test_different_planes_are_found_along_every_axis(app, slice_axis):
+    from SAMMixSlicerLib.planes import differentPlanes, planeOf
+
+    first = np.zeros((4, 5, 6), np.uint8)
+    second = first.copy()
+    assert differentPlanes(first, second, slice_axis) == []
+    planeOf(second, slice_axis, 1)[0, 1] = 1
+    planeOf(second, slice_axis, 3)[-1, -1] = 1
+    assert differentPlanes(first, second, slice_axis) == [1, 3]
+
+
+def test_the_most_doubtful_slice_comes_first_and_then_the_next(panel, a_ct):
+    from dataclasses import replace
+
+    for index in range(4):
+        panel.draw(a_ct, index)
+    case = panel.case
+    case.setStates([replace(case.state(1), score=0.62), replace(case.state(2), score=0.3)])
+    from slicer_host import mouse
+
+    mouse.wait_until(lambda: panel.ui.nextReviewButton.enabled, 5)
+    assert panel.ui.sliceTable.item(2, 4).text() == "low score"
+    assert panel.ui.sliceTable.item(3, 4).text() == ""
+    panel.click("nextReviewButton")
+    assert panel.logic.workspace.views.current == 2
+    assert panel.status == "Slice 2: low score."
+    panel.click("nextReviewButton")
+    assert panel.logic.workspace.views.current == 1
+    panel.click("nextReviewButton")
+    assert panel.logic.workspace.views.current == 2
+
+
+def test_the_row_of_the_slice_in_view_is_selected_and_the_other_way_round(panel, a_ct):
+    panel.draw(a_ct, 2)
+    panel.logic.workspace.views.jumpTo(4)
+    assert panel.ui.sliceTable.currentRow() == 4
+    assert "Slice 4: no box" in panel.ui.boxLabel.text
+    panel.go_to(2)
+    assert "Slice 2: auto box, 30 × 30 voxels" in panel.ui.boxLabel.text
+    assert panel.logic.boxes.roi.node.GetDisplayNode().GetVisibility()
+    panel.go_to(3)
+    assert not panel.logic.boxes.roi.node.GetDisplayNode().GetVisibility()
+
+
+def test_fill_outline_and_boxes_are_shown_as_ticked_and_other_segments_stay(panel, a_ct):
+    panel.draw(a_ct, 2)
+    panel.go_to(2)
+    case = panel.case
+    theirs = case.segmentationNode.GetSegmentation().AddEmptySegment("theirs")
+    display = case.segmentationNode.GetDisplayNode()
+    panel.ui.fillCheck.checked = False
+    assert not display.GetSegmentVisibility2DFill(case.segmentId)
+    assert display.GetSegmentVisibility2DOutline(case.segmentId)
+    assert display.GetSegmentVisibility2DFill(theirs)
+    panel.ui.boxesCheck.checked = False
+    assert not panel.logic.boxes.roi.node.GetDisplayNode().GetVisibility()
+    panel.ui.boxesCheck.checked = True
+    assert panel.logic.boxes.roi.node.GetDisplayNode().GetVisibility()
+
+
+def test_a_deleted_box_stays_deleted_until_undo(panel, a_ct):
+    panel.draw(a_ct, 2)
+    before = panel.mask()
+    panel.go_to(2)
+    panel.click("deleteBoxButton")
+    assert not panel.mask().any()
+    assert panel.case.boxes().deleted == {2}
+    panel.click("undoButton")
+    np.testing.assert_array_equal(panel.mask(), before)
+    assert panel.case.boxes().deleted == frozenset()
+
+
+def test_fine_tuning_says_that_it_is_not_there_yet(panel):
+    panel.ui.fineTuneSection.collapsed = False
+    assert not panel.ui.fineTuneButton.enabled
+    assert "later version" in panel.ui.fineTuneLabel.text
+
+
+def test_a_fine_tuner_that_is_there_can_be_clicked(load_module, monkeypatch):
+    from SAMMixSlicerLib.logic import panel_logic
+
+    class Tuner:
+        started = 0
+
+        def isAvailable(self):
+            return True, ""
+
+        def start(self):
+            Tuner.started += 1
+
+    use_shared_worker(monkeypatch)
+    monkeypatch.setattr(panel_logic, "NoFineTuner", Tuner)
+    panel = PanelDriver(load_module(MODULE))
+    panel.click("fineTuneButton")
+    assert Tuner.started == 1
+
+
+class TestCoreLocation:
+    def test_the_core_of_the_source_tree_is_the_bundled_one(self, app):
+        from SAMMixSlicerLib.core_location import coreInfo
+
+        info = coreInfo(MODULE.parent)
+        assert info.bundledFolder == MODULE.parents[1] / "sammix_core"
+        assert info.bundledVersion == info.version
+        assert not info.isShadowed
+
+    def test_another_core_beside_the_module_is_said_to_be_shadowed(self, app, tmp_path):
+        from SAMMixSlicerLib.core_location import coreInfo
+
+        (tmp_path / "sammix_core").mkdir()
+        (tmp_path / "sammix_core" / "__init__.py").write_text('__version__ = "9.9.9"\n')
+        info = coreInfo(tmp_path)
+        assert info.isShadowed
+        assert info.bundledVersion == "9.9.9"
+
+    def test_the_source_tree_is_appended_to_the_path_once(self, app, monkeypatch):
+        from SAMMixSlicerLib.core_location import addBundledCore
+
+        root = str(MODULE.parents[1])
+        monkeypatch.setattr(sys, "path", ["first"])
+        addBundledCore(MODULE.parent)
+        addBundledCore(MODULE.parent)
+        assert sys.path == ["first", root]
+
+
+def test_sample_data_is_registered_with_a_checksum_and_not_downloaded(app, monkeypatch):
+    from SAMMixSlicerLib.sample_data import registerSampleData
+
+    registered = {}
+    module = types.ModuleType("SampleData")
+    module.SampleDataLogic = type(
+        "SampleDataLogic", (), {"registerCustomSampleDataSource": staticmethod(lambda **what: registered.update(what))}
+    )
+    monkeypatch.setitem(sys.modules, "SampleData", module)
+    registerSampleData("picture.png")
+    assert registered["category"] == "SAMMix"
+    assert registered["checksums"].removeprefix("SHA256:") == registered["uris"].split("/")[-1]
+
+
+def test_local_weights_are_taken_from_a_dialog_and_given_back(panel, tmp_path):
+    path = tmp_path / "lite_medsam.pth"
+    path.touch()
+    panel.loaded.widget.dialogs.fileToOpen = lambda _title, _formats: str(path)
+    panel.click("weightsButton")
+    assert panel.logic.workspace.parameter.baseWeights == str(path)
+    assert str(Path(path)) in panel.ui.aboutLabel.text
+    panel.click("weightsButton")
+    assert panel.logic.workspace.parameter.baseWeights == ""
