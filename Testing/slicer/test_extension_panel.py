@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from panel_driver import MODULE, PanelDriver, use_shared_worker
+from synthetic_ct import synthetic_ct
 
 
 @pytest.fixture
@@ -125,8 +126,8 @@ def panel(load_module, monkeypatch):
 def ct(app):
     import slicer
 
-    array = np.zeros((5, 64, 96), np.int16)
-    return slicer.util.addVolumeFromArray(array, ijkToRAS=np.diag([-2.0, -2.0, 5.0, 1.0]), name="ct")
+    array = synthetic_ct((4, 96, 112), seed=0)
+    return slicer.util.addVolumeFromArray(array, ijkToRAS=np.diag([-3.0, -3.0, 6.0, 1.0]), name="ct")
 
 
 def test_the_next_slice_to_review_is_the_one_with_a_low_score_and_a_reason(panel, ct):
@@ -163,3 +164,43 @@ def test_an_roi_that_is_not_ours_is_never_touched(panel, ct, scene):
     panel.loaded.widget.cleanup()
     assert (mine.GetMTime(), mine.GetDisplayNode().GetMTime()) == before
     assert [node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLMarkupsROINode")] == ["mine"]
+
+
+def test_boxes_fill_and_outline_go_and_come(panel, ct):
+    panel.draw(ct, 1)
+    panel.go_to(1)
+    display, segment = panel.case.segmentationNode.GetDisplayNode(), panel.case.segmentId
+    box = panel.logic.boxes.roi.node.GetDisplayNode()
+    shown = {
+        "boxesCheck": box.GetVisibility,
+        "fillCheck": lambda: display.GetSegmentVisibility2DFill(segment),
+        "outlineCheck": lambda: display.GetSegmentVisibility2DOutline(segment),
+    }
+    for name, is_shown in shown.items():
+        assert is_shown(), name
+        panel.click(name)
+        assert not is_shown(), name
+        panel.click(name)
+        assert is_shown(), name
+
+
+def test_add_delete_and_reset_change_the_slice_in_view_alone(panel, ct):
+    box = panel.draw(ct, 1)
+    panel.go_to(2)
+    assert panel.case.state(2).box is None
+    panel.click("addBoxButton")
+    panel.wait()
+    assert panel.case.state(2).box is not None, panel.status
+    assert panel.case.state(2).box.source.value == "edited"
+    panel.click("deleteBoxButton")
+    panel.wait()
+    assert panel.case.state(2).box is None
+    assert not panel.mask()[2].any()
+    panel.go_to(1)
+    panel.drag_edge("i_max", -8)
+    panel.wait()
+    assert panel.case.state(1).box.i_max < box.i_max
+    panel.click("resetBoxButton")
+    panel.wait()
+    assert panel.case.state(1).box == box
+    assert sorted(panel.case.boxes()) == [1]
