@@ -182,3 +182,60 @@ def test_two_volumes_have_their_own_slices(panel, a_ct):
     assert panel.ui.segmentationSelector.currentNode() is first.segmentationNode
     panel.logic.actions.undo()  # nothing of the first was done
     assert second.corrected() == [1]
+
+
+def test_the_users_own_segmentation_gets_one_more_segment_and_a_new_one_on_demand(panel, a_ct):
+    import slicer
+
+    theirs = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "theirs")
+    theirs.CreateDefaultDisplayNodes()
+    theirs.GetSegmentation().AddEmptySegment("kidney", "kidney")
+    panel.draw(a_ct, 2)
+    mask = panel.mask()
+    first = panel.case.segmentationNode
+    case, workspace = panel.case, panel.logic.workspace
+
+    panel.ui.segmentationSelector.setCurrentNode(theirs)
+    case.useSegmentation(workspace._segmentationChoice, workspace._wantsNew)
+    assert case.segmentationNode is theirs
+    assert [theirs.GetSegmentation().GetNthSegment(place).GetName() for place in range(2)] == ["kidney", "liver"]
+    np.testing.assert_array_equal(panel.mask(), mask)
+    assert first.GetSegmentation().GetNumberOfSegments() == 1  # what was there stays
+
+    panel.ui.segmentationSelector.setCurrentNode(None)
+    case.useSegmentation(workspace._segmentationChoice, workspace._wantsNew)
+    assert case.segmentationNode not in (theirs, first)
+    np.testing.assert_array_equal(panel.mask(), mask)
+
+
+def test_voxels_that_changed_are_noticed_and_a_touched_image_is_not_mistaken_for_one(panel, a_ct):
+    import slicer
+    from SAMMixSlicerLib.logic.volume_source import VolumeSource
+
+    source = VolumeSource(a_ct)
+    first = source.fingerprint()
+    a_ct.GetImageData().Modified()
+    assert source.fingerprint() == first
+    slicer.util.arrayFromVolume(a_ct)[0, 0, 0] += 1
+    slicer.util.arrayFromVolumeModified(a_ct)
+    second = source.fingerprint()
+    assert second != first
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    shift = np.eye(4)
+    shift[0, 3] = 3
+    transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(shift))
+    a_ct.SetAndObserveTransformNodeID(transform.GetID())
+    assert source.fingerprint() not in (first, second)
+
+
+def test_a_volume_that_was_turned_on_its_side_is_refused(panel, a_ct):
+    import slicer
+
+    panel.draw(a_ct, 2)
+    turned = np.array([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(turned))
+    a_ct.SetAndObserveTransformNodeID(transform.GetID())
+    panel.click("segmentButton")
+    assert "was turned" in panel.status
+    assert not panel.logic.actions.isBusy

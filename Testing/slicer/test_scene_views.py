@@ -210,3 +210,49 @@ def test_a_case_node_with_something_else_in_it_is_a_sentence(make_volume):
         node.SetAttribute("SAMMix.States", text)
         with pytest.raises(InputError, match="not ones that this version reads"):
             case_node.readStates(node)
+
+
+@pytest.mark.parametrize(
+    ("view_name", "axis", "degrees", "flip"),
+    [("Red", "k", 0, 1), ("Red", "k", 20, -1), ("Yellow", "i", 0, 1), ("Green", "j", 20, 1)],
+)
+def test_an_edge_dragged_with_the_mouse_goes_to_that_voxel(make_volume, views, view_name, axis, degrees, flip):
+    import slicer
+    from SAMMixSlicerLib.scene.box_geometry import inPlaneAxes
+    from SAMMixSlicerLib.scene.box_roi import BoxRoi
+    from slicer_host import mouse
+
+    from sammix_core.boxes import Box
+
+    angle = np.deg2rad(degrees)
+    turn = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
+    matrix = np.eye(4)
+    matrix[:3, :3] = turn @ np.diag([-2.0 * flip, -2.0, 2.5])
+    node = make_volume(matrix, shape=(36, 40, 50))
+    widget = slicer.app.layoutManager().sliceWidget(view_name)
+    widget.resize(600, 600)
+    widget.show()
+    slicer.app.processEvents()
+    views.follow(node, axis)
+    views.jumpTo(6)
+    widget.sliceLogic().FitSliceToBackground()
+    views.jumpTo(6)
+    widget.sliceView().forceRender()
+    slicer.app.processEvents()
+
+    released = []
+    roi = BoxRoi()
+    roi.released.connect(lambda *told: released.append(told))
+    box = Box(6, 8, 9, 24, 27)
+    roi.show(node, axis, box, [one.GetID() for one in views.alignedViews()])
+    slicer.app.processEvents()
+    first, second, across = inPlaneAxes(axis)
+    start = np.ones(4)
+    start[[first, second, across]] = (24 - 0.5, 17.5, 6)
+    end = start.copy()
+    end[first] += 5
+
+    mouse.drag_in_slice_view(widget.sliceView(), tuple((matrix @ start)[:3]), tuple((matrix @ end)[:3]))
+
+    assert released == [(6, (8, 9, 29, 27))]
+    roi.remove()

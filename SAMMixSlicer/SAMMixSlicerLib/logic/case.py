@@ -7,17 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from slicer.i18n import tr as _
-from slicer.util import arrayFromVolume
 
-from sammix_core.axial_order import AxialOrder
 from sammix_core.boxes import BoxTrack
-from sammix_core.errors import InputError
 from sammix_core.slice_state import PackedMask, SliceState
 from SAMMixSlicerLib.logic.undo import UndoStack
+from SAMMixSlicerLib.logic.volume_source import VolumeSource
 from SAMMixSlicerLib.planes import planeOf
 from SAMMixSlicerLib.scene import case_node, segment_output
-from SAMMixSlicerLib.scene.geometry import checkIsCt, ijkToWorld, isSpacingKnown, straightGrid, straightIjkToWorld
 from SAMMixSlicerLib.scene.labelmap import SegmentLabelmap
 from SAMMixSlicerLib.signals import Signal
 from SAMMixSlicerLib.worker import Worker
@@ -59,11 +55,8 @@ class Case:
         self._keptProbabilities: dict[int, float] = {}
         self._keptGuidance: bytes | None = None
         self._savedGuidance: bytes | None = None
-        if self._volumeNode.GetImageData() is None:
-            raise InputError(_("{name} holds no image.").format(name=self._volumeNode.GetName()))
-        n_i, n_j, n_k = self._volumeNode.GetImageData().GetDimensions()
-        self.shapeKji = (n_k, n_j, n_i)
-        self.sliceAxis = self._sliceAxisNow()
+        self._source = VolumeSource(self._volumeNode)
+        self.shapeKji, self.sliceAxis = self._source.shapeKji, self._source.sliceAxis
         self.undo = UndoStack(self.state, self.setStates)
         # After every action, since Slicer does not tell before it writes a scene.
         self.undo.changed.connect(self.save)
@@ -163,28 +156,18 @@ class Case:
         Raises:
             InputError: The volume was turned since its boxes were made, or its geometry cannot be used.
         """
-        if self._sliceAxisNow() != self.sliceAxis:
-            raise InputError(
-                _("{name} was turned, so that its axial slices are others; turn it back, or work on a copy.").format(
-                    name=self._volumeNode.GetName()
-                )
-            )
-        matrix = straightIjkToWorld(self._volumeNode)
-        now = (self._volumeNode.GetImageData().GetMTime(), matrix.tobytes())
+        now = self._source.fingerprint()
         if self.isOpen and now == self._openedAs:
             return
-        checkIsCt(self._volumeNode)
+        self._source.check()
         states, probabilities = dict(self.states), dict(self.probabilities)
         # What was found in other voxels is of no use.
         guidance = self._guidance if self._openedAs in (None, now) else None
-        array = arrayFromVolume(self._volumeNode)
-        if array.shape != self.shapeKji:
-            raise InputError(_("{name} has another size than before.").format(name=self._volumeNode.GetName()))
         self._worker.openVolume(
             self.volumeId,
-            array,
-            matrix,
-            spacingKnown=isSpacingKnown(self._volumeNode),
+            self._source.array(),
+            self._source.matrix(),
+            spacingKnown=self._source.isSpacingKnown(),
             states=tuple(states.values()),
             guidance=guidance,
         )
@@ -198,16 +181,17 @@ class Case:
             self._worker.closeVolume(self.volumeId)
         self._openedAs = None
 
-    def useSegmentation(self, segmentationNode: Any) -> None:
+    def useSegmentation(self, segmentationNode: Any, isNew: bool = False) -> None:
         """Makes sure that there is a segment to write to, with the masks that there are.
 
         Args:
             segmentationNode: The one the user chose, or None for the case's own, which is made if needed.
+            isNew: Whether the user wants a new one although there is one; that one stays as it is.
 
         Raises:
             InputError: The segmentation cannot take a labelmap.
         """
-        if segmentationNode is None:
+        if segmentationNode is None and not isNew:
             segmentationNode = self.segmentationNode
         if self.labelmap is not None and self.labelmap.segmentationNode is segmentationNode:
             return
@@ -259,8 +243,3 @@ class Case:
             return state.mask.unpack()
         rows, cols = (size for axis, size in zip("kji", self.shapeKji, strict=True) if axis != self.sliceAxis)
         return np.zeros((rows, cols), dtype=np.uint8)
-
-    def _sliceAxisNow(self) -> str:
-        name = self._volumeNode.GetName()
-        _spacing, _origin, direction = straightGrid(ijkToWorld(self._volumeNode), name)
-        return AxialOrder.from_direction(direction).slice_axis

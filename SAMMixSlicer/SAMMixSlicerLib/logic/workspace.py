@@ -44,6 +44,7 @@ class Workspace:
         self._case: Case | None = None
         self._loadedModel: tuple[str, str, str] | None = None
         self._segmentationChoice: Any = None
+        self._wantsNew = False
         self.cases.removed.connect(self._onCaseRemoved)
         self.cases.reloaded.connect(self.takeUp)
         self.cases.failed.connect(lambda sentence: self.say(sentence, isError=True))
@@ -80,12 +81,12 @@ class Workspace:
     def chooseVolume(self, volumeNode: Any) -> None:
         """Works on another volume; what was done on the one before stays as it is."""
         self.parameterNode.volumeNode = volumeNode
-        self._segmentationChoice = None
+        self._segmentationChoice, self._wantsNew = None, False
         self._take(None if volumeNode is None else self.cases.find(volumeNode.GetID()))
 
     def chooseSegmentation(self, segmentationNode: Any) -> None:
-        """Sets where the masks go from the next action on; None for the case's own or a new one."""
-        self._segmentationChoice = segmentationNode
+        """Sets where the masks go from the next action on; None for a new one."""
+        self._segmentationChoice, self._wantsNew = segmentationNode, segmentationNode is None
 
     def readyCase(self) -> Case:
         """The case of the chosen volume with all that computing needs: a segment, a model, the volume in the worker.
@@ -104,8 +105,9 @@ class Workspace:
         case = self.cases.of(volumeNode)
         self._loadModel()
         case.open()
-        case.useSegmentation(self._segmentationChoice)
-        if case is not self._case:
+        case.useSegmentation(self._segmentationChoice, self._wantsNew)
+        isOther, self._wantsNew = case is not self._case or self._wantsNew, False
+        if isOther:
             self._take(case)
             setAbdomenWindow(volumeNode)
             self.views.jumpTo(self.views.current if self.views.current is not None else case.sliceCount // 2)

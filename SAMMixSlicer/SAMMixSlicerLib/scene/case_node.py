@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import slicer
+from slicer.i18n import tr as _
 
 from sammix_core.boxes import Box
 from sammix_core.errors import InputError
@@ -82,7 +83,9 @@ def readStates(node: Any) -> tuple[dict[int, SliceState], dict[int, float], str]
         return {state.slice_index: state for state in states}, probabilities, str(document["model"])
     except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
-            f"The boxes saved for {node.GetName()} are not ones that this version reads ({error}); the mask is kept."
+            _("The boxes saved for {name} are not ones that this version reads ({error}); the mask is kept.").format(
+                name=node.GetName(), error=error
+            )
         ) from error
 
 

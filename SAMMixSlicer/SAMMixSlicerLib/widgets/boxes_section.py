@@ -43,10 +43,10 @@ class BoxesSection:
         """Says what box the slice in view has, and enables what can be done with it."""
         case, index = self._case, self._workspace.views.current
         volumeChosen = self._workspace.volumeNode is not None
-        if case is None or index is None:
-            self._ui.boxLabel.setText(
-                _("Show a slice of the CT to see its box.") if volumeChosen else _("Choose a CT volume first.")
-            )
+        if not volumeChosen:
+            self._ui.boxLabel.setText(_("Choose a CT volume first."))
+        elif case is None or index is None:
+            self._ui.boxLabel.setText(_("Segment the liver, or add a box to the slice in view."))
         else:
             self._ui.boxLabel.setText(self._sentence(case.state(index), index))
         hasCase = case is not None and index is not None

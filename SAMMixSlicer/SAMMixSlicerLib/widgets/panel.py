@@ -50,7 +50,8 @@ class Panel:
         ]
         # A timer and no Python thread: Slicer's main thread holds the GIL while Qt idles.
         self._timer = qt.QTimer()
-        self._timer.setInterval(_IDLE_MS)
+        self._pace = _IDLE_MS
+        self._timer.setInterval(self._pace)
         self._timer.connect("timeout()", self._onTimer)
         actions.changed.connect(self._setPace)
         self._timer.start()
@@ -67,4 +68,7 @@ class Panel:
         self._setPace()
 
     def _setPace(self) -> None:
-        self._timer.setInterval(_BUSY_MS if self._logic.workspace.worker.busy else _IDLE_MS)
+        pace = _BUSY_MS if self._logic.workspace.worker.busy else _IDLE_MS
+        if pace != self._pace:
+            self._pace = pace
+            self._timer.setInterval(pace)
