@@ -33,7 +33,7 @@ class ResNetTraining:
         threshold: "paper" (0.4), "otsu", or "calibrated" on masks by networks that have not seen the patient.
     """
 
-    steps: int = 600
+    steps: int = 300
     batch: int = 16
     learning_rate: float = 1e-3
     weight_decay: float = 0.02
