@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import locale
 import sys
 import types
 from pathlib import Path
@@ -44,6 +45,8 @@ def start() -> Any:
         return slicer.app
     if QApplication.instance() is None:
         QApplication(["slicer_host"])
+        # Qt has taken the user's locale; files are read and written with decimal points, in Slicer as well.
+        locale.setlocale(locale.LC_NUMERIC, "C")
     QCoreApplication.setOrganizationName("slicer_host")
     application = boot(Application)
     # These load every widget class, and the next line changes how the classes of PySide6 answer.
