@@ -1,6 +1,6 @@
 """Puts a trained model into the package, with the figures measured on it.
 
-    python benchmarks/release_model.py work/liver_model/out/liver/1.0.0
+    python benchmarks/release_model.py work/liver_model/out/liver/1.1.0
 
 Run it after training to ship the weights (the figures stay empty), and again after benchmarks/ablation.py and
 benchmarks/validate.py have been run: it reads their result files and writes the figures into manifest and model card.
@@ -22,19 +22,21 @@ from sammix_core.model_store.store import open_model, shipped_models_folder
 HERE = Path(__file__).resolve().parent
 CARD = HERE / "liver_model" / "MODEL_CARD.md"
 FIGURES_MARK = "<!-- figures -->"
+FIRST_MODEL = "liver/1.0.0"  # rows of the ablation from before rows named their model
 
 
-def rows(name: str) -> list[dict[str, Any]]:
-    """Rows of a result file, the last one of each case, boxes and variant; none where there is no file."""
+def rows(name: str, spec: str) -> list[dict[str, Any]]:
+    """A model's rows of a result file, the last one of each case and boxes, default variant; none without a file."""
     file = HERE / name
     if not file.is_file():
         return []
     found = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    found = [row for row in found if row.get("model", FIRST_MODEL) == spec]
     latest = {(row["case"], row["boxes"], row.get("variant", "default")): row for row in found}
     return [row for key, row in latest.items() if key[2] == "default"]
 
 
-def metrics() -> dict[str, Any]:
+def metrics(spec: str) -> dict[str, Any]:
     """Figures for the manifest, by protocol."""
     keep = ("case", "boxes", "dice", "hd95_mm", "surface_dice_2mm")
 
@@ -42,8 +44,8 @@ def metrics() -> dict[str, Any]:
         return {key: round(row[key], 4) if isinstance(row[key], float) else row[key] for key in keep}
 
     return {
-        "leave_one_patient_out": [short(row) for row in rows("ablation.jsonl")],
-        "validation": [short(row) for row in rows("validation.jsonl")],
+        "leave_one_patient_out": [short(row) for row in rows("ablation.jsonl", spec)],
+        "validation": [short(row) for row in rows("validation.jsonl", spec)],
     }
 
 
@@ -73,7 +75,7 @@ def main() -> None:
     if not folder.exists():
         shutil.copytree(trained.path, folder)
     shipped = open_model(folder)
-    figures = metrics()
+    figures = metrics(shipped.spec)
     replace(shipped.manifest, metrics=figures).write(folder / "manifest.json")
     card = CARD.read_text(encoding="utf-8").replace(FIGURES_MARK, table(figures))
     write_text_atomic(folder / "MODEL_CARD.md", card)
