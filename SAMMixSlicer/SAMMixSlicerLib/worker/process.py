@@ -70,7 +70,7 @@ class ChildProcess:
                 stdout=self._log,
                 stderr=subprocess.STDOUT,
                 # In the environment, which only the user's own programs can read, unlike the command line.
-                env={**os.environ, VARIABLE: json.dumps(settings)},
+                env={**_PATIENT_THREADS, **os.environ, VARIABLE: json.dumps(settings)},
                 **_OWN_GROUP,
             )
         except OSError:
@@ -173,6 +173,10 @@ class ChildProcess:
                 caller.close()
         self._callers = waiting
 
+
+# torch's threads wait for each other by spinning. Where other programs want the cores too, edits take several times as
+# long as with threads that sleep meanwhile: benchmarks/edit_latency.py, rows with "busy" programs.
+_PATIENT_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 # A group or console of its own, so that Ctrl-C in the terminal of the application does not reach it.
 if sys.platform == "win32":
