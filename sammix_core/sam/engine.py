@@ -7,6 +7,7 @@ test holds; decoding stays in torch.
 from __future__ import annotations
 
 import importlib.util
+import sys
 import warnings
 from typing import Protocol
 
@@ -48,6 +49,9 @@ class OpenVinoEngine:
     name = "openvino"
 
     def __init__(self, encoder: nn.Module, image_size: int) -> None:
+        # As soon as it is imported, OpenVINO would report its use over the network. Without its reporter it uses a
+        # stand-in of its own that sends nothing.
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
         import openvino
 
         example = torch.zeros(1, 3, image_size, image_size)
