@@ -14,7 +14,7 @@ class OnSmallerImages:
     """A guidance for images of another size than its own.
 
     Masks by SAM ViT-B come from 1024 x 1024 pixels, while boxes come from LiteMedSAM's embedding of 256 x 256. So the
-    large encoder, thirty times as slow, sees slices with a box alone.
+    large encoder, many times as slow, sees slices with a box alone.
 
     Attributes:
         name: That of the guidance.
