@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -51,6 +52,7 @@ def test_from_the_click_to_the_labelmap(panel, a_ct, ct_file, tmp_path, scene):
     # Segment liver: every slice of this slab has a box and a mask, and the window is the abdomen's.
     panel.segment(a_ct)
     automatic = panel.mask()
+    assert threading.enumerate() == [threading.main_thread()]  # a Python thread would stand still in Slicer
     assert sources(panel) == dict.fromkeys(range(COUNT), "auto")
     assert all(plane.any() for plane in automatic)
     assert a_ct.GetDisplayNode().GetWindow() == 400

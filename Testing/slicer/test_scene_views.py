@@ -16,8 +16,9 @@ def make_volume(app):
         values = np.random.default_rng(0).integers(-1000, 1000, shape).astype(np.int16)
         matrix = np.diag([-0.8, -0.8, 2.5, 1]) if matrix is None else matrix
         node = slicer.util.addVolumeFromArray(values, ijkToRAS=matrix, name=name)
-        for view in ("Red", "Yellow", "Green"):
-            slicer.app.layoutManager().sliceWidget(view)
+        for view, orientation in (("Red", "Axial"), ("Yellow", "Sagittal"), ("Green", "Coronal")):
+            # Views outlive the scene, and with them how a test before has turned them.
+            slicer.app.layoutManager().sliceWidget(view).mrmlSliceNode().SetOrientation(orientation)
         slicer.util.setSliceViewerLayers(background=node, fit=True)
         return node
 
@@ -245,6 +246,7 @@ def test_an_edge_dragged_with_the_mouse_goes_to_that_voxel(make_volume, views, v
     roi.released.connect(lambda *told: released.append(told))
     box = Box(6, 8, 9, 24, 27)
     roi.show(node, axis, box, [one.GetID() for one in views.alignedViews()])
+    widget.sliceView().forceRender()  # what is not drawn yet cannot be grabbed
     slicer.app.processEvents()
     first, second, across = inPlaneAxes(axis)
     start = np.ones(4)
