@@ -116,6 +116,24 @@ def test_the_map_lies_over_its_volume_and_leaves_other_foregrounds_alone(make_vo
     assert theirs.GetForegroundVolumeID() == node.GetID()
 
 
+def test_the_foreground_of_the_user_comes_back_after_the_map(make_volume):
+    import slicer
+    from SAMMixSlicerLib.scene.cam_overlay import hideOverlay, newOverlay, showOverlay
+
+    pet = make_volume(name="pet")
+    node = make_volume()
+    composite = slicer.util.getNode("vtkMRMLSliceCompositeNodeRed")
+    composite.SetForegroundVolumeID(pet.GetID())
+    composite.SetForegroundOpacity(0.75)
+    overlay = newOverlay(node)
+    showOverlay(overlay, node, 0.3)
+    showOverlay(overlay, node, 0.6)
+    assert composite.GetForegroundVolumeID() == overlay.GetID()
+    hideOverlay(overlay)
+    assert composite.GetForegroundVolumeID() == pet.GetID()
+    assert composite.GetForegroundOpacity() == pytest.approx(0.75)
+
+
 def test_the_window_is_set_only_where_nobody_set_one(make_volume):
     from SAMMixSlicerLib.scene.window_level import setAbdomenWindow
 

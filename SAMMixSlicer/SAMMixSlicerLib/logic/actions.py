@@ -13,6 +13,8 @@ from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.signals import Signal
 from SAMMixSlicerLib.worker import Finished, Outcome
 
+_A_WHILE = 100  # seconds, from which on minutes read better
+
 
 @dataclass(frozen=True)
 class Action:
@@ -118,9 +120,10 @@ class Actions:
             return _("{name}: slice {index} in {ms:.0f} ms.").format(
                 name=action.name, index=event.changed[0], ms=1000 * event.seconds
             )
-        return _("{name}: {count} slices in {seconds:.1f} s.").format(
-            name=action.name, count=len(event.changed), seconds=event.seconds
-        )
+        time = _("{s:.1f} s").format(s=event.seconds)
+        if event.seconds >= _A_WHILE:
+            time = _("{m:.1f} min").format(m=event.seconds / 60)
+        return _("{name}: {count} slices in {time}.").format(name=action.name, count=len(event.changed), time=time)
 
     def _onCaseRemoved(self, case: Case) -> None:
         for request in [number for number, action in self._running.items() if action.case is case]:

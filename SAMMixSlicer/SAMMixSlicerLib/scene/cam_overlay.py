@@ -55,16 +55,29 @@ def setMaps(overlayNode: Any, sliceAxis: str, planes: Mapping[int, np.ndarray]) 
 
 
 def showOverlay(overlayNode: Any, volumeNode: Any, opacity: float) -> None:
-    """Puts the map over the volume in every slice view that shows it."""
+    """Puts the map over the volume in every slice view that shows it; what was in the foreground is remembered."""
     for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
-        if composite.GetBackgroundVolumeID() == volumeNode.GetID():
-            with slicer.util.NodeModify(composite):
-                composite.SetForegroundVolumeID(overlayNode.GetID())
-                composite.SetForegroundOpacity(opacity)
+        if composite.GetBackgroundVolumeID() != volumeNode.GetID():
+            continue
+        before = composite.GetForegroundVolumeID()
+        if before != overlayNode.GetID():
+            overlayNode.SetAttribute(_remembered(composite), f"{before or ''} {composite.GetForegroundOpacity()}")
+        with slicer.util.NodeModify(composite):
+            composite.SetForegroundVolumeID(overlayNode.GetID())
+            composite.SetForegroundOpacity(opacity)
 
 
 def hideOverlay(overlayNode: Any) -> None:
-    """Takes the map out of the views; foregrounds of others stay."""
+    """Takes the map out of the views; the foreground that was there before comes back."""
     for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
-        if overlayNode is not None and composite.GetForegroundVolumeID() == overlayNode.GetID():
-            composite.SetForegroundVolumeID(None)
+        if overlayNode is None or composite.GetForegroundVolumeID() != overlayNode.GetID():
+            continue
+        before, _space, opacity = (overlayNode.GetAttribute(_remembered(composite)) or "").rpartition(" ")
+        with slicer.util.NodeModify(composite):
+            composite.SetForegroundVolumeID(before if before and slicer.mrmlScene.GetNodeByID(before) else None)
+            if opacity:
+                composite.SetForegroundOpacity(float(opacity))
+
+
+def _remembered(compositeNode: Any) -> str:
+    return f"SAMMix.Foreground.{compositeNode.GetLayoutName()}"
