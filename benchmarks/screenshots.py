@@ -108,6 +108,9 @@ def take(driver: Any, volume_node: Any) -> None:
     mouse.wait_until(lambda: driver.ui.progressBar.value > driver.ui.progressBar.maximum / 2, _RUN_S)
     _save(_picture(window), TUTORIAL / "2_running.png")
     driver.wait(_RUN_S)
+    # Then the status line gives a reason for a look, and not the seconds of a machine that may have been busy.
+    mouse.wait_until(lambda: driver.ui.nextReviewButton.enabled, 30)
+    driver.click("nextReviewButton")
     driver.go_to(_largest_slice(driver))
     _zoom(driver, _largest_slice(driver))
     driver.click("surfaceButton")
