@@ -202,7 +202,8 @@ class Case:
         self.node.SetNodeReferenceID(case_node.SEGMENTATION, segmentationNode.GetID())
         case_node.setSegmentId(self.node, segmentId)
         self._labelmap = segment_output.openLabelmap(segmentationNode, segmentId, self._volumeNode)
-        self._labelmap.acceptWhatIsThere()
+        if segmentId == known:
+            self._labelmap.acceptWhatIsThere()
         masks = [state for state in self.states.values() if state.mask is not None]
         self._labelmap.writePlanes(self.sliceAxis, {state.slice_index: self._plane(state) for state in masks})
 
