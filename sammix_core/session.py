@@ -9,35 +9,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from sammix_core.axial_slices import AxialSlices
-from sammix_core.boxes import Box, BoxSource, BoxTrack
-from sammix_core.embedding_cache import EmbeddingCache
+from sammix_core.axial_order import AxialOrder
+from sammix_core.box_search import BoxSearch
+from sammix_core.boxes import Box, BoxTrack
 from sammix_core.errors import InputError
-from sammix_core.follow import follow
-from sammix_core.guidance.base import GuidanceMaps
-from sammix_core.guidance.boxes_from_cam import GuidedBoxes, NetworkBox, boxes_from_cam, sigmoid
-from sammix_core.guidance.orientation import orders_looked_at
-from sammix_core.progress import FITTING_BOXES, LOOKING_WHICH_WAY_UP, CancelCheck, ProgressCallback, Stage
+from sammix_core.guidance.boxes_from_cam import sigmoid
+from sammix_core.progress import CancelCheck, ProgressCallback, Stage
 from sammix_core.results import SegmentationResult, cam_on_slice, report_of
 from sammix_core.sam.masks import inside_box
 from sammix_core.saved_guidance import SavedGuidance
-from sammix_core.slice_look import Look, look_at
 from sammix_core.slice_mask import make_mask
 from sammix_core.slice_store import SliceStore
 from sammix_core.uncertainty import UncertaintyPlanes
 from sammix_core.volume import Volume
-from sammix_core.which_way_up import likeliest_cut
 
 if TYPE_CHECKING:
     from sammix_core.loading import LoadedModel
 
 EMBEDDING_LIMIT_BYTES = 3 * 1024**3  # about 1,500 slices of LiteMedSAM in float16
-# A slice this improbable is encoded again if someone draws a box there; until then its 2 MB are better spent.
-_FORGET_BELOW = 0.01
-_OTHER_WAY_UP = (
-    "The header says nothing of the orientation and the slices seem to be turned or mirrored in plane, so they were "
-    "looked at the other way; the mask is on the file's own grid."
-)
 _NOTHING_FOUND = "No liver was found; the mask is empty."
 
 
@@ -59,14 +48,10 @@ class SegmentationSession:
         keep_uncertainty: bool = False,
     ) -> None:
         self.volume = volume
-        self._model = model
-        self._notes: list[str] = []
-        self._looked_at = 0
-        self._axial = AxialSlices.cut(volume, volume.axial_order, model.preprocessing)
-        self._cache = EmbeddingCache(model.backend, lambda index: self._axial.image(index), limit_bytes)
-        self._maps: dict[int, GuidanceMaps] = {}
-        self._guided: GuidedBoxes | None = None
         self.slices = SliceStore(volume.shape_kji, volume.axial_order)
+        self._model = model
+        self._search = BoxSearch(model, volume, limit_bytes, self._turn)
+        self._cache = self._search.cache
         self._seconds: dict[str, float] = {}
         self._uncertainty = UncertaintyPlanes() if keep_uncertainty else None
 
@@ -82,19 +67,14 @@ class SegmentationSession:
     @property
     def guidance(self) -> SavedGuidance | None:
         """What the search for boxes found, for another session of this volume; None before there was one."""
-        if self._guided is None:
-            return None
-        return SavedGuidance(self._model.spec, self._axial.order, self._guided, tuple(self._notes))
+        return self._search.saved()
 
     def take_guidance(self, saved: SavedGuidance) -> None:
         """Goes on with what another session of this volume found; boxes and masks stay as they are.
 
         What another model found is left alone, since its maps do not fit this one's masks.
         """
-        if saved.model != self._model.spec:
-            return
-        self._turn(AxialSlices.cut(self.volume, saved.order, self._model.preprocessing))
-        self._guided, self._notes = saved.guided, list(saved.notes)
+        self._search.take(saved)
 
     @property
     def embedding_bytes(self) -> int:
@@ -120,10 +100,10 @@ class SegmentationSession:
         Args:
             slice_index: Index along the user's slice axis.
         """
-        index = self._axial.canonical(slice_index)
+        index = self._search.axial.canonical(slice_index)
         self._cache.embedding(index)
-        if self._guided is None:
-            self._maps_of(index)
+        if self._search.guided is None:
+            self._search.maps_of(index)
 
     def find_boxes(
         self,
@@ -146,25 +126,7 @@ class SegmentationSession:
         Raises:
             Cancelled: The user stopped; boxes are as they were.
         """
-        if not self.volume.spacing_known and self._guided is None:
-            self._look_which_way_up(progress, cancel)
-        stage = Stage("Looking for the liver", len(self._axial), progress, cancel)
-        for index in range(len(self._axial)):
-            maps = self._maps_of(index)
-            if maps.probabilities[0] < _FORGET_BELOW:
-                self._cache.drop(index)
-            if on_seen is not None:
-                on_seen(self._axial.slice_index(index), float(maps.probabilities[0]))
-            stage.step()
-        each = [self._maps[index] for index in range(len(self._axial))]
-        found = GuidanceMaps(
-            np.concatenate([maps.cam_logits for maps in each]), np.concatenate([maps.probabilities for maps in each])
-        )
-        size = self._model.preprocessing.size
-        guided = boxes_from_cam(found, self._axial.slice_mm, size, self._model.boxes)
-        self._seconds["guidance"] = stage.seconds
-        self._guided = self._followed(guided, size, progress, cancel)
-        self.slices.set_automatic(self._automatic_boxes(self._guided))
+        self.slices.set_automatic(self._search.run(progress, cancel, on_seen))
         return self.boxes
 
     def segment_boxes(
@@ -246,30 +208,32 @@ class SegmentationSession:
 
     def result(self) -> SegmentationResult:
         """What there is by now, as a result of its own."""
-        guided, guidance = self._guided, self.guidance
+        search, guidance = self._search, self.guidance
         probabilities = {} if guidance is None else guidance.probabilities(self.volume.shape_kji)
         reports = [
             report_of(self.slices.state(index), probabilities.get(index, math.nan))
             for index in range(self.boxes.slice_count)
         ]
-        cam = guided.cam_logits if guided is not None else np.full((len(self._axial), 1, 1), -np.inf, np.float32)
+        cam = np.full((len(search.axial), 1, 1), -np.inf, np.float32)
+        if search.guided is not None:
+            cam = search.guided.cam_logits
         return SegmentationResult(
             mask=self.slices.mask(),
             boxes=self.boxes.copy(),
             slices=reports,
-            seconds=dict(self._seconds),
-            slices_encoded=self._cache.encoded + self._looked_at,
+            seconds={**search.seconds, **self._seconds},
+            slices_encoded=search.cache.encoded + search.looked_at,
             device=self._model.device.type,
             model=self._model.spec,
             guidance=self._model.guidance.name,
             cam=sigmoid(cam).astype(np.float16),
-            frame=self._axial.frame,
-            slice_shape=self._axial.plane_shape,
-            axial_order=self._axial.order,
-            notes=[*self._notes, *([] if any(one.area_px for one in reports) else [_NOTHING_FOUND])],
+            frame=search.axial.frame,
+            slice_shape=search.axial.plane_shape,
+            axial_order=search.axial.order,
+            notes=[*search.notes, *([] if any(one.area_px for one in reports) else [_NOTHING_FOUND])],
             uncertainty=None
             if self._uncertainty is None
-            else self._uncertainty.volume(self.volume.shape_kji, self._axial.order, self.boxes),
+            else self._uncertainty.volume(self.volume.shape_kji, search.axial.order, self.boxes),
         )
 
     def cam_slice(self, slice_index: int) -> np.ndarray:
@@ -281,85 +245,24 @@ class SegmentationSession:
         Returns:
             (rows, cols) float32 in [0, 1] in the user's two in-plane axes; 0 before there is a map.
         """
-        index = self._axial.canonical(slice_index)
-        if self._guided is None:
-            cam = np.zeros(self._axial.plane_shape, np.float32)
-        else:
-            probability = sigmoid(self._guided.cam_logits[index])
-            cam = cam_on_slice(probability, self._axial.frame, self._axial.plane_shape)
-        return np.ascontiguousarray(self._axial.order.slice_to_volume(cam))
+        axial, guided = self._search.axial, self._search.guided
+        cam = np.zeros(axial.plane_shape, np.float32)
+        if guided is not None:
+            cam = cam_on_slice(sigmoid(guided.cam_logits[axial.canonical(slice_index)]), axial.frame, axial.plane_shape)
+        return np.ascontiguousarray(axial.order.slice_to_volume(cam))
 
-    def _look_which_way_up(self, progress: ProgressCallback | None, cancel: CancelCheck | None) -> None:
-        """Turns the slices the way that the guidance understands, where the header has lost it."""
-        stage = Stage(LOOKING_WHICH_WAY_UP, orders_looked_at(len(self._axial)), progress, cancel)
-        chosen = likeliest_cut(self.volume, self._model, stage.step)
-        self._looked_at += stage.done if self._model.guidance.needs_embeddings else 0
-        self._seconds["orientation"] = stage.seconds
-        self._turn(chosen)
-        self._notes = [_OTHER_WAY_UP] if chosen.order != self.volume.axial_order else []
-
-    def _turn(self, axial: AxialSlices) -> None:
-        """Takes slices cut another way; what there is already was made the old way."""
-        if axial.order != self._axial.order:
-            self._axial = axial
-            self._cache.clear()
-            self._maps.clear()
-            self.slices.turn(axial.order)
-            if self._uncertainty is not None:
-                self._uncertainty.clear()
-
-    def _followed(
-        self, guided: GuidedBoxes, size: int, progress: ProgressCallback | None, cancel: CancelCheck | None
-    ) -> GuidedBoxes:
-        """The guidance's boxes drawn tight about masks, and the organ followed past its ends."""
-        model = self._model
-        if model.following.grow <= 0:
-            return guided  # and no stage of no steps is told of
-        stage = Stage(FITTING_BOXES, sum(box is not None for box in guided.boxes), progress, cancel)
-
-        def look(index: int, box: NetworkBox, logits: np.ndarray | None, support: np.ndarray | None) -> Look | None:
-            image, embedding = self._axial.image(index), self._cache.embedding(index)
-            return look_at(model.backend, model.masks, model.preprocessing, image, embedding, box, logits, support)
-
-        followed = follow(guided, look, self._axial.slice_mm, size, model.following, stage.step)
-        self._seconds["fitting"] = stage.seconds
-        return followed
-
-    def _maps_of(self, index: int) -> GuidanceMaps:
-        """The guidance's maps of one canonical slice, computed once."""
-        maps = self._maps.get(index)
-        if maps is None:
-            image = self._cache.image(index)
-            needed = self._model.guidance.needs_embeddings
-            embedding = self._cache.embedding(index, image) if needed else torch.empty(0)
-            maps = self._maps[index] = self._model.guidance.maps(image, embedding)
-        return maps
+    def _turn(self, order: AxialOrder) -> None:
+        self.slices.turn(order)
+        if self._uncertainty is not None:
+            self._uncertainty.clear()
 
     def _segment(self, box: Box) -> None:
         """Makes one slice's mask, touching nothing else."""
-        index = self._axial.canonical(box.slice_index)
-        if self._guided is None:
-            # Before the whole volume was looked at there is the slice's own map, which is that without its neighbours.
-            cam_logits, support = self._maps_of(index).cam_logits[0], None
-        else:
-            cam_logits = self._guided.cam_logits[index]
-            support = self._guided.support[index] if box.source is BoxSource.AUTO else None
-        embedding = self._cache.embedding(index)
-        model = self._model
-        made = make_mask(model.backend, model.masks, self._axial, box, embedding, cam_logits, support)
+        axial, model = self._search.axial, self._model
+        index = axial.canonical(box.slice_index)
+        cam_logits, support = self._search.prompt_of(index, box.source)
+        made = make_mask(model.backend, model.masks, axial, box, self._cache.embedding(index), cam_logits, support)
         self.slices.write(box.slice_index, made.mask, made.scores)
         if self._uncertainty is not None:
-            shape = self._axial.plane_shape
-            spread = self._axial.frame.to_slice(made.decoded.disagreement(0), shape, fill=0.0)
-            self._uncertainty.write(box.slice_index, spread, inside_box(shape, made.limits))
-
-    def _automatic_boxes(self, guided: GuidedBoxes) -> dict[int, Box]:
-        """The boxes that were found, in voxels of the volume; those that miss their slice are left out."""
-        found = {}
-        for index, network_box in enumerate(guided.boxes):
-            edges = None if network_box is None else self._axial.to_voxels(network_box)
-            if edges is not None:
-                probability = float(np.clip(guided.probabilities[index], 0, 1))
-                place, score = self._axial.slice_index(index), float(guided.scores[index])
-                found[place] = Box(place, *edges, BoxSource.AUTO, score=score, probability=probability)
-        return found
+            spread = axial.frame.to_slice(made.decoded.disagreement(0), axial.plane_shape, fill=0.0)
+            self._uncertainty.write(box.slice_index, spread, inside_box(axial.plane_shape, made.limits))

@@ -1,0 +1,183 @@
+"""The guidance looks at a volume: which way up it lies, what each slice shows, and where the boxes go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from sammix_core.axial_order import AxialOrder
+from sammix_core.axial_slices import AxialSlices
+from sammix_core.boxes import Box, BoxSource
+from sammix_core.embedding_cache import EmbeddingCache
+from sammix_core.follow import follow
+from sammix_core.guidance.base import GuidanceMaps
+from sammix_core.guidance.boxes_from_cam import GuidedBoxes, NetworkBox, boxes_from_cam
+from sammix_core.guidance.orientation import orders_looked_at
+from sammix_core.progress import FITTING_BOXES, LOOKING_WHICH_WAY_UP, CancelCheck, ProgressCallback, Stage
+from sammix_core.saved_guidance import SavedGuidance
+from sammix_core.slice_look import Look, look_at
+from sammix_core.volume import Volume
+from sammix_core.which_way_up import likeliest_cut
+
+if TYPE_CHECKING:
+    from sammix_core.loading import LoadedModel
+
+# A slice this improbable is encoded again if someone draws a box there; until then its 2 MB are better spent.
+_FORGET_BELOW = 0.01
+_OTHER_WAY_UP = (
+    "The header says nothing of the orientation and the slices seem to be turned or mirrored in plane, so they were "
+    "looked at the other way; the mask is on the file's own grid."
+)
+
+
+class BoxSearch:
+    """Maps and embeddings of one volume's slices, by canonical index, and what was found in them.
+
+    Args:
+        model: The model.
+        volume: The CT.
+        limit_bytes: What the embeddings may take.
+        turned: Told the new order when the slices are turned.
+
+    Attributes:
+        axial: The volume's slices, as the network sees them.
+        cache: Their embeddings.
+        guided: What was found; None before a search has ended.
+        notes: Plain sentences on the order.
+        seconds: Seconds by stage.
+        looked_at: Passes through the encoder besides the cache's.
+    """
+
+    def __init__(
+        self, model: LoadedModel, volume: Volume, limit_bytes: int, turned: Callable[[AxialOrder], None]
+    ) -> None:
+        self.axial = AxialSlices.cut(volume, volume.axial_order, model.preprocessing)
+        self.cache = EmbeddingCache(model.backend, lambda index: self.axial.image(index), limit_bytes)
+        self.guided: GuidedBoxes | None = None
+        self.notes: list[str] = []
+        self.seconds: dict[str, float] = {}
+        self.looked_at = 0
+        self._model = model
+        self._volume = volume
+        self._turned = turned
+        self._maps: dict[int, GuidanceMaps] = {}
+
+    def run(
+        self,
+        progress: ProgressCallback | None,
+        cancel: CancelCheck | None,
+        on_seen: Callable[[int, float], None] | None,
+    ) -> dict[int, Box]:
+        """Looks at every slice that was not looked at before; see `SegmentationSession.find_boxes`.
+
+        Returns:
+            The automatic boxes in voxels of the volume, by the user's slice index.
+
+        Raises:
+            Cancelled: The user stopped; the maps that there are stay.
+        """
+        if not self._volume.spacing_known and self.guided is None:
+            self._look_which_way_up(progress, cancel)
+        stage = Stage("Looking for the liver", len(self.axial), progress, cancel)
+        for index in range(len(self.axial)):
+            maps = self.maps_of(index)
+            if maps.probabilities[0] < _FORGET_BELOW:
+                self.cache.drop(index)
+            if on_seen is not None:
+                on_seen(self.axial.slice_index(index), float(maps.probabilities[0]))
+            stage.step()
+        each = [self._maps[index] for index in range(len(self.axial))]
+        found = GuidanceMaps(
+            np.concatenate([maps.cam_logits for maps in each]), np.concatenate([maps.probabilities for maps in each])
+        )
+        size = self._model.preprocessing.size
+        guided = boxes_from_cam(found, self.axial.slice_mm, size, self._model.boxes)
+        self.seconds["guidance"] = stage.seconds
+        self.guided = self._followed(guided, size, progress, cancel)
+        return self._in_voxels(self.guided)
+
+    def maps_of(self, index: int) -> GuidanceMaps:
+        """The guidance's maps of one canonical slice, computed once."""
+        maps = self._maps.get(index)
+        if maps is None:
+            image = self.cache.image(index)
+            needed = self._model.guidance.needs_embeddings
+            embedding = self.cache.embedding(index, image) if needed else torch.empty(0)
+            maps = self._maps[index] = self._model.guidance.maps(image, embedding)
+        return maps
+
+    def prompt_of(self, index: int, source: BoxSource) -> tuple[np.ndarray, np.ndarray | None]:
+        """What goes with a box of a canonical slice.
+
+        Args:
+            index: The slice.
+            source: Who set the box.
+
+        Returns:
+            (h, w) logits of the map, and (h, w) bool, the cells that hold the structure in 3-D; None for a box that is
+            trusted as it is.
+        """
+        if self.guided is None:
+            # Before the whole volume was looked at there is the slice's own map, which is that without its neighbours.
+            return self.maps_of(index).cam_logits[0], None
+        return self.guided.cam_logits[index], self.guided.support[index] if source is BoxSource.AUTO else None
+
+    def saved(self) -> SavedGuidance | None:
+        """What was found, for another search of this volume."""
+        if self.guided is None:
+            return None
+        return SavedGuidance(self._model.spec, self.axial.order, self.guided, tuple(self.notes))
+
+    def take(self, saved: SavedGuidance) -> None:
+        """Goes on with what another search has found, unless it was another model's."""
+        if saved.model == self._model.spec:
+            self._turn(AxialSlices.cut(self._volume, saved.order, self._model.preprocessing))
+            self.guided, self.notes = saved.guided, list(saved.notes)
+
+    def _look_which_way_up(self, progress: ProgressCallback | None, cancel: CancelCheck | None) -> None:
+        """Turns the slices the way that the guidance understands, where the header has lost it."""
+        stage = Stage(LOOKING_WHICH_WAY_UP, orders_looked_at(len(self.axial)), progress, cancel)
+        chosen = likeliest_cut(self._volume, self._model, stage.step)
+        self.looked_at += stage.done if self._model.guidance.needs_embeddings else 0
+        self.seconds["orientation"] = stage.seconds
+        self._turn(chosen)
+        self.notes = [_OTHER_WAY_UP] if chosen.order != self._volume.axial_order else []
+
+    def _turn(self, axial: AxialSlices) -> None:
+        """Takes slices cut another way; what there is already was made the old way."""
+        if axial.order != self.axial.order:
+            self.axial = axial
+            self.cache.clear()
+            self._maps.clear()
+            self._turned(axial.order)
+
+    def _followed(
+        self, guided: GuidedBoxes, size: int, progress: ProgressCallback | None, cancel: CancelCheck | None
+    ) -> GuidedBoxes:
+        """The guidance's boxes drawn tight about masks, and the organ followed past its ends."""
+        model = self._model
+        if model.following.grow <= 0:
+            return guided  # and no stage of no steps is told of
+        stage = Stage(FITTING_BOXES, sum(box is not None for box in guided.boxes), progress, cancel)
+
+        def look(index: int, box: NetworkBox, logits: np.ndarray | None, support: np.ndarray | None) -> Look | None:
+            image, embedding = self.axial.image(index), self.cache.embedding(index)
+            return look_at(model.backend, model.masks, model.preprocessing, image, embedding, box, logits, support)
+
+        followed = follow(guided, look, self.axial.slice_mm, size, model.following, stage.step)
+        self.seconds["fitting"] = stage.seconds
+        return followed
+
+    def _in_voxels(self, guided: GuidedBoxes) -> dict[int, Box]:
+        """The boxes that were found, in voxels of the volume; those that miss their slice are left out."""
+        found = {}
+        for index, network_box in enumerate(guided.boxes):
+            edges = None if network_box is None else self.axial.to_voxels(network_box)
+            if edges is not None:
+                probability = float(np.clip(guided.probabilities[index], 0, 1))
+                place, score = self.axial.slice_index(index), float(guided.scores[index])
+                found[place] = Box(place, *edges, BoxSource.AUTO, score=score, probability=probability)
+        return found
