@@ -70,6 +70,6 @@ def make_mask(
         own,
         own[best] if best >= 0 else float(np.mean(own)),
         decoded.agreement(0),
-        cam_agreement(cam_logits, frame.to_network(mask.astype(np.float32), fill=0.0)),
+        cam_agreement(cam_logits, frame.at_cells(mask, cam_logits.shape[0])),
     )
     return SliceMask(mask, scores, decoded, limits)

@@ -14,6 +14,7 @@ from sammix_core.errors import InputError
 from sammix_core.sam.masks import (
     DecodedSlices,
     MaskSettings,
+    cam_agreement,
     clean_slice,
     decode_slices,
     dense_prompt,
@@ -320,3 +321,18 @@ def test_unknown_settings_and_choices_are_refused() -> None:
         MaskSettings.from_dict({"blur": 1})
     with pytest.raises(InputError, match="mask choice 'best' is not known"):
         MaskSettings.from_dict({"choice": "best"})
+
+
+# Map and mask
+
+
+def test_a_map_and_a_mask_agree_by_their_dice() -> None:
+    cam = np.array([[2.0, 2.0], [-1.0, -1.0]])
+    for mask, dice in (
+        ([[1, 1], [0, 0]], 1.0),
+        ([[1, 0], [0, 0]], 2 / 3),
+        ([[1, 1], [1, 1]], 2 / 3),
+        ([[0, 0], [1, 1]], 0.0),
+    ):
+        assert cam_agreement(cam, np.array(mask, dtype=bool)) == pytest.approx(dice)
+    assert cam_agreement(-cam * 0, np.zeros((2, 2), dtype=bool)) == 1.0

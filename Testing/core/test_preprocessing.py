@@ -153,6 +153,25 @@ def test_a_mask_comes_back_from_the_network(shape: tuple[int, int], pixel_mm: tu
     assert dice > 0.97
 
 
+def test_a_mask_is_looked_up_at_the_centres_of_cells() -> None:
+    """Four cells over a crop of 8 x 4 pixels that reaches two rows past the slice: written out."""
+    frame = Frame.for_crop((2, 0, 10, 4), (1.0, 1.0), SIZE)  # eight rows, so four columns lie in the middle half
+    mask = np.zeros((8, 4), dtype=bool)
+    mask[3] = mask[:, 3] = True
+    # Cells are two pixels; their centres lie on the pixel edges 3, 5, 7, 9 and -1, 1, 3, 5.
+    expected = [[False, True, True, False], [False, False, True, False], [False, False, True, False], [False] * 4]
+    assert frame.at_cells(mask, 4).tolist() == expected
+
+
+def test_looking_a_mask_up_agrees_with_averaging_it() -> None:
+    rows, cols = np.mgrid[:400, :512]
+    mask = ((rows - 180) / 120) ** 2 + ((cols - 200) / 150) ** 2 < 1
+    frame = Frame.for_crop((20, 10, 380, 500), (0.9, 0.7), SIZE)
+    averaged = frame.to_network(mask.astype(np.float32), 0.0).reshape(64, 4, 64, 4).mean((1, 3)) > 0.5
+    found = frame.at_cells(mask, 64)
+    assert 2 * (averaged & found).sum() / (averaged.sum() + found.sum()) > 0.98
+
+
 def test_the_window() -> None:
     hu = np.array([-3024, -2048, -1024, -160, -60, 40, 240, 3071], np.int16)
     assert window(hu, SPEC).tolist() == [0, 0, 0, 0, 0.25, 0.5, 1, 1]

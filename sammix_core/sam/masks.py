@@ -183,20 +183,18 @@ def inside_box(shape: tuple[int, ...], box: tuple[float, float, float, float]) -
 
 
 def cam_agreement(cam_logits: np.ndarray, mask: np.ndarray) -> float:
-    """Dice of a class activation map and a mask, on the map's grid.
+    """Dice of a class activation map and a mask.
 
     Args:
         cam_logits: (h, w) of the guidance; above 0 means the structure.
-        mask: (size, size) float in [0, 1], the mask in the network's frame.
+        mask: (h, w) bool, the mask at the map's cells.
 
     Returns:
         Dice in [0, 1]; 1 where both are empty.
     """
-    rows, cols = cam_logits.shape
-    cells = mask.reshape(rows, mask.shape[0] // rows, cols, mask.shape[1] // cols).mean((1, 3)) > 0.5
     cam = cam_logits > 0
-    both = int(cells.sum() + cam.sum())
-    return float(2 * (cells & cam).sum() / both) if both else 1.0
+    both = int(mask.sum() + cam.sum())
+    return float(2 * (mask & cam).sum() / both) if both else 1.0
 
 
 def clean_slice(mask: np.ndarray, box: tuple[float, float, float, float], support: np.ndarray | None) -> np.ndarray:
