@@ -8,8 +8,8 @@ Slicer needs to draw it comes on top. Rows go to benchmarks/edit_latency.jsonl:
 
 - "edit": the whole way (total), and its parts in milliseconds: send (to the process and back, and waiting for the
   timer), wait (in the process's queue), segment (see below), pack (the mask into bits), receive (bits into the array);
-- "segment": the parts of segment in this process alone: decode (the network), resample (its mask onto the slice, and
-  the slice's mask onto the map's grid), clean (box, specks, holes), embed (the cached embedding into float32).
+- "segment": the parts of segment in this process alone: decode (the network), resample (its mask onto the slice),
+  clean (box, specks, holes), embed (the cached embedding into float32).
 
 p50 and p95 are over all edits. Run it on a quiet machine; --busy starts so many programs that want a core each, and
 --wait-policy is how torch's threads wait for each other (the module's own choice is PASSIVE).
@@ -171,7 +171,6 @@ def measure_parts(model: str, device: str, edits: int) -> dict[str, list[float]]
         with (
             timed(one, "decode", slice_mask, "decode_slices"),
             timed(one, "resample", Frame, "to_slice"),
-            timed(one, "resample", Frame, "to_network"),
             timed(one, "clean", slice_mask, "clean_slice"),
             timed(one, "embed", EmbeddingCache, "embedding"),
             timed(one, "total", session, "segment_slice"),
