@@ -123,12 +123,12 @@ def test_the_installed_core_finds_its_models(installed, tmp_path):
     assert result.returncode == 0, result.stderr
     file, models = json.loads(result.stdout)
     assert Path(file) == installed / "sammix_core" / "__init__.py"
-    assert "liver/1.0.0" in models
+    assert any(spec.startswith("liver/") for spec in models)
     assert not any(models.values())
 
 
 def test_the_weights_are_those_of_the_manifest(installed):
-    folder = installed / "sammix_core" / "models" / "liver" / "1.0.0"
+    (folder,) = (installed / "sammix_core" / "models" / "liver").iterdir()
     manifest = json.loads((folder / "manifest.json").read_text())
     for name, expected in manifest["files"].items():
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == expected
