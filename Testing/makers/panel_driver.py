@@ -75,7 +75,7 @@ class PanelDriver:
             parent.collapsed = False
         mouse.click(button)
 
-    def wait(self, seconds: float = 120.0) -> None:
+    def wait(self, seconds: float = 600.0) -> None:
         """Waits until nothing is on its way."""
         from slicer_host import mouse
 

@@ -60,7 +60,7 @@ def start_run(panel, volume_node):
 
     panel.choose(volume_node)
     panel.click("segmentButton")
-    mouse.wait_until(lambda: panel.case.probabilities, 120)
+    mouse.wait_until(lambda: panel.case.probabilities, 600)
     assert panel.logic.actions.isBusy
 
 

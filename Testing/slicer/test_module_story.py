@@ -147,12 +147,12 @@ def test_a_cancelled_run_keeps_what_was_done_and_can_go_on(panel, a_ct):
 
     panel.choose(a_ct)
     panel.click("segmentButton")
-    mouse.wait_until(lambda: len(panel.case.corrected()) == 0 and any(s.mask for s in panel.case.states.values()), 120)
+    mouse.wait_until(lambda: len(panel.case.corrected()) == 0 and any(s.mask for s in panel.case.states.values()), 600)
     start = time.monotonic()
     panel.click("cancelButton")
     assert "Stopping" in panel.status
-    panel.wait(20)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 1
+    panel.wait()
     done = [index for index, state in panel.case.states.items() if state.mask is not None]
     assert 0 < len(done) <= COUNT
     kept = panel.mask()
