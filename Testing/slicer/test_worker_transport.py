@@ -128,6 +128,10 @@ def test_what_arrived_before_the_end_is_handed_out(line: tuple[Channel, socket.s
 # Shared memory
 
 
+def own_blocks() -> set[str]:
+    return {name for name in os.listdir(SHARED) if name.startswith(f"sammix_{os.getpid()}_")}
+
+
 def in_steps(array: np.ndarray, seconds: float = 10.0) -> Upload:
     upload = Upload(array)
     while not upload.step(seconds):
@@ -150,13 +154,11 @@ def test_an_array_is_the_same_at_the_other_end(dtype: str) -> None:
 
 @needs_shared_folder
 def test_a_block_has_no_name_once_it_is_taken_over() -> None:
-    before = set(os.listdir(SHARED))
     upload = in_steps(np.ones((3, 4, 5), np.int16))
-    (name,) = set(os.listdir(SHARED)) - before
-    assert name == upload.block.name.lstrip("/")
+    assert own_blocks() == {upload.block.name.lstrip("/")}
     attached = AttachedArray(upload.block)
     upload.discard()
-    assert set(os.listdir(SHARED)) == before
+    assert own_blocks() == set()
     assert attached.array.all()
     attached.close()
     remove_name(upload.block.name)  # no error where it is gone
@@ -164,10 +166,9 @@ def test_a_block_has_no_name_once_it_is_taken_over() -> None:
 
 @needs_shared_folder
 def test_the_name_left_by_a_module_that_died_can_be_removed() -> None:
-    before = set(os.listdir(SHARED))
     upload = in_steps(np.ones((3, 4, 5), np.int16))
     remove_name(upload.block.name)
-    assert set(os.listdir(SHARED)) == before
+    assert own_blocks() == set()
     upload.discard()
 
 
@@ -194,7 +195,6 @@ def test_no_resource_tracker_is_started_for_it() -> None:
 
 @needs_shared_folder
 def test_too_little_shared_memory_is_said_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = set(os.listdir(SHARED))
 
     def full(*_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -204,7 +204,7 @@ def test_too_little_shared_memory_is_said_and_leaves_nothing(monkeypatch: pytest
     with pytest.raises(InputError, match="too little shared memory for this volume \\(no space left on device\\)"):
         upload.step(1.0)
     upload.discard()
-    assert set(os.listdir(SHARED)) == before
+    assert own_blocks() == set()
 
 
 # The queue

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import sys
 import time
 from collections.abc import Iterator
@@ -117,9 +118,11 @@ def remove_name(name: str) -> None:
 
 
 def _create(size: int) -> shared_memory.SharedMemory:
+    # A name that says whose it is, short enough for macOS (31 characters).
+    name = f"sammix_{os.getpid()}_{secrets.token_hex(4)}"
     try:
         with _untracked():
-            return shared_memory.SharedMemory(create=True, size=size, **_TRACK)
+            return shared_memory.SharedMemory(name, create=True, size=size, **_TRACK)
     except OSError as error:
         raise _too_little(error) from error
 
