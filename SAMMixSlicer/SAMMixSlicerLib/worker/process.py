@@ -179,7 +179,6 @@ class ChildProcess:
 _PATIENT_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 # A group or console of its own, so that Ctrl-C in the terminal of the application does not reach it.
+_OWN_GROUP: dict[str, Any] = {"start_new_session": True}
 if sys.platform == "win32":
-    _OWN_GROUP: dict[str, Any] = {"creationflags": subprocess.CREATE_NO_WINDOW}
-else:
-    _OWN_GROUP = {"start_new_session": True}
+    _OWN_GROUP = {"creationflags": subprocess.CREATE_NO_WINDOW}
