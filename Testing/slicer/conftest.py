@@ -23,6 +23,23 @@ from slicer_host import environment  # noqa: E402
 environment.prepare()
 
 
+_OURS = ("SAMMixSlicer", "SAMMixSlicerLib", "sammix_core")
+
+
+@pytest.fixture(autouse=True)
+def _modules_as_they_were() -> Iterator[None]:
+    """Puts our modules back after a test that read them anew.
+
+    A reload gives other classes of the same names, and what another test file imported before can no longer be pickled.
+    """
+    before = {name: module for name, module in sys.modules.items() if name.split(".")[0] in _OURS}
+    yield
+    if any(sys.modules.get(name) is not module for name, module in before.items()):
+        for name in [name for name in sys.modules if name.split(".")[0] in _OURS]:
+            del sys.modules[name]
+        sys.modules.update(before)
+
+
 @pytest.fixture(scope="session")
 def _host() -> Any:
     reason = environment.why_unavailable()
