@@ -22,15 +22,13 @@ from torch.nn import functional
 
 from sammix_core.guidance.base import Guidance
 from sammix_core.guidance.boxes_from_cam import BoxSettings, boxes_from_cam
-from sammix_core.progress import CancelCheck, ProgressCallback, Stage
+from sammix_core.progress import CancelCheck, ProgressCallback
 from sammix_core.sam.litemedsam import LiteMedSam, decode_with
 from sammix_core.sam.masks import MaskSettings, dense_prompt
-from sammix_core.training.ahead import ahead
-from sammix_core.training.averaging import average_into
 from sammix_core.training.calibrate import tight_box
-from sammix_core.training.checkpoint import load_checkpoint, save_checkpoint, saved_when_stopped
 from sammix_core.training.config import DecoderTraining
 from sammix_core.training.head_training import Samples
+from sammix_core.training.loop import Pace, train_steps
 from sammix_core.training.views import View
 
 # (weight of false positives, weight of false negatives) of m1, m2, m3
@@ -146,9 +144,6 @@ def train_decoder(
         "optimiser": optimiser,
         "schedule": schedule,
     }
-    start = load_checkpoint(checkpoint, parts)
-    stage = Stage(label, settings.steps, progress, cancel)
-    stage.step(start)
     samples = Samples(views, np.random.default_rng(seed))
     draws = [samples.draw(settings.batch, positive_share=1.0) for _ in range(settings.steps)]
 
@@ -162,20 +157,15 @@ def train_decoder(
         noise = 0.03 * torch.randn(embeddings.shape, generator=torch.Generator().manual_seed(seed * 7919 + step))
         return (embeddings + noise)[useful], boxes[useful], prompt[useful], shares[useful]
 
-    for step, (embeddings, boxes, prompt, shares) in ahead(batch, start, settings.steps):
+    def loss_of(
+        embeddings: torch.Tensor, boxes: torch.Tensor, prompt: torch.Tensor, shares: torch.Tensor
+    ) -> torch.Tensor:
         with fabric.autocast():
             logits, scores = trained(embeddings, boxes, prompt)
-        loss = decoder_loss(logits.float(), scores.float(), shares)
-        optimiser.zero_grad()
-        fabric.backward(loss)
-        torch.nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        average_into(average, trained, step - settings.steps // 3)
-        if (step + 1) % _CHECKPOINT_STEPS == 0 or step + 1 == settings.steps:
-            save_checkpoint(checkpoint, step + 1, parts)
-        with saved_when_stopped(checkpoint, step + 1, parts):
-            stage.step()
+        return decoder_loss(logits.float(), scores.float(), shares)
+
+    pace = Pace(settings.steps, settings.steps // 3, 1.0, _CHECKPOINT_STEPS)
+    train_steps(trained, average, parts, batch, loss_of, pace, fabric, checkpoint, label, progress, cancel)
     # Parameters alone: the position encoding is a fixed buffer of the base model, and half precision would blur it.
     return {name: tensor.detach() for name, tensor in average.named_parameters()}
 

@@ -16,11 +16,9 @@ from monai.losses import DiceLoss
 from torch.nn import functional
 
 from sammix_core.guidance.embedding_head import EmbeddingHead
-from sammix_core.progress import CancelCheck, ProgressCallback, Stage
-from sammix_core.training.ahead import ahead
-from sammix_core.training.averaging import average_into
-from sammix_core.training.checkpoint import load_checkpoint, save_checkpoint, saved_when_stopped
+from sammix_core.progress import CancelCheck, ProgressCallback
 from sammix_core.training.config import HeadTraining
+from sammix_core.training.loop import Pace, train_steps
 from sammix_core.training.views import CLEAN, View
 
 _POSITIVE_SHARE = 0.7
@@ -121,26 +119,19 @@ def train_head(
     optimiser = torch.optim.AdamW(head.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, settings.steps)
     parts: dict[str, Any] = {"head": head, "average": average, "optimiser": optimiser, "schedule": schedule}
-    start = load_checkpoint(checkpoint, parts)
-    stage = Stage(label, settings.steps, progress, cancel)
-    stage.step(start)
     samples = Samples(views, np.random.default_rng(seed))
     head.train()
     # All draws are made first, those of steps already done as well: the sequence must be the same after a resume.
     draws = [samples.draw(settings.batch) for _ in range(settings.steps)]
-    batches = ahead(lambda step: _noisy_batch(samples, draws[step], seed * 100_003 + step), start, settings.steps)
-    for step, (embeddings, shares) in batches:
+
+    def batch(step: int) -> tuple[torch.Tensor, ...]:
+        return _noisy_batch(samples, draws[step], seed * 100_003 + step)
+
+    def loss_of(embeddings: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
         with fabric.autocast():
             logits, slice_logits = head(embeddings)
-        loss = head_loss(logits.float(), slice_logits.float(), shares)
-        optimiser.zero_grad()
-        fabric.backward(loss)
-        torch.nn.utils.clip_grad_norm_(head.parameters(), 5.0)
-        optimiser.step()
-        schedule.step()
-        average_into(average, head, step - round(settings.average_from * settings.steps))
-        if (step + 1) % _CHECKPOINT_STEPS == 0 or step + 1 == settings.steps:
-            save_checkpoint(checkpoint, step + 1, parts)
-        with saved_when_stopped(checkpoint, step + 1, parts):
-            stage.step()
+        return head_loss(logits.float(), slice_logits.float(), shares)
+
+    pace = Pace(settings.steps, round(settings.average_from * settings.steps), 5.0, _CHECKPOINT_STEPS)
+    train_steps(head, average, parts, batch, loss_of, pace, fabric, checkpoint, label, progress, cancel)
     return average.eval()

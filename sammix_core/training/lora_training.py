@@ -19,14 +19,12 @@ from torch import nn
 from torch.nn import functional
 
 from sammix_core.guidance.embedding_head import EmbeddingHead
-from sammix_core.progress import CancelCheck, ProgressCallback, Stage
+from sammix_core.progress import CancelCheck, ProgressCallback
 from sammix_core.sam import lora
 from sammix_core.sam.litemedsam import LiteMedSam
-from sammix_core.training.ahead import ahead
-from sammix_core.training.averaging import average_into
-from sammix_core.training.checkpoint import load_checkpoint, save_checkpoint, saved_when_stopped
 from sammix_core.training.decoder_training import PromptedDecoder, PromptMaker, decoder_loss
 from sammix_core.training.head_training import Samples, head_loss
+from sammix_core.training.loop import Pace, train_steps
 from sammix_core.training.paper_sections import LoraTraining
 from sammix_core.training.views import View
 
@@ -126,9 +124,6 @@ def train_lora(
         "optimiser": optimiser,
         "schedule": schedule,
     }
-    start = load_checkpoint(checkpoint, parts)
-    stage = Stage(label, settings.steps, progress, cancel)
-    stage.step(start)
     samples = Samples(views, np.random.default_rng(seed))
     draws = [samples.draw(settings.batch) for _ in range(settings.steps)]
 
@@ -139,7 +134,9 @@ def train_lora(
         rng = np.random.default_rng([seed, step])
         return pictures, shares, *prompts.prompts([views[v].case for v, _ in pairs], frozen, shares, rng, pictures)
 
-    for step, (pictures, shares, boxes, prompt, useful) in ahead(batch, start, settings.steps):
+    def loss_of(
+        pictures: torch.Tensor, shares: torch.Tensor, boxes: torch.Tensor, prompt: torch.Tensor, useful: torch.Tensor
+    ) -> torch.Tensor:
         with fabric.autocast():
             embeddings = network.encoder(pictures.expand(-1, 3, -1, -1))
             map_logits, slice_logits = network.head(embeddings)
@@ -149,15 +146,9 @@ def train_lora(
             with fabric.autocast():
                 logits, scores = network.decoder(embeddings[useful], boxes[useful], prompt[useful])
             loss = loss + decoder_loss(logits.float(), scores.float(), shares[useful])
-        optimiser.zero_grad()
-        fabric.backward(loss)
-        torch.nn.utils.clip_grad_norm_([*adapter, *others], 1.0)
-        optimiser.step()
-        schedule.step()
-        average_into(average, network, step - settings.steps // 3)
-        if (step + 1) % _CHECKPOINT_STEPS == 0 or step + 1 == settings.steps:
-            save_checkpoint(checkpoint, step + 1, parts)
-        with saved_when_stopped(checkpoint, step + 1, parts):
-            stage.step()
+        return loss
+
+    pace = Pace(settings.steps, settings.steps // 3, 1.0, _CHECKPOINT_STEPS)
+    train_steps(network, average, parts, batch, loss_of, pace, fabric, checkpoint, label, progress, cancel)
     named = {name: parameter.detach() for name, parameter in average.decoder.named_parameters()}
     return Adapted(lora.lora_state(average.encoder), named, average.head.eval())

@@ -17,11 +17,9 @@ from torch.optim.swa_utils import update_bn
 from torchvision.ops import sigmoid_focal_loss
 
 from sammix_core.guidance.resnet38 import STRUCTURE, ResNet38
-from sammix_core.progress import CancelCheck, ProgressCallback, Stage
-from sammix_core.training.ahead import ahead
-from sammix_core.training.averaging import average_into
-from sammix_core.training.checkpoint import load_checkpoint, save_checkpoint, saved_when_stopped
+from sammix_core.progress import CancelCheck, ProgressCallback
 from sammix_core.training.head_training import Samples
+from sammix_core.training.loop import Pace, train_steps
 from sammix_core.training.paper_sections import ResNetTraining
 from sammix_core.training.views import View
 
@@ -99,9 +97,6 @@ def train_resnet38(
     optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, settings.steps)
     parts: dict[str, Any] = {"network": network, "average": average, "optimiser": optimiser, "schedule": schedule}
-    start = load_checkpoint(checkpoint, parts)
-    stage = Stage(label, settings.steps, progress, cancel)
-    stage.step(start)
     samples = Samples(views, np.random.default_rng(seed))
     # All draws are made first, those of steps already done as well: the sequence must be the same after a resume.
     draws = [samples.draw(settings.batch, positive_share=0.5) for _ in range(settings.steps)]
@@ -111,21 +106,14 @@ def train_resnet38(
         positive = samples.shares(draws[step]).flatten(1).any(1).float()
         return weak_views(torch.from_numpy(picked)[:, None], seed * 100_019 + step), positive
 
-    network.train()
-    for step, (pictures, positive) in ahead(batch, start, settings.steps):
+    def loss_of(pictures: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
         with fabric.autocast():
             output = network(pictures)
-        loss = classification_loss(output.float(), positive, settings.loss)
-        optimiser.zero_grad()
-        fabric.backward(loss)
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimiser.step()
-        schedule.step()
-        average_into(average, network, step - round(settings.average_from * settings.steps))
-        if (step + 1) % _CHECKPOINT_STEPS == 0 or step + 1 == settings.steps:
-            save_checkpoint(checkpoint, step + 1, parts)
-        with saved_when_stopped(checkpoint, step + 1, parts):
-            stage.step()
+        return classification_loss(output.float(), positive, settings.loss)
+
+    network.train()
+    pace = Pace(settings.steps, round(settings.average_from * settings.steps), 5.0, _CHECKPOINT_STEPS)
+    train_steps(network, average, parts, batch, loss_of, pace, fabric, checkpoint, label, progress, cancel)
     # Statistics of the batch norms belong to the last weights; the averaged ones need their own.
     update_bn((batch(step)[0] for step in range(min(settings.steps, _BATCHES_FOR_STATISTICS))), average)
     return average.eval()
