@@ -22,10 +22,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from oracle import oracle_boxes
 
-from sammix_core.boxes import Box, BoxSource, BoxTrack
 from sammix_core.evaluation.metrics import score_masks
 from sammix_core.follow import NOT_FOLLOWED, FollowSettings
 from sammix_core.guidance.base import Guidance
@@ -154,18 +153,6 @@ def session_for(model: LoadedModel, case_ct: Path, views: list[View]) -> Segment
     return session
 
 
-def oracle_boxes(case: Case, session: SegmentationSession) -> BoxTrack:
-    """The labels' own tight boxes."""
-    volume = session.volume
-    order, shape = volume.axial_order, volume.array.shape
-    track = BoxTrack(session.boxes.shape, session.boxes.slice_axis)
-    for index, mask in case.masks.items():
-        rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-        tight = (int(cols[0]), int(rows[0]), int(cols[-1]) + 1, int(rows[-1]) + 1)
-        track.set(Box(order.slice_index(index, shape), *order.box_to_volume(tight, shape), BoxSource.EDITED))
-    return track
-
-
 def row_of(session: SegmentationSession, case: Case, result: SegmentationResult) -> dict[str, Any]:
     """Scores on the labelled slices, and seconds by stage."""
     known = case.labelled
@@ -198,7 +185,8 @@ def rows_of(trainer: PaperTrainer, name: str, variants: dict[str, dict[str, Any]
         yield {**head, "boxes": "auto", **row_of(session, case, session.segment_boxes()), **embeddings}
         turned = {switch for switch, value in switches.items() if value != DEFAULT[switch]}
         if not turned or not turned <= set(_OF_BOXES):
-            session.boxes = oracle_boxes(case, session)
+            label = session.volume.axial_order.back(case.mask_volume())
+            session.boxes = oracle_boxes(session.volume, label)
             yield {**head, "boxes": "oracle", **row_of(session, case, session.segment_boxes()), **embeddings}
 
 

@@ -10,11 +10,12 @@ Weights that are there already stay as they are, so that the repository's histor
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from results_table import FIRST_MODEL, read_rows
 
 from sammix_core.files import write_text_atomic
 from sammix_core.model_store.store import open_model, shipped_models_folder
@@ -22,16 +23,11 @@ from sammix_core.model_store.store import open_model, shipped_models_folder
 HERE = Path(__file__).resolve().parent
 CARD = HERE / "liver_model" / "MODEL_CARD.md"
 FIGURES_MARK = "<!-- figures -->"
-FIRST_MODEL = "liver/1.0.0"  # rows of the ablation from before rows named their model
 
 
 def rows(name: str, spec: str) -> list[dict[str, Any]]:
     """A model's rows of a result file, the last one of each case and boxes, default variant; none without a file."""
-    file = HERE / name
-    if not file.is_file():
-        return []
-    found = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    found = [row for row in found if row.get("model", FIRST_MODEL) == spec]
+    found = [row for row in read_rows(HERE / name) if row.get("model", FIRST_MODEL) == spec]
     latest = {(row["case"], row["boxes"], row.get("variant", "default")): row for row in found}
     return [row for key, row in latest.items() if key[2] == "default"]
 

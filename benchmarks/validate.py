@@ -14,12 +14,11 @@ import json
 from pathlib import Path
 
 import numpy as np
+from oracle import oracle_boxes
 
-from sammix_core.boxes import Box, BoxSource, BoxTrack
 from sammix_core.evaluation.labelmap import read_labelmap
 from sammix_core.evaluation.metrics import score_masks
 from sammix_core.segmenter import Segmenter
-from sammix_core.volume import Volume
 from sammix_core.volume_io import read_volume
 
 RESULTS = Path(__file__).with_name("validation.jsonl")
@@ -30,19 +29,6 @@ CASES: dict[str, tuple[str, str, tuple[int, ...], str]] = {
     "ircadb17": ("ircadb17_ct.nii.gz", "ircadb17_label_liver1_tumour2.nii.gz", (1, 2), "person"),
     "amos0001": ("amos0001_slab11_ct.nii.gz", "amos0001_slab11_label_amos15.nii.gz", (6,), "person"),
 }
-
-
-def oracle_boxes(volume: Volume, label: np.ndarray) -> BoxTrack:
-    """Tight boxes of a label, (k, j, i) bool on the volume's grid."""
-    order, (n_k, n_j, n_i) = volume.axial_order, volume.shape_kji
-    track = BoxTrack((n_i, n_j, n_k), order.slice_axis)
-    for index, mask in enumerate(order.forward(label)):
-        if mask.any():
-            rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-            tight = (int(cols[0]), int(rows[0]), int(cols[-1]) + 1, int(rows[-1]) + 1)
-            shape = volume.shape_kji
-            track.set(Box(order.slice_index(index, shape), *order.box_to_volume(tight, shape), BoxSource.EDITED))
-    return track
 
 
 def main() -> None:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sammix_core.axial_order import AxialOrder, SliceBox
+from sammix_core.boxes import NetworkBox
 from sammix_core.preprocessing import Frame, PreprocessingSpec, slice_image, volume_frame
 from sammix_core.volume import Volume
-
-NetworkBox = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ import torch
 
 from sammix_core.axial_order import AxialOrder
 from sammix_core.axial_slices import AxialSlices
-from sammix_core.boxes import Box, BoxSource
+from sammix_core.boxes import Box, BoxSource, NetworkBox
 from sammix_core.embedding_cache import EmbeddingCache
 from sammix_core.follow import follow
 from sammix_core.guidance.base import GuidanceMaps
-from sammix_core.guidance.boxes_from_cam import GuidedBoxes, NetworkBox, boxes_from_cam
+from sammix_core.guidance.boxes_from_cam import GuidedBoxes, boxes_from_cam
 from sammix_core.guidance.orientation import orders_looked_at
 from sammix_core.progress import FITTING_BOXES, LOOKING_WHICH_WAY_UP, CancelCheck, ProgressCallback, Stage
 from sammix_core.saved_guidance import SavedGuidance

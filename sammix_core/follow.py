@@ -20,8 +20,9 @@ from typing import Any
 
 import numpy as np
 
+from sammix_core.boxes import NetworkBox
 from sammix_core.errors import InputError
-from sammix_core.guidance.boxes_from_cam import GuidedBoxes, NetworkBox, sigmoid
+from sammix_core.guidance.boxes_from_cam import GuidedBoxes, sigmoid
 from sammix_core.slice_look import Look, padded
 
 # (canonical slice, box, map logits (h, w) or None, support (h, w) or None) -> Look or None

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from sammix_core.guidance.boxes_from_cam import NetworkBox, upsampled
+from sammix_core.boxes import NetworkBox, tight_box
+from sammix_core.guidance.boxes_from_cam import upsampled
 from sammix_core.preprocessing import PreprocessingSpec
 from sammix_core.sam.backend import SamBackend
 from sammix_core.sam.masks import MaskSettings, clean_slice, decode_slices
@@ -77,10 +78,9 @@ def look_at(
     mask = clean_slice(mask, limits, wide)
     if support is None:
         mask = _largest_piece(mask)
-    if not mask.any():
+    tight = tight_box(mask)
+    if tight is None:
         return None
-    rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    tight = (float(cols[0]), float(rows[0]), float(cols[-1] + 1), float(rows[-1] + 1))
     best = int(decoded.chosen[0])
     score = float(decoded.scores[0][best] if best >= 0 else decoded.scores[0].mean())
     # A little smoothing keeps the median of a noisy, narrow tip from jumping.

@@ -10,7 +10,8 @@ import pytest
 
 from sammix_core.errors import InputError
 from sammix_core.follow import NOT_FOLLOWED, FollowSettings, follow
-from sammix_core.guidance.boxes_from_cam import GuidedBoxes, NetworkBox
+from sammix_core.boxes import NetworkBox
+from sammix_core.guidance.boxes_from_cam import GuidedBoxes
 from sammix_core.slice_look import Look, padded
 
 SIZE, CELLS = 256, 64

@@ -9,6 +9,7 @@ The format is documented for people in `docs/formats/boxes.md`.
 
 from sammix_core.boxes.box import Box, BoxSource
 from sammix_core.boxes.file_format import SCHEMA
+from sammix_core.boxes.tight import NetworkBox, tight_box
 from sammix_core.boxes.track import BoxTrack, SliceAxis
 
-__all__ = ["SCHEMA", "Box", "BoxSource", "BoxTrack", "SliceAxis"]
+__all__ = ["SCHEMA", "Box", "BoxSource", "BoxTrack", "NetworkBox", "SliceAxis", "tight_box"]

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from sammix_core.boxes import NetworkBox, tight_box
 from sammix_core.errors import InputError
 from sammix_core.guidance.base import GuidanceMaps
-
-NetworkBox = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -186,10 +185,12 @@ def _box_of(logits: np.ndarray, kept: np.ndarray, size: int, settings: BoxSettin
     inside = (upsampled(logits, size) > settings.threshold) & near
     if settings.whole_cells or not inside.any():  # a single weak cell can vanish between its neighbours
         inside = np.kron(kept, np.ones((factor, factor), dtype=bool))
-    rows, cols = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    tight = tight_box(inside)
+    if tight is None:
+        raise ValueError("A box needs cells of the map.")
     left, top, right, bottom = settings.padding
-    x_min, y_min = np.clip([cols[0] - left, rows[0] - top], 0.0, size - 1.0).tolist()
-    x_max, y_max = np.clip([cols[-1] + 1 + right, rows[-1] + 1 + bottom], [x_min + 1, y_min + 1], size).tolist()
+    x_min, y_min = np.clip([tight[0] - left, tight[1] - top], 0.0, size - 1.0).tolist()
+    x_max, y_max = np.clip([tight[2] + right, tight[3] + bottom], [x_min + 1, y_min + 1], size).tolist()
     return x_min, y_min, x_max, y_max
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from sammix_core.boxes import NetworkBox, tight_box
 from sammix_core.guidance.base import GuidanceMaps
 from sammix_core.guidance.boxes_from_cam import BoxSettings, boxes_from_cam
 from sammix_core.guidance.embedding_cam import EmbeddingCam
@@ -74,17 +75,10 @@ def out_of_fold_maps(view: View, guidance: EmbeddingCam, batch: int = 8) -> Guid
     )
 
 
-def label_box(share: np.ndarray) -> tuple[float, float, float, float] | None:
+def label_box(share: np.ndarray) -> NetworkBox | None:
     """Tight (x_min, y_min, x_max, y_max) of a label share (size, size) uint8, edges, or None for an empty one."""
-    return tight_box(share > 127)
-
-
-def tight_box(mask: np.ndarray) -> tuple[float, float, float, float] | None:
-    """Tight (x_min, y_min, x_max, y_max) of a (rows, cols) bool mask, edges, or None for an empty one."""
-    if not mask.any():
-        return None
-    rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return float(cols[0]), float(rows[0]), float(cols[-1] + 1), float(rows[-1] + 1)
+    box = tight_box(share > 127)
+    return None if box is None else (float(box[0]), float(box[1]), float(box[2]), float(box[3]))
 
 
 def _pairs(view: View, maps: GuidanceMaps, settings: BoxSettings) -> list[tuple[np.ndarray, np.ndarray]]:

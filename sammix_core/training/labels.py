@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from sammix_core.boxes import tight_box
 from sammix_core.errors import InputError
 from sammix_core.files import write_text_atomic
 from sammix_core.json_files import check_keys, read_json
@@ -76,7 +77,9 @@ class CaseLabels:
 
     def write(self, path: str | Path) -> None:
         """Writes the file whole or not at all."""
-        slices = [{"slice": k, "box": _box(mask), "runs": encode_runs(mask)} for k, mask in sorted(self.masks.items())]
+        slices = [
+            {"slice": k, "box": tight_box(mask), "runs": encode_runs(mask)} for k, mask in sorted(self.masks.items())
+        ]
         head = {
             "schema": SCHEMA,
             "case": self.case,
@@ -114,7 +117,8 @@ class CaseLabels:
         without = [k for first, last in entry["without"] for k in range(first, last + 1)]
         for one in entry["slices"]:
             mask = decode_runs(one["runs"], (n_j, n_i))
-            if not mask.any() or one["box"] != _box(mask):
+            tight = tight_box(mask)
+            if tight is None or one["box"] != list(tight):
                 raise InputError("A label's box is not the one round its mask; the label file is damaged.")
             if one["slice"] in masks or one["slice"] in without:
                 raise InputError(f"Slice {one['slice']} is labelled twice.")
@@ -122,12 +126,6 @@ class CaseLabels:
         if any(not 0 <= k < n_k for k in (*masks, *without)):
             raise InputError("A slice outside its own grid is labelled; the label file is damaged.")
         return cls(entry["case"], entry["target"], entry["made_by"], (n_k, n_j, n_i), masks, frozenset(without))
-
-
-def _box(mask: np.ndarray) -> list[int]:
-    """Tight half-open box [i_min, j_min, i_max, j_max]."""
-    rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return [int(cols[0]), int(rows[0]), int(cols[-1]) + 1, int(rows[-1]) + 1]
 
 
 def _ranges(indices: Iterable[int]) -> list[list[int]]:
