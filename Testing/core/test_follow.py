@@ -8,9 +8,9 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import pytest
 
+from sammix_core.boxes import NetworkBox
 from sammix_core.errors import InputError
 from sammix_core.follow import NOT_FOLLOWED, FollowSettings, follow
-from sammix_core.boxes import NetworkBox
 from sammix_core.guidance.boxes_from_cam import GuidedBoxes
 from sammix_core.slice_look import Look, padded
 
