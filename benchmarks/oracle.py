@@ -1,20 +1,5 @@
-"""Oracle boxes: the label's own tight boxes, to tell faults of the masks from faults of the boxes."""
+"""Oracle boxes, as the package has them; the name that the scripts here import."""
 
-from __future__ import annotations
+from sammix_core.evaluation.oracle import oracle_boxes
 
-import numpy as np
-
-from sammix_core.boxes import Box, BoxSource, BoxTrack, tight_box
-from sammix_core.volume import Volume
-
-
-def oracle_boxes(volume: Volume, label: np.ndarray) -> BoxTrack:
-    """Tight boxes of a label, (k, j, i) bool on the volume's grid."""
-    order, shape = volume.axial_order, volume.shape_kji
-    n_k, n_j, n_i = shape
-    track = BoxTrack((n_i, n_j, n_k), order.slice_axis)
-    for index, mask in enumerate(order.forward(label)):
-        tight = tight_box(mask)
-        if tight is not None:
-            track.set(Box(order.slice_index(index, shape), *order.box_to_volume(tight, shape), BoxSource.EDITED))
-    return track
+__all__ = ["oracle_boxes"]

@@ -48,15 +48,20 @@ def shipped_models_folder() -> Path:
     return Path(__file__).resolve().parents[1] / "models"
 
 
-def user_models_folder() -> Path:
-    """The folder for the user's own models; may be absent. The environment variable SAMMIX_HOME moves it."""
+def user_folder() -> Path:
+    """The folder for what is the user's own; may be absent. The environment variable SAMMIX_HOME moves it."""
     home = os.environ.get(HOME_VARIABLE)
     if home:
-        return Path(home).expanduser().resolve() / "models"
+        return Path(home).expanduser().resolve()
     # Here, because importing this module shall not need it: a host can list what is shipped before it is installed.
     import platformdirs
 
-    return Path(platformdirs.user_data_dir("sammix", appauthor=False)).resolve() / "models"
+    return Path(platformdirs.user_data_dir("sammix", appauthor=False)).resolve()
+
+
+def user_models_folder() -> Path:
+    """The folder for the user's own models; may be absent."""
+    return user_folder() / "models"
 
 
 def open_model(folder: str | Path) -> ModelFolder:

@@ -28,7 +28,7 @@ from sammix_core.sam.litemedsam import LiteMedSam, decode_with
 from sammix_core.sam.masks import MaskSettings, dense_prompt
 from sammix_core.training.config import DecoderTraining
 from sammix_core.training.head_training import Samples
-from sammix_core.training.loop import Pace, train_steps
+from sammix_core.training.loop import OnStep, Pace, train_steps
 from sammix_core.training.views import View
 
 # (weight of false positives, weight of false negatives) of m1, m2, m3
@@ -116,6 +116,7 @@ def train_decoder(
     label: str,
     progress: ProgressCallback | None,
     cancel: CancelCheck | None,
+    on_step: OnStep | None = None,
 ) -> dict[str, torch.Tensor]:
     """Trains prompt encoder and mask decoder, resuming from the checkpoint to the same result.
 
@@ -130,6 +131,7 @@ def train_decoder(
         label: Name of the stage for progress.
         progress: Told after each step.
         cancel: Asked after each step.
+        on_step: Told of each step.
 
     Returns:
         Averaged tensors named as in LiteMedSAM, of prompt encoder and mask decoder.
@@ -165,7 +167,7 @@ def train_decoder(
         return decoder_loss(logits.float(), scores.float(), shares)
 
     pace = Pace(settings.steps, settings.steps // 3, 1.0, _CHECKPOINT_STEPS)
-    train_steps(trained, average, parts, batch, loss_of, pace, fabric, checkpoint, label, progress, cancel)
+    train_steps(trained, average, parts, batch, loss_of, pace, fabric, checkpoint, label, progress, cancel, on_step)
     # Parameters alone: the position encoding is a fixed buffer of the base model, and half precision would blur it.
     return {name: tensor.detach() for name, tensor in average.named_parameters()}
 

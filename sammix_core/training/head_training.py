@@ -18,7 +18,7 @@ from torch.nn import functional
 from sammix_core.guidance.embedding_head import EmbeddingHead
 from sammix_core.progress import CancelCheck, ProgressCallback
 from sammix_core.training.config import HeadTraining
-from sammix_core.training.loop import Pace, train_steps
+from sammix_core.training.loop import OnStep, Pace, train_steps
 from sammix_core.training.views import CLEAN, View
 
 _POSITIVE_SHARE = 0.7
@@ -98,6 +98,8 @@ def train_head(
     label: str,
     progress: ProgressCallback | None,
     cancel: CancelCheck | None,
+    start: EmbeddingHead | None = None,
+    on_step: OnStep | None = None,
 ) -> EmbeddingHead:
     """Trains a head, resuming from the checkpoint to the same result.
 
@@ -110,12 +112,17 @@ def train_head(
         label: Name of the stage for progress.
         progress: Told after each step.
         cancel: Asked after each step.
+        start: A head to go on from, which is not changed; None for one as it was born.
+        on_step: Told of each step.
 
     Returns:
         The averaged head on the CPU, in eval mode.
     """
     torch.manual_seed(seed)
     head, average = EmbeddingHead(), EmbeddingHead()
+    if start is not None:
+        for module in (head, average):
+            module.load_state_dict(start.state_dict())
     optimiser = torch.optim.AdamW(head.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, settings.steps)
     parts: dict[str, Any] = {"head": head, "average": average, "optimiser": optimiser, "schedule": schedule}
@@ -133,5 +140,5 @@ def train_head(
         return head_loss(logits.float(), slice_logits.float(), shares)
 
     pace = Pace(settings.steps, round(settings.average_from * settings.steps), 5.0, _CHECKPOINT_STEPS)
-    train_steps(head, average, parts, batch, loss_of, pace, fabric, checkpoint, label, progress, cancel)
+    train_steps(head, average, parts, batch, loss_of, pace, fabric, checkpoint, label, progress, cancel, on_step)
     return average.eval()

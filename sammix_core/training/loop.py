@@ -16,6 +16,9 @@ from sammix_core.training.ahead import ahead
 from sammix_core.training.averaging import average_into
 from sammix_core.training.checkpoint import load_checkpoint, save_checkpoint, saved_when_stopped
 
+# Told how many steps are done, the loss of the last one, and the average network as it is now.
+OnStep = Callable[[int, float, nn.Module], None]
+
 
 @dataclass(frozen=True)
 class Pace:
@@ -46,6 +49,7 @@ def train_steps(
     label: str,
     progress: ProgressCallback | None,
     cancel: CancelCheck | None,
+    on_step: OnStep | None = None,
 ) -> None:
     """Trains in place, resuming from the checkpoint to the same result.
 
@@ -61,6 +65,7 @@ def train_steps(
         label: Name of the stage for progress.
         progress: Told after each step.
         cancel: Asked after each step.
+        on_step: Told of each step, before progress.
 
     Raises:
         Cancelled: The user stopped; the checkpoint holds what is done.
@@ -81,4 +86,6 @@ def train_steps(
         if (step + 1) % pace.checkpoint_steps == 0 or step + 1 == pace.steps:
             save_checkpoint(checkpoint, step + 1, parts)
         with saved_when_stopped(checkpoint, step + 1, parts):
+            if on_step is not None:
+                on_step(step + 1, loss.item(), average)
             stage.step()

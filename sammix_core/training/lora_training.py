@@ -24,7 +24,7 @@ from sammix_core.sam import lora
 from sammix_core.sam.litemedsam import LiteMedSam
 from sammix_core.training.decoder_training import PromptedDecoder, PromptMaker, decoder_loss
 from sammix_core.training.head_training import Samples, head_loss
-from sammix_core.training.loop import Pace, train_steps
+from sammix_core.training.loop import OnStep, Pace, train_steps
 from sammix_core.training.paper_sections import LoraTraining
 from sammix_core.training.views import View
 
@@ -91,6 +91,7 @@ def train_lora(
     label: str,
     progress: ProgressCallback | None,
     cancel: CancelCheck | None,
+    on_step: OnStep | None = None,
 ) -> Adapted:
     """Trains LoRA, resuming from the checkpoint to the same result.
 
@@ -108,6 +109,7 @@ def train_lora(
         label: Name of the stage for progress.
         progress: Told after each step.
         cancel: Asked after each step.
+        on_step: Told of each step.
     """
     torch.manual_seed(seed)
     network = _Network(backend.network, decoder, head, settings.rank)
@@ -149,6 +151,6 @@ def train_lora(
         return loss
 
     pace = Pace(settings.steps, settings.steps // 3, 1.0, _CHECKPOINT_STEPS)
-    train_steps(network, average, parts, batch, loss_of, pace, fabric, checkpoint, label, progress, cancel)
+    train_steps(network, average, parts, batch, loss_of, pace, fabric, checkpoint, label, progress, cancel, on_step)
     named = {name: parameter.detach() for name, parameter in average.decoder.named_parameters()}
     return Adapted(lora.lora_state(average.encoder), named, average.head.eval())
