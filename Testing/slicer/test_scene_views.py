@@ -276,3 +276,29 @@ def test_an_edge_dragged_with_the_mouse_goes_to_that_voxel(make_volume, views, v
 
     assert released == [(6, (8, 9, 29, 27))]
     roi.remove()
+
+
+def test_a_view_that_a_layout_adds_later_is_followed(make_volume, views, app):
+    import slicer
+
+    node = make_volume()
+    views.follow(node, "k")
+    views.jumpTo(3)
+    moved, changed = [], []
+    views.moved.connect(moved.append)
+    views.viewsChanged.connect(lambda: changed.append([one.GetLayoutName() for one in views.alignedViews()]))
+
+    app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutThreeByThreeSliceView)
+    later = app.layoutManager().sliceWidget("Slice4")
+    later.mrmlSliceNode().SetOrientation("Axial")
+    later.mrmlSliceCompositeNode().SetBackgroundVolumeID(node.GetID())
+    assert changed == [["Red", "Slice4"]]
+
+    views.jumpTo(5)
+    assert views.current == 5
+    offsets = [slice_node(name).GetSliceOffset() for name in ("Red", "Slice4")]
+    assert offsets == pytest.approx([12.5, 12.5])
+    later.mrmlSliceNode().SetSliceOffset(8 * 2.5)  # scrolled there alone: that is the slice in view now
+    assert views.current == 8
+    assert moved == [5, 8]
+    app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)

@@ -42,6 +42,7 @@ class BoxLogic:
         workspace.caseChanged.connect(self._onCaseChanged)
         workspace.parameterChanged.connect(lambda _parameter: self.refresh())
         workspace.views.moved.connect(lambda _index: self.refresh())
+        workspace.views.viewsChanged.connect(self.refresh)
         actions.ended.connect(lambda _action, _event: self.refresh())
 
     def refresh(self) -> None:

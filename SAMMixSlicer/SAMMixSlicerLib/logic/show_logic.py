@@ -36,6 +36,7 @@ class ShowLogic:
         self._maps: dict[int, np.ndarray] = {}
         workspace.caseChanged.connect(self._onCaseChanged)
         workspace.parameterChanged.connect(self._onParameterChanged)
+        workspace.views.viewsChanged.connect(lambda: self.showMap(workspace.parameter))
         workspace.worker.camReady.connect(self._onCam)
         workspace.worker.guidanceFound.connect(self._onGuidanceFound)
 

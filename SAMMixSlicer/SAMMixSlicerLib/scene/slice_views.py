@@ -13,41 +13,48 @@ from SAMMixSlicerLib.scene.box_geometry import inPlaneAxes
 from SAMMixSlicerLib.scene.geometry import ijkToWorld
 from SAMMixSlicerLib.signals import Signal
 
+_KINDS = ("vtkMRMLSliceNode", "vtkMRMLSliceCompositeNode")
 _PARALLEL = 1 - 1e-6
 
 
 class SliceViews(VTKObservationMixin):
-    """The slice views that look along a volume's slice axis.
+    """The slice views that look along a volume's slice axis, those that a layout adds later among them.
 
     Attributes:
         moved: Emits (sliceIndex) when they show another slice of the volume; None when they show none.
+        viewsChanged: Emits when other views than before show the volume's slices.
     """
 
     def __init__(self) -> None:
         VTKObservationMixin.__init__(self)
         self.moved = Signal()
+        self.viewsChanged = Signal()
         self._volumeNode: Any = None
         self._sliceAxis = "k"
         self._sliceCount = 0
-        self._current: int | None = None
+        self._shown: dict[str, int | None] = {}
+        self._leader = ""
 
     def follow(self, volumeNode: Any, sliceAxis: str) -> None:
         """Follows the views on a volume (None: on none)."""
         self.removeObservers()
-        self._volumeNode, self._sliceAxis, self._current = volumeNode, sliceAxis, None
+        self._volumeNode, self._sliceAxis, self._shown, self._leader = volumeNode, sliceAxis, {}, ""
         if volumeNode is None:
             return
         self._sliceCount = volumeNode.GetImageData().GetDimensions()["ijk".index(sliceAxis)]
-        for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
-            self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._onModified)
-        for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
-            self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._onModified)
-        self._current = self._shown()
+        for kind in _KINDS:
+            for node in slicer.util.getNodesByClass(kind):
+                self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._onModified)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeAddedEvent, self._onNodeAdded)
+        self._shown = self._slicesShown()
 
     @property
     def current(self) -> int | None:
-        """Index of the slice in view, or None where no view shows one of the volume's slices."""
-        return self._current
+        """Index of the slice in view, or None where no view shows one of the volume's slices.
+
+        Where several views show different slices, it is the one of the view that was moved last.
+        """
+        return self._shown.get(self._leader, next(iter(self._shown.values()), None))
 
     def alignedViews(self) -> list[Any]:
         """The slice nodes that show the volume and lie in the plane of its slices."""
@@ -98,18 +105,30 @@ class SliceViews(VTKObservationMixin):
         for node in self.alignedViews():
             node.JumpSliceByOffsetting(*place.tolist())
 
-    def _onModified(self, *_event: Any) -> None:
-        shown = self._shown()
-        if shown != self._current:
-            self._current = shown
-            self.moved.emit(shown)
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _onNodeAdded(self, _scene: Any, _event: Any, node: Any) -> None:
+        if node.GetClassName() in _KINDS and not self.hasObserver(node, vtk.vtkCommand.ModifiedEvent, self._onModified):
+            self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._onModified)
+            self._onModified(node)
 
-    def _shown(self) -> int | None:
-        views = self.alignedViews()
-        if not views:
-            return None
-        index = self._nearestSlice(arrayFromVTKMatrix(views[0].GetSliceToRAS())[:3, 3])
-        return index if 0 <= index < self._sliceCount else None
+    def _onModified(self, caller: Any, *_event: Any) -> None:
+        before, current = self._shown, self.current
+        self._shown = self._slicesShown()
+        name = caller.GetID()
+        if name in before and self._shown.get(name, before[name]) != before[name]:
+            self._leader = name
+        if self.current != current:
+            self.moved.emit(self.current)
+        if self._shown.keys() != before.keys():
+            self.viewsChanged.emit()
+
+    def _slicesShown(self) -> dict[str, int | None]:
+        """The slice that each aligned view shows, by the ID of its node; None beyond the volume's ends."""
+        found: dict[str, int | None] = {}
+        for node in self.alignedViews():
+            index = self._nearestSlice(arrayFromVTKMatrix(node.GetSliceToRAS())[:3, 3])
+            found[node.GetID()] = index if 0 <= index < self._sliceCount else None
+        return found
 
     def _nearestSlice(self, world: np.ndarray) -> int:
         """The slice whose plane lies nearest to a place in world RAS."""

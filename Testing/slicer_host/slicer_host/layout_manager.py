@@ -15,7 +15,7 @@ _ORIENTATIONS = {"Red": "Axial", "Yellow": "Sagittal", "Green": "Coronal"}
 
 
 class qSlicerLayoutManager(QObject):
-    """Slicer's layout logic decides on the layout; every view exists all the time, shown or not."""
+    """Slicer's layout logic decides on the layout; a view that was made exists from then on, shown or not."""
 
     layoutChanged = Signal(int)
     SIGNATURES = ("layoutChanged(int)",)
@@ -35,6 +35,11 @@ class qSlicerLayoutManager(QObject):
         if layout == self.layout:
             return
         self._logic.GetLayoutNode().SetViewArrangement(layout)
+        for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
+            # The logic makes the nodes of a layout, and Slicer's manager a view for each.
+            if node.GetLayoutName() not in self._slices:
+                name = node.GetLayoutName()
+                self._slices[name] = qMRMLSliceWidget(name, node.GetOrientation())
         self.layoutChanged.emit(layout)
 
     layout = Property(int, lambda self: self._logic.GetLayoutNode().GetViewArrangement(), setLayout)

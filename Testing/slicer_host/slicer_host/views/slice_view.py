@@ -51,7 +51,12 @@ class SliceView(OffscreenView):
         self.logic.SetMRMLApplicationLogic(application_logic)
         application_logic.GetSliceLogics().AddItem(self.logic)
         self.logic.SetMRMLScene(slicer.mrmlScene)
-        self.node = self.logic.AddSliceNode(name)
+        # A layout makes the nodes of its views; one more of that name would be copied over it and be in no scene.
+        self.node = slicer.mrmlScene.GetSingletonNode(name, "vtkMRMLSliceNode")
+        if self.node is None:
+            self.node = self.logic.AddSliceNode(name)
+        else:
+            self.logic.SetSliceNode(self.node)
         self.node.SetOrientation(orientation)
         self.node.SetLayoutColor(*_COLORS.get(name, (0.5, 0.5, 0.5)))
         self.managers.SetMRMLDisplayableNode(self.node)
