@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from sammix_core.axial_order import AxialOrder
+from sammix_core.axial_slices import AxialSlices
 from sammix_core.box_search import BoxSearch
 from sammix_core.boxes import Box, BoxTrack
 from sammix_core.errors import InputError
@@ -75,6 +76,16 @@ class SegmentationSession:
         What another model found is left alone, since its maps do not fit this one's masks.
         """
         self._search.take(saved)
+
+    @property
+    def axial(self) -> AxialSlices:
+        """The volume's slices as the network sees them, in the orientation that is in use."""
+        return self._search.axial
+
+    @property
+    def model_spec(self) -> str:
+        """The model in use, "liver/1.1.0"."""
+        return self._model.spec
 
     @property
     def embedding_bytes(self) -> int:

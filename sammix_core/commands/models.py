@@ -1,4 +1,4 @@
-"""`sammix models`: which there are, whether they are whole, where they lie; others fetched, the user's own removed."""
+"""`sammix models`: which there are, which are used, whether they are whole; others fetched, the user's own removed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from sammix_core.commands import console
 from sammix_core.errors import Cancelled, InputError, SammixError
 
-app = typer.Typer(help="List, verify, find, fetch and remove models.", no_args_is_help=True)
+app = typer.Typer(help="List, activate, verify, find, fetch and remove models.", no_args_is_help=True)
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help='A model: "liver", "liver/1.0.0" or its folder.')]
 
@@ -26,8 +26,9 @@ def list_models() -> None:
     for model in found:
         size = sum((model.path / file).stat().st_size for file in model.manifest.files) / 1e6
         origin = "shipped" if model.shipped else "yours"
+        used = "  active" if model_store.is_active(model) else ""
         screen.print(
-            f"{model.spec:<24} {origin:<8} {size:5.1f} MB  {model.manifest.created[:10]}  {model.manifest.target}"
+            f"{model.spec:<24} {origin:<8} {size:5.1f} MB  {model.manifest.created[:10]}  {model.manifest.target}{used}"
         )
     if not found:
         screen.print("There are no models.")
@@ -97,6 +98,17 @@ def path(name: _Name) -> None:
     from sammix_core import model_store
 
     console.out().print(str(model_store.resolve(name).path))
+
+
+@app.command("activate")
+def activate(
+    name: Annotated[str, typer.Argument(metavar="NAME", help='A model with its version: "my-liver/1.0.0".')],
+) -> None:
+    """Use this version from now on, wherever its target or its own name is meant; old versions stay."""
+    from sammix_core import model_store
+
+    model = model_store.activate(name)
+    console.out().print(f"{model.spec} is used for {model.manifest.target} from now on")
 
 
 @app.command("remove")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sammix_core.errors import InputError
 from sammix_core.files import sha256_of
+from sammix_core.model_store.active_file import read_active
 from sammix_core.model_store.manifest import MANIFEST_FILE, WEIGHTS_FILE, Manifest, is_name, is_version
 from sammix_core.model_store.published import PUBLISHED
 
@@ -101,8 +102,9 @@ def resolve(name_or_dir: str | Path) -> ModelFolder:
     """Finds a model.
 
     Args:
-        name_or_dir: "liver" for the newest version of that model, "liver/1.0.0" for that version, or a folder. A text
-            that can be a name is taken as one; write "./liver" for a folder of that name.
+        name_or_dir: "liver" for the version of that model that the user has activated, or else its newest one;
+            "liver/1.0.0" for that version, or a folder. A text that can be a name is taken as one; write "./liver" for
+            a folder of that name.
 
     Returns:
         The model. The content of its files is not checked yet.
@@ -114,6 +116,11 @@ def resolve(name_or_dir: str | Path) -> ModelFolder:
     if not name:
         return open_model(name_or_dir)
     models = list_models()
+    # An activated version that is gone leaves the newest one in its place: something must work.
+    active = read_active(user_models_folder()).get(name) if version is None else None
+    for model in models:
+        if model.spec == active:
+            return model
     for model in models:
         if model.manifest.name == name and version in (None, model.manifest.version):
             return model

@@ -1,0 +1,36 @@
+"""`python -m sammix_core.finetuning FOLDER`: does the run in a folder; what a host starts as a process of its own.
+
+Exit codes: 0 when it is finished, 2 when something cannot be used, 130 when it was cancelled, 1 for an error of ours.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from sammix_core.commands.console import say_error, silent_libraries
+from sammix_core.commands.interrupts import Interrupts
+from sammix_core.errors import Cancelled, SammixError
+from sammix_core.finetuning.process import STOPPED, work
+from sammix_core.finetuning.run_folder import FineTuneRun
+
+
+def main(words: Sequence[str]) -> int:
+    """Does the run; returns the exit code."""
+    if len(words) != 1:
+        say_error("Name the folder of one run.")
+        return 2
+    try:
+        with silent_libraries(), Interrupts(gently=True) as interrupts:
+            work(FineTuneRun.open(words[0]), cancel=interrupts.asked)
+    except (Cancelled, KeyboardInterrupt):
+        say_error(STOPPED)
+        return 130
+    except SammixError as error:
+        say_error(str(error))
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

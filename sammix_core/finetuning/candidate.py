@@ -1,0 +1,120 @@
+"""A model while it is being made: the parent with another head and decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+
+from sammix_core.errors import InputError
+from sammix_core.guidance.boxes_from_cam import BoxSettings
+from sammix_core.guidance.embedding_cam import PREFIX, EmbeddingCam
+from sammix_core.guidance.embedding_head import EmbeddingHead
+from sammix_core.loading import LoadedModel
+from sammix_core.sam.backend import SamBackend
+from sammix_core.sam.litemedsam import LiteMedSam
+from sammix_core.training.decoder_training import PromptedDecoder
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What fine-tuning changes.
+
+    Attributes:
+        head: Tensors of the guidance head.
+        decoder: Tensors of prompt encoder and mask decoder, named as in LiteMedSAM.
+    """
+
+    head: Mapping[str, torch.Tensor]
+    decoder: Mapping[str, torch.Tensor]
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """All tensors as a model's weights name them."""
+        return {**{PREFIX + name: tensor for name, tensor in self.head.items()}, **self.decoder}
+
+    def stored(self) -> Weights:
+        """The weights as they come back from a file, which holds half precision: what is scored is what is offered."""
+        head, decoder = ({k: v.to(torch.float16).to(v.dtype) for k, v in p.items()} for p in (self.head, self.decoder))
+        return Weights(head, decoder)
+
+
+def weights_of(model: LoadedModel) -> Weights:
+    """The weights of a model that can be fine-tuned.
+
+    Raises:
+        InputError: It is none of those: only models on LiteMedSAM with the embedding CAM learn from corrections.
+    """
+    backend, guidance = model.backend, model.guidance
+    if not isinstance(backend, LiteMedSam) or not isinstance(guidance, EmbeddingCam):
+        raise InputError(
+            f"{model.spec} cannot learn from corrections: only models on LiteMedSAM whose boxes come from the "
+            "embedding CAM can."
+        )
+    decoder = {name: tensor.detach().clone() for name, tensor in PromptedDecoder(backend.network).named_parameters()}
+    return Weights({name: tensor.clone() for name, tensor in guidance.head.state_dict().items()}, decoder)
+
+
+def between(parent: Weights, trained: Weights, share: float, *, head_too: bool = True) -> Weights:
+    """Weights part of the way from the parent's to the trained ones.
+
+    Args:
+        parent: Where the way begins.
+        trained: Where it ends.
+        share: 0 for the parent, 1 for the trained.
+        head_too: Whether the head goes part of the way too; a head for a new structure has no parent.
+    """
+
+    def mixed(old: Mapping[str, torch.Tensor], new: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {name: torch.lerp(old[name].float(), new[name].float(), share) for name in new}
+
+    head = mixed(parent.head, trained.head) if head_too else trained.head
+    return Weights(head, mixed(parent.decoder, trained.decoder))
+
+
+def with_weights(model: LoadedModel, weights: Weights, boxes: BoxSettings | None = None) -> LoadedModel:
+    """A model with other weights, ready to compute; the encoder is shared."""
+    backend = model.backend
+    assert isinstance(backend, LiteMedSam)
+    decoder = PromptedDecoder(backend.network)
+    decoder.load_state_dict(dict(weights.decoder), strict=False)  # buffers are those of the base model
+    head = EmbeddingHead()
+    head.load_state_dict(dict(weights.head))
+    return with_modules(model, head, decoder, boxes)
+
+
+def with_modules(
+    model: LoadedModel, head: EmbeddingHead, decoder: PromptedDecoder, boxes: BoxSettings | None = None
+) -> LoadedModel:
+    """A model with modules that are there, as in the midst of a training; the head is copied, the decoder is not."""
+    copied = EmbeddingHead()
+    copied.load_state_dict(head.state_dict())
+    return replace(
+        model,
+        backend=_OtherDecoder(model.backend, decoder.to(model.device)),
+        guidance=EmbeddingCam(copied, model.device),
+        boxes=model.boxes if boxes is None else boxes,
+    )
+
+
+class _OtherDecoder:
+    """A backend that encodes as another one does, and decodes with a decoder of its own."""
+
+    name = "litemedsam"
+
+    def __init__(self, encoder: SamBackend, decoder: PromptedDecoder) -> None:
+        self.device = encoder.device
+        self.image_size = encoder.image_size
+        self._encoder = encoder
+        self._decoder = decoder
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """See `SamBackend.encode`."""
+        return self._encoder.encode(images)
+
+    def decode(
+        self, embeddings: torch.Tensor, boxes: torch.Tensor, mask_logits: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `SamBackend.decode`."""
+        found: tuple[torch.Tensor, torch.Tensor] = self._decoder(embeddings, boxes.to(self.device), mask_logits)
+        return found

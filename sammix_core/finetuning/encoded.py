@@ -1,0 +1,154 @@
+"""Slices as the network sees them, encoded once and kept on disk: as inference sees them, and some varied views."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sammix_core.errors import InputError
+from sammix_core.files import atomic_path
+from sammix_core.finetuning.gather import Sample
+from sammix_core.preprocessing import PreprocessingSpec, slice_image
+from sammix_core.sam.backend import SamBackend
+from sammix_core.training.augment import HARD, MILD, augmented_view
+from sammix_core.training.views import CLEAN, View
+
+RECIPE = 1  # raise when the way views are drawn changes, so that old ones are not taken for new
+_HARD_FROM = 4
+_MOST_VIEWS = 480  # 2 MB each, in memory while training
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedSlice:
+    """One view of one slice.
+
+    Attributes:
+        image: (size, size) float32 in [0, 1].
+        embedding: (256, 64, 64) float16.
+        share: (size, size) uint8, label share times 255.
+    """
+
+    image: np.ndarray
+    embedding: np.ndarray
+    share: np.ndarray
+
+
+class Encoder:
+    """Draws views, encodes them and remembers both.
+
+    Args:
+        backend: Encodes.
+        spec: The model's preprocessing.
+        encoder_key: Names the encoder's weights.
+        seed: Of the varied views.
+    """
+
+    def __init__(self, backend: SamBackend, spec: PreprocessingSpec, encoder_key: str, seed: int) -> None:
+        self._backend = backend
+        self._spec = spec
+        self._encoder_key = encoder_key
+        self._seed = seed
+
+    def is_done(self, sample: Sample, view: str) -> bool:
+        """Whether a view is on disk."""
+        return self._file(sample, view).is_file()
+
+    def get(self, sample: Sample, view: str) -> EncodedSlice:
+        """A view; encoded where it is not on disk."""
+        image, share = self.draw(sample, view)
+        packed = np.round(share * 255).astype(np.uint8)
+        return EncodedSlice(image, self._embedding(sample, view, image), packed)
+
+    def draw(self, sample: Sample, view: str) -> tuple[np.ndarray, np.ndarray]:
+        """Image and label share of a view, (size, size) float32 in [0, 1] both; the same each time."""
+        one = sample.correction
+        if view == CLEAN:
+            frame = one.frame(self._spec.size)
+            return slice_image(one.hu, frame, self._spec), frame.to_network(one.mask.astype(np.float32), 0.0)
+        text = f"{self._seed}/{sample.case}/{one.slice_index}/{view}"
+        rng = np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little"))
+        strength = HARD if int(view.split("-")[1]) >= _HARD_FROM else MILD
+        crops = ((0, 0, *one.hu.shape), one.body)
+        return augmented_view(one.hu[None], one.mask, one.pixel_mm, crops, self._spec, rng, strength)
+
+    def _embedding(self, sample: Sample, view: str, image: np.ndarray) -> np.ndarray:
+        file = self._file(sample, view)
+        if file.is_file():
+            try:
+                return np.load(file, allow_pickle=False)
+            except (OSError, ValueError):
+                pass  # damaged: it is made again
+        made = self._backend.encode(torch.from_numpy(image)[None, None])[0].to(torch.float16).cpu().numpy()
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_path(file) as unfinished, unfinished.open("wb") as stream:
+                np.save(stream, made)
+        except OSError as error:
+            raise InputError(f"{file.parent} cannot be written: {(error.strerror or str(error)).lower()}.") from error
+        return made
+
+    def _file(self, sample: Sample, view: str) -> Path:
+        """The name begins with the pixels' hash, by which a correction set finds what to delete with a slice."""
+        one = sample.correction
+        mask = hashlib.sha256(np.packbits(one.mask).tobytes()).hexdigest()
+        drawn = [] if view == CLEAN else [self._seed, sample.case, one.slice_index, view, mask, list(one.body)]
+        parts = [RECIPE, self._encoder_key, self._spec.to_dict(), list(one.crop), list(one.spacing_mm), drawn]
+        key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+        return sample.views / f"{one.hu_sha256[:16]}-{key}.npy"
+
+
+def view_names(sample: Sample, views: int) -> list[str]:
+    """Names of a slice's views: slices that are held back have the clean one alone, those of earlier cases fewer."""
+    if sample.held_back:
+        return [CLEAN]
+    count = min(views, 2) if sample.earlier else views
+    return [CLEAN, *(f"view-{number:02d}" for number in range(count))]
+
+
+def within_memory(samples: Sequence[Sample], views: int) -> int:
+    """As many views a slice as memory allows, at most `views`."""
+    learnt = max(1, sum(not sample.held_back for sample in samples))
+    return max(0, min(views, _MOST_VIEWS // learnt - 1))
+
+
+def as_views(
+    samples: Sequence[Sample],
+    names: Callable[[Sample], Sequence[str]],
+    encoder: Encoder,
+    group: Callable[[Sample], str],
+) -> tuple[list[View], list[np.ndarray]]:
+    """Views as training takes them.
+
+    Args:
+        samples: Slices.
+        names: Which views of a slice.
+        encoder: Knows them.
+        group: What training takes for one patient.
+
+    Returns:
+        One view for each group and name, with embeddings and shares stacked, and the images of each, (n, size, size)
+        float16.
+    """
+    found: dict[tuple[str, str], list[tuple[int, EncodedSlice]]] = {}
+    for sample in samples:
+        for name in names(sample):
+            made = encoder.get(sample, name)
+            found.setdefault((group(sample), name), []).append((sample.correction.slice_index, made))
+    views = [
+        View(
+            case,
+            name,
+            np.stack([one.embedding for _, one in slices]),
+            np.stack([one.share for _, one in slices]),
+            np.array([index for index, _ in slices]),
+        )
+        for (case, name), slices in found.items()
+    ]
+    images = [np.stack([one.image for _, one in slices]).astype(np.float16) for slices in found.values()]
+    return views, images

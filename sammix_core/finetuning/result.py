@@ -1,0 +1,134 @@
+"""What a fine-tuning run came to: Dice before and after, side by side, and whether that is better."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from sammix_core.errors import InputError
+from sammix_core.json_files import check_keys
+
+GROUPS = {
+    "held_back": "held-back slices",
+    "earlier": "earlier cases",
+    "check": "check folder",
+}
+_BOXES = {"auto": "automatic boxes", "oracle": "oracle boxes"}
+# Less than this is no difference: the same correction drawn twice differs by more.
+_NOTICED = 0.002
+_WORSE = 0.005
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Dice of one case.
+
+    Attributes:
+        group: "held_back" (slices kept from learning), "earlier" (cases that the parent had learnt from) or "check".
+        case: The case's key.
+        slices: How many slices were looked at.
+        boxes: "auto" (found by the model) or "oracle" (those of the masks).
+        before: Of the parent; None where it does not know the structure.
+        after: Of the new version.
+    """
+
+    group: str
+    case: str
+    slices: int
+    boxes: str
+    before: float | None
+    after: float
+
+
+@dataclass(frozen=True)
+class FineTuneResult:
+    """What a run came to.
+
+    Attributes:
+        model: The new version, "my-liver/1.0.0".
+        parent: What it was made of, "liver/1.1.0".
+        folder: Where it lies.
+        verdict: "better", "same", "worse", or "new" for a structure that the parent does not know.
+        sentence: The verdict in words.
+        figures: Dice by case.
+        mix: How far the weights went from the parent's to the trained ones, 0 to 1.
+        seconds: Work, without pauses.
+        train_slices: Slices that were learnt from.
+        held_back_slices: Slices that were kept from learning.
+        notes: Plain sentences.
+    """
+
+    model: str
+    parent: str
+    folder: Path
+    verdict: str
+    sentence: str
+    figures: tuple[Figure, ...]
+    mix: float
+    seconds: float
+    train_slices: int
+    held_back_slices: int
+    notes: tuple[str, ...] = ()
+
+    def table(self) -> list[tuple[str, float | None, float]]:
+        """(label, before, after) of each group and kind of box: the mean over its cases."""
+        return [
+            (f"{GROUPS[group]}, {_BOXES[boxes]}", *means(self.figures, group, boxes)) for group, boxes in _kinds(self)
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as plain JSON values."""
+        return {**asdict(self), "folder": str(self.folder), "figures": [asdict(one) for one in self.figures]}
+
+    @classmethod
+    def from_json(cls, document: Any) -> FineTuneResult:
+        """Reads what `to_json` made.
+
+        Raises:
+            InputError: It is something else.
+        """
+        names = {field.name for field in fields(cls)}
+        if not isinstance(document, dict):
+            raise InputError("This is no result of a fine-tuning run.")
+        check_keys(document, required=names, allowed=names, what="The result")
+        figures = tuple(Figure(**one) for one in document["figures"])
+        more = {"folder": Path(document["folder"]), "figures": figures, "notes": tuple(document["notes"])}
+        return cls(**{**document, **more})
+
+
+def means(figures: Sequence[Figure], group: str, boxes: str) -> tuple[float | None, float]:
+    """Dice before and after of a group, each case counting the same."""
+    chosen = [one for one in figures if (one.group, one.boxes) == (group, boxes)]
+    before = [one.before for one in chosen if one.before is not None]
+    return (fmean(before) if before else None), fmean(one.after for one in chosen)
+
+
+def judge(figures: Sequence[Figure], new_structure: bool) -> tuple[str, str]:
+    """The verdict and its sentence.
+
+    Worse is what is worse for anyone: for the slices held back, for an earlier case, or for a case of the check folder.
+    """
+    # Of a new case with few slices none may be held back; then those of earlier cases say what there is to say.
+    group = "held_back" if any(one.group == "held_back" for one in figures) else "earlier"
+    before, after = means(figures, group, "auto")
+    if new_structure or before is None:
+        return "new", f"The new model reaches Dice {after:.3f} with automatic boxes on the slices held back."
+    losses = [(one.after - one.before, one) for one in figures if one.before is not None]
+    change, worst = min(losses, key=lambda pair: pair[0])
+    rise = f"on the slices held back, Dice went from {before:.3f} to {after:.3f} with automatic boxes"
+    if change < -_WORSE:
+        where = f"{GROUPS[worst.group]} ({worst.case}, {_BOXES[worst.boxes]})"
+        return "worse", f"The new version is worse: {where} fell from {worst.before:.3f} to {worst.after:.3f}; {rise}."
+    oracle_before, oracle_after = means(figures, group, "oracle")
+    gain = max(after - before, oracle_after - (oracle_before or 0.0))
+    if gain > _NOTICED:
+        return "better", f"The new version is better: {rise}, and nothing that was checked got worse."
+    return "same", f"The new version is about as good as before: {rise}."
+
+
+def _kinds(result: FineTuneResult) -> list[tuple[str, str]]:
+    there = {(one.group, one.boxes) for one in result.figures}
+    return [(group, boxes) for group in GROUPS for boxes in _BOXES if (group, boxes) in there]

@@ -1,0 +1,195 @@
+"""Dice of a model on single slices and on whole volumes, with automatic and with oracle boxes apart."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+import numpy as np
+import torch
+
+from sammix_core.axial_order import AxialOrder
+from sammix_core.axial_slices import AxialSlices
+from sammix_core.boxes import Box, BoxSource, NetworkBox, tight_box
+from sammix_core.evaluation.oracle import oracle_boxes
+from sammix_core.finetuning.case_folder import LabelledVolume
+from sammix_core.finetuning.correction import Correction
+from sammix_core.finetuning.encoded import EncodedSlice
+from sammix_core.finetuning.gather import Sample
+from sammix_core.follow import follow
+from sammix_core.guidance.boxes_from_cam import GuidedBoxes, boxes_from_cam
+from sammix_core.loading import LoadedModel
+from sammix_core.progress import CancelCheck
+from sammix_core.sam.backend import SamBackend
+from sammix_core.session import SegmentationSession
+from sammix_core.slice_look import Look, look_at
+from sammix_core.slice_mask import make_mask
+
+KINDS = ("auto", "oracle")
+_CANONICAL = AxialOrder((2, 1, 0), (False, False, False))
+# A slice alone cannot lean on its neighbours: a volume adds their support and lets the surest speak for all.
+_LEAST_SUPPORT_ALONE = 2.0
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """What a Dice is made of, so that slices can be added up.
+
+    Attributes:
+        both: Pixels in both masks.
+        total: Pixels in one and pixels in the other.
+    """
+
+    both: int = 0
+    total: int = 0
+
+    @classmethod
+    def of(cls, found: np.ndarray, mask: np.ndarray) -> Overlap:
+        """Of two bool arrays."""
+        return cls(int(np.count_nonzero(found & mask)), int(np.count_nonzero(found)) + int(np.count_nonzero(mask)))
+
+    def __add__(self, other: Overlap) -> Overlap:
+        return Overlap(self.both + other.both, self.total + other.total)
+
+    @property
+    def dice(self) -> float:
+        """From 0 to 1; 1 where both masks are empty."""
+        return 2 * self.both / self.total if self.total else 1.0
+
+
+Scores = dict[str, Overlap]
+
+
+def score_slice(model: LoadedModel, correction: Correction, made: EncodedSlice) -> Scores:
+    """Overlaps of one slice with automatic and with oracle boxes.
+
+    Args:
+        model: The model.
+        correction: The slice and its mask.
+        made: The slice as the model's encoder sees it.
+    """
+    frame = correction.frame(model.preprocessing.size)
+    shape = (1, *correction.hu.shape)
+    slices = AxialSlices(_CANONICAL, correction.hu[None], 1.0, frame, model.preprocessing, shape)
+    embedding = torch.from_numpy(np.array(made.embedding)).float()[None].to(model.device)
+    guided = _guided(model, made.image, embedding)
+    found: Scores = {}
+    for kind in KINDS:
+        box, support = _auto(guided, slices) if kind == "auto" else (_oracle(correction), None)
+        if box is None:
+            found[kind] = Overlap.of(np.zeros_like(correction.mask), correction.mask)
+            continue
+        cam = guided.cam_logits[0]
+        mask = make_mask(model.backend, model.masks, slices, box, embedding, cam, support).mask
+        found[kind] = Overlap.of(mask, correction.mask)
+    return found
+
+
+def score_samples(
+    model: LoadedModel, samples: Sequence[Sample], made: Callable[[Sample], EncodedSlice], step: Callable[[], None]
+) -> dict[str, Scores]:
+    """Overlaps by case: those of its slices added up.
+
+    Args:
+        model: The model.
+        samples: The slices.
+        made: Gives a slice as the model's encoder sees it.
+        step: Called after each slice; may raise to stop.
+    """
+    cases: dict[str, Scores] = {}
+    for sample in samples:
+        scores = score_slice(model, sample.correction, made(sample))
+        before = cases.setdefault(sample.case, {kind: Overlap() for kind in KINDS})
+        for kind in KINDS:
+            before[kind] = before[kind] + scores[kind]
+        step()
+    return cases
+
+
+def mean_dice(cases: Mapping[str, Scores], kind: str) -> float | None:
+    """Mean Dice over cases, each counting the same; None where no case has anything to score."""
+    known = [scores[kind].dice for scores in cases.values() if scores[kind].total]
+    return fmean(known) if known else None
+
+
+def score_volume(model: LoadedModel, case: LabelledVolume, cancel: CancelCheck) -> Scores:
+    """Overlaps of a whole volume, as a user would segment it; slices whose mask is not known do not count.
+
+    Raises:
+        Cancelled: The user stopped.
+    """
+    session = SegmentationSession(model, case.volume)
+    session.find_boxes(cancel=cancel)
+    found: Scores = {}
+    for kind in KINDS:
+        if kind == "oracle":
+            session.boxes = oracle_boxes(case.volume, case.mask)
+        mask = session.segment_boxes(cancel=cancel).mask.astype(bool)
+        planes = [np.take(mask, case.known, case.axis), np.take(case.mask, case.known, case.axis)]
+        found[kind] = Overlap.of(planes[0], planes[1])
+    return found
+
+
+class RememberingBackend:
+    """A backend that encodes each image once, for models that share an encoder to be scored on one volume.
+
+    Args:
+        backend: Encodes and decodes.
+        known: What was encoded, shared with the other model's.
+    """
+
+    def __init__(self, backend: SamBackend, known: dict[bytes, torch.Tensor]) -> None:
+        self.name = backend.name
+        self.device = backend.device
+        self.image_size = backend.image_size
+        self._backend = backend
+        self._known = known
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """See `SamBackend.encode`; what is remembered has half precision, as in a session."""
+        key = hashlib.sha256(images.cpu().numpy().tobytes()).digest()
+        if key not in self._known:
+            self._known[key] = self._backend.encode(images).to(torch.float16).cpu()
+        return self._known[key].to(self.device, torch.float32)
+
+    def decode(
+        self, embeddings: torch.Tensor, boxes: torch.Tensor, mask_logits: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `SamBackend.decode`."""
+        return self._backend.decode(embeddings, boxes, mask_logits)
+
+    def forget(self) -> None:
+        """Gives the memory back."""
+        self._known.clear()
+
+
+def _guided(model: LoadedModel, image: np.ndarray, embedding: torch.Tensor) -> GuidedBoxes:
+    """What the guidance makes of one slice, refitted as in a volume."""
+    size = model.preprocessing.size
+    pixels = torch.from_numpy(image)[None, None]
+    maps = model.guidance.maps(pixels, embedding)
+    boxes = model.boxes
+    alone = replace(
+        boxes,
+        least_support=min(boxes.least_support, _LEAST_SUPPORT_ALONE),
+        probability_high=(boxes.probability_high + boxes.probability_low) / 2,
+    )
+    guided = boxes_from_cam(maps, 1.0, size, alone)
+
+    def look(_index: int, box: NetworkBox, logits: np.ndarray | None, support: np.ndarray | None) -> Look | None:
+        return look_at(model.backend, model.masks, model.preprocessing, image, embedding, box, logits, support)
+
+    return follow(guided, look, 1.0, size, replace(model.following, follow_mm=0.0, break_mm=0.0))
+
+
+def _auto(guided: GuidedBoxes, slices: AxialSlices) -> tuple[Box | None, np.ndarray | None]:
+    found = guided.boxes[0]
+    edges = None if found is None else slices.to_voxels(found)
+    return (None if edges is None else Box(0, *edges, BoxSource.AUTO)), guided.support[0]
+
+
+def _oracle(correction: Correction) -> Box | None:
+    edges = tight_box(correction.mask)
+    return None if edges is None else Box(0, *edges, BoxSource.EDITED)

@@ -1,0 +1,118 @@
+"""What a fine-tuning run is asked to do."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from sammix_core.errors import InputError
+from sammix_core.finetuning.case_folder import check_case_folder
+from sammix_core.finetuning.correction_set import is_correction_set
+from sammix_core.json_files import check_keys
+from sammix_core.model_store.manifest import is_name, is_version
+from sammix_core.model_store.store import resolve, shipped_models_folder, user_models_folder
+
+_MOST_VIEWS, _MOST_THREADS = 16, 256
+
+
+@dataclass(frozen=True)
+class FineTuneSettings:
+    """What to learn from, and what to make.
+
+    Attributes:
+        name: Of the new model, "my-liver" for its next free version or "my-liver/1.2.0" for that one.
+        sources: Correction sets and folders of cases.
+        parent: The model to begin with: name, name and version, or a folder.
+        target: A structure that the parent does not know, or None to learn more of the parent's own.
+        check: A folder of cases to check on, before and after, or None.
+        lora: Whether LoRA on the image encoder is trained too; hours on a CPU without need.
+        label: Value of the structure in the labelmaps of case folders; None for all above 0.
+        sparse: Whether slices of a labelmap without the label are unknown, and not free of the structure.
+        seed: Of everything random.
+        views: Augmented views of each slice that is learnt from.
+        threads: Processor threads.
+        device: "auto", "cpu" or "cuda".
+    """
+
+    name: str
+    sources: tuple[Path, ...]
+    parent: str = "liver"
+    target: str | None = None
+    check: Path | None = None
+    lora: bool = False
+    label: int | None = None
+    sparse: bool = False
+    seed: int = 0
+    views: int = 6
+    threads: int = 2
+    device: str = "auto"
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as plain JSON values, paths absolute."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values["sources"] = [str(Path(path).expanduser().resolve()) for path in self.sources]
+        values["check"] = None if self.check is None else str(Path(self.check).expanduser().resolve())
+        return values
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> FineTuneSettings:
+        """Reads what `to_json` made.
+
+        Raises:
+            InputError: A key is missing or unknown.
+        """
+        names = {field.name for field in fields(cls)}
+        check_keys(document, required=names, allowed=names, what="The run")
+        check = document["check"]
+        return cls(
+            **{
+                **document,
+                "sources": tuple(Path(path) for path in document["sources"]),
+                "check": None if check is None else Path(check),
+            }
+        )
+
+    def checked(self) -> FineTuneSettings:
+        """The settings with parent and version made out, after what can be seen early is seen to be right.
+
+        Raises:
+            InputError: The name cannot be, the version is there, the parent or a folder is not there.
+        """
+        if not self.sources:
+            raise InputError("Name something to learn from: a correction set, or a folder of cases.")
+        for source in self.sources:
+            if not is_correction_set(source):
+                check_case_folder(source)
+        if self.check is not None:
+            check_case_folder(self.check)
+        if self.target is not None and not re.fullmatch(r"[^\W_][\w ,()-]{0,63}", self.target):
+            raise InputError(f"{self.target!r} cannot name a structure; take letters, digits and spaces.")
+        for name, value, most in (("views", self.views, _MOST_VIEWS), ("threads", self.threads, _MOST_THREADS)):
+            if not 0 <= value <= most or (name == "threads" and value < 1):
+                raise InputError(f"The number of {name} cannot be {value}; it is at most {most}.")
+        parent = resolve(self.parent)
+        own_folder = parent.path.parent.parent not in (shipped_models_folder(), user_models_folder())
+        values = self.to_json()
+        values.update(name=_free_version(self.name), parent=str(parent.path) if own_folder else parent.spec)
+        return FineTuneSettings.from_json(values)
+
+
+def _free_version(wanted: str) -> str:
+    """The full name of a version that is not there yet."""
+    name, slash, version = wanted.partition("/")
+    if not is_name(name) or (slash and not is_version(version)):
+        raise InputError(f'{wanted!r} cannot name a model; take small letters and digits, as "my-liver".')
+    if (shipped_models_folder() / name).is_dir():
+        raise InputError(f"The name {name!r} belongs to a model shipped with SAMMix; choose another, as my-{name}.")
+    folder = user_models_folder() / name
+    if version:
+        if (folder / version).exists():
+            raise InputError(f"The model {wanted} is there already; choose another version.")
+        return wanted
+    taken = [entry.name for entry in folder.iterdir() if is_version(entry.name)] if folder.is_dir() else []
+    if not taken:
+        return f"{name}/1.0.0"
+    major, minor, _ = max(tuple(int(part) for part in one.split(".")) for one in taken)
+    return f"{name}/{major}.{minor + 1}.0"

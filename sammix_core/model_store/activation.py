@@ -1,0 +1,76 @@
+"""Which version a name means: the newest one, unless the user has activated another.
+
+A version that fine-tuning offers lies in the store and is used by nobody until it is activated. Activating it makes it
+what its target and its own name mean: after `activate("my-liver/1.1.0")`, "liver" and "my-liver" are that version.
+"""
+
+from __future__ import annotations
+
+from sammix_core.errors import InputError
+from sammix_core.model_store.active_file import is_spec, read_active, write_active
+from sammix_core.model_store.base_weights import BASE_MODELS
+from sammix_core.model_store.manifest import is_name
+from sammix_core.model_store.published import PUBLISHED
+from sammix_core.model_store.store import ModelFolder, list_models, resolve, user_models_folder, verify
+
+
+def active_models() -> dict[str, str]:
+    """What the user has activated: full name by name; empty without a choice."""
+    return read_active(user_models_folder())
+
+
+def is_active(model: ModelFolder) -> bool:
+    """Whether the model's target means this version."""
+    name = default_name(model.manifest.target)
+    if not any(one.manifest.name == name for one in list_models()) and name not in active_models():
+        return False
+    try:
+        return resolve(name).path == model.path
+    except InputError:
+        return False
+
+
+def default_name(target: str) -> str:
+    """The name by which the model of a target is found: "right kidney" is found as "right-kidney".
+
+    >>> default_name("Right kidney")
+    'right-kidney'
+    """
+    return "-".join("".join(sign if sign.isalnum() else " " for sign in target.lower()).split())
+
+
+def activate(spec: str) -> ModelFolder:
+    """Makes a version the one that its target and its own name mean.
+
+    Args:
+        spec: The full name, "my-liver/1.1.0"; that of a shipped model goes back to it.
+
+    Raises:
+        InputError: There is no such version, a file of it is not the one that its manifest names, it was made on
+            another base model, or the choice cannot be written. What was active stays active.
+    """
+    if not is_spec(spec):
+        raise InputError(f'{spec!r} is no full name of a model; name it with its version, as "my-liver/1.0.0".')
+    model = resolve(spec)
+    check_usable(model)
+    chosen = active_models()
+    for name in {default_name(model.manifest.target), model.manifest.name}:
+        if is_name(name):
+            chosen[name] = model.spec
+    write_active(user_models_folder(), chosen)
+    return model
+
+
+def check_usable(model: ModelFolder) -> None:
+    """Refuses a model whose files were changed, or that was made on another base model.
+
+    Raises:
+        InputError: It cannot be used; says why.
+    """
+    base = model.manifest.base_model
+    known = {name: one.sha256 for name, one in BASE_MODELS.items()} | {n: one.sha256 for n, one in PUBLISHED.items()}
+    if known.get(base["name"]) != base["sha256"]:
+        raise InputError(f"{model.spec} was made on another base model than the one that this version knows.")
+    faults = verify(model)
+    if faults:
+        raise InputError(faults[0])
