@@ -44,6 +44,7 @@ class LoadedModel:
         masks: How masks are made of boxes.
         device: Where it computes.
         following: How boxes are refitted and the organ is followed from slice to slice.
+        target: What it segments, "liver".
     """
 
     spec: str
@@ -54,6 +55,7 @@ class LoadedModel:
     masks: MaskSettings
     device: torch.device
     following: FollowSettings = NOT_FOLLOWED
+    target: str = "liver"
 
 
 def load_model(
@@ -91,7 +93,9 @@ def _load_trained(
         raise InputError(f"{manifest.spec} wants images of {preprocessing.size} pixels, but LiteMedSAM takes 256.")
     own = guidance == embedding_cam.NAME
     found: Guidance = EmbeddingCam.from_state(state, chosen) if own else _resnet38(folder, chosen)
-    return LoadedModel(manifest.spec, backend, found, preprocessing, boxes, masks, chosen, _following(folder))
+    return LoadedModel(
+        manifest.spec, backend, found, preprocessing, boxes, masks, chosen, _following(folder), manifest.target
+    )
 
 
 def _load_published(
@@ -129,6 +133,7 @@ def _load_published(
         masks,
         chosen,
         _following(of),
+        manifest.target,
     )
 
 

@@ -54,6 +54,7 @@ def build_report(
         A document of schema `sammix-report/1`, which `json.dumps` takes as it is.
     """
     volume_ml = volume.mask_volume_ml(result.mask)
+    name = "_".join("".join(sign if sign.isalnum() else " " for sign in result.target.lower()).split())
     seconds = {**result.seconds, **(more_seconds or {})}
     return {
         "schema": SCHEMA,
@@ -71,9 +72,10 @@ def build_report(
         "seed": seed,
         "slices": len(result.slices),
         "slices_encoded": result.slices_encoded,
-        "slices_with_liver": slices_with_liver(result),
-        "liver_volume_ml": None if volume_ml is None else round(volume_ml, 3),
-        "liver_volume_note": None if volume.spacing_known else SPACING_UNKNOWN,
+        "target": result.target,
+        f"slices_with_{name}": slices_with_mask(result),
+        f"{name}_volume_ml": None if volume_ml is None else round(volume_ml, 3),
+        f"{name}_volume_note": None if volume.spacing_known else SPACING_UNKNOWN,
         "seconds": {stage: _number(value) for stage, value in seconds.items()},
         "notes": merged_notes(volume.notes, result.notes),
         "versions": versions(),
@@ -115,7 +117,7 @@ def to_text(report: dict[str, Any]) -> str:
     return head.removesuffix("[]\n}") + f"[\n{rows}\n  ]\n}}\n"
 
 
-def slices_with_liver(result: SegmentationResult) -> int:
+def slices_with_mask(result: SegmentationResult) -> int:
     """How many slices have at least one voxel of the mask."""
     return sum(1 for entry in result.slices if entry.area_px > 0)
 

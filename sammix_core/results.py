@@ -70,6 +70,7 @@ class SegmentationResult:
         frame: Where that grid lies on a slice.
         slice_shape: (rows, cols) of a canonical slice.
         axial_order: How the volume was cut into canonical slices; the volume's own unless its header has lost it.
+        target: What was looked for, "liver".
         uncertainty: (k, j, i) uint8 on the volume's own grid, 0 to 100: how far the three masks are apart, in percent.
             None unless it was asked for.
     """
@@ -87,6 +88,7 @@ class SegmentationResult:
     slice_shape: tuple[int, int]
     axial_order: AxialOrder
     notes: list[str] = field(default_factory=list)
+    target: str = "liver"
     uncertainty: np.ndarray | None = None
 
     def cam_slice(self, canonical_slice: int) -> np.ndarray:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sammix_core.loading import LoadedModel
 
 EMBEDDING_LIMIT_BYTES = 3 * 1024**3  # about 1,500 slices of LiteMedSAM in float16
-_NOTHING_FOUND = "No liver was found; the mask is empty."
+_NOTHING_FOUND = "No {} was found; the mask is empty."
 
 
 class SegmentationSession:
@@ -219,7 +219,7 @@ class SegmentationSession:
 
     def result(self) -> SegmentationResult:
         """What there is by now, as a result of its own."""
-        search, guidance = self._search, self.guidance
+        search, guidance, target = self._search, self.guidance, self._model.target
         probabilities = {} if guidance is None else guidance.probabilities(self.volume.shape_kji)
         reports = [
             report_of(self.slices.state(index), probabilities.get(index, math.nan))
@@ -241,7 +241,8 @@ class SegmentationSession:
             frame=search.axial.frame,
             slice_shape=search.axial.plane_shape,
             axial_order=search.axial.order,
-            notes=[*search.notes, *([] if any(one.area_px for one in reports) else [_NOTHING_FOUND])],
+            notes=[*search.notes, *([] if any(one.area_px for one in reports) else [_NOTHING_FOUND.format(target)])],
+            target=target,
             uncertainty=None
             if self._uncertainty is None
             else self._uncertainty.volume(self.volume.shape_kji, search.axial.order, self.boxes),

@@ -101,7 +101,7 @@ def segment(
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Same input, seed and machine: same mask.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
-    """Segment the liver in a CT."""
+    """Segment the liver in a CT, or what the model was made for."""
     request = _Request(
         *(input, series, output, boxes_in, boxes_out, preview, report, uncertainty),
         *(guidance, model, device, seed, quiet),
@@ -179,10 +179,11 @@ def _writers(
 ) -> list[tuple[Path, Callable[[Path], object]]]:
     from sammix_core import preview, report
     from sammix_core.volume import write_labelmap
-    from sammix_core.volume_io import write_percent_map
+    from sammix_core.volume_io import segment_of, write_percent_map
 
+    segment = segment_of(result.target)
     writers: list[tuple[Path, Callable[[Path], object]]] = [
-        (request.output, lambda path: write_labelmap(result.mask, volume, path))
+        (request.output, lambda path: write_labelmap(result.mask, volume, path, segment))
     ]
     if request.boxes_out is not None:
         writers.append((request.boxes_out, result.boxes.write))
@@ -201,28 +202,30 @@ def _writers(
 def _print_summary(request: _Request, volume: Volume, result: SegmentationResult, seconds: float) -> None:
     from sammix_core import report
 
-    with_liver = report.slices_with_liver(result)
+    with_mask = report.slices_with_mask(result)
     volume_ml = volume.mask_volume_ml(result.mask)
     name = report.base_name(request.input)
     screen = console.out()
-    screen.print(f"Liver segmented in {name}" if with_liver else f"No liver was found in {name}; the mask is empty.")
+    target = result.target
+    done = f"{target[:1].upper()}{target[1:]} segmented in {name}"
+    screen.print(done if with_mask else f"No {target} was found in {name}; the mask is empty.")
     known = f"unknown ({report.SPACING_UNKNOWN})" if volume_ml is None else f"{volume_ml:,.0f} mL"
     written = [("mask", request.output), ("boxes", request.boxes_out)]
     written += [("preview", request.preview), ("report", request.report), ("uncertainty", request.uncertainty)]
     console.print_fields(
         [
             ("slices", str(len(result.slices))),
-            ("with liver", str(with_liver)),
-            ("liver volume", known),
+            (f"with {target}", str(with_mask)),
+            (f"{target} volume", known),
             ("time", duration(seconds)),
             ("model", f"{result.model}, guidance {result.guidance}, on {result.device}"),
             *((label, str(path)) for label, path in written if path is not None),
         ]
     )
     notes = report.merged_notes(volume.notes, result.notes)
-    if not with_liver:
+    if not with_mask:
         # The first line says that already.
-        notes = [note for note in notes if not note.startswith("No liver")]
+        notes = [note for note in notes if not note.startswith(f"No {target} ")]
     if notes:
         screen.print("Notes")
         console.print_notes(notes)

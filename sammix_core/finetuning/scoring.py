@@ -12,7 +12,7 @@ import torch
 
 from sammix_core.axial_order import AxialOrder
 from sammix_core.axial_slices import AxialSlices
-from sammix_core.boxes import Box, BoxSource, NetworkBox, tight_box
+from sammix_core.boxes import Box, BoxSource, tight_box
 from sammix_core.evaluation.oracle import oracle_boxes
 from sammix_core.finetuning.case_folder import LabelledVolume
 from sammix_core.finetuning.correction import Correction
@@ -24,7 +24,7 @@ from sammix_core.loading import LoadedModel
 from sammix_core.progress import CancelCheck
 from sammix_core.sam.backend import SamBackend
 from sammix_core.session import SegmentationSession
-from sammix_core.slice_look import Look, look_at
+from sammix_core.slice_look import SliceViewer
 from sammix_core.slice_mask import make_mask
 
 KINDS = ("auto", "oracle")
@@ -178,10 +178,10 @@ def _guided(model: LoadedModel, image: np.ndarray, embedding: torch.Tensor) -> G
     )
     guided = boxes_from_cam(maps, 1.0, size, alone)
 
-    def look(_index: int, box: NetworkBox, logits: np.ndarray | None, support: np.ndarray | None) -> Look | None:
-        return look_at(model.backend, model.masks, model.preprocessing, image, embedding, box, logits, support)
-
-    return follow(guided, look, 1.0, size, replace(model.following, follow_mm=0.0, break_mm=0.0))
+    viewer = SliceViewer(
+        model.backend, model.masks, model.preprocessing, lambda _index: image, lambda _index: embedding
+    )
+    return follow(guided, viewer, 1.0, size, replace(model.following, follow_mm=0.0, break_mm=0.0))
 
 
 def _auto(guided: GuidedBoxes, slices: AxialSlices) -> tuple[Box | None, np.ndarray | None]:

@@ -17,7 +17,7 @@ from sammix_core.preprocessing import body_crop
 from sammix_core.preview import palette
 from sammix_core.preview.choose import choose_slices
 from sammix_core.preview.tile import WINDOW, TileFrame, draw_tile
-from sammix_core.report import RESEARCH_ONLY, slices_with_liver
+from sammix_core.report import RESEARCH_ONLY, slices_with_mask
 
 if TYPE_CHECKING:
     from sammix_core.segmenter import SegmentationResult, SliceReport
@@ -79,7 +79,7 @@ def render_preview(volume: Volume, result: SegmentationResult, most_tiles: int =
         top = tiles_top + place // columns * (cell_height + _GAP)
         _paste_tile(sheet, tile, (left, top), _Caption(index, reports.get(index)))
     along = [reports.get(order.slice_index(canonical, shape_kji)) for canonical in range(len(hu))][::-1]
-    _draw_chart(sheet, along, {len(hu) - 1 - canonical for canonical in shown}, chart_top)
+    _draw_chart(sheet, along, {len(hu) - 1 - canonical for canonical in shown}, chart_top, result.target)
     hu_window = f"Window {WINDOW.window_level:.0f} / {WINDOW.window_width:.0f} HU."
     numbering = "Slices are numbered from 0, as in the file, and run from head to feet."
     foot = f"{RESEARCH_ONLY}   {numbering}   {hu_window}"
@@ -123,15 +123,16 @@ def _draw_title(draw: ImageDraw.ImageDraw, volume: Volume, result: SegmentationR
     draw.text((after, _MARGIN + 26), made_by, palette.TEXT_DIM, _font(_TEXT_PX), anchor="ls")
 
     volume_ml = volume.mask_volume_ml(result.mask)
-    with_liver = slices_with_liver(result)
-    if not with_liver:
-        found = "No liver found"
+    with_mask = slices_with_mask(result)
+    name = result.target[:1].upper() + result.target[1:]
+    if not with_mask:
+        found = f"No {result.target} found"
     elif volume_ml is None:
-        found = "Liver: volume unknown (spacing unknown)"
+        found = f"{name}: volume unknown (spacing unknown)"
     else:
-        found = f"Liver {volume_ml:,.0f} mL"
+        found = f"{name} {volume_ml:,.0f} mL"
     draw.text((width - _MARGIN, _MARGIN + 26), found, palette.TEXT, _font(_TITLE_PX), anchor="rs")
-    counts = f"{with_liver} of {len(result.slices)} slices"
+    counts = f"{with_mask} of {len(result.slices)} slices"
     draw.text((width - _MARGIN, _MARGIN + 60), counts, palette.TEXT_DIM, _font(_TEXT_PX), anchor="rs")
     _draw_legend(draw, result)
 
@@ -139,7 +140,7 @@ def _draw_title(draw: ImageDraw.ImageDraw, volume: Volume, result: SegmentationR
 def _draw_legend(draw: ImageDraw.ImageDraw, result: SegmentationResult) -> None:
     baseline, x = _MARGIN + 60, float(_MARGIN)
     sources = {box.source for box in result.boxes.values()} | {BoxSource.AUTO}
-    entries = [("liver mask", palette.MASK)]
+    entries = [(f"{result.target} mask", palette.MASK)]
     entries += [(palette.BOX_NAME[source], palette.BOX[source]) for source in BoxSource if source in sources]
     for name, colour in entries:
         swatch = (x, baseline - 12, x + 16, baseline)
@@ -151,7 +152,7 @@ def _draw_legend(draw: ImageDraw.ImageDraw, result: SegmentationResult) -> None:
     for step, colour_row in enumerate(ramp):
         draw.line((x + step, baseline - 12, x + step, baseline), fill=tuple(int(channel) for channel in colour_row))
     x = _legend_text(draw, x + 68, baseline, "activation map, 0 to 1")
-    _legend_text(draw, x, baseline, "p: probability that the slice shows liver")
+    _legend_text(draw, x, baseline, f"p: probability that the slice shows {result.target}")
 
 
 def _legend_text(draw: ImageDraw.ImageDraw, x: float, baseline: int, text: str) -> float:
@@ -174,15 +175,15 @@ def _paste_tile(sheet: Image.Image, tile: Image.Image, corner: tuple[int, int], 
     draw.text((right - 9, baseline), caption.numbers, palette.TEXT_DIM, _font(_TEXT_PX), anchor="rs")
 
 
-def _draw_chart(sheet: Image.Image, along: list[SliceReport | None], shown: set[int], top: int) -> None:
-    """Probability and liver area of every slice from head to feet; ticks mark the slices that are shown."""
+def _draw_chart(sheet: Image.Image, along: list[SliceReport | None], shown: set[int], top: int, target: str) -> None:
+    """Probability and area of every slice from head to feet; ticks mark the slices that are shown."""
     draw = ImageDraw.Draw(sheet)
     left, right = _MARGIN, sheet.width - _MARGIN
     bottom, ceiling = top + _CHART_HEIGHT - 12, top + 26
     draw.text((left, top + 15), "head", palette.TEXT_DIM, _font(_SMALL_PX), anchor="ls")
     draw.text((right, top + 15), "feet", palette.TEXT_DIM, _font(_SMALL_PX), anchor="rs")
     title = [("probability", palette.PROBABILITY), ("  and  ", palette.TEXT_DIM)]
-    title += [("liver area", palette.MASK), ("  along the scan", palette.TEXT_DIM)]
+    title += [(f"{target} area", palette.MASK), ("  along the scan", palette.TEXT_DIM)]
     x = (left + right - sum(draw.textlength(text, _font(_SMALL_PX)) for text, _ in title)) / 2
     for text, colour in title:
         draw.text((x, top + 15), text, colour, _font(_SMALL_PX), anchor="ls")

@@ -10,7 +10,7 @@ sammix_core.errors.InputError: liver.png has a format that cannot be written; us
 from sammix_core.volume_io.labelmaps import LABELMAP_SUFFIXES, check_output, write_labelmap
 from sammix_core.volume_io.maps import MAP_SUFFIXES, check_map_output, write_percent_map
 from sammix_core.volume_io.reading import read_volume
-from sammix_core.volume_io.segments import LIVER, Segment
+from sammix_core.volume_io.segments import LIVER, Segment, segment_of
 
 __all__ = [
     "LABELMAP_SUFFIXES",
@@ -20,6 +20,7 @@ __all__ = [
     "check_map_output",
     "check_output",
     "read_volume",
+    "segment_of",
     "write_labelmap",
     "write_percent_map",
 ]

@@ -9,17 +9,16 @@ import slicer
 from slicer.i18n import tr as _
 
 from sammix_core.errors import InputError
-from sammix_core.volume_io.segments import LIVER, Segment
+from sammix_core.volume_io.segments import Segment, segment_of
 from SAMMixSlicerLib.scene.geometry import ijkToRas, nodeToWorld
 from SAMMixSlicerLib.scene.labelmap import SegmentLabelmap, emptyLabelmap
 
-SEGMENTS = {"liver": LIVER}
 _FILL_OPACITY = 0.35
 
 
 def segmentOf(target: str) -> Segment:
     """Name, colour and terminology of a model's target."""
-    return SEGMENTS.get(target, LIVER)
+    return segment_of(target)
 
 
 def newSegmentation(volumeNode: Any, target: str) -> Any:
