@@ -1,0 +1,70 @@
+"""Corrected slices of made-up patients, and a model that can learn from them in seconds."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from made_models import an_untrained_model
+from synthetic_ct import LIVER, synthetic_ct
+from training_cases import QuickLiteMedSam
+
+from sammix_core import loading
+from sammix_core.finetuning import CorrectionSet, Source, corrections_of_volume
+from sammix_core.finetuning import recipe as recipes
+from sammix_core.training.config import DecoderTraining, HeadTraining
+from sammix_core.volume import Volume
+
+SHAPE = (8, 50, 60)
+
+
+def a_patient(seed: int = 0) -> tuple[Volume, np.ndarray]:
+    """A CT and its liver, (k, j, i) bool, empty on the first slice."""
+    ct = synthetic_ct(SHAPE, seed=seed)
+    liver = abs(ct - LIVER) < 40
+    liver[0] = False
+    return Volume(ct, (6.0, 6.0, 6.0), (0.0, 0.0, 0.0), np.eye(3)), liver
+
+
+def a_correction_set(
+    folder: Path, slices: tuple[int, ...] = (2, 3, 4, 5), seeds: tuple[int, ...] = (0,)
+) -> CorrectionSet:
+    """A set with slices of one patient or several."""
+    found = CorrectionSet.open_or_create(folder, "liver")
+    for seed in seeds:
+        volume, liver = a_patient(seed)
+        key = found.case_key(volume)
+        planes = {index: liver[index] for index in slices}
+        for correction in corrections_of_volume(volume, None, planes, source=Source.CORRECTED, model="untrained/1.0.0"):
+            found.add(correction, key)
+    return found
+
+
+def quick_models(home: Path, patch: pytest.MonkeyPatch) -> Path:
+    """Makes the folder of the user's models, with a model in it, and everything that is slow quick.
+
+    Returns:
+        The folder of the model "untrained/1.0.0".
+    """
+    patch.setenv("SAMMIX_HOME", str(home))
+    patch.setattr(loading, "LiteMedSam", _quick)
+    recipe = recipes.Recipe(HeadTraining(4, batch=2), DecoderTraining(2, batch=1))
+    patch.setattr(recipes, "gentle", lambda learnt: recipe)
+    patch.setattr(recipes, "from_scratch", lambda learnt: recipe)
+    patch.setattr(recipes, "SHARES", (0.5, 1.0))
+    return an_untrained_model(home / "models")
+
+
+def _quick(device: torch.device, *_: Any, **__: Any) -> QuickLiteMedSam:
+    backend = QuickLiteMedSam(device)
+    backend.network.load_state_dict(_base_state())  # as it was born, whatever was loaded into another one
+    return backend
+
+
+@functools.cache
+def _base_state() -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in QuickLiteMedSam(torch.device("cpu")).network.state_dict().items()}
