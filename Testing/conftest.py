@@ -1,10 +1,19 @@
-"""What all tests need: signals as a terminal gives them."""
+"""What all tests need: signals as a terminal gives them, and a cache of their own."""
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
 import signal
+import tempfile
 
 # A shell that starts the tests in the background has SIGINT ignored, and every child would inherit that; the tests of
 # Ctrl-C need a process that hears it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Networks that tests compile are kept for the other tests of this run, and not among the user's own.
+if "SAMMIX_CACHE" not in os.environ:
+    os.environ["SAMMIX_CACHE"] = tempfile.mkdtemp(prefix="sammix-test-cache-")
+    atexit.register(shutil.rmtree, os.environ["SAMMIX_CACHE"], ignore_errors=True)

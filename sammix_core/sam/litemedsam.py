@@ -9,14 +9,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from sammix_core.errors import InputError
 from sammix_core.model_store.base_weights import find_base_weights
-from sammix_core.sam.engine import EncoderEngine, make_engine
+from sammix_core.sam.engine import FLOAT32, INT8, EncoderEngine, make_engine, openvino_available
 from sammix_core.sam.lora import merge
+
+if TYPE_CHECKING:
+    from sammix_core.sam.decoder_engine import DecoderEngine
 
 IMAGE_SIZE = 256
 EMBEDDING_CHANNELS = 256
@@ -52,8 +55,9 @@ class LiteMedSam:
     Args:
         device: Where to compute.
         base_weights: A local checkpoint, or None for the one that the store finds.
-        engine: How the encoder runs, see `make_engine`.
+        engine: How encoder and decoder run, see `make_engine`.
         adapter: LoRA weights for the encoder, or None.
+        precision: The encoder's, see `make_engine`; int8 was measured without LoRA, so that there is float32 then.
 
     Attributes:
         name: "litemedsam".
@@ -71,13 +75,21 @@ class LiteMedSam:
         base_weights: Path | None = None,
         engine: str = "auto",
         adapter: Mapping[str, torch.Tensor] | None = None,
+        precision: str = FLOAT32,
     ) -> None:
         self.device = device
         self.network = build_network(base_weights)
         if adapter is not None:  # before the engine compiles the encoder
             merge(self.network.image_encoder, adapter)
+            precision = FLOAT32 if precision == INT8 else precision
         self.network.to(device)
-        self.engine: EncoderEngine = make_engine(self.network.image_encoder, device, engine)
+        self.engine: EncoderEngine = make_engine(self.network.image_encoder, device, engine, precision=precision)
+        # The engine has tried OpenVINO already: where that does not run, torch decodes too.
+        self._decoder: DecoderEngine | None = None
+        if self.engine.name == "openvino" and openvino_available(device):
+            from sammix_core.sam.decoder_engine import DecoderEngine
+
+            self._decoder = DecoderEngine(self.network)
 
     def load_trained(self, state: Mapping[str, torch.Tensor]) -> None:
         """Replaces prompt encoder and mask decoder.
@@ -104,6 +116,11 @@ class LiteMedSam:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """See `SamBackend.decode`; gradients flow when they are enabled, so that training uses the same path."""
         network = self.network
+        if self._decoder is not None and mask_logits is not None and not torch.is_grad_enabled():
+            try:
+                return self._decoder(embeddings, boxes, mask_logits)
+            except (ImportError, OSError, RuntimeError):
+                self._decoder = None  # torch is slower, but works
         return decode_with(network.prompt_encoder, network.mask_decoder, embeddings, boxes.to(self.device), mask_logits)
 
 

@@ -211,15 +211,26 @@ def clean_slice(mask: np.ndarray, box: tuple[float, float, float, float], suppor
     Returns:
         (rows, cols) bool.
     """
-    inside = inside_box(mask.shape, box)
-    labels, count = ndimage.label(mask & inside)
-    if count == 0:
-        return mask & inside
+    whole = mask & inside_box(mask.shape, box)
+    result = np.zeros(mask.shape, dtype=bool)
+    # Labels and holes are looked for near the mask alone; a border of background goes along, so that a hole is one.
+    near = tuple(slice(max(0, first - 1), last + 2) for first, last in _extents(whole))
+    if len(near) < 2:
+        return result
+    mask = whole[near]
+    labels, count = ndimage.label(mask)
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     kept = sizes >= 0.02 * sizes.max()
-    if support is not None and (support & (labels > 0)).any():
-        touched = np.bincount(labels.ravel(), weights=support.ravel(), minlength=count + 1)
+    if support is not None and (support[near] & mask).any():
+        touched = np.bincount(labels.ravel(), weights=support[near].ravel(), minlength=count + 1)
         kept &= touched >= 0.2 * sizes
     kept[0] = False
-    return ndimage.binary_fill_holes(kept[labels])
+    result[near] = ndimage.binary_fill_holes(kept[labels])
+    return result
+
+
+def _extents(mask: np.ndarray) -> list[tuple[int, int]]:
+    """First and last row and column with anything; nothing for an empty mask."""
+    lines = [np.flatnonzero(mask.any(axis)) for axis in (1, 0)]
+    return [(int(line[0]), int(line[-1])) for line in lines if len(line)]

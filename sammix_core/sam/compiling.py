@@ -1,0 +1,101 @@
+"""Networks compiled by OpenVINO for the CPU, kept on disk so that the next start need not trace and convert them."""
+
+from __future__ import annotations
+
+import io
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from sammix_core import __version__
+from sammix_core.cache_folder import COMPILED, CacheFolder, key_of
+
+FLOAT32, BFLOAT16, INT8 = "float32", "bfloat16", "int8"
+PRECISIONS = (FLOAT32, BFLOAT16, INT8)
+# Said by name: on some processors the default is bfloat16, and masks would differ. Between int8 layers there is
+# bfloat16 where the processor has it; OpenVINO takes float32 elsewhere.
+_HINTS = {FLOAT32: "f32", BFLOAT16: "bf16", INT8: "bf16"}
+
+
+def openvino() -> Any:
+    """The package, without its reporter.
+
+    As soon as it is imported, OpenVINO would report its use over the network. Without its reporter it uses a stand-in
+    of its own that sends nothing.
+
+    Raises:
+        ImportError: It is not installed, or does not run here.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino
+
+
+def compile_module(
+    module: nn.Module,
+    examples: Sequence[torch.Tensor],
+    shapes: Sequence[Sequence[int]],
+    precision: str = FLOAT32,
+    change: Callable[[Any], Any] | None = None,
+    change_key: str = "",
+    cache: CacheFolder | None = None,
+) -> Any:
+    """Compiles a module, or takes it from the cache.
+
+    Args:
+        module: In eval mode, on the CPU.
+        examples: Inputs to trace it with.
+        shapes: Shapes of its inputs; -1 for a size that may vary.
+        precision: "float32", "bfloat16" or "int8".
+        change: Applied to OpenVINO's model before it is compiled.
+        change_key: Says which change that is.
+        cache: Where compiled networks are kept; None for the user's cache.
+
+    Returns:
+        OpenVINO's compiled model.
+
+    Raises:
+        ImportError, OSError, RuntimeError: OpenVINO does not run here.
+    """
+    ov = openvino()
+    core = ov.Core()
+    folder = CacheFolder.of(COMPILED) if cache is None else cache
+    options = {
+        "INFERENCE_PRECISION_HINT": _HINTS[precision],
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+    }
+    processor = core.get_property("CPU", "FULL_DEVICE_NAME"), *core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    about = (__version__, ov.__version__, torch.__version__, *processor, precision, change_key, str(list(shapes)))
+    key = key_of((*about, type(module).__qualname__, *_weights_of(module)))
+    kept = folder.get(key)
+    if kept is not None:
+        try:
+            return core.import_model(io.BytesIO(kept), "CPU", options)
+        except RuntimeError:  # of another build of the same version: made anew
+            folder.drop(key)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # tracing is deprecated in torch, but what OpenVINO takes
+        # The check would run the network several times more; tests compare the engines instead.
+        traced = torch.jit.trace(module, tuple(examples), check_trace=False)
+        model = ov.convert_model(traced, example_input=tuple(examples), input=[list(shape) for shape in shapes])
+    if change is not None:
+        model = change(model)
+    compiled = core.compile_model(model, "CPU", options)
+    stream = io.BytesIO()
+    compiled.export_model(stream)
+    folder.put(key, stream.getvalue())
+    return compiled
+
+
+def _weights_of(module: nn.Module) -> list[bytes]:
+    """Names, shapes and bytes of all tensors, for the key."""
+    parts = []
+    for name, tensor in sorted({**dict(module.named_parameters()), **dict(module.named_buffers())}.items()):
+        parts += [f"{name}{tuple(tensor.shape)}".encode(), tensor.detach().contiguous().numpy().tobytes()]
+    return parts
