@@ -98,13 +98,22 @@ class ResNet38Cam:
 
     def maps(self, images: torch.Tensor, embeddings: torch.Tensor) -> GuidanceMaps:
         """See `Guidance.maps`; the embeddings are not looked at."""
-        layer = getattr(self.network, self.settings.layer)
-        cams, output = activation_maps(
-            self.network, layer, images.to(self._device, torch.float32), STRUCTURE, self.settings.method
-        )
-        probabilities = torch.softmax(output, 1)[:, STRUCTURE].cpu().numpy()
-        thresholds = np.array([threshold_of(cam, self.settings.threshold) for cam in cams], dtype=np.float32)
-        return GuidanceMaps(self.settings.gain * (cams - thresholds[:, None, None]), probabilities)
+        return maps_of(self.network, self.settings, images.to(self._device, torch.float32))
+
+
+def maps_of(network: ResNet38, settings: CamSettings, images: torch.Tensor) -> GuidanceMaps:
+    """The maps of a network, which may be one that is being trained: nothing of it changes.
+
+    Args:
+        network: The classifier.
+        settings: How maps are made.
+        images: (n, 1, size, size) float32 in [0, 1], on the network's device.
+    """
+    layer = getattr(network, settings.layer)
+    cams, output = activation_maps(network, layer, images, STRUCTURE, settings.method)
+    probabilities = torch.softmax(output, 1)[:, STRUCTURE].cpu().numpy()
+    thresholds = np.array([threshold_of(cam, settings.threshold) for cam in cams], dtype=np.float32)
+    return GuidanceMaps(settings.gain * (cams - thresholds[:, None, None]), probabilities)
 
 
 def threshold_of(cam: np.ndarray, rule: float | str) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ from sammix_core.errors import InputError
 from sammix_core.evaluation.labelmap import read_labelmap
 from sammix_core.preprocessing import PreprocessingSpec, body_crop
 from sammix_core.training.labels import CaseLabels
+from sammix_core.volume import Volume
 from sammix_core.volume_io import read_volume
 
-_CASE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # files are called so
+CASE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # files are called so
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class CaseConfig:
             raise InputError(
                 f"The training case {entry['name']} has a value that is no text, or values that are no list."
             )
-        if _CASE_NAME.fullmatch(entry["name"]) is None:
+        if CASE_NAME.fullmatch(entry["name"]) is None:
             raise InputError(f"A training case is called {entry['name']!r}; take letters, digits, _ and - alone.")
         labels = config_folder / entry["labels"] if "labels" in entry else data_root / entry["mask"]
         return cls(entry["name"], data_root / entry["ct"], labels, tuple(values))
@@ -123,16 +124,24 @@ def load_case(config: CaseConfig, spec: PreprocessingSpec) -> Case:
         raise InputError(f"The labels {config.labels} and the CT {config.ct} have different grids.")
     if not known.any():
         raise InputError(f"The labels {config.labels} say nothing of any slice.")
-    axial, masks = order.forward(volume.array), order.forward(masks_kji)
-    known_axial = known[[order.slice_index(index, volume.array.shape) for index in range(len(axial))]]
+    masks = order.forward(masks_kji)
+    known_axial = known[[order.slice_index(index, volume.array.shape) for index in range(len(masks))]]
     filled = masks.any((1, 2))
-    spacing = order.spacing(volume.spacing)
-    whole = (0, 0, axial.shape[1], axial.shape[2])
-    return Case(
-        config.name,
-        axial,
-        spacing,
-        {int(k): np.ascontiguousarray(masks[k]) for k in np.flatnonzero(filled & known_axial)},
-        tuple(int(k) for k in np.flatnonzero(~filled & known_axial)),
-        (whole, body_crop(axial, spacing[1:], spec.body_margin_mm)),
+    return replace(
+        unlabelled_case(config.name, volume, spec),
+        masks={int(k): np.ascontiguousarray(masks[k]) for k in np.flatnonzero(filled & known_axial)},
+        without=tuple(int(k) for k in np.flatnonzero(~filled & known_axial)),
     )
+
+
+def unlabelled_case(name: str, volume: Volume, spec: PreprocessingSpec) -> Case:
+    """A case of whose slices nothing is known yet.
+
+    Args:
+        name: Name of the patient.
+        volume: The CT.
+        spec: The preprocessing, for the body crop's margin.
+    """
+    axial, spacing = volume.axial_order.forward(volume.array), volume.axial_order.spacing(volume.spacing)
+    whole = (0, 0, axial.shape[1], axial.shape[2])
+    return Case(name, axial, spacing, {}, (), (whole, body_crop(axial, spacing[1:], spec.body_margin_mm)))

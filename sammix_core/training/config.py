@@ -102,21 +102,14 @@ class TrainingConfig:
             InputError: The file is missing, not YAML, or has unknown or missing keys; names the key.
         """
         path = Path(path)
-        try:
-            entry = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InputError(f"The training configuration {path} cannot be read: {error.strerror}.") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise InputError(f"{path} is no YAML, so it is no training configuration.") from error
-        if not isinstance(entry, dict):
-            raise InputError(f"The training configuration {path} must be keys and values.")
+        entry = read_entry(path)
         required = {"name", "version", "target", "seed", "data_root", "work", "output", "views", "cases"}
         optional = {"preprocessing", "head", "decoder", "precision", "resnet38", "lora"}
         if not required <= entry.keys() <= required | optional:
             wrong = sorted(map(str, (required - entry.keys()) | (entry.keys() - required - optional)))
             raise InputError(f"The training configuration {path} has missing or unknown keys: {', '.join(wrong)}.")
         for key, kind in _KINDS.items():
-            _check_kind(key, entry.get(key, kind()), kind)
+            check_kind(key, entry.get(key, kind()), kind)
         folder = path.resolve().parent
         data_root = folder / entry["data_root"]
         cases = tuple(CaseConfig.from_dict(case, data_root, folder) for case in entry["cases"])
@@ -126,7 +119,7 @@ class TrainingConfig:
             for file in (case.ct, case.labels):
                 if not file.exists():
                     raise InputError(f"The training case {case.name} needs {file}, which is not there.")
-        head = _section(HeadTraining, entry.get("head", {}))
+        head = section(HeadTraining, entry.get("head", {}))
         if head.steps < 1:
             raise InputError("The training configuration's head needs steps; only the decoder can do without.")
         resnet38 = _paper_section(ResNetTraining, "resnet38", entry)
@@ -141,25 +134,42 @@ class TrainingConfig:
             work=(folder / entry["work"]).resolve(),
             output=(folder / entry["output"]).resolve(),
             views=entry["views"],
-            precision=_precision(entry.get("precision", PRECISIONS[0])),
-            preprocessing=_section(PreprocessingSpec, entry.get("preprocessing", {})),
+            precision=check_precision(entry.get("precision", PRECISIONS[0])),
+            preprocessing=section(PreprocessingSpec, entry.get("preprocessing", {})),
             cases=cases,
             head=head,
-            decoder=_section(DecoderTraining, entry.get("decoder", {})),
+            decoder=section(DecoderTraining, entry.get("decoder", {})),
             folder=folder,
             resnet38=resnet38,
             lora=lora,
         )
 
 
-def _section(kind: Any, entry: dict[str, Any]) -> Any:
+def read_entry(path: Path) -> dict[Any, Any]:
+    """Reads a configuration's keys and values, whatever its method.
+
+    Raises:
+        InputError: The file is missing, not YAML, or something else than keys and values.
+    """
+    try:
+        entry = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"The training configuration {path} cannot be read: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is no YAML, so it is no training configuration.") from error
+    if not isinstance(entry, dict):
+        raise InputError(f"The training configuration {path} must be keys and values.")
+    return entry
+
+
+def section(kind: Any, entry: dict[str, Any]) -> Any:
     """Builds one section's dataclass, refusing keys that it does not have and values of another kind."""
     known = {field.name: field.default for field in fields(kind)}
     unknown = sorted(map(str, entry.keys() - known.keys()))
     if unknown:
         raise InputError(f"The training configuration does not know the key {unknown[0]!r}.")
     for key, value in entry.items():
-        _check_kind(key, value, type(known[key]))
+        check_kind(key, value, type(known[key]))
     return kind(**entry)
 
 
@@ -167,12 +177,12 @@ def _paper_section(kind: Any, name: str, entry: dict[str, Any]) -> Any:
     """One of the paper's parts; None where the configuration does not have it."""
     if name not in entry:
         return None
-    section = _section(kind, entry[name])
-    section.check()
-    return section
+    found = section(kind, entry[name])
+    found.check()
+    return found
 
 
-def _check_kind(key: str, value: Any, kind: type) -> None:
+def check_kind(key: str, value: Any, kind: type) -> None:
     """Refuses a value of another kind than its key has; a whole number is a number too."""
     fine = type(value) is kind or (kind is float and type(value) is int)
     least = _LEAST.get(key, 0)
@@ -182,7 +192,8 @@ def _check_kind(key: str, value: Any, kind: type) -> None:
         raise InputError(f"The training configuration's {key} must be {name}, not {value!r}.")
 
 
-def _precision(name: str) -> str:
+def check_precision(name: str) -> str:
+    """Refuses a precision that training does not have."""
     if name not in PRECISIONS:
         raise InputError(f"There is no precision {name!r} for training; choose one of {', '.join(PRECISIONS)}.")
     return name

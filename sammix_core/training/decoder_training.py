@@ -20,7 +20,7 @@ from monai.losses import TverskyLoss
 from torch import nn
 from torch.nn import functional
 
-from sammix_core.boxes import tight_box
+from sammix_core.boxes import NetworkBox, tight_box
 from sammix_core.guidance.base import Guidance
 from sammix_core.guidance.boxes_from_cam import BoxSettings, boxes_from_cam
 from sammix_core.progress import CancelCheck, ProgressCallback
@@ -36,24 +36,34 @@ LEANINGS = ((0.5, 0.5), (0.65, 0.35), (0.35, 0.65))
 _CHECKPOINT_STEPS = 40
 
 
-def decoder_loss(logits: torch.Tensor, scores: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
+def decoder_loss(
+    logits: torch.Tensor, scores: torch.Tensor, shares: torch.Tensor, region_weight: float = 1.0
+) -> torch.Tensor:
     """Loss of the three masks and their scores.
 
     Args:
         logits: (n, 3, h, w).
         scores: (n, 3) predicted IoU.
         shares: (n, 1, h, w) label share in [0, 1].
+        region_weight: Of the Tversky loss (for the even mask, soft Dice) beside cross-entropy.
     """
     loss = logits.new_zeros(())
     for index, (false_positive, false_negative) in enumerate(LEANINGS):
         one = logits[:, index : index + 1]
         region = TverskyLoss(sigmoid=True, alpha=false_positive, beta=false_negative, smooth_nr=1.0, smooth_dr=1.0)
-        loss = loss + region(one, shares) + functional.binary_cross_entropy_with_logits(one, shares)
+        loss = loss + region_weight * region(one, shares) + functional.binary_cross_entropy_with_logits(one, shares)
     with torch.no_grad():
         predicted, label = logits > 0, shares > 0.5
         union = (predicted | label).sum((2, 3)).clamp(min=1)
         iou = (predicted & label).sum((2, 3)) / union
     return loss / len(LEANINGS) + functional.mse_loss(scores, iou)
+
+
+def jittered(box: NetworkBox, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Moves each edge of a box a little: (4,) XYXY edges within the image."""
+    sides = np.array([box[2] - box[0], box[3] - box[1]] * 2)
+    moved = np.array(box) + np.clip(rng.normal(0, 0.02, 4), -0.06, 0.06) * sides + rng.uniform(-1, 1.5, 4)
+    return np.clip(moved, 0, size)
 
 
 class PromptMaker:
@@ -97,9 +107,7 @@ class PromptMaker:
             pick = found if found is not None and rng.random() < 0.75 else label
             useful.append(label is not None)
             pick = pick or (0.0, 0.0, float(size), float(size))
-            sides = np.array([pick[2] - pick[0], pick[3] - pick[1]] * 2)
-            moved = np.array(pick) + np.clip(rng.normal(0, 0.02, 4), -0.06, 0.06) * sides + rng.uniform(-1, 1.5, 4)
-            boxes.append(np.clip(moved, 0, size))
+            boxes.append(jittered(pick, size, rng))
             logits.append(maps.cam_logits)
         prompt = dense_prompt(torch.from_numpy(np.stack(logits)), size, self._masks)
         return torch.from_numpy(np.stack(boxes)).float(), prompt, torch.tensor(useful)

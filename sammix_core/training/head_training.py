@@ -72,11 +72,26 @@ def head_loss(logits: torch.Tensor, slice_logits: torch.Tensor, shares: torch.Te
         slice_logits: (n,).
         shares: (n, 1, h, w) share of the structure in each cell, in [0, 1].
     """
-    positive = shares.flatten(1).sum(1) >= _CELLS_FOR_POSITIVE
+    positive = _positive(shares).float()
+    return map_loss(logits, shares) + 0.3 * functional.binary_cross_entropy_with_logits(slice_logits, positive)
+
+
+def map_loss(logits: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
+    """Loss of the map alone: 2 BCE, and soft Dice of the slices with the structure.
+
+    Args:
+        logits: (n, 1, h, w).
+        shares: (n, 1, h, w) share of the structure in each cell, in [0, 1].
+    """
+    positive = _positive(shares)
     loss = 2 * functional.binary_cross_entropy_with_logits(logits, shares)
     if positive.any():
         loss = loss + DiceLoss(sigmoid=True, smooth_nr=1.0, smooth_dr=1.0)(logits[positive], shares[positive])
-    return loss + 0.3 * functional.binary_cross_entropy_with_logits(slice_logits, positive.float())
+    return loss
+
+
+def _positive(shares: torch.Tensor) -> torch.Tensor:
+    return shares.flatten(1).sum(1) >= _CELLS_FOR_POSITIVE
 
 
 def _noisy_batch(samples: Samples, pairs: Sequence[tuple[int, int]], seed: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ def train_steps(
     progress: ProgressCallback | None,
     cancel: CancelCheck | None,
     on_step: OnStep | None = None,
+    enough: Callable[[int], bool] | None = None,
 ) -> None:
     """Trains in place, resuming from the checkpoint to the same result.
 
@@ -66,6 +68,7 @@ def train_steps(
         progress: Told after each step.
         cancel: Asked after each step.
         on_step: Told of each step, before progress.
+        enough: Asked with the number of steps done, and again at the start of a resumed training: whether to stop.
 
     Raises:
         Cancelled: The user stopped; the checkpoint holds what is done.
@@ -75,6 +78,9 @@ def train_steps(
     start = load_checkpoint(checkpoint, parts)
     stage = Stage(label, pace.steps, progress, cancel)
     stage.step(start)
+    if enough is not None and start and enough(start):
+        return
+    writes = fabric.is_global_zero  # of several processes one writes; the weights are the same in all
     for step, made in ahead(batch, start, pace.steps):
         loss = loss_of(*made)
         optimiser.zero_grad()
@@ -83,9 +89,14 @@ def train_steps(
         optimiser.step()
         schedule.step()
         average_into(average, trained, step - pace.average_after)
-        if (step + 1) % pace.checkpoint_steps == 0 or step + 1 == pace.steps:
-            save_checkpoint(checkpoint, step + 1, parts)
-        with saved_when_stopped(checkpoint, step + 1, parts):
+        stop = enough is not None and enough(step + 1)
+        if (step + 1) % pace.checkpoint_steps == 0 or step + 1 == pace.steps or stop:
+            if writes:
+                save_checkpoint(checkpoint, step + 1, parts)
+            fabric.barrier()
+        with saved_when_stopped(checkpoint, step + 1, parts) if writes else nullcontext():
             if on_step is not None:
                 on_step(step + 1, loss.item(), average)
             stage.step()
+        if stop:
+            return

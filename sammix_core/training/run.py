@@ -31,7 +31,7 @@ from sammix_core.progress import CancelCheck, ProgressCallback
 from sammix_core.sam.litemedsam import LiteMedSam
 from sammix_core.sam.masks import MaskSettings
 from sammix_core.training.calibrate import calibrate_boxes
-from sammix_core.training.config import TrainingConfig
+from sammix_core.training.config import TrainingConfig, read_entry
 from sammix_core.training.decoder_training import PromptMaker, train_decoder
 from sammix_core.training.head_training import train_head
 from sammix_core.training.prepare import prepare_views
@@ -156,6 +156,16 @@ def train_from_config(
         InputError: The configuration or a case cannot be used, or that version is there already.
         Cancelled: The user stopped.
     """
+    method = read_entry(Path(path)).get("method")
+    if method == "msam":
+        from sammix_core.msam.config import MSamConfig
+        from sammix_core.msam.training import train_msam
+
+        return train_msam(MSamConfig.read(path), progress, cancel)
+    if method == "sammix":
+        from sammix_core.training.semi_supervised.run import train_semi_supervised
+
+        return train_semi_supervised(path, progress, cancel)
     config = TrainingConfig.read(path)
     # Before hours of work: a name or version that cannot be, or that is there already.
     spec = _manifest(config, BoxSettings(), MaskSettings()).spec

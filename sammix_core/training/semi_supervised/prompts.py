@@ -1,0 +1,85 @@
+"""Boxes and mask prompts in training, drawn from what the guidance shows at this moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from sammix_core.boxes import tight_box
+from sammix_core.guidance.base import GuidanceMaps
+from sammix_core.guidance.boxes_from_cam import BoxSettings, boxes_from_cam
+from sammix_core.sam.masks import MaskSettings, dense_prompt
+from sammix_core.training.decoder_training import jittered
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Prompts of a batch, for the slices that have any.
+
+    Attributes:
+        places: (m,) int64, which slices of the batch.
+        boxes: (m, 4) XYXY edges in network pixels.
+        mask: (m, 1, size, size) logits, or None where the map is not given.
+        guided: How many of the boxes are the guidance's.
+    """
+
+    places: torch.Tensor
+    boxes: torch.Tensor
+    mask: torch.Tensor | None
+    guided: int
+
+    def to(self, device: torch.device) -> Prompts:
+        """The same on a device."""
+        mask = None if self.mask is None else self.mask.to(device)
+        return Prompts(self.places.to(device), self.boxes.to(device), mask, self.guided)
+
+
+def draw_prompts(
+    maps: GuidanceMaps,
+    shares: torch.Tensor | None,
+    size: int,
+    boxes: BoxSettings,
+    masks: MaskSettings,
+    guided_share: float,
+    most: int,
+    rng: np.random.Generator,
+) -> Prompts:
+    """Draws them.
+
+    A slice with a mask gets the guidance's box, where it found one, with the probability `guided_share`, and its mask's
+    own otherwise; one without a mask gets the guidance's or none. All boxes are moved a little.
+
+    Args:
+        maps: Of the batch, as the guidance shows them now.
+        shares: (n, 1, size, size) of the slices' masks in [0, 1], or None for slices whose masks are not known.
+        size: Side of the image.
+        boxes: How boxes are made of maps.
+        masks: Whether and how the map is a prompt.
+        guided_share: See above.
+        most: Slices at most; the first ones that have a box.
+        rng: Random source.
+    """
+    places: list[int] = []
+    edges: list[np.ndarray] = []
+    guided = 0
+    for place in range(len(maps.probabilities)):
+        if len(places) == most:
+            break
+        own = None if shares is None else tight_box(shares[place, 0].numpy() > 0.5)
+        if shares is not None and own is None:
+            continue  # a slice without the structure has no mask to learn
+        one = GuidanceMaps(maps.cam_logits[place : place + 1], maps.probabilities[place : place + 1])
+        found = boxes_from_cam(one, 1.0, size, boxes).boxes[0]
+        taken = found if own is None or (found is not None and rng.random() < guided_share) else own
+        if taken is None:
+            continue
+        guided += taken is found
+        places.append(place)
+        edges.append(jittered(taken, size, rng))
+    prompt = None
+    if masks.mask_prompt and places:
+        prompt = dense_prompt(torch.from_numpy(maps.cam_logits[places])[:, None], size, masks)
+    table = np.array(edges, dtype=np.float32).reshape(-1, 4)
+    return Prompts(torch.tensor(places, dtype=torch.long), torch.from_numpy(table), prompt, guided)

@@ -1,0 +1,147 @@
+"""What early stopping looks at: patients, or slices where there is only one patient; drawn once and kept.
+
+A split that is drawn again each time lets slices leak that an earlier training has learnt from. So it lies in a file:
+what was held back stays held back, and what was trained on stays so. Slices that are new are added.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sammix_core.errors import InputError
+from sammix_core.files import write_text_atomic
+from sammix_core.json_files import check_keys, read_json
+from sammix_core.training.semi_supervised.pool import Pool, spread
+
+SCHEMA = "sammix-split/1"
+BY_PATIENT, BY_SLICE = "patient", "slice"
+_KEYS = {"schema", "by", "held_back", "trained_on"}
+
+
+@dataclass(frozen=True)
+class Split:
+    """Who is held back.
+
+    Attributes:
+        by: "patient" or "slice".
+        held_back: Patient -> canonical slices with a known mask that early stopping looks at.
+        trained_on: Patient -> those that are trained on.
+    """
+
+    by: str
+    held_back: dict[str, tuple[int, ...]]
+    trained_on: dict[str, tuple[int, ...]]
+
+    def keeps(self, name: str, index: int) -> bool:
+        """Whether a slice is kept out of training, whatever is known of it."""
+        own = self.held_back.get(name, ())
+        return bool(own) if self.by == BY_PATIENT else index in own
+
+    def write(self, path: Path) -> None:
+        """Writes it whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        entry = {"schema": SCHEMA, "by": self.by, "held_back": self.held_back, "trained_on": self.trained_on}
+        write_text_atomic(path, json.dumps(entry, indent=1) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> Split:
+        """Reads what `write` wrote.
+
+        Raises:
+            InputError: The file is damaged.
+        """
+        entry = read_json(path, "split")
+        if (
+            not isinstance(entry, dict)
+            or entry.get("schema") != SCHEMA
+            or entry.get("by") not in (BY_PATIENT, BY_SLICE)
+        ):
+            raise InputError(f"{path} is no split of the kind {SCHEMA}.")
+        check_keys(entry, required=_KEYS, allowed=_KEYS, what=f"The split {path}")
+        return cls(entry["by"], _slices(entry["held_back"], path), _slices(entry["trained_on"], path))
+
+
+def split_of(pools: Sequence[Pool], share: float, seed: int, path: Path) -> Split:
+    """The split in a file, with what is new added; made where there is none yet.
+
+    With two patients or more that have masks, whole patients are held back; with one, slices of it.
+
+    Args:
+        pools: All cases.
+        share: How many of the patients or slices are held back; one at least.
+        seed: Which, where the file does not say.
+        path: The file.
+
+    Raises:
+        InputError: There are too few masks to hold one back, or none is left of what the file held back.
+    """
+    known = {pool.name: (sorted(pool.masks), list(pool.absent)) for pool in pools if pool.masks}
+    if not known:
+        raise InputError("No training case has a slice with a mask of the structure; SAM-Mix needs a few.")
+    before = Split.read(path) if path.is_file() else None
+    by = before.by if before else (BY_PATIENT if len(known) > 1 else BY_SLICE)
+    rng = np.random.default_rng(seed)
+    split = (_by_patient if by == BY_PATIENT else _by_slice)(known, share, rng, before)
+    _check(split, known)
+    if split != before:
+        split.write(path)
+    return split
+
+
+def _by_patient(
+    known: dict[str, tuple[list[int], list[int]]], share: float, rng: np.random.Generator, before: Split | None
+) -> Split:
+    names = sorted(known)
+    held = [name for name in names if before and name in before.held_back]
+    free = [name for name in names if before is None or name not in {**before.held_back, **before.trained_on}]
+    missing = max(1, round(share * len(names))) - len(held)
+    held += [str(name) for name in rng.permutation(free)[: max(0, missing)]]
+    every = {name: tuple(sorted([*masks, *absent])) for name, (masks, absent) in known.items()}
+    return Split(
+        BY_PATIENT,
+        {name: every[name] for name in names if name in held},
+        {name: every[name] for name in names if name not in held},
+    )
+
+
+def _by_slice(
+    known: dict[str, tuple[list[int], list[int]]], share: float, rng: np.random.Generator, before: Split | None
+) -> Split:
+    held_back, trained_on = {}, {}
+    for name, kinds in known.items():
+        old_held = set(before.held_back.get(name, ())) if before else set()
+        old_trained = set(before.trained_on.get(name, ())) if before else set()
+        held: list[int] = []
+        for slices in kinds:  # those with the structure and those without, in the same share
+            mine = [index for index in slices if index in old_held]
+            free = [index for index in slices if index not in old_held | old_trained]
+            wanted = min(max(1, round(share * len(slices))), len(slices) - 1) - len(mine)
+            if before is None or wanted > 0:
+                mine += spread(free, max(0, wanted), float(rng.random()) * 0.999)[: max(0, wanted)]
+            held += mine
+        held_back[name] = tuple(sorted(held))
+        trained_on[name] = tuple(sorted({*kinds[0], *kinds[1]} - set(held)))
+    return Split(BY_SLICE, held_back, trained_on)
+
+
+def _check(split: Split, known: dict[str, tuple[list[int], list[int]]]) -> None:
+    masks = {(name, index) for name, (with_mask, _) in known.items() for index in with_mask}
+    held = {(name, index) for name, slices in split.held_back.items() for index in slices} & masks
+    if not held:
+        raise InputError("No slice with a mask is left that early stopping can look at: label one more.")
+    if held == masks:
+        raise InputError("There is one slice with a mask, and it is held back for early stopping: label one more.")
+
+
+def _slices(entry: Any, path: Path) -> dict[str, tuple[int, ...]]:
+    if not isinstance(entry, dict) or not all(
+        isinstance(slices, list) and all(type(index) is int for index in slices) for slices in entry.values()
+    ):
+        raise InputError(f"The split {path} is damaged.")
+    return {name: tuple(slices) for name, slices in entry.items()}
