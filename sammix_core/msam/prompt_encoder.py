@@ -15,7 +15,7 @@ _MASK_CHANNELS = 16
 
 
 class _Positions(nn.Module):
-    """Random Fourier features of places in [0, 1]: sine, cosine, and the sine again, as SAM-Med3D fills its channels."""
+    """Random Fourier features of places in [0, 1]: sine, cosine, sine again, as SAM-Med3D fills its channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -79,5 +79,5 @@ class PromptEncoder(nn.Module):
         tokens = self.pe_layer((points + 0.5) / self._crop)
         tokens = torch.where(kinds == ABSENT, self.not_a_point_embed.weight, tokens)
         for kind, embedding in enumerate(self.point_embeddings):
-            tokens = tokens + (kinds == kind) * embedding.weight
+            tokens = tokens + (kinds == kind) * embedding.get_parameter("weight")
         return tokens, self.mask_downscaling(mask_logits)

@@ -22,7 +22,7 @@ class MSamSpec:
         heads: Its attention heads.
         global_blocks: Blocks whose attention sees the whole grid; the others see windows.
         window: Cells along each axis of a window; the grid is padded to a multiple.
-        channels: Of the embedding, the prompts and the adapter; a multiple of 24 and of `adapter_heads`.
+        channels: Of the embedding, the prompts and the adapter; a multiple of 48 and of `adapter_heads`.
         decoder_hidden: Of the decoder's MLPs.
         adapter_heads: Attention heads of the adapter.
         published: Compute positions as SAM-Med3D's code does, axes mixed up included: its weights were trained so.
@@ -63,9 +63,9 @@ class MSamSpec:
             raise InputError(f"M-SAM's crop of {self.crop} voxels must be a multiple of its patch of {self.patch}.")
         if self.width % self.heads:
             raise InputError(f"M-SAM's width of {self.width} must be a multiple of its {self.heads} heads.")
-        if self.channels % 24 or self.channels % self.adapter_heads:
+        if self.channels % 48 or self.channels % self.adapter_heads:
             raise InputError(
-                f"M-SAM's {self.channels} channels must be a multiple of 24 and of its {self.adapter_heads} "
+                f"M-SAM's {self.channels} channels must be a multiple of 48 and of its {self.adapter_heads} "
                 "adapter_heads."
             )
         if not all(0 <= block < self.depth for block in self.global_blocks):

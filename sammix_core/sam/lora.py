@@ -7,7 +7,7 @@ is added to W once, so that inference costs nothing more and needs no peft.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
@@ -21,7 +21,7 @@ _DOWN, _UP = ".lora_A", ".lora_B"
 _ADAPTER = ".default.weight"  # how peft names the matrices of its first adapter
 
 
-def inject(encoder: nn.Module, rank: int = RANK) -> None:
+def inject(encoder: nn.Module, rank: int = RANK, targets: Sequence[str] = (_TARGET,)) -> None:
     """Puts LoRA beside every `qkv` of an encoder, in place; it changes nothing until it is trained.
 
     Nothing but LoRA wants gradients afterwards.
@@ -29,6 +29,7 @@ def inject(encoder: nn.Module, rank: int = RANK) -> None:
     Args:
         encoder: LiteMedSAM's or SAM's image encoder, without LoRA.
         rank: Of the matrices; the scale is 1 whatever the rank.
+        targets: Names of the layers instead of `qkv`.
 
     Raises:
         InputError: peft is not installed.
@@ -39,7 +40,7 @@ def inject(encoder: nn.Module, rank: int = RANK) -> None:
         raise InputError(
             "LoRA is trained by the package peft, which is not installed: pip install 'sammix[paper]'."
         ) from error
-    settings = LoraConfig(r=rank, lora_alpha=rank, target_modules=[_TARGET], bias="none")
+    settings = LoraConfig(r=rank, lora_alpha=rank, target_modules=list(targets), bias="none")
     encoder.requires_grad_(False)
     inject_adapter_in_model(settings, encoder)
     set_trainable(encoder, True)

@@ -8,9 +8,30 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from sammix_core.errors import Cancelled
 from sammix_core.files import atomic_path
+
+
+class TrainedPart:
+    """What a checkpoint keeps of a network with frozen weights: not the numbers that never change."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network
+
+    def _trained(self) -> dict[str, nn.Parameter]:
+        return {name: parameter for name, parameter in self._network.named_parameters() if parameter.requires_grad}
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """The parameters that want gradients, by name."""
+        return {name: parameter.detach() for name, parameter in self._trained().items()}
+
+    def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Puts them back."""
+        with torch.no_grad():
+            for name, parameter in self._trained().items():
+                parameter.copy_(state[name])
 
 
 def save_checkpoint(path: Path, step: int, parts: Mapping[str, Any]) -> None:

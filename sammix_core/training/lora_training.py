@@ -22,6 +22,7 @@ from sammix_core.guidance.embedding_head import EmbeddingHead
 from sammix_core.progress import CancelCheck, ProgressCallback
 from sammix_core.sam import lora
 from sammix_core.sam.litemedsam import LiteMedSam
+from sammix_core.training.checkpoint import TrainedPart
 from sammix_core.training.decoder_training import PromptedDecoder, PromptMaker, decoder_loss
 from sammix_core.training.head_training import Samples, head_loss
 from sammix_core.training.loop import OnStep, Pace, train_steps
@@ -57,24 +58,6 @@ class _Network(nn.Module):
         self.decoder = PromptedDecoder(network)
         self.decoder.load_state_dict(dict(decoder), strict=False)  # buffers are those of the base model
         self.head = copy.deepcopy(head).requires_grad_(True)
-
-    def trained(self) -> dict[str, nn.Parameter]:
-        return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
-
-
-class _TrainedPart:
-    """What a checkpoint keeps of a network: not the nine million numbers that never change."""
-
-    def __init__(self, network: _Network) -> None:
-        self._network = network
-
-    def state_dict(self) -> dict[str, torch.Tensor]:
-        return {name: parameter.detach() for name, parameter in self._network.trained().items()}
-
-    def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
-        with torch.no_grad():
-            for name, parameter in self._network.trained().items():
-                parameter.copy_(state[name])
 
 
 def train_lora(
@@ -121,8 +104,8 @@ def train_lora(
     optimiser = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, settings.steps)
     parts: dict[str, Any] = {
-        "trained": _TrainedPart(network),
-        "average": _TrainedPart(average),
+        "trained": TrainedPart(network),
+        "average": TrainedPart(average),
         "optimiser": optimiser,
         "schedule": schedule,
     }
