@@ -59,13 +59,14 @@ SWITCHES: dict[str, tuple[Any, ...]] = {
     "choice": CHOICES,
     "body_crop": (True, False),
     "following": (True, False),
+    "mend": (True, False),
     "smooth_mm": (2.0, 0.0),
     "smooth_box_mm": (0.0, 3.0),
 }
 DEFAULT = {switch: values[0] for switch, values in SWITCHES.items()}
 _OF_MAPS = ("cam", "threshold")
 _SMOOTHING = ("smooth_mm", "smooth_box_mm")
-_OF_BOXES = (*_SMOOTHING, "following")  # oracle boxes are the same whatever these are
+_OF_BOXES = (*_SMOOTHING, "following", "mend")  # oracle boxes are the same whatever these are
 
 
 def name_of(switches: dict[str, Any]) -> str:
@@ -140,7 +141,7 @@ class Fold:
             replace(boxes, **smoothed),
             replace(trained.masks, **masks),
             CPU,
-            FollowSettings() if switches["following"] else NOT_FOLLOWED,
+            FollowSettings(mend=switches["mend"]) if switches["following"] else NOT_FOLLOWED,
         )
 
 

@@ -10,7 +10,7 @@ import torch
 
 from sammix_core.axial_order import AxialOrder
 from sammix_core.axial_slices import AxialSlices
-from sammix_core.boxes import Box, BoxSource, NetworkBox
+from sammix_core.boxes import Box, BoxSource
 from sammix_core.embedding_cache import EmbeddingCache
 from sammix_core.follow import follow
 from sammix_core.guidance.base import GuidanceMaps
@@ -18,7 +18,8 @@ from sammix_core.guidance.boxes_from_cam import GuidedBoxes, boxes_from_cam
 from sammix_core.guidance.orientation import orders_looked_at
 from sammix_core.progress import FITTING_BOXES, LOOKING_WHICH_WAY_UP, CancelCheck, ProgressCallback, Stage
 from sammix_core.saved_guidance import SavedGuidance
-from sammix_core.slice_look import Look, look_at
+from sammix_core.slice_look import SliceViewer
+from sammix_core.sparse_slices import EVERY_SLICE, Sparing, look_sparsely, thin_slices_filled, with_those_between
 from sammix_core.volume import Volume
 from sammix_core.which_way_up import likeliest_cut
 
@@ -41,6 +42,7 @@ class BoxSearch:
         volume: The CT.
         limit_bytes: What the embeddings may take.
         turned: Told the new order when the slices are turned.
+        sparing: Which slices may go without the encoder.
 
     Attributes:
         axial: The volume's slices, as the network sees them.
@@ -52,7 +54,12 @@ class BoxSearch:
     """
 
     def __init__(
-        self, model: LoadedModel, volume: Volume, limit_bytes: int, turned: Callable[[AxialOrder], None]
+        self,
+        model: LoadedModel,
+        volume: Volume,
+        limit_bytes: int,
+        turned: Callable[[AxialOrder], None],
+        sparing: Sparing = EVERY_SLICE,
     ) -> None:
         self.axial = AxialSlices.cut(volume, volume.axial_order, model.preprocessing)
         self.cache = EmbeddingCache(model.backend, lambda index: self.axial.image(index), limit_bytes)
@@ -63,6 +70,7 @@ class BoxSearch:
         self._model = model
         self._volume = volume
         self._turned = turned
+        self._sparing = sparing
         self._maps: dict[int, GuidanceMaps] = {}
 
     def run(
@@ -81,23 +89,34 @@ class BoxSearch:
         """
         if not self._volume.spacing_known and self.guided is None:
             self._look_which_way_up(progress, cancel)
-        stage = Stage("Looking for the liver", len(self.axial), progress, cancel)
-        for index in range(len(self.axial)):
-            maps = self.maps_of(index)
-            if maps.probabilities[0] < _FORGET_BELOW:
+        stage = Stage(f"Looking for the {self._model.target}", len(self.axial), progress, cancel)
+        count, size = len(self.axial), self._model.preprocessing.size
+        known = self._volume.spacing_known
+        stride = min(self._sparing.stride(self.axial.slice_mm, known), max(1, count - 1))
+
+        def probability_of(place: int) -> float:
+            index = place * stride
+            probability = float(self.maps_of(index).probabilities[0])
+            if probability < _FORGET_BELOW:
                 self.cache.drop(index)
             if on_seen is not None:
-                on_seen(self.axial.slice_index(index), float(maps.probabilities[0]))
+                on_seen(self.axial.slice_index(index), probability)
             stage.step()
-        each = [self._maps[index] for index in range(len(self.axial))]
-        found = GuidanceMaps(
-            np.concatenate([maps.cam_logits for maps in each]), np.concatenate([maps.probabilities for maps in each])
-        )
-        size = self._model.preprocessing.size
-        guided = boxes_from_cam(found, self.axial.slice_mm, size, self._model.boxes)
+            return probability
+
+        places = (count - 1) // stride + 1
+        step = self._sparing.step(self.axial.slice_mm * stride, known)
+        seen = look_sparsely(places, step, probability_of)
+        found = with_those_between({place: self._maps[place * stride] for place in seen}, places)
+        if len(seen) < count:
+            stage.step(count - len(seen))
         self.seconds["guidance"] = stage.seconds
-        self.guided = self._followed(guided, size, progress, cancel)
-        return self._in_voxels(self.guided)
+        guided = boxes_from_cam(found, self.axial.slice_mm * stride, size, self._model.boxes)
+        guided = self._followed(guided, size, stride, progress, cancel)
+        if stride > 1:
+            guided = thin_slices_filled(guided, stride, count, size, self._viewer(1))
+        self.guided = guided
+        return self._in_voxels(guided)
 
     def maps_of(self, index: int) -> GuidanceMaps:
         """The guidance's maps of one canonical slice, computed once."""
@@ -155,21 +174,35 @@ class BoxSearch:
             self._turned(axial.order)
 
     def _followed(
-        self, guided: GuidedBoxes, size: int, progress: ProgressCallback | None, cancel: CancelCheck | None
+        self, guided: GuidedBoxes, size: int, stride: int, progress: ProgressCallback | None, cancel: CancelCheck | None
     ) -> GuidedBoxes:
         """The guidance's boxes drawn tight about masks, and the organ followed past its ends."""
         model = self._model
         if model.following.grow <= 0:
             return guided  # and no stage of no steps is told of
         stage = Stage(FITTING_BOXES, sum(box is not None for box in guided.boxes), progress, cancel)
-
-        def look(index: int, box: NetworkBox, logits: np.ndarray | None, support: np.ndarray | None) -> Look | None:
-            image, embedding = self.axial.image(index), self.cache.embedding(index)
-            return look_at(model.backend, model.masks, model.preprocessing, image, embedding, box, logits, support)
-
-        followed = follow(guided, look, self.axial.slice_mm, size, model.following, stage.step)
+        slice_mm = self.axial.slice_mm * stride
+        followed = follow(guided, self._viewer(stride), slice_mm, size, model.following, stage.step)
         self.seconds["fitting"] = stage.seconds
         return followed
+
+    def _viewer(self, stride: int) -> SliceViewer:
+        """Shows every `stride`-th slice."""
+        model = self._model
+        return SliceViewer(
+            model.backend,
+            model.masks,
+            model.preprocessing,
+            lambda place: self.axial.image(place * stride),
+            lambda place: self.cache.embedding(place * stride),
+        )
+
+    def anchors_of(self, index: int) -> tuple[int, int] | None:
+        """The two canonical slices that stand for a thin one between them, or None for one that stands for itself."""
+        if self.guided is None or self.guided.between is None or self.guided.between[index][0] < 0:
+            return None
+        first, second = self.guided.between[index].tolist()
+        return first, second
 
     def _in_voxels(self, guided: GuidedBoxes) -> dict[int, Box]:
         """The boxes that were found, in voxels of the volume; those that miss their slice are left out."""

@@ -6,6 +6,7 @@ box; and what the mask holds in HU says whether two slices show the same organ.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,50 +44,59 @@ class Look:
         return int(np.count_nonzero(self.mask))
 
 
-def look_at(
-    backend: SamBackend,
-    settings: MaskSettings,
-    preprocessing: PreprocessingSpec,
-    image: np.ndarray,
-    embedding: torch.Tensor,
-    box: NetworkBox,
-    map_logits: np.ndarray | None,
-    support: np.ndarray | None = None,
-) -> Look | None:
-    """Decodes one slice from a box.
+@dataclass(frozen=True)
+class SliceViewer:
+    """Shows a volume's slices as the decoder sees them.
 
-    Args:
+    Attributes:
         backend: The SAM backend.
         settings: How masks are chosen.
         preprocessing: For the window, to tell HU.
-        image: (size, size) float32 in [0, 1], what was encoded.
-        embedding: (1, c, h, w) of the slice.
-        box: Edges in network pixels.
-        map_logits: (h, w) for the dense prompt, or None.
-        support: (h, w) bool, cells that the mask's pieces must touch, or None for the largest piece alone.
-
-    Returns:
-        The look, or None where the mask is empty.
+        image: Gives (size, size) float32 in [0, 1] of a canonical slice, what was encoded.
+        embedding: Gives (1, c, h, w) of a canonical slice.
     """
-    prompt = None if map_logits is None else map_logits[None].astype(np.float32)
-    decoded = decode_slices(backend, embedding, np.array([box]), prompt, settings)
-    size = image.shape[0]
-    mask = decoded.logits[0] > 0
-    margin = settings.box_margin
-    limits = (box[0] - margin, box[1] - margin, box[2] + margin, box[3] + margin)
-    wide = None if support is None else upsampled(support.astype(np.float32), size) > 0.5
-    mask = clean_slice(mask, limits, wide)
-    if support is None:
-        mask = _largest_piece(mask)
-    tight = tight_box(mask)
-    if tight is None:
-        return None
-    best = int(decoded.chosen[0])
-    score = float(decoded.scores[0][best] if best >= 0 else decoded.scores[0].mean())
-    # A little smoothing keeps the median of a noisy, narrow tip from jumping.
-    share = float(np.median(ndimage.uniform_filter(image, 3)[mask]))
-    hu = preprocessing.window_level + (share - 0.5) * preprocessing.window_width
-    return Look(mask, decoded.logits[0], tight, score, hu)
+
+    backend: SamBackend
+    settings: MaskSettings
+    preprocessing: PreprocessingSpec
+    image: Callable[[int], np.ndarray]
+    embedding: Callable[[int], torch.Tensor]
+
+    def look(
+        self, index: int, box: NetworkBox, map_logits: np.ndarray | None, support: np.ndarray | None
+    ) -> Look | None:
+        """Decodes one slice from a box.
+
+        Args:
+            index: The canonical slice.
+            box: Edges in network pixels.
+            map_logits: (h, w) for the dense prompt, or None.
+            support: (h, w) bool, cells that the mask's pieces must touch, or None for the largest piece alone.
+
+        Returns:
+            The look, or None where the mask is empty.
+        """
+        prompt = None if map_logits is None else map_logits[None].astype(np.float32)
+        decoded = decode_slices(self.backend, self.embedding(index), np.array([box]), prompt, self.settings)
+        mask = decoded.logits[0] > 0
+        margin = self.settings.box_margin
+        limits = (box[0] - margin, box[1] - margin, box[2] + margin, box[3] + margin)
+        wide = None if support is None else upsampled(support.astype(np.float32), len(mask)) > 0.5
+        mask = clean_slice(mask, limits, wide)
+        if support is None:
+            mask = _largest_piece(mask)
+        tight = tight_box(mask)
+        if tight is None:
+            return None
+        best = int(decoded.chosen[0])
+        score = float(decoded.scores[0][best] if best >= 0 else decoded.scores[0].mean())
+        return Look(mask, decoded.logits[0], tight, score, self.hu(index, mask))
+
+    def hu(self, index: int, mask: np.ndarray) -> float:
+        """Median HU of a slice's windowed image inside (size, size) bool, at least one pixel."""
+        # A little smoothing keeps the median of a noisy, narrow tip from jumping.
+        share = float(np.median(ndimage.uniform_filter(self.image(index), 3)[mask]))
+        return self.preprocessing.window_level + (share - 0.5) * self.preprocessing.window_width
 
 
 def padded(box: NetworkBox, share: float, size: int) -> NetworkBox:

@@ -1,0 +1,52 @@
+"""The steps of following, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sammix_core.follow.breaks import drop_beyond_breaks
+from sammix_core.follow.ends import follow_ends
+from sammix_core.follow.neighbours import mend_by_neighbours
+from sammix_core.follow.settings import FollowSettings
+from sammix_core.follow.track import Track, Viewer
+from sammix_core.guidance.boxes_from_cam import GuidedBoxes
+from sammix_core.slice_look import padded
+
+
+def follow(
+    guided: GuidedBoxes,
+    viewer: Viewer,
+    slice_mm: float,
+    size: int,
+    settings: FollowSettings,
+    step: Callable[[], None] = lambda: None,
+) -> GuidedBoxes:
+    """Refits boxes, drops what is of another density, mends slices by their neighbours, follows the organ.
+
+    Args:
+        guided: What the guidance found.
+        viewer: Shows slices as the decoder sees them.
+        slice_mm: Distance of slices.
+        size: Side of the network image in pixels.
+        settings: The model's settings.
+        step: Called after each of the guidance's boxes.
+
+    Returns:
+        The boxes in use. Mended and followed slices get what they were decoded from as map, so that masks are made
+        from it.
+    """
+    if settings.grow <= 0:
+        return guided
+    track = Track.start(guided, viewer, slice_mm, size)
+    for index, box in enumerate(guided.boxes):
+        if box is not None:
+            grown = padded(box, settings.grow, size)
+            look = viewer.look(index, grown, guided.cam_logits[index], guided.support[index])
+            if look is not None:
+                track.looks[index] = look
+                track.found.boxes[index] = look.box
+            step()
+    drop_beyond_breaks(track, settings)
+    mend_by_neighbours(track, settings)
+    follow_ends(track, settings)
+    return track.found

@@ -1,0 +1,72 @@
+"""How boxes are refitted and the organ is followed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sammix_core.errors import InputError
+
+
+@dataclass(frozen=True)
+class FollowSettings:
+    """How boxes are refitted and the organ is followed; kept in a model's manifest under guidance, "following".
+
+    Attributes:
+        grow: Share of its size by which a box grows on each side before it is refitted; at 0 nothing of all this is
+            done.
+        follow_mm: How far past the ends the organ is followed, and how far weak ends are looked at anew; 0 for not at
+            all.
+        least_score: Predicted IoU that a followed or filled slice needs.
+        sure_score: Predicted IoU that a slice needs after shedding; slices at an end with less are looked at anew.
+        most_hu: Followed slices differ by at most this from those near the end that they start from.
+        least_overlap: IoU of a followed mask with its neighbour's, at slices of up to 5 mm.
+        least_area: Pixels, of a 256 x 256 image, that a followed mask, or a part shed or filled, needs.
+        break_mm: Length of a stretch of doubtful slices that ends the organ; 0 drops nothing.
+        doubt_hu: A slice is doubtful when its HU differ by more than this from the organ's.
+        sure_probability: The map's median inside the mask from which a slice is never doubtful.
+        mend: Whether slices are compared with their neighbours: parts shed and filled.
+        part_share: Share of its own mask that a part shed or filled needs.
+        shed_hu: A part is shed when its HU differ by more than this from the rest of the slice's mask.
+        shed_rise: By how much the predicted IoU must rise without the part.
+        bright_hu: A part brighter than the rest by more than this goes without a rise: no liver is.
+        donor_score: Predicted IoU of the neighbour that says what to shed or to fill.
+        fill_hu: A part is filled when its HU differ by less than this from the slice's mask.
+    """
+
+    grow: float = 0.1
+    follow_mm: float = 40.0
+    least_score: float = 0.8
+    sure_score: float = 0.85
+    most_hu: float = 35.0
+    least_overlap: float = 0.4
+    least_area: float = 40.0
+    break_mm: float = 20.0
+    doubt_hu: float = 25.0
+    sure_probability: float = 0.99
+    mend: bool = True
+    part_share: float = 0.06
+    shed_hu: float = 18.0
+    shed_rise: float = 0.02
+    bright_hu: float = 80.0
+    donor_score: float = 0.75
+    fill_hu: float = 12.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> FollowSettings:
+        """Reads the fields from a manifest.
+
+        Raises:
+            InputError: A field is not known to this version.
+        """
+        try:
+            return cls(**fields)
+        except TypeError as error:
+            raise InputError(f"The model's following is not one that this version knows ({error}).") from error
+
+
+NOT_FOLLOWED = FollowSettings(grow=0.0, follow_mm=0.0, break_mm=0.0, mend=False)
