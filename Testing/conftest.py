@@ -17,3 +17,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 if "SAMMIX_CACHE" not in os.environ:
     os.environ["SAMMIX_CACHE"] = tempfile.mkdtemp(prefix="sammix-test-cache-")
     atexit.register(shutil.rmtree, os.environ["SAMMIX_CACHE"], ignore_errors=True)
+
+# The panel keeps what is corrected and lists the models in the user's folder: not in that of whoever runs the tests.
+os.environ["SAMMIX_HOME"] = tempfile.mkdtemp(prefix="sammix-test-home-")
+atexit.register(shutil.rmtree, os.environ["SAMMIX_HOME"], ignore_errors=True)

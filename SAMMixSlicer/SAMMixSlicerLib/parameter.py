@@ -27,6 +27,10 @@ class Parameter:
         showBoxes: Whether the box of the slice in view is shown.
         showFill: Whether the mask is filled.
         showOutline: Whether the mask has an outline.
+        keepCorrections: Whether corrected slices are kept on disk to learn from.
+        newTarget: A structure that no model knows yet and that slices are drawn for, or "".
+        newModel: What the next fine-tuned model is called.
+        checkFolder: A folder of cases that every fine-tuning is checked on, or "".
 
     Example:
         >>> Parameter(device="abacus").isValid()
@@ -41,6 +45,10 @@ class Parameter:
     showBoxes: bool = True
     showFill: bool = True
     showOutline: bool = True
+    keepCorrections: bool = True
+    newTarget: str = ""
+    newModel: str = "my-liver"
+    checkFolder: str = ""
 
     def isValid(self) -> tuple[bool, str]:
         """Whether one can compute with these, and if not, why, in a sentence."""

@@ -96,9 +96,11 @@ def test_about_says_version_place_and_what_it_is_not(ui):
     assert "not a medical device" in ui.aboutLabel.text
 
 
-def test_fine_tuning_can_be_started_or_says_why_not(ui):
+def test_fine_tuning_says_what_it_needs_before_it_can_be_started(ui):
     ui.fineTuneSection.collapsed = False
-    assert ui.fineTuneButton.enabled or ui.fineTuneLabel.text.endswith(".")
+    assert not ui.fineTuneButton.enabled
+    assert ui.fineTuneLabel.text.startswith("Correct some slices")
+    assert "Nothing leaves this computer" in ui.fineTuneLabel.text
 
 
 def test_sample_data_are_registered_when_slicer_has_started(app, load_module, present, monkeypatch):

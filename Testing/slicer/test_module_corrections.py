@@ -13,7 +13,10 @@ SHAPE = (6, 60, 70)
 @pytest.fixture
 def panel(load_module, monkeypatch):
     use_shared_worker(monkeypatch)
-    return PanelDriver(load_module(MODULE))
+    panel = PanelDriver(load_module(MODULE))
+    # Keeping them to learn from would load a model; test_module_finetune.py does that.
+    panel.logic.workspace.update(keepCorrections=False)
+    return panel
 
 
 @pytest.fixture

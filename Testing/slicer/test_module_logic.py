@@ -215,31 +215,6 @@ def test_a_deleted_box_stays_deleted_until_undo(panel, a_ct):
     assert panel.case.boxes().deleted == frozenset()
 
 
-def test_fine_tuning_says_that_it_is_not_there_yet(panel):
-    panel.ui.fineTuneSection.collapsed = False
-    assert not panel.ui.fineTuneButton.enabled
-    assert "later version" in panel.ui.fineTuneLabel.text
-
-
-def test_a_fine_tuner_that_is_there_can_be_clicked(load_module, monkeypatch):
-    from SAMMixSlicerLib.logic import panel_logic
-
-    class Tuner:
-        started = 0
-
-        def isAvailable(self):
-            return True, ""
-
-        def start(self):
-            Tuner.started += 1
-
-    use_shared_worker(monkeypatch)
-    monkeypatch.setattr(panel_logic, "NoFineTuner", Tuner)
-    panel = PanelDriver(load_module(MODULE))
-    panel.click("fineTuneButton")
-    assert Tuner.started == 1
-
-
 class TestCoreLocation:
     def test_the_core_of_the_source_tree_is_the_bundled_one(self, app):
         from SAMMixSlicerLib.core_location import coreInfo

@@ -107,6 +107,7 @@ def test_from_the_click_to_the_labelmap(panel, a_ct, ct_file, tmp_path, scene):
     # The command line makes the same mask of the same boxes.
     panel.logic.export.boxes(str(tmp_path / "boxes.json"))
     panel.logic.export.labelmapFile(str(tmp_path / "liver.nii.gz"))
+    panel.wait()
     track = BoxTrack.read(tmp_path / "boxes.json")
     assert track == boxes
     command = [sys.executable, "-m", "sammix_core.cli", "segment", str(ct_file), "--boxes-in", "boxes.json"]
@@ -180,16 +181,20 @@ def test_exports_say_what_they_hold(panel, a_ct, tmp_path):
     panel.loaded.widget.dialogs.fileToSave = lambda _title, name, _formats: asked.append(name) or str(tmp_path / name)
     panel.click("fileButton")
     panel.click("boxesFileButton")
+    panel.wait()
+    assert panel.status == "Wrote ct_liver.nii.gz."
     assert asked == ["ct_liver.nii.gz", "ct_boxes.json"]
     np.testing.assert_array_equal(read_labels(tmp_path / "ct_liver.nii.gz"), mask)
     assert len(json.loads((tmp_path / "ct_boxes.json").read_text())["boxes"]) == COUNT
     for name in ("liver.nrrd", "liver.seg.nrrd"):
         panel.logic.export.labelmapFile(str(tmp_path / name))
+    panel.wait()
     again = slicer.util.loadSegmentation(str(tmp_path / "liver.seg.nrrd"))
     segment_id = again.GetSegmentation().GetNthSegmentID(0)
     np.testing.assert_array_equal(slicer.util.arrayFromSegmentBinaryLabelmap(again, segment_id, a_ct), mask)
 
     panel.click("measureButton")
+    panel.wait()
     table = panel.ui.measurementTable
     rows = {table.item(row, 0).text(): table.item(row, 1).text() for row in range(table.rowCount)}
     millilitres = mask.sum() * np.prod(a_ct.GetSpacing()) / 1000

@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from SAMMixSlicerLib.worker import messages as m
+from SAMMixSlicerLib.worker import commands as c
+from SAMMixSlicerLib.worker import events as e
 from SAMMixSlicerLib.worker import supervisor as supervisor_module
 from SAMMixSlicerLib.worker.held_volume import HeldVolume
 from SAMMixSlicerLib.worker.outbox import Opening
-from SAMMixSlicerLib.worker.supervisor import CANCEL_SECONDS, Died, Supervisor
+from SAMMixSlicerLib.worker.pending_cancel import CANCEL_SECONDS
+from SAMMixSlicerLib.worker.supervisor import Died, Supervisor
 
 from sammix_core.boxes import Box
 
-DONE, CANCELLED, FAILED, LOST = m.Outcome
+DONE, CANCELLED, FAILED, LOST = e.Outcome
 
 
 class FakeProcess:
@@ -63,8 +65,8 @@ class House:
 
     def __init__(self) -> None:
         self.processes: list[FakeProcess] = []
-        self.resume: list[m.Command] = []
-        self.asked_to_resume: list[list[m.Command]] = []
+        self.resume: list[c.Command] = []
+        self.asked_to_resume: list[list[c.Command]] = []
         self.supervisor = Supervisor(self._start, self._resume)
         self.told: list[Any] = []
 
@@ -72,7 +74,7 @@ class House:
         self.processes.append(FakeProcess())
         return self.processes[-1]
 
-    def _resume(self, on_their_way: Sequence[m.Command]) -> list[m.Command]:
+    def _resume(self, on_their_way: Sequence[c.Command]) -> list[c.Command]:
         self.asked_to_resume.append(list(on_their_way))
         return self.resume
 
@@ -102,13 +104,13 @@ def house(clock: Clock) -> House:
     return House()
 
 
-RUN = m.Run(1, "v")
-EDIT = m.SegmentSlice(2, "v", Box(0, 1, 1, 5, 5))
-MODEL = m.LoadModel(3, "liver", "cpu")
+RUN = c.Run(1, "v")
+EDIT = c.SegmentSlice(2, "v", Box(0, 1, 1, 5, 5))
+MODEL = c.LoadModel(3, "liver", "cpu")
 
 
-def done(command: m.Command, outcome: m.Outcome = DONE) -> m.Finished:
-    return m.Finished(command.request, type(command).__name__, "v", outcome)
+def done(command: c.Command, outcome: e.Outcome = DONE) -> e.Finished:
+    return e.Finished(command.request, type(command).__name__, "v", outcome)
 
 
 def test_commands_are_sent_in_order_and_end_once(house: House) -> None:
@@ -143,7 +145,7 @@ def test_a_death_is_told_and_work_goes_on_in_a_new_process(house: House) -> None
     house.supervisor.submit(EDIT)  # not sent yet
     first = house.process
     first.hasEnded = True
-    house.resume = [m.LoadModel(9, "liver", "cpu")]
+    house.resume = [c.LoadModel(9, "liver", "cpu")]
     died, lost = house.work()
     assert isinstance(died, Died)
     assert "ended unexpectedly" in died.sentence
@@ -202,7 +204,7 @@ def test_an_interpreter_that_cannot_be_started_is_said() -> None:
     supervisor = Supervisor(start, lambda _: [])
     supervisor.submit(RUN)
     lost, died = supervisor.next(), supervisor.next()
-    assert isinstance(lost, m.Finished)
+    assert isinstance(lost, e.Finished)
     assert isinstance(died, Died)
     assert (lost.request, lost.outcome) == (1, LOST)
     assert died.sentence == "The computing process could not be started (No such file or directory)."
@@ -216,10 +218,10 @@ def test_a_cancel_that_is_heard_leaves_the_process_alive(house: House, clock: Cl
     house.work()
     house.supervisor.cancel(1)
     house.supervisor.cancel(1)
-    assert house.process.heard == [RUN, m.Cancel(1)]
-    house.process.says = [m.CancelTaken(1)]
+    assert house.process.heard == [RUN, c.Cancel(1)]
+    house.process.says = [e.CancelTaken(1)]
     clock.now += 0.9 * CANCEL_SECONDS
-    assert house.work() == [m.CancelTaken(1)]
+    assert house.work() == [e.CancelTaken(1)]
     clock.now += 4  # an encoder pass
     assert house.work() == []
     house.process.says = [done(RUN, CANCELLED)]
@@ -235,9 +237,9 @@ def test_the_user_has_an_answer_within_a_second_from_a_process_that_is_slow_to_h
     house.supervisor.cancel(1)
     clock.now += 1.01 * CANCEL_SECONDS
     taken, finished = house.work()
-    assert taken == m.CancelTaken(1)
+    assert taken == e.CancelTaken(1)
     assert (finished.request, finished.outcome) == (1, CANCELLED)
-    house.process.says = [m.CancelTaken(1), done(RUN, CANCELLED)]
+    house.process.says = [e.CancelTaken(1), done(RUN, CANCELLED)]
     assert house.work() == [], "told twice"
     clock.now += 100
     house.work()
@@ -250,7 +252,7 @@ def test_a_process_that_does_not_stop_is_ended(house: House, clock: Clock, heard
     house.supervisor.submit(EDIT)
     house.work()
     house.supervisor.cancel(1)
-    house.process.says = [m.CancelTaken(1)] if heard else []
+    house.process.says = [e.CancelTaken(1)] if heard else []
     house.work()
     clock.now += 0.99 * seconds
     house.work()
@@ -259,7 +261,7 @@ def test_a_process_that_does_not_stop_is_ended(house: House, clock: Clock, heard
     house.work()
     assert house.processes[0].wasKilled
     assert len(house.processes) == 2
-    assert {event.request: event.outcome for event in house.told if isinstance(event, m.Finished)} == {
+    assert {event.request: event.outcome for event in house.told if isinstance(event, e.Finished)} == {
         1: CANCELLED,
         2: LOST,
     }
@@ -273,10 +275,10 @@ def test_news_that_is_still_coming_in_may_hold_the_answer(house: House, clock: C
     house.work()
     house.supervisor.cancel(1)
     clock.now += 60
-    progress = m.Progressed("v", 1, "Segmenting", 1, 5, None)
+    progress = e.Progressed("v", 1, "Segmenting", 1, 5, None)
     house.process.says = [progress]
     assert house.work() == [progress]
-    house.process.says = [m.CancelTaken(1), done(RUN, CANCELLED)]
+    house.process.says = [e.CancelTaken(1), done(RUN, CANCELLED)]
     house.work()
     house.work()
     assert len(house.processes) == 1
@@ -299,13 +301,13 @@ def test_a_command_that_waits_for_the_model_ends_at_once(house: House, clock: Cl
     (finished,) = house.work()
     assert (finished.request, finished.outcome) == (1, CANCELLED)
     clock.now += 100
-    house.process.says = [done(MODEL), m.CancelTaken(1), done(RUN, CANCELLED)]
+    house.process.says = [done(MODEL), e.CancelTaken(1), done(RUN, CANCELLED)]
     assert house.work() == [done(MODEL)]
     assert len(house.processes) == 1
 
 
-@pytest.mark.parametrize("command", [MODEL, m.SetStates(5, "v", ()), m.CloseVolume(6, "v")])
-def test_what_everything_else_needs_is_not_cancelled(house: House, command: m.Command) -> None:
+@pytest.mark.parametrize("command", [MODEL, c.SetStates(5, "v", ()), c.CloseVolume(6, "v")])
+def test_what_everything_else_needs_is_not_cancelled(house: House, command: c.Command) -> None:
     house.supervisor.submit(command)
     house.work()
     house.supervisor.cancel(command.request)
@@ -325,11 +327,11 @@ def test_a_volume_goes_through_shared_memory_and_its_block_is_let_go(house: Hous
     opening = Opening(4, "v", held)
     house.supervisor.submit(opening)
     house.supervisor.submit(RUN)
-    while not any(isinstance(message, m.Run) for message in house.process.heard):
+    while not any(isinstance(message, c.Run) for message in house.process.heard):
         house.work()
     made, opened, _ = house.process.heard
-    assert isinstance(made, m.BlockMade)
-    assert isinstance(opened, m.OpenVolume)
+    assert isinstance(made, c.BlockMade)
+    assert isinstance(opened, c.OpenVolume)
     assert (opened.request, opened.block.name, opened.block.shape) == (4, made.name, (3, 4, 5))
     from SAMMixSlicerLib.worker.shared_array import AttachedArray
 
@@ -347,7 +349,7 @@ def test_blocks_are_let_go_when_the_process_dies_or_stops(house: House) -> None:
 
     for end in ("dies", "stops"):
         house.supervisor.submit(Opening(4, "v", a_held_volume()))
-        while not any(isinstance(message, m.OpenVolume) for message in house.process.heard):
+        while not any(isinstance(message, c.OpenVolume) for message in house.process.heard):
             house.work()
         block = house.process.heard[-1].block
         if end == "dies":
@@ -358,7 +360,7 @@ def test_blocks_are_let_go_when_the_process_dies_or_stops(house: House) -> None:
         with pytest.raises(FileNotFoundError):
             AttachedArray(block)
         if end == "dies":
-            while not any(isinstance(message, m.OpenVolume) for message in house.process.heard):
+            while not any(isinstance(message, c.OpenVolume) for message in house.process.heard):
                 house.work()
             assert house.process.heard[-1].request == 4, "the volume was not opened again"
             house.supervisor.stop(0)

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from SAMMixSlicerLib.signals import Signal
-from SAMMixSlicerLib.worker import messages as m
+from SAMMixSlicerLib.worker import commands as c
+from SAMMixSlicerLib.worker import events as e
 from SAMMixSlicerLib.worker.channel import Channel
 from SAMMixSlicerLib.worker.child.queue_order import next_quick
 from SAMMixSlicerLib.worker.framing import Decoder, encoded
@@ -75,7 +76,7 @@ def test_a_slot_may_leave_while_it_is_called() -> None:
 
 
 def test_messages_come_out_of_pieces_of_any_size() -> None:
-    messages = [m.CancelTaken(1), {"large": np.arange(1000)}, "last"]
+    messages = [e.CancelTaken(1), {"large": np.arange(1000)}, "last"]
     stream = b"".join(encoded(message) for message in messages)
     for size in (1, 7, 1000, len(stream)):
         decoder = Decoder()
@@ -210,12 +211,12 @@ def test_too_little_shared_memory_is_said_and_leaves_nothing(monkeypatch: pytest
 # The queue
 
 
-RUN = m.Run(1, "a")
-EDIT_A = m.SegmentSlice(2, "a", Box(0, 1, 1, 5, 5))
-EDIT_B = m.SegmentSlice(3, "b", Box(0, 1, 1, 5, 5))
-SLOW_B = m.SegmentSlices(4, "b", (1, 2))
-MODEL = m.LoadModel(5, "liver", "cpu")
-BLOCK = m.Block("x", (1, 1, 1), "<i2")
+RUN = c.Run(1, "a")
+EDIT_A = c.SegmentSlice(2, "a", Box(0, 1, 1, 5, 5))
+EDIT_B = c.SegmentSlice(3, "b", Box(0, 1, 1, 5, 5))
+SLOW_B = c.SegmentSlices(4, "b", (1, 2))
+MODEL = c.LoadModel(5, "liver", "cpu")
+BLOCK = c.Block("x", (1, 1, 1), "<i2")
 
 
 @pytest.mark.parametrize(
@@ -227,14 +228,14 @@ BLOCK = m.Block("x", (1, 1, 1), "<i2")
         ([SLOW_B, EDIT_B], None),  # the order on one volume is kept
         ([SLOW_B, EDIT_B, EDIT_A], EDIT_A),
         ([MODEL, EDIT_A], None),  # another model concerns all
-        ([m.CloseVolume(6, "a")], None),  # the run stands on it
-        ([m.CloseVolume(6, "a"), EDIT_A], None),
-        ([m.CloseVolume(6, "b")], m.CloseVolume(6, "b")),
-        ([m.OpenVolume(6, "a", BLOCK, np.eye(4), True)], None),
-        ([m.ResetSlices(6, "a", (3,))], m.ResetSlices(6, "a", (3,))),
-        ([m.ResetSlices(6, "a", (3, 4))], None),
-        ([m.Run(6, "b")], None),
+        ([c.CloseVolume(6, "a")], None),  # the run stands on it
+        ([c.CloseVolume(6, "a"), EDIT_A], None),
+        ([c.CloseVolume(6, "b")], c.CloseVolume(6, "b")),
+        ([c.OpenVolume(6, "a", BLOCK, np.eye(4), True)], None),
+        ([c.ResetSlices(6, "a", (3,))], c.ResetSlices(6, "a", (3,))),
+        ([c.ResetSlices(6, "a", (3, 4))], None),
+        ([c.Run(6, "b")], None),
     ],
 )
-def test_edits_of_single_slices_go_ahead_of_a_run(waiting: list[m.Command], expected: m.Command | None) -> None:
+def test_edits_of_single_slices_go_ahead_of_a_run(waiting: list[c.Command], expected: c.Command | None) -> None:
     assert next_quick(waiting, "a") == expected

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fake_network import a_fake_model
 from SAMMixSlicerLib.worker.child.volumes import OpenVolumes
-from SAMMixSlicerLib.worker.messages import OpenVolume
+from SAMMixSlicerLib.worker.commands import OpenVolume
 from SAMMixSlicerLib.worker.shared_array import Upload
 from synthetic_ct import synthetic_ct
 

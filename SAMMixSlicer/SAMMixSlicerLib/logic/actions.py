@@ -24,11 +24,13 @@ class Action:
         name: What people call it.
         case: What it is done to.
         before: The slices that it may change, as they were.
+        done: What to say when it has ended well; "" for how many slices it changed.
     """
 
     name: str
     case: Case
     before: Mapping[int, SliceState]
+    done: str = ""
 
 
 class Actions:
@@ -59,7 +61,7 @@ class Actions:
         """Whether an action of that name is on its way."""
         return any(action.name == name for action in self._running.values())
 
-    def begin(self, name: str, case: Case, before: Mapping[int, SliceState], request: int) -> None:
+    def begin(self, name: str, case: Case, before: Mapping[int, SliceState], request: int, done: str = "") -> None:
         """Notes that a command was sent.
 
         Args:
@@ -67,8 +69,9 @@ class Actions:
             case: What it is done to.
             before: The slices that it may change, as they were before it was sent.
             request: The worker's number of it.
+            done: What to say when it has ended well; "" for how many slices it changed.
         """
-        self._running[request] = Action(name, case, before)
+        self._running[request] = Action(name, case, before, done)
         self.changed.emit()
 
     def cancel(self) -> None:
@@ -116,6 +119,8 @@ class Actions:
             )
         if event.outcome is Outcome.LOST:
             return _("{name}: the computing process stopped; what was done is kept.").format(name=action.name)
+        if action.done:
+            return action.done
         if len(event.changed) == 1:
             return _("{name}: slice {index} in {ms:.0f} ms.").format(
                 name=action.name, index=event.changed[0], ms=1000 * event.seconds

@@ -16,7 +16,7 @@ from SAMMixSlicerLib.planes import planeOf
 from SAMMixSlicerLib.scene import case_node, segment_output
 from SAMMixSlicerLib.scene.labelmap import SegmentLabelmap
 from SAMMixSlicerLib.signals import Signal
-from SAMMixSlicerLib.worker import Worker
+from SAMMixSlicerLib.worker import MaskOnGrid, Worker
 
 
 class Case:
@@ -127,6 +127,15 @@ class Case:
             if state.deleted:
                 track.delete(state.slice_index)
         return track
+
+    def maskOnGrid(self, ijkToRas: np.ndarray) -> MaskOnGrid:
+        """The whole mask, packed, for the worker.
+
+        Args:
+            ijkToRas: (4, 4), voxel indices to the RAS mm in which it is wanted.
+        """
+        planes = {index: state.mask for index, state in self.states.items() if state.mask is not None}
+        return MaskOnGrid(self.shapeKji, self.sliceAxis, planes, ijkToRas)
 
     def corrected(self) -> list[int]:
         """The slices that were corrected by hand, sorted."""

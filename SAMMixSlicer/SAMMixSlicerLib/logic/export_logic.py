@@ -8,25 +8,38 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from sammix_core.errors import InputError
+from sammix_core.volume_io.labelmaps import check_output
+from SAMMixSlicerLib.logic.actions import Actions
 from SAMMixSlicerLib.logic.case import Case
 from SAMMixSlicerLib.logic.correction_logic import CorrectionLogic
 from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.scene import case_node, export
-from SAMMixSlicerLib.scene.geometry import volumeFromNode
-from SAMMixSlicerLib.statistics import maskStatistics
+from SAMMixSlicerLib.scene.geometry import ijkToRas, isSpacingKnown, straightIjkToRas
+from SAMMixSlicerLib.scene.segment_output import segmentOf
+from SAMMixSlicerLib.signals import Signal
+from SAMMixSlicerLib.worker import Finished, Measured, Outcome
 
 
 class ExportLogic:
-    """Writes what was made, as it is at that moment.
+    """Writes what was made, as it is at that moment; what takes long is done by the worker.
 
     Args:
         workspace: What the logics share.
+        actions: What is on its way.
         corrections: Looked at first, so that the last stroke of the editor is in it.
+
+    Attributes:
+        measured: Emits (case, rows): titles and values of a mask's measurements.
     """
 
-    def __init__(self, workspace: Workspace, corrections: CorrectionLogic) -> None:
+    def __init__(self, workspace: Workspace, actions: Actions, corrections: CorrectionLogic) -> None:
+        self.measured = Signal()
         self._workspace = workspace
+        self._actions = actions
         self._corrections = corrections
+        self._measuring: dict[int, Case] = {}
+        workspace.worker.measured.connect(self._onMeasured)
+        workspace.worker.finished.connect(self._onFinished)
 
     def labelmap(self) -> Any:
         """A new labelmap volume node.
@@ -35,21 +48,27 @@ class ExportLogic:
             InputError: There is no mask.
         """
         case = self._caseWithMask()
-        node = export.labelmapNode(case.volumeNode, case.segmentationNode, case.segmentId)
+        mask = case.maskOnGrid(ijkToRas(case.volumeNode))
+        node = export.labelmapNode(case.volumeNode, case.segmentationNode, case.segmentId, mask)
         self._workspace.say(_("Made the labelmap {name}.").format(name=node.GetName()))
         return node
 
-    def labelmapFile(self, path: str) -> Path:
-        """A labelmap file; its ending chooses the format.
+    def labelmapFile(self, path: str) -> None:
+        """A labelmap file on the grid of the CT's file: transforms above the CT do not go into it.
+
+        Args:
+            path: Its ending chooses the format: .nii.gz, .nii, .nrrd, .mha or .seg.nrrd.
 
         Raises:
-            InputError: There is no mask, or the file cannot be written.
+            InputError: There is no mask, the format is unknown, or the folder cannot be written to.
         """
         case = self._caseWithMask()
-        assert case.labelmap is not None
-        written = export.writeLabelmapFile(case.labelmap, case.volumeNode, case.target, path)
-        self._workspace.say(_("Wrote {name}.").format(name=written.name))
-        return written
+        target = check_output(path)
+        mask = case.maskOnGrid(straightIjkToRas(case.volumeNode))
+        request = self._workspace.worker.writeLabelmap(
+            case.volumeId, mask, isSpacingKnown(case.volumeNode), str(target), segmentOf(case.target)
+        )
+        self._actions.begin(_("Export"), case, {}, request, done=_("Wrote {name}.").format(name=Path(path).name))
 
     def boxes(self, path: str) -> Path:
         """The boxes as a JSON file.
@@ -64,21 +83,32 @@ class ExportLogic:
         self._workspace.say(_("Wrote {name}.").format(name=written.name))
         return written
 
-    def statistics(self) -> list[tuple[str, str]]:
-        """Titles and values of the mask's measurements; they are put into a table node too.
+    def measure(self) -> None:
+        """Measures the mask: `measured`, and a table node in the scene.
 
         Raises:
             InputError: There is no mask.
         """
         case = self._caseWithMask()
-        assert case.labelmap is not None
-        found = maskStatistics(case.labelmap.readMask(), volumeFromNode(case.volumeNode))
+        case.open()
+        request = self._workspace.worker.measure(case.volumeId, case.maskOnGrid(ijkToRas(case.volumeNode)))
+        self._measuring[request] = case
+        self._actions.begin(_("Measure"), case, {}, request, done=_("Measured."))
+
+    def _onMeasured(self, event: Measured) -> None:
+        case = self._measuring.pop(event.request, None)
+        if case is None or case is not self._workspace.cases.find(case.volumeId) or case.labelmap is None:
+            return
         name = case.segmentationNode.GetSegmentation().GetSegment(case.segmentId).GetName()
-        rows = export.statisticsRow(name, found)
+        rows = export.statisticsRow(name, event.statistics)
         title = _("{name} measurements").format(name=case.volumeNode.GetName())
         table = export.statisticsTable(title, rows, case.node.GetNodeReference(case_node.STATISTICS))
         case.node.SetNodeReferenceID(case_node.STATISTICS, table.GetID())
-        return rows
+        self.measured.emit(case, rows)
+
+    def _onFinished(self, event: Finished) -> None:
+        if event.outcome is not Outcome.DONE:
+            self._measuring.pop(event.request, None)
 
     def _caseWithMask(self) -> Case:
         case = self._workspace.case

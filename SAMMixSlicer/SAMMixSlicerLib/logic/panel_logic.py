@@ -10,13 +10,17 @@ from typing import Any
 
 from SAMMixSlicerLib.logic.actions import Actions
 from SAMMixSlicerLib.logic.box_logic import BoxLogic, Confirm
+from SAMMixSlicerLib.logic.correction_keeper import CorrectionKeeper
 from SAMMixSlicerLib.logic.correction_logic import CorrectionLogic
 from SAMMixSlicerLib.logic.export_logic import ExportLogic
-from SAMMixSlicerLib.logic.fine_tuning import FineTuner, NoFineTuner
+from SAMMixSlicerLib.logic.fine_tune_logic import FineTuneLogic
 from SAMMixSlicerLib.logic.install_logic import InstallLogic
+from SAMMixSlicerLib.logic.new_structure import NewStructure
 from SAMMixSlicerLib.logic.review_logic import ReviewLogic
 from SAMMixSlicerLib.logic.run_logic import RunLogic
 from SAMMixSlicerLib.logic.show_logic import ShowLogic
+from SAMMixSlicerLib.logic.surface_logic import SurfaceLogic
+from SAMMixSlicerLib.logic.version_logic import VersionLogic
 from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.worker import Worker
 
@@ -29,7 +33,6 @@ class PanelLogic:
         requirementsFile: `Resources/requirements.txt`.
         confirm: Asks the user a yes-or-no question.
         worker: Computes; by default a process of Slicer's own Python.
-        fineTuner: Learns from corrections.
     """
 
     def __init__(
@@ -38,7 +41,6 @@ class PanelLogic:
         requirementsFile: Path,
         confirm: Confirm,
         worker: Worker | None = None,
-        fineTuner: FineTuner | None = None,
     ) -> None:
         self.worker = worker or Worker(pythonInterpreter())
         self.workspace = Workspace(self.worker, parameterNodeSource)
@@ -48,9 +50,13 @@ class PanelLogic:
         self.corrections = CorrectionLogic(self.workspace)
         self.review = ReviewLogic(self.workspace, self.actions)
         self.show = ShowLogic(self.workspace)
-        self.export = ExportLogic(self.workspace, self.corrections)
+        self.surface = SurfaceLogic(self.workspace, self.actions)
+        self.export = ExportLogic(self.workspace, self.actions, self.corrections)
         self.install = InstallLogic(requirementsFile)
-        self.fineTuner = fineTuner or NoFineTuner()
+        self.keeper = CorrectionKeeper(self.workspace, self.install)
+        self.newStructure = NewStructure(self.workspace, self.actions)
+        self.fineTuning = FineTuneLogic(self.workspace, self.install, self.keeper, pythonInterpreter())
+        self.versions = VersionLogic(self.workspace, self.install)
         self.workspace.takeUp()
 
     def tick(self) -> None:
@@ -58,15 +64,19 @@ class PanelLogic:
         self.worker.poll()
         self.corrections.tick()
         self.show.tick()
+        self.keeper.tick()
+        self.fineTuning.tick()
 
     def entered(self) -> None:
         """The user opened the module: looks what there is, if anything can be computed with."""
         if not self.install.missing():
             self.worker.describe()
+            self.fineTuning.takeUp()
 
     def giveUp(self) -> None:
         """Saves everything into the scene, removes our ROI, and ends the process."""
         self.corrections.giveUp()
+        self.fineTuning.giveUp()
         self.boxes.giveUp()
         self.workspace.giveUp()
         self.worker.close()

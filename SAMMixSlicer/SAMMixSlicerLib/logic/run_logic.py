@@ -45,6 +45,12 @@ class RunLogic:
         Raises:
             InputError: It cannot be done; the sentence says why.
         """
+        if self._workspace.parameter.newTarget:
+            raise InputError(
+                _("No model knows {target} yet: draw it on a few slices, and fine-tune.").format(
+                    target=self._workspace.parameter.newTarget
+                )
+            )
         if self._actions.isBusy:
             raise InputError(_("Something is being computed; wait for it or cancel it first."))
         case = self._workspace.readyCase()
@@ -63,8 +69,9 @@ class RunLogic:
         self.progressed.emit(text, event.done, event.total)
 
     def _onModelLoaded(self, event: ModelLoaded) -> None:
+        self._workspace.modelTarget = event.target
         for case in self._workspace.cases.all():
-            case.target = event.target
+            case.target = self._workspace.parameter.newTarget or event.target
             if case is self._workspace.case:
                 case.model = event.spec
 

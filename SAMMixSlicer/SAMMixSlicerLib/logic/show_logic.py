@@ -1,8 +1,6 @@
-"""What is shown: the activation map, fill and outline of the mask, the 3-D surface, the plot."""
+"""What is shown: the activation map, fill and outline of the mask, the plot."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import slicer
@@ -12,10 +10,10 @@ from sammix_core.errors import InputError
 from SAMMixSlicerLib.logic.case import Case
 from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.parameter import Parameter
-from SAMMixSlicerLib.scene import case_node, surface
+from SAMMixSlicerLib.scene import case_node
 from SAMMixSlicerLib.scene.cam_overlay import hideOverlay, newOverlay, setMaps, showOverlay
-from SAMMixSlicerLib.scene.slice_plot import fillSliceTable, newChart, newSliceTable, showChart
-from SAMMixSlicerLib.signals import Signal
+from SAMMixSlicerLib.scene.line_chart import showChart
+from SAMMixSlicerLib.scene.slice_plot import fillSliceTable, newChart, newSliceTable
 from SAMMixSlicerLib.worker import CamSlice, GuidanceFound
 
 
@@ -24,13 +22,9 @@ class ShowLogic:
 
     Args:
         workspace: What the logics share.
-
-    Attributes:
-        surfaceChanged: Emits when the 3-D surface was made, hidden or has become out of date.
     """
 
     def __init__(self, workspace: Workspace) -> None:
-        self.surfaceChanged = Signal()
         self._workspace = workspace
         self._case: Case | None = None
         self._maps: dict[int, np.ndarray] = {}
@@ -74,33 +68,6 @@ class ShowLogic:
             case.node.SetNodeReferenceID(case_node.OVERLAY, overlay.GetID())
             self._fetchMaps(case)
         showOverlay(overlay, case.volumeNode, parameter.mapOpacity)
-
-    @property
-    def isSurfaceShown(self) -> bool:
-        """Whether there is an up-to-date 3-D surface."""
-        case = self._case
-        return (
-            case is not None and case.labelmap is not None and surface.hasSurface(case.segmentationNode, case.segmentId)
-        )
-
-    def showSurface(self) -> None:
-        """Makes the 3-D surface of the mask as it is now.
-
-        Raises:
-            InputError: There is no mask.
-        """
-        case = self._case
-        if case is None or case.labelmap is None or not case.labelmap.written.any():
-            raise InputError(_("There is no mask yet."))
-        surface.showSurface(case.segmentationNode, case.segmentId)
-        slicer.util.resetThreeDViews()
-        self.surfaceChanged.emit()
-
-    def hideSurface(self) -> None:
-        """Hides the 3-D surface of our segment."""
-        if self._case is not None and self._case.labelmap is not None:
-            surface.hideSurface(self._case.segmentationNode, self._case.segmentId)
-        self.surfaceChanged.emit()
 
     def showPlot(self) -> None:
         """Shows probability and score along the slices in a plot view.
@@ -159,15 +126,8 @@ class ShowLogic:
         self.showMap(parameter)
 
     def _onCaseChanged(self, case: Case | None) -> None:
-        if self._case is not None:
-            self._case.changed.disconnect(self._onSlicesChanged)
-            if not self._workspace.isSceneBusy:
-                hideOverlay(self._case.node.GetNodeReference(case_node.OVERLAY))
+        if self._case is not None and not self._workspace.isSceneBusy:
+            hideOverlay(self._case.node.GetNodeReference(case_node.OVERLAY))
         self._case, self._maps = case, {}
         if case is not None:
-            case.changed.connect(self._onSlicesChanged)
             self._onParameterChanged(self._workspace.parameter)
-        self.surfaceChanged.emit()
-
-    def _onSlicesChanged(self, _indices: Any) -> None:
-        self.surfaceChanged.emit()

@@ -66,6 +66,11 @@ class UndoStack:
         self._redo = []
         self.changed.emit()
 
+    def forget(self) -> None:
+        """Drops all steps: what they would put back belongs to another segment now."""
+        self._undo, self._redo = [], []
+        self.changed.emit()
+
     def undo(self) -> tuple[int, ...]:
         """Takes the last action back.
 

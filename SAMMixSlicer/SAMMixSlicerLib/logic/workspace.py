@@ -31,6 +31,7 @@ class Workspace:
         caseChanged: Emits (case or None) when another volume is worked on.
         parameterChanged: Emits (parameter).
         said: Emits (sentence, isError) for the status line.
+        modelTarget: What the model in use segments.
     """
 
     def __init__(self, worker: Worker, parameterNodeSource: Callable[[], Any]) -> None:
@@ -42,6 +43,7 @@ class Workspace:
         self.cases = Cases(worker)
         self._parameterNodeSource = parameterNodeSource
         self._case: Case | None = None
+        self.modelTarget = "liver"
         self._loadedModel: tuple[str, str, str] | None = None
         self._segmentationChoice: Any = None
         self._wantsNew = False
@@ -77,6 +79,15 @@ class Workspace:
     def volumeNode(self) -> Any:
         """The chosen CT, or None."""
         return self.parameterNode.volumeNode
+
+    @property
+    def target(self) -> str:
+        """What is segmented: the structure that is being drawn for a new model, else that of the model in use."""
+        return self.parameter.newTarget or (self._case.target if self._case is not None else self.modelTarget)
+
+    def forgetModel(self) -> None:
+        """Has the model loaded again with the next action: its name means another version now."""
+        self._loadedModel = None
 
     def chooseVolume(self, volumeNode: Any) -> None:
         """Works on another volume; what was done on the one before stays as it is."""

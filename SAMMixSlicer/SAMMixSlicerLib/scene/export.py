@@ -1,4 +1,4 @@
-"""What leaves the module: labelmap nodes, files, boxes and a table."""
+"""What leaves the module: labelmap nodes, boxes and a table."""
 
 from __future__ import annotations
 
@@ -8,49 +8,46 @@ from typing import Any
 import slicer
 import vtk
 from slicer.i18n import tr as _
+from slicer.util import vtkMatrixFromArray
 
 from sammix_core.boxes import BoxTrack
-from sammix_core.errors import InputError
-from sammix_core.volume_io.labelmaps import write_labelmap
-from SAMMixSlicerLib.scene.geometry import volumeFromNode
-from SAMMixSlicerLib.scene.labelmap import SegmentLabelmap
-from SAMMixSlicerLib.scene.segment_output import segmentOf
+from SAMMixSlicerLib.planes import planeOf
 from SAMMixSlicerLib.statistics import MaskStatistics
+from SAMMixSlicerLib.worker import MaskOnGrid
 
 
-def labelmapNode(volumeNode: Any, segmentationNode: Any, segmentId: str) -> Any:
+def labelmapNode(volumeNode: Any, segmentationNode: Any, segmentId: str, mask: MaskOnGrid) -> Any:
     """A new labelmap volume node of one segment, on the grid and under the transform of the volume.
 
-    Raises:
-        InputError: Slicer could not make it.
+    Slicer's own `ExportSegmentsToLabelmapNode` takes 0.2 s for a CT of 200 slices; this makes the same node of slices.
+
+    Args:
+        volumeNode: The CT.
+        segmentationNode: Where name and colour come from.
+        segmentId: The segment.
+        mask: What is on it.
     """
     name = f"{volumeNode.GetName()} {segmentationNode.GetSegmentation().GetSegment(segmentId).GetName()}"
     node = slicer.mrmlScene.AddNewNodeByClass(
         "vtkMRMLLabelMapVolumeNode", slicer.mrmlScene.GenerateUniqueName(_("{name} label").format(name=name))
     )
+    image = vtk.vtkImageData()
+    image.SetDimensions(volumeNode.GetImageData().GetDimensions())
+    image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+    image.GetPointData().GetScalars().Fill(0)
+    node.SetAndObserveImageData(image)
+    array = slicer.util.arrayFromVolume(node)
+    for index, plane in mask.planes.items():
+        planeOf(array, mask.slice_axis, index)[...] = plane.unpack()
+    node.SetIJKToRASMatrix(vtkMatrixFromArray(mask.ijk_to_ras))
+    node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
+    node.CreateDefaultDisplayNodes()
     ids = vtk.vtkStringArray()
     ids.InsertNextValue(segmentId)
-    logic = slicer.modules.segmentations.logic()
-    if not logic.ExportSegmentsToLabelmapNode(segmentationNode, ids, node, volumeNode):
-        slicer.mrmlScene.RemoveNode(node)
-        raise InputError(_("Slicer could not make a labelmap of the segment."))
+    colors = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLColorTableNode", f"{node.GetName()} colors")
+    slicer.vtkSlicerSegmentationsModuleLogic.ExportSegmentsToColorTableNode(segmentationNode, ids, colors)
+    node.GetDisplayNode().SetAndObserveColorNodeID(colors.GetID())
     return node
-
-
-def writeLabelmapFile(labelmap: SegmentLabelmap, volumeNode: Any, target: str, path: str) -> Path:
-    """Writes the segment as it is now on the volume's own grid, as the command line would.
-
-    Args:
-        labelmap: The segment.
-        volumeNode: The CT. Transforms above it do not go into the file: it is on the grid of the CT's file.
-        target: What it is, "liver".
-        path: Its ending chooses the format: .nii.gz, .nii, .nrrd, .mha or .seg.nrrd.
-
-    Raises:
-        InputError: The format is unknown or the file cannot be written.
-    """
-    write_labelmap(labelmap.readMask(), volumeFromNode(volumeNode, inWorld=False), path, segmentOf(target))
-    return Path(path)
 
 
 def writeBoxes(boxes: BoxTrack, path: str) -> Path:

@@ -11,11 +11,10 @@ from slicer.i18n import tr as _
 
 from sammix_core.axial_order import AxialOrder
 from sammix_core.errors import InputError
-from sammix_core.volume import Volume
+from sammix_core.volume import Volume, grid_from_ras
 from sammix_core.volume_io.hounsfield import to_volume
 from sammix_core.volume_io.raw_image import RawImage, check_geometry, is_placeholder_geometry, sheared
 
-_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _SAMPLE_VOXELS = 1_000_000
 _LARGEST_COSINE = 1e-3  # as the core's check of right angles
 
@@ -107,10 +106,7 @@ def _checkHoldsOneImage(volumeNode: Any) -> None:
 def straightGrid(
     matrix: np.ndarray, name: str
 ) -> tuple[tuple[float, float, float], tuple[float, float, float], np.ndarray]:
-    """Spacing, origin and direction, in LPS, of an IJK to RAS matrix.
-
-    Slices that are stacked at a slant (gantry tilt, shear) are taken as if stacked straight, at their distance along
-    their normal: each slice is segmented for itself, and so areas and volumes are right.
+    """Spacing, origin and direction, in LPS, of an IJK to RAS matrix, straightened as `straightMatrix` does.
 
     Args:
         matrix: (4, 4), voxel indices to RAS mm.
@@ -120,41 +116,58 @@ def straightGrid(
         Spacing (i, j, k) in mm, origin in LPS mm, and (3, 3) orthonormal direction with the axes in its columns.
 
     Raises:
+        InputError: As `straightMatrix`, or the grid cannot be one of a volume.
+    """
+    grid = grid_from_ras(straightMatrix(matrix, name))
+    check_geometry(name, *grid)
+    return grid
+
+
+def straightMatrix(matrix: np.ndarray, name: str) -> np.ndarray:
+    """An IJK to RAS matrix with its axes at right angles.
+
+    Slices that are stacked at a slant (gantry tilt, shear) are taken as if stacked straight, at their distance along
+    their normal: each slice is segmented for itself, and so areas and volumes are right.
+
+    Args:
+        matrix: (4, 4), voxel indices to RAS mm.
+        name: Of the volume, for the sentences.
+
+    Raises:
         InputError: The matrix is singular, or the axes in the plane of the slices are not at right angles.
     """
-    lps = _RAS_TO_LPS @ matrix
-    axes = lps[:3, :3]
-    lengths = np.linalg.norm(axes, axis=0)
-    if not np.isfinite(lps).all() or lengths.min() <= 0:
+    spacing, _origin, direction = grid_from_ras(matrix)
+    if not np.isfinite(matrix).all() or min(spacing) <= 0:
         raise InputError(_("{name} has a damaged geometry.").format(name=name))
-    direction = axes / lengths
-    slanted = np.abs(direction.T @ direction - np.eye(3)).max() > _LARGEST_COSINE
-    if slanted:
-        across = "ijk".index(AxialOrder.from_direction(direction).slice_axis)
-        first, second = (direction[:, axis] for axis in range(3) if axis != across)
-        normal = np.cross(first, second)
-        if abs(first @ second) > _LARGEST_COSINE:
-            raise sheared(name)
-        normal *= np.sign(normal @ direction[:, across]) / np.linalg.norm(normal)
-        lengths[across] = axes[:, across] @ normal
-        direction[:, across] = normal
-    spacing = (float(lengths[0]), float(lengths[1]), float(lengths[2]))
-    origin = (float(lps[0, 3]), float(lps[1, 3]), float(lps[2, 3]))
-    check_geometry(name, spacing, origin, direction)
-    return spacing, origin, direction
+    if np.abs(direction.T @ direction - np.eye(3)).max() <= _LARGEST_COSINE:
+        return matrix
+    across = "ijk".index(AxialOrder.from_direction(direction).slice_axis)
+    first, second = (matrix[:3, axis] / spacing[axis] for axis in range(3) if axis != across)
+    if abs(first @ second) > _LARGEST_COSINE:
+        raise sheared(name)
+    normal = np.cross(first, second)
+    normal /= np.linalg.norm(normal)
+    straight = matrix.copy()
+    straight[:3, across] = normal * (normal @ matrix[:3, across])
+    return straight
 
 
 def straightIjkToWorld(volumeNode: Any) -> np.ndarray:
-    """(4, 4): voxel indices to world RAS mm, of the straight grid that `straightGrid` makes.
+    """(4, 4): voxel indices to world RAS mm, of the straight grid.
 
     Raises:
-        InputError: As `ijkToWorld` and `straightGrid`.
+        InputError: As `ijkToWorld` and `straightMatrix`.
     """
-    spacing, origin, direction = straightGrid(ijkToWorld(volumeNode), volumeNode.GetName())
-    matrix = np.eye(4)
-    matrix[:3, :3] = direction * np.asarray(spacing)
-    matrix[:3, 3] = origin
-    return _RAS_TO_LPS @ matrix
+    return straightMatrix(ijkToWorld(volumeNode), volumeNode.GetName())
+
+
+def straightIjkToRas(volumeNode: Any) -> np.ndarray:
+    """(4, 4): voxel indices to the node's own RAS mm, of the straight grid: what a file of the volume says.
+
+    Raises:
+        InputError: As `straightMatrix`.
+    """
+    return straightMatrix(ijkToRas(volumeNode), volumeNode.GetName())
 
 
 def isSpacingKnown(volumeNode: Any) -> bool:

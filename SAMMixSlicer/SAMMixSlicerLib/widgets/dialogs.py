@@ -22,6 +22,10 @@ class Dialogs:
         """Asks for a file, and returns its path or ""."""
         return self._path(qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), title, "", formats))
 
+    def folder(self, title: str) -> str:
+        """Asks for a folder, and returns its path or ""."""
+        return self._path(qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), title))
+
     @staticmethod
     def _path(answer: str | tuple[str, str]) -> str:
         # PythonQt returns the path, other bindings the path and the format.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import qt
 from slicer.i18n import tr as _
 
 from SAMMixSlicerLib.logic.export_logic import ExportLogic
 from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.widgets.dialogs import Dialogs
+from SAMMixSlicerLib.widgets.plain_table import fitHeight, preparePlainTable, setRow
 
 _FORMATS = "NIfTI (*.nii.gz);;NRRD (*.nrrd);;Slicer segmentation (*.seg.nrrd);;MetaImage (*.mha)"
 
@@ -32,13 +32,11 @@ class ExportSection:
         ui.labelmapButton.connect("clicked()", lambda: workspace.attempt(exportLogic.labelmap))
         ui.fileButton.connect("clicked()", self._onFile)
         ui.boxesFileButton.connect("clicked()", self._onBoxes)
-        ui.measureButton.connect("clicked()", self._onMeasure)
+        ui.measureButton.connect("clicked()", lambda: workspace.attempt(exportLogic.measure))
+        exportLogic.measured.connect(self._onMeasured)
         table = ui.measurementTable
-        table.setColumnCount(2)
+        preparePlainTable(table, ["", ""], widths=(150,))
         table.horizontalHeader().hide()
-        table.verticalHeader().hide()
-        table.horizontalHeader().setStretchLastSection(True)
-        table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
         workspace.caseChanged.connect(self._onCaseChanged)
         self._onCaseChanged(workspace.case)
 
@@ -52,18 +50,14 @@ class ExportSection:
         if path:
             self._workspace.attempt(lambda: self._export.boxes(path))
 
-    def _onMeasure(self) -> None:
-        rows = self._workspace.attempt(self._export.statistics)
-        if not rows:
+    def _onMeasured(self, case: Any, rows: list[tuple[str, str]]) -> None:
+        if case is not self._workspace.case:
             return
         table = self._ui.measurementTable
         table.setRowCount(len(rows))
         for place, (title, value) in enumerate(rows):
-            table.setItem(place, 0, qt.QTableWidgetItem(title))
-            table.setItem(place, 1, qt.QTableWidgetItem(value))
-            table.setRowHeight(place, 22)
-        table.setColumnWidth(0, 150)
-        table.setFixedHeight(22 * len(rows) + 2)
+            setRow(table, place, (title, value))
+        fitHeight(table)
         table.setVisible(True)
 
     def _name(self, ending: str) -> str:

@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 from SAMMixSlicerLib.logic.install_logic import InstallLogic
 from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.parameter import Parameter
-from SAMMixSlicerLib.worker import Description, ModelLoaded
+from SAMMixSlicerLib.worker import Description, ModelInfo, ModelLoaded
 
 
 class InputSection:
@@ -30,7 +30,7 @@ class InputSection:
         self._isFilling = False
         ui.volumeSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onVolume)
         ui.segmentationSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onSegmentation)
-        ui.targetBox.connect("activated(int)", lambda place: workspace.update(model=self._targets[place]))
+        ui.targetBox.connect("activated(int)", lambda place: workspace.update(model=self._targets[place], newTarget=""))
         ui.deviceBox.connect("activated(int)", lambda place: workspace.update(device=self._devices[place]))
         ui.installButton.connect("clicked()", self._onInstall)
         workspace.worker.described.connect(self._onDescribed)
@@ -86,10 +86,13 @@ class InputSection:
         self._isFilling = False
 
     def _onDescribed(self, event: Description) -> None:
-        # A name alone takes the newest version, so that a scene goes on with the model that is there later.
-        newest = {model.spec.split("/")[0]: model for model in reversed(event.models)}
+        # One entry a target, under the name that takes the version in use, so that a scene goes on with what is then.
+        best: dict[str, ModelInfo] = {}
+        for model in event.models:
+            if model.target not in best or (model.in_use and not best[model.target].in_use):
+                best[model.target] = model
         self._setTargets(
-            [(name, f"{model.target.capitalize()} ({model.spec})") for name, model in sorted(newest.items())]
+            [(_nameOf(model), f"{target.capitalize()} ({model.spec})") for target, model in sorted(best.items())]
             or [("liver", _("Liver"))]
         )
         devices = [(device.name, device.title) for device in event.devices]
@@ -124,3 +127,10 @@ class InputSection:
         if isInstalled:
             self._workspace.worker.restart()
             self._workspace.worker.describe()
+
+
+def _nameOf(model: ModelInfo) -> str:
+    """The name that means this version: that of its target where it is in use, else its own."""
+    from sammix_core.model_store.activation import default_name
+
+    return default_name(model.target) if model.in_use else model.spec.split("/")[0]

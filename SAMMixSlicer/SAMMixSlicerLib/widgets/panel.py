@@ -11,6 +11,7 @@ from SAMMixSlicerLib.logic.panel_logic import PanelLogic
 from SAMMixSlicerLib.widgets.about_section import AboutSection
 from SAMMixSlicerLib.widgets.boxes_section import BoxesSection
 from SAMMixSlicerLib.widgets.correct_section import CorrectSection
+from SAMMixSlicerLib.widgets.corrections_list import CorrectionsList
 from SAMMixSlicerLib.widgets.dialogs import Dialogs
 from SAMMixSlicerLib.widgets.export_section import ExportSection
 from SAMMixSlicerLib.widgets.fine_tune_section import FineTuneSection
@@ -18,6 +19,7 @@ from SAMMixSlicerLib.widgets.input_section import InputSection
 from SAMMixSlicerLib.widgets.run_section import RunSection
 from SAMMixSlicerLib.widgets.show_section import ShowSection
 from SAMMixSlicerLib.widgets.slices_section import SlicesSection
+from SAMMixSlicerLib.widgets.versions_row import VersionsRow
 
 _BUSY_MS, _IDLE_MS = 20, 200
 
@@ -42,9 +44,11 @@ class Panel:
             RunSection(ui, workspace, logic.run, actions, logic.install),
             self.slices,
             BoxesSection(ui, workspace, logic.boxes, actions),
-            ShowSection(ui, workspace, logic.show),
+            ShowSection(ui, workspace, logic.surface),
             CorrectSection(ui, workspace, logic.corrections),
-            FineTuneSection(ui, workspace, logic.fineTuner),
+            CorrectionsList(ui, workspace, logic.keeper, logic.newStructure, logic.install),
+            FineTuneSection(ui, workspace, logic.fineTuning, logic.keeper, logic.install, dialogs),
+            VersionsRow(ui, workspace, logic.versions, logic.fineTuning),
             ExportSection(ui, workspace, logic.export, dialogs),
             AboutSection(ui, workspace, core, dialogs),
         ]

@@ -41,13 +41,18 @@ class RunSection:
         runLogic.progressed.connect(self._onProgress)
         workspace.said.connect(self._onSaid)
         workspace.caseChanged.connect(lambda _case: self.refresh())
+        workspace.parameterChanged.connect(lambda _parameter: self.refresh())
+        workspace.worker.modelLoaded.connect(lambda _event: self.refresh())
         installLogic.finished.connect(self._onInstallFinished)
         self.refresh()
 
     def refresh(self) -> None:
         """Enables what can be done now."""
         busy = self._actions.isBusy
-        self._ui.segmentButton.setEnabled(self._isInstalled and self._workspace.volumeNode is not None and not busy)
+        drawn = bool(self._workspace.parameter.newTarget)
+        chosen = self._workspace.volumeNode is not None
+        self._ui.segmentButton.setEnabled(self._isInstalled and chosen and not busy and not drawn)
+        self._ui.segmentButton.setText(_("Segment {target}").format(target=self._workspace.target))
         self._ui.cancelButton.setEnabled(busy)
         self._ui.progressBar.setVisible(self._run.isRunning)
 

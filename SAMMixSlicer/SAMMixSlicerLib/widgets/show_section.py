@@ -6,7 +6,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from SAMMixSlicerLib.logic.show_logic import ShowLogic
+from SAMMixSlicerLib.logic.surface_logic import SurfaceLogic
 from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.parameter import Parameter
 
@@ -17,19 +17,19 @@ class ShowSection:
     Args:
         ui: The panel's widgets by name.
         workspace: What the logics share.
-        showLogic: Makes the scene show it.
+        surfaceLogic: Shows the 3-D surface.
     """
 
-    def __init__(self, ui: Any, workspace: Workspace, showLogic: ShowLogic) -> None:
+    def __init__(self, ui: Any, workspace: Workspace, surfaceLogic: SurfaceLogic) -> None:
         self._ui = ui
         self._workspace = workspace
-        self._show = showLogic
+        self._surface = surfaceLogic
         for checkBox, field in self._checkBoxes():
             checkBox.connect("toggled(bool)", lambda checked, field=field: workspace.update(**{field: checked}))
         ui.mapOpacitySlider.connect("valueChanged(double)", lambda value: workspace.update(mapOpacity=float(value)))
         ui.surfaceButton.connect("clicked()", self._onSurface)
         workspace.parameterChanged.connect(self.refresh)
-        showLogic.surfaceChanged.connect(self._refreshSurface)
+        surfaceLogic.changed.connect(self._refreshSurface)
         self.refresh(workspace.parameter)
 
     def refresh(self, parameter: Parameter) -> None:
@@ -50,14 +50,14 @@ class ShowSection:
         ]
 
     def _onSurface(self) -> None:
-        if self._show.isSurfaceShown:
-            self._show.hideSurface()
+        if self._surface.isShown:
+            self._surface.hide()
         else:
-            self._workspace.attempt(self._show.showSurface)
+            self._workspace.attempt(self._surface.show)
         self._refreshSurface()
 
     def _refreshSurface(self) -> None:
         # An edit takes the surface away; the button then offers to make it anew.
-        shown = self._show.isSurfaceShown
+        shown = self._surface.isShown
         self._ui.surfaceButton.setChecked(shown)
         self._ui.surfaceButton.setText(_("Hide 3-D") if shown else _("Show 3-D"))

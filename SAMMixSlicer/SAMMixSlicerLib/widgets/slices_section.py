@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import qt
 from slicer.i18n import tr as _
 
 from sammix_core.boxes import BoxSource
@@ -13,6 +12,7 @@ from SAMMixSlicerLib.logic.case import Case
 from SAMMixSlicerLib.logic.review_logic import ReviewLogic
 from SAMMixSlicerLib.logic.show_logic import ShowLogic
 from SAMMixSlicerLib.logic.workspace import Workspace
+from SAMMixSlicerLib.widgets.plain_table import addItems, preparePlainTable
 
 _COLUMNS = 5
 
@@ -52,15 +52,8 @@ class SlicesSection:
         self._reasons: dict[int, str] = {}
         self._isSelecting = False
         table = ui.sliceTable
-        table.setColumnCount(_COLUMNS)
-        table.setHorizontalHeaderLabels([_("Slice"), _("Probability"), _("Box"), _("Score"), _("Review")])
-        table.verticalHeader().hide()
-        table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
-        table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
-        table.setSelectionMode(qt.QAbstractItemView.SingleSelection)
-        table.horizontalHeader().setStretchLastSection(True)
-        for column, width in enumerate((46, 84, 84, 52)):
-            table.setColumnWidth(column, width)
+        titles = [_("Slice"), _("Probability"), _("Box"), _("Score"), _("Review")]
+        preparePlainTable(table, titles, widths=(46, 84, 84, 52))
         table.connect("itemSelectionChanged()", self._onSelected)
         ui.nextReviewButton.connect("clicked()", lambda: workspace.attempt(reviewLogic.goToNext))
         ui.plotButton.connect("clicked()", lambda: workspace.attempt(showLogic.showPlot))
@@ -108,12 +101,7 @@ class SlicesSection:
         table.clearSelection()
         table.setRowCount(count)
         for row in range(count):
-            for column in range(_COLUMNS):
-                item = qt.QTableWidgetItem("")
-                if column in (0, 1, 3):
-                    item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
-                table.setItem(row, column, item)
-            table.setRowHeight(row, 22)
+            addItems(table, row, _COLUMNS, numbers=(0, 1, 3))
         self._isSelecting = False
         self._stale, self._reasons = set(range(count)), {}
         self._ui.nextReviewButton.setEnabled(False)

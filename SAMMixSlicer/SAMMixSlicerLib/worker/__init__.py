@@ -5,40 +5,45 @@ side. Nothing here imports slicer, vtk, qt or torch, and nothing here starts a P
 the interpreter's lock while Qt idles, so that a thread stands still there.
 """
 
-from SAMMixSlicerLib.worker.held_volume import HeldVolume
-from SAMMixSlicerLib.worker.messages import (
+from SAMMixSlicerLib.worker.descriptions import Description, DeviceInfo, Hello, ModelInfo, ModelLoaded
+from SAMMixSlicerLib.worker.events import (
     CamSlice,
     CancelTaken,
-    Description,
-    DeviceInfo,
+    CorrectionsKept,
     Finished,
     GuidanceFound,
-    Hello,
-    ModelInfo,
-    ModelLoaded,
+    Measured,
     Outcome,
     Progressed,
     SliceChanged,
     SliceSeen,
+    SurfaceMade,
     VolumeOpened,
 )
-from SAMMixSlicerLib.worker.worker import Worker, WorkerState
+from SAMMixSlicerLib.worker.held_volume import HeldVolume
+from SAMMixSlicerLib.worker.mask_on_grid import MaskOnGrid
+from SAMMixSlicerLib.worker.worker import Worker
+from SAMMixSlicerLib.worker.worker_state import WorkerState
 
 __all__ = [
     "CamSlice",
     "CancelTaken",
+    "CorrectionsKept",
     "Description",
     "DeviceInfo",
     "Finished",
     "GuidanceFound",
     "HeldVolume",
     "Hello",
+    "MaskOnGrid",
+    "Measured",
     "ModelInfo",
     "ModelLoaded",
     "Outcome",
     "Progressed",
     "SliceChanged",
     "SliceSeen",
+    "SurfaceMade",
     "VolumeOpened",
     "Worker",
     "WorkerState",

@@ -11,7 +11,7 @@ from sammix_core.axial_order import AxialOrder
 from sammix_core.boxes import BoxTrack, SliceAxis
 from sammix_core.slice_state import SliceState
 from sammix_core.volume import grid_from_ras
-from SAMMixSlicerLib.worker.messages import GuidanceFound, SliceChanged, SliceSeen, VolumeEvent
+from SAMMixSlicerLib.worker.events import GuidanceFound, SliceChanged, SliceSeen, VolumeEvent
 
 
 class HeldVolume:

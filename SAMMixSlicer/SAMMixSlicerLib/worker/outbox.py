@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from SAMMixSlicerLib.worker.commands import Block, BlockMade, Command, OpenVolume, VolumeCommand
 from SAMMixSlicerLib.worker.held_volume import HeldVolume
-from SAMMixSlicerLib.worker.messages import Block, BlockMade, Command, OpenVolume, VolumeCommand
 from SAMMixSlicerLib.worker.shared_array import Upload
 
 

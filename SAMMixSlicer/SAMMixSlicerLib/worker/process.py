@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from SAMMixSlicerLib.worker.channel import Channel
-from SAMMixSlicerLib.worker.messages import Hello
+from SAMMixSlicerLib.worker.descriptions import Hello
 
 VARIABLE = "SAMMIX_WORKER"
 TOKEN_BYTES = 32
@@ -70,8 +70,8 @@ class ChildProcess:
                 stdout=self._log,
                 stderr=subprocess.STDOUT,
                 # In the environment, which only the user's own programs can read, unlike the command line.
-                env={**_PATIENT_THREADS, **os.environ, VARIABLE: json.dumps(settings)},
-                **_OWN_GROUP,
+                env={**PATIENT_THREADS, **os.environ, VARIABLE: json.dumps(settings)},
+                **OWN_GROUP,
             )
         except OSError:
             self._listener.close()
@@ -176,9 +176,9 @@ class ChildProcess:
 
 # torch's threads wait for each other by spinning. Where other programs want the cores too, edits take several times as
 # long as with threads that sleep meanwhile: benchmarks/edit_latency.py, rows with "busy" programs.
-_PATIENT_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
+PATIENT_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 # A group or console of its own, so that Ctrl-C in the terminal of the application does not reach it.
-_OWN_GROUP: dict[str, Any] = {"start_new_session": True}
+OWN_GROUP: dict[str, Any] = {"start_new_session": True}
 if sys.platform == "win32":
-    _OWN_GROUP = {"creationflags": subprocess.CREATE_NO_WINDOW}
+    OWN_GROUP = {"creationflags": subprocess.CREATE_NO_WINDOW}

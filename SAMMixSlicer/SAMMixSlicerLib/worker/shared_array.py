@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from sammix_core.errors import InputError
-from SAMMixSlicerLib.worker.messages import Block
+from SAMMixSlicerLib.worker.commands import Block
 
 _CHUNK_BYTES = 4 * 1024**2
 

@@ -8,17 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sammix_core.errors import InputError
-from SAMMixSlicerLib.worker.messages import (
+from SAMMixSlicerLib.worker.commands import (
     Cancel,
-    CancelTaken,
     CloseVolume,
     Command,
     Describe,
-    Event,
-    Finished,
     Interpolate,
     LoadModel,
-    Outcome,
     PrepareSlices,
     ResetSlices,
     Run,
@@ -27,14 +23,11 @@ from SAMMixSlicerLib.worker.messages import (
     ShowCam,
     VolumeCommand,
 )
+from SAMMixSlicerLib.worker.events import CancelTaken, Event, Finished, Outcome
 from SAMMixSlicerLib.worker.outbox import Opening, Outbox
+from SAMMixSlicerLib.worker.pending_cancel import PendingCancel
 from SAMMixSlicerLib.worker.process import ChildProcess
 
-# The user has an answer by then, whatever the process does.
-CANCEL_SECONDS = 1.0
-# A process that has not even heard a cancel by then is ended, and one that has heard it and does not stop.
-_DEAF_SECONDS = 5.0
-_STOP_SECONDS = 15.0
 _RECEIVE_SECONDS = 0.01
 _COPY_SECONDS = 0.015
 _MOST_DEATHS = 3
@@ -52,17 +45,6 @@ _BROKEN = (
     "The computing process has ended three times in a row and was not started again; choose another device or model, "
     "or restart it."
 )
-
-
-@dataclass
-class _Cancel:
-    """A command that was asked to stop."""
-
-    asked: float
-    isHeard: bool = False
-
-    def isOverdue(self, now: float) -> bool:
-        return now - self.asked > (_STOP_SECONDS if self.isHeard else _DEAF_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -103,7 +85,7 @@ class Supervisor:
         self._outbox = Outbox()
         self._sent: dict[int, Command] = {}
         self._inbox: deque[Event | Died] = deque()
-        self._cancels: dict[int, _Cancel] = {}
+        self._cancels: dict[int, PendingCancel] = {}
         self._deaths = 0
 
     @property
@@ -162,7 +144,7 @@ class Supervisor:
             del self._sent[request]
             self._finish(command, Outcome.CANCELLED)
         else:
-            self._cancels[request] = _Cancel(time.monotonic())
+            self._cancels[request] = PendingCancel(time.monotonic())
 
     def work(self) -> None:
         """Receives, sends, and looks after the process; never waits."""
@@ -212,7 +194,7 @@ class Supervisor:
 
     def _look_at_cancels(self, now: float) -> None:
         for request, cancel in self._cancels.items():
-            if not cancel.isHeard and now - cancel.asked > CANCEL_SECONDS and request in self._sent:
+            if cancel.needsAnswer(now) and request in self._sent:
                 self._inbox.append(CancelTaken(request))
                 self._finish(self._sent.pop(request), Outcome.CANCELLED)
         if any(cancel.isOverdue(now) for cancel in self._cancels.values()):

@@ -5,37 +5,27 @@ from __future__ import annotations
 import atexit
 import sys
 from collections.abc import Iterable, Sequence
-from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
 
-from sammix_core.boxes import Box
 from sammix_core.slice_state import SliceState
-from SAMMixSlicerLib.worker import messages as m
+from SAMMixSlicerLib.worker import commands as c
+from SAMMixSlicerLib.worker import descriptions as d
+from SAMMixSlicerLib.worker import events as e
 from SAMMixSlicerLib.worker.held_volume import HeldVolume
 from SAMMixSlicerLib.worker.outbox import Opening
 from SAMMixSlicerLib.worker.process import ChildProcess
 from SAMMixSlicerLib.worker.supervisor import Died, Supervisor
+from SAMMixSlicerLib.worker.worker_commands import WorkerCommands
 from SAMMixSlicerLib.worker.worker_signals import WorkerSignals
+from SAMMixSlicerLib.worker.worker_state import WorkerState
 
 _EMBEDDING_LIMIT_BYTES = 3 * 1024**3
 _CLOSE_SECONDS = 2.0
 
 
-class WorkerState(StrEnum):
-    """What can be done now."""
-
-    STOPPED = "stopped"
-    STARTING = "starting"
-    NOT_INSTALLED = "not installed"  # packages are missing
-    IDLE = "idle"  # no model yet
-    LOADING = "loading"
-    READY = "ready"
-    BROKEN = "broken"  # the process cannot be had
-
-
-class Worker(WorkerSignals):
+class Worker(WorkerCommands, WorkerSignals):
     """Segments in a process of its own; everything here returns at once.
 
     Call `poll` from a timer: it receives what has come, tells the signals, and looks whether the process is alive. A
@@ -62,14 +52,14 @@ class Worker(WorkerSignals):
         super().__init__()
         self.state = WorkerState.STOPPED
         self.sentence = ""
-        self.hello: m.Hello | None = None
+        self.hello: d.Hello | None = None
         path = list(sys.path if systemPath is None else systemPath)
         self._supervisor = Supervisor(lambda: ChildProcess(str(interpreter), path, embeddingLimitBytes), self._toResume)
         self._volumes: dict[str, HeldVolume] = {}
         self._requests = 0
         self._resumed: set[int] = set()
-        self._loading: dict[int, m.LoadModel] = {}
-        self._model: m.LoadModel | None = None
+        self._loading: dict[int, c.LoadModel] = {}
+        self._model: c.LoadModel | None = None
         self._isLoaded = False
         self._loadFault = ""
 
@@ -115,15 +105,11 @@ class Worker(WorkerSignals):
         """What is known of an open volume; None where it is not open."""
         return self._volumes.get(volumeId)
 
-    # Commands
-
-    def describe(self) -> int:
-        """Asks what is installed: `described`."""
-        return self._submit(m.Describe(self._next()))
+    # Models and volumes
 
     def loadModel(self, model: str, device: str = "auto", baseWeights: str | None = None) -> int:
         """Loads a model: `modelLoaded`. What a person made stays; masks stay until slices are segmented again."""
-        command = m.LoadModel(self._next(), str(model), device, None if baseWeights is None else str(baseWeights))
+        command = c.LoadModel(self._next(), str(model), device, None if baseWeights is None else str(baseWeights))
         self._loading[command.request] = command
         return self._submit(command)
 
@@ -162,58 +148,7 @@ class Worker(WorkerSignals):
         """Takes a volume from the process and forgets it; what goes on with it is stopped."""
         self._cancelAll(volumeId)
         self._volumes.pop(volumeId, None)
-        return self._submit(m.CloseVolume(self._next(), volumeId))
-
-    def run(self, volumeId: str) -> int:
-        """Finds boxes and segments: `progressed`, `sliceSeen`, `guidanceFound`, `sliceChanged`."""
-        return self._submit(m.Run(self._next(), volumeId))
-
-    def segmentSlice(self, volumeId: str, box: Box, force: bool = False) -> int:
-        """Segments one slice from a box: one `sliceChanged`. One corrected by hand needs `force`."""
-        return self._submit(m.SegmentSlice(self._next(), volumeId, box, force))
-
-    def segmentSlices(self, volumeId: str, slices: Iterable[int], force: bool = False) -> int:
-        """Segments slices from the boxes that they have; those corrected by hand need `force`."""
-        return self._submit(m.SegmentSlices(self._next(), volumeId, tuple(slices), force))
-
-    def interpolate(self, volumeId: str, first: int | None = None, last: int | None = None, force: bool = False) -> int:
-        """Fills the slices between edited boxes (from `first` to `last`, else all) and segments them."""
-        return self._submit(m.Interpolate(self._next(), volumeId, first, last, force))
-
-    def resetSlices(self, volumeId: str, slices: Iterable[int], force: bool = False) -> int:
-        """Takes slices back to their automatic boxes, and segments them."""
-        return self._submit(m.ResetSlices(self._next(), volumeId, tuple(slices), force))
-
-    def setStates(self, volumeId: str, states: Iterable[SliceState]) -> int:
-        """Puts slices back as they are given; computes nothing, and tells `sliceChanged` before it returns.
-
-        Raises:
-            ValueError: A state is not of this volume.
-        """
-        held, states = self._volumes[volumeId], tuple(states)
-        held.check(states)
-        request = self._next()
-        held.setHere(states, request)
-        self._submit(m.SetStates(request, volumeId, states))
-        for state in states:
-            self.sliceChanged.emit(m.SliceChanged(volumeId, request, state, {}))
-        return request
-
-    def clearSlice(self, volumeId: str, sliceIndex: int) -> int:
-        """Says that nothing is on a slice: takes box and mask away as `setStates` does, and no automatic one comes."""
-        return self.setStates(volumeId, [self._volumes[volumeId].state(sliceIndex).cleared()])
-
-    def correctSlice(self, volumeId: str, sliceIndex: int, mask: np.ndarray) -> int:
-        """Takes a mask made by hand, (rows, cols), as `setStates` does; it is protected from being made anew."""
-        return self.setStates(volumeId, [self._volumes[volumeId].state(sliceIndex).corrected_to(mask)])
-
-    def prepareSlices(self, volumeId: str, slices: Iterable[int]) -> int:
-        """Lets slices that may be edited next (those in view) be encoded while there is nothing else to do."""
-        return self._submit(m.PrepareSlices(self._next(), volumeId, tuple(slices)))
-
-    def showCam(self, volumeId: str, slices: Iterable[int]) -> int:
-        """Asks for class activation maps: a `camReady` each."""
-        return self._submit(m.ShowCam(self._next(), volumeId, tuple(slices)))
+        return self._submit(c.CloseVolume(self._next(), volumeId))
 
     def cancel(self, request: int | None = None) -> None:
         """Stops a command, or all: `cancelTaken` within a second, then `finished`. What was done stays.
@@ -231,7 +166,7 @@ class Worker(WorkerSignals):
         self._requests += 1
         return self._requests
 
-    def _submit(self, command: m.Command) -> int:
+    def _submit(self, command: c.Command) -> int:
         if not self._supervisor.isRunning:
             atexit.register(self.close)
         self._supervisor.submit(command)
@@ -240,14 +175,14 @@ class Worker(WorkerSignals):
 
     def _cancelAll(self, volumeId: str) -> None:
         for command in self._supervisor.commands():
-            if isinstance(command, m.VolumeCommand) and command.volume_id == volumeId:
+            if isinstance(command, c.VolumeCommand) and command.volume_id == volumeId:
                 self._supervisor.cancel(command.request)
 
-    def _toResume(self, onTheirWay: Sequence[m.Command]) -> list[m.Command]:
-        commands: list[m.Command] = []
-        if self._model is not None and not any(isinstance(one, m.LoadModel) for one in onTheirWay):
+    def _toResume(self, onTheirWay: Sequence[c.Command]) -> list[c.Command]:
+        commands: list[c.Command] = []
+        if self._model is not None and not any(isinstance(one, c.LoadModel) for one in onTheirWay):
             model = self._model
-            commands.append(m.LoadModel(self._next(), model.model, model.device, model.base_weights))
+            commands.append(c.LoadModel(self._next(), model.model, model.device, model.base_weights))
         opening = {one.volume_id for one in onTheirWay if isinstance(one, Opening)}
         for volumeId, held in self._volumes.items():
             if volumeId not in opening:
@@ -255,25 +190,25 @@ class Worker(WorkerSignals):
         self._resumed.update(command.request for command in commands)
         return commands
 
-    def _take(self, event: m.Event | Died) -> None:
+    def _take(self, event: e.Event | Died) -> None:
         if isinstance(event, Died):
             self._forgetProcess()
             self.died.emit(event.sentence, event.detail)
-        elif isinstance(event, m.Hello):
+        elif isinstance(event, d.Hello):
             self.hello = event
-        elif isinstance(event, m.Finished):
+        elif isinstance(event, e.Finished):
             self._end(event)
-        elif isinstance(event, m.VolumeEvent):
+        elif isinstance(event, e.VolumeEvent):
             held = self._volumes.get(event.volume_id)
             # Nothing is told of volumes that were closed, nor of one that had this ID before.
             if held is not None and event.request >= held.openedBy and held.take(event):
                 self._tell(event)
         else:
-            self._isLoaded = self._isLoaded or isinstance(event, m.ModelLoaded)
+            self._isLoaded = self._isLoaded or isinstance(event, d.ModelLoaded)
             self._tell(event)
 
-    def _end(self, event: m.Finished) -> None:
-        isDone = event.outcome is m.Outcome.DONE
+    def _end(self, event: e.Finished) -> None:
+        isDone = event.outcome is e.Outcome.DONE
         if event.command == "LoadModel":
             command = self._loading.pop(event.request, None)
             self._model = command if isDone and command is not None else self._model
@@ -309,6 +244,6 @@ class Worker(WorkerSignals):
         if self.hello.missing:
             missing = ", ".join(self.hello.missing)
             return WorkerState.NOT_INSTALLED, f"Packages that segmentation needs are not installed yet: {missing}."
-        if any(isinstance(command, m.LoadModel) for command in self._supervisor.commands()):
+        if any(isinstance(command, c.LoadModel) for command in self._supervisor.commands()):
             return WorkerState.LOADING, ""
         return (WorkerState.READY if self._isLoaded else WorkerState.IDLE), self._loadFault

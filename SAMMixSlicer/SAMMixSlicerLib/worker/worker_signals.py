@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from SAMMixSlicerLib.signals import Signal
-from SAMMixSlicerLib.worker import messages as m
+from SAMMixSlicerLib.worker import descriptions as d
+from SAMMixSlicerLib.worker import events as e
 
 
 class WorkerSignals:
@@ -19,6 +20,9 @@ class WorkerSignals:
         guidanceFound: (GuidanceFound).
         sliceChanged: (SliceChanged); the held volume has the change by then.
         camReady: (CamSlice).
+        measured: (Measured).
+        surfaceMade: (SurfaceMade).
+        correctionsKept: (CorrectionsKept).
         cancelTaken: (CancelTaken).
         finished: (Finished).
         died: (sentence, detail): the process ended without being told to; told before what was lost with it.
@@ -34,20 +38,26 @@ class WorkerSignals:
         self.guidanceFound = Signal()
         self.sliceChanged = Signal()
         self.camReady = Signal()
+        self.measured = Signal()
+        self.surfaceMade = Signal()
+        self.correctionsKept = Signal()
         self.cancelTaken = Signal()
         self.finished = Signal()
         self.died = Signal()
         self._signalOf: dict[type, Signal] = {
-            m.Description: self.described,
-            m.ModelLoaded: self.modelLoaded,
-            m.VolumeOpened: self.volumeOpened,
-            m.Progressed: self.progressed,
-            m.SliceSeen: self.sliceSeen,
-            m.GuidanceFound: self.guidanceFound,
-            m.SliceChanged: self.sliceChanged,
-            m.CamSlice: self.camReady,
-            m.CancelTaken: self.cancelTaken,
-            m.Finished: self.finished,
+            d.Description: self.described,
+            d.ModelLoaded: self.modelLoaded,
+            e.VolumeOpened: self.volumeOpened,
+            e.Progressed: self.progressed,
+            e.SliceSeen: self.sliceSeen,
+            e.GuidanceFound: self.guidanceFound,
+            e.SliceChanged: self.sliceChanged,
+            e.CamSlice: self.camReady,
+            e.Measured: self.measured,
+            e.SurfaceMade: self.surfaceMade,
+            e.CorrectionsKept: self.correctionsKept,
+            e.CancelTaken: self.cancelTaken,
+            e.Finished: self.finished,
         }
 
     def _tell(self, event: object) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import sammix_core
 from sammix_core import model_store, report
 from sammix_core.errors import SammixError
-from SAMMixSlicerLib.worker.messages import Description, DeviceInfo, ModelInfo
+from SAMMixSlicerLib.worker.descriptions import Description, DeviceInfo, ModelInfo
 
 # Distribution -> module, of all that loading a model and segmenting with it import.
 _NEEDED = {
@@ -48,7 +48,7 @@ def describe() -> Description:
             faults.append(str(error))
     try:
         models = tuple(
-            ModelInfo(model.spec, model.manifest.target, model.shipped, str(model.path))
+            ModelInfo(model.spec, model.manifest.target, model.shipped, str(model.path), model_store.is_active(model))
             for model in model_store.list_models()
         )
         faults += model_store.find_faults()

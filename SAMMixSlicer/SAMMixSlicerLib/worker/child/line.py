@@ -9,8 +9,9 @@ import threading
 import time
 from typing import Any, NamedTuple
 
+from SAMMixSlicerLib.worker.commands import BlockMade, Cancel, Command
+from SAMMixSlicerLib.worker.events import CancelTaken
 from SAMMixSlicerLib.worker.framing import Decoder, encoded
-from SAMMixSlicerLib.worker.messages import BlockMade, Cancel, CancelTaken, Command
 from SAMMixSlicerLib.worker.shared_array import remove_name
 
 _PIECE_BYTES = 1024**2

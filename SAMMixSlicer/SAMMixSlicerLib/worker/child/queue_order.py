@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from SAMMixSlicerLib.worker.messages import (
+from SAMMixSlicerLib.worker.commands import (
     CloseVolume,
     Command,
     OpenVolume,
@@ -15,6 +15,7 @@ from SAMMixSlicerLib.worker.messages import (
     ShowCam,
     VolumeCommand,
 )
+from SAMMixSlicerLib.worker.mask_commands import MaskCommand
 
 
 def next_quick(waiting: Iterable[Command], running_on: str) -> Command | None:
@@ -37,7 +38,7 @@ def next_quick(waiting: Iterable[Command], running_on: str) -> Command | None:
 
 
 def _is_quick(command: VolumeCommand, running_on: str) -> bool:
-    if isinstance(command, SegmentSlice | SetStates | ShowCam):
+    if isinstance(command, SegmentSlice | SetStates | ShowCam | MaskCommand):
         return True
     if isinstance(command, SegmentSlices | ResetSlices):
         return len(command.slices) <= 1

@@ -11,10 +11,13 @@ from collections import deque
 import sammix_core
 from sammix_core.errors import Cancelled, SammixError
 from SAMMixSlicerLib.worker.child import describe
-from SAMMixSlicerLib.worker.child.handlers import Handlers, Job
+from SAMMixSlicerLib.worker.child.handlers import Handlers
+from SAMMixSlicerLib.worker.child.job import Job
 from SAMMixSlicerLib.worker.child.line import Arrived, Line
 from SAMMixSlicerLib.worker.child.queue_order import next_quick
-from SAMMixSlicerLib.worker.messages import Command, Finished, Hello, Outcome, VolumeCommand
+from SAMMixSlicerLib.worker.commands import Command, VolumeCommand
+from SAMMixSlicerLib.worker.descriptions import Hello
+from SAMMixSlicerLib.worker.events import Finished, Outcome
 
 
 def serve(port: int, token: bytes, embedding_limit_bytes: int) -> None:

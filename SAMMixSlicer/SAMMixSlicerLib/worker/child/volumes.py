@@ -14,7 +14,7 @@ from sammix_core.slice_state import SliceState
 from sammix_core.volume import Volume, grid_from_ras
 from sammix_core.volume_io.hounsfield import to_volume
 from sammix_core.volume_io.raw_image import RawImage, check_geometry, is_placeholder_geometry
-from SAMMixSlicerLib.worker.messages import OpenVolume
+from SAMMixSlicerLib.worker.commands import OpenVolume
 from SAMMixSlicerLib.worker.shared_array import AttachedArray
 
 if TYPE_CHECKING:
@@ -75,15 +75,21 @@ class OpenVolumes:
             gc.collect()  # a session and its caches refer to each other, and hold the memory
             memory.close()
 
+    def volume(self, volume_id: str) -> Volume:
+        """An open volume.
+
+        Raises:
+            InputError: The volume is not open.
+        """
+        return self._opened_of(volume_id).volume
+
     def session(self, volume_id: str) -> SegmentationSession:
         """The session of a volume, which is the last used from now on.
 
         Raises:
             InputError: The volume is not open, or there is no model.
         """
-        opened = self._opened.get(volume_id)
-        if opened is None:
-            raise InputError("The volume is not open in the computing process; open it again.")
+        opened = self._opened_of(volume_id)
         if self.segmenter is None:
             raise InputError("No model is loaded; load one first.")
         self._opened.move_to_end(volume_id)
@@ -125,6 +131,12 @@ class OpenVolumes:
                 return
             total -= session.embedding_bytes
             session.forget_embeddings()
+
+    def _opened_of(self, volume_id: str) -> _Opened:
+        opened = self._opened.get(volume_id)
+        if opened is None:
+            raise InputError("The volume is not open in the computing process; open it again.")
+        return opened
 
     def _new_session(self, segmenter: Segmenter, opened: _Opened) -> SegmentationSession:
         from sammix_core.session import SegmentationSession  # imports torch, which a volume alone does not need

@@ -1,0 +1,65 @@
+"""The process of a fine-tuning run: started, and looked after; everything else goes through the run's folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import sammix_core
+from SAMMixSlicerLib.worker.process import OWN_GROUP, PATIENT_THREADS
+
+if TYPE_CHECKING:
+    from sammix_core.finetuning import FineTuneRun
+
+_WORDS_BYTES = 4000
+
+
+class FineTuneProcess:
+    """A process that works on a run; it outlives nothing that it needs, and ends when the run is cancelled.
+
+    Args:
+        run: The run.
+        interpreter: A Python interpreter, or a launcher of one such as PythonSlicer.
+
+    Raises:
+        OSError: The interpreter cannot be started.
+    """
+
+    def __init__(self, run: FineTuneRun, interpreter: str) -> None:
+        core = str(Path(sammix_core.__file__).resolve().parents[1])
+        path = os.pathsep.join(part for part in (core, os.environ.get("PYTHONPATH", "")) if part)
+        # What it prints goes into a file: a pipe that nobody reads would stop it one day.
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
+        try:
+            self._process = subprocess.Popen(
+                run.command(interpreter),
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=subprocess.STDOUT,
+                env={**PATIENT_THREADS, **os.environ, "PYTHONPATH": path},
+                **OWN_GROUP,
+            )
+        except OSError:
+            self._log.close()
+            raise
+
+    @property
+    def isRunning(self) -> bool:
+        """Whether it is there; no zombie is left once it is not."""
+        return self._process.poll() is None
+
+    def lastWords(self) -> str:
+        """The end of what it printed, for the log."""
+        self._log.seek(0, os.SEEK_END)
+        self._log.seek(max(0, self._log.tell() - _WORDS_BYTES))
+        return self._log.read().decode("utf-8", "replace").strip()
+
+    def wait(self, seconds: float) -> bool:
+        """Waits until it has ended, for so long at most; whether it has."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+        return not self.isRunning

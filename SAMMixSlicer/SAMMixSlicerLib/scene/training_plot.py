@@ -1,0 +1,97 @@
+"""Loss and Dice of a fine-tuning run while it goes on, as a Slicer plot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from SAMMixSlicerLib.scene.line_chart import fillCurveTable, newCurveTable, newLineChart, removeChart, showChart
+
+_STEP, _LOSS = "Step", "Loss"
+_AUTO, _ORACLE = "Dice, automatic boxes", "Dice, oracle boxes"
+_COLORS = {_LOSS: (0.35, 0.35, 0.35), _AUTO: (0.85, 0.45, 0.1), _ORACLE: (0.15, 0.55, 0.3)}
+# Points a curve: more are not told apart, and fill a table for nothing.
+_MOST_POINTS = 400
+
+
+class TrainingPlot:
+    """The curves of one run; its nodes are not saved with the scene."""
+
+    def __init__(self) -> None:
+        self._loss: dict[int, float] = {}
+        self._dice: dict[str, dict[int, float]] = {_AUTO: {}, _ORACLE: {}}
+        self._parts: dict[str, int] = {}
+        self._last = 0
+        self._table: Any = None
+        self._chart: Any = None
+
+    def take(self, event: dict[str, Any]) -> bool:
+        """Takes an event of a run; whether a curve has changed."""
+        if event.get("event") not in ("step", "dice"):
+            return False
+        if event["part"] not in self._parts and event["part"] != "end":
+            # Every part counts its steps from 1; the curves go on where the part before ended.
+            self._parts[event["part"]] = self._last
+        at = self._last if event["part"] == "end" else self._parts[event["part"]] + int(event["step"])
+        self._last = max(self._last, at)
+        if event["event"] == "step":
+            if event["loss"] is not None:
+                self._loss[at] = float(event["loss"])
+        else:
+            for name, key in ((_AUTO, "auto"), (_ORACLE, "oracle")):
+                if event[key] is not None:
+                    self._dice[name][at] = float(event[key])
+        return True
+
+    @property
+    def isEmpty(self) -> bool:
+        """Whether there is nothing to draw yet."""
+        return not self._loss and not any(self._dice.values())
+
+    def curves(self) -> dict[str, dict[int, float]]:
+        """The values by step, by the curve's name; Dice stays as it was until it is measured again."""
+        steps = self._steps()
+        return {_LOSS: self._loss, **{name: _held(values, steps) for name, values in self._dice.items()}}
+
+    def refresh(self) -> None:
+        """Brings the plot up to date, where it is shown."""
+        if self._table is not None and slicer.mrmlScene.IsNodePresent(self._table):
+            fillCurveTable(self._table, self._steps(), self.curves())
+
+    def show(self) -> None:
+        """Shows the curves in a plot view."""
+        if self._chart is None or not slicer.mrmlScene.IsNodePresent(self._chart):
+            self.remove()
+            self._table = newCurveTable(_("Fine-tuning"), _STEP, _COLORS)
+            self._chart = newLineChart(_("Fine-tuning: loss and Dice"), self._table, _COLORS, _("step"))
+            series = [self._chart.GetNthPlotSeriesNode(n) for n in range(self._chart.GetNumberOfPlotSeriesNodes())]
+            for node in (self._table, self._chart, *series):
+                node.SetSaveWithScene(False)
+        self.refresh()
+        showChart(self._chart)
+
+    def remove(self) -> None:
+        """Takes the nodes out of the scene."""
+        for node, remove in ((self._chart, removeChart), (self._table, slicer.mrmlScene.RemoveNode)):
+            if node is not None and slicer.mrmlScene.IsNodePresent(node):
+                remove(node)
+        self._chart = self._table = None
+
+    def _steps(self) -> list[int]:
+        steps = sorted({*self._loss, *(at for values in self._dice.values() for at in values)})
+        stride = max(1, -(-len(steps) // _MOST_POINTS))
+        dice = {at for values in self._dice.values() for at in values}
+        return [step for place, step in enumerate(steps) if place % stride == 0 or step in dice]
+
+
+def _held(values: dict[int, float], steps: list[int]) -> dict[int, float]:
+    """Values at all steps from the first known one on."""
+    found: dict[int, float] = {}
+    last: float | None = None
+    for step in steps:
+        last = values.get(step, last)
+        if last is not None:
+            found[step] = last
+    return found

@@ -1,0 +1,102 @@
+"""Files and surfaces of a mask: what would hold the module's main thread for the better part of a second."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sammix_core.errors import InputError
+from sammix_core.volume import Volume, grid_from_ras
+from sammix_core.volume_io.labelmaps import write_labelmap
+from SAMMixSlicerLib.worker.events import SurfaceMade
+from SAMMixSlicerLib.worker.mask_commands import MakeSurface, WriteLabelmap
+from SAMMixSlicerLib.worker.mask_on_grid import MaskOnGrid
+
+_NO_VTK = "VTK is missing in the computing process."
+
+
+def write(command: WriteLabelmap) -> None:
+    """Writes a labelmap file, whole or not at all.
+
+    Raises:
+        InputError: The format is unknown or the file cannot be written.
+    """
+    mask = command.mask
+    # A labelmap's file says nothing of the voxels of its CT, so one number stands for all of them.
+    voxels = np.broadcast_to(np.int16(0), mask.shape_kji)
+    grid = Volume(voxels, *grid_from_ras(mask.ijk_to_ras), spacing_known=command.spacing_known)
+    write_labelmap(mask.unpack(), grid, command.path, command.segment)
+
+
+def surface(command: MakeSurface) -> SurfaceMade:
+    """The surface of a mask, made and smoothed as Slicer's own conversion does it (vtkSegmentationCore).
+
+    Raises:
+        InputError: There is no VTK here, or the mask is empty.
+    """
+    try:
+        from vtkmodules.util.numpy_support import vtk_to_numpy
+        from vtkmodules.vtkCommonDataModel import vtkPolyData
+        from vtkmodules.vtkCommonMath import vtkMatrix4x4
+        from vtkmodules.vtkCommonTransforms import vtkTransform
+        from vtkmodules.vtkFiltersCore import vtkPolyDataNormals, vtkWindowedSincPolyDataFilter
+        from vtkmodules.vtkFiltersGeneral import vtkDiscreteFlyingEdges3D, vtkTransformPolyDataFilter
+    except ImportError as error:
+        raise InputError(_NO_VTK) from error
+    edges = vtkDiscreteFlyingEdges3D()
+    edges.SetInputData(_padded(command.mask))
+    edges.GenerateValues(1, 1, 1)
+    edges.ComputeGradientsOff()
+    edges.ComputeNormalsOff()
+    edges.ComputeScalarsOff()
+    last = edges
+    if command.smoothing > 0:
+        last = vtkWindowedSincPolyDataFilter()
+        last.SetInputConnection(edges.GetOutputPort())
+        last.SetNumberOfIterations(20 + int(40 * command.smoothing))
+        last.SetPassBand(10.0 ** (-4.0 * command.smoothing))
+        last.BoundarySmoothingOff()
+        last.FeatureEdgeSmoothingOff()
+        last.NonManifoldSmoothingOn()
+        last.NormalizeCoordinatesOn()
+    matrix = vtkMatrix4x4()
+    matrix.DeepCopy(command.mask.ijk_to_ras.ravel().tolist())
+    transform = vtkTransform()
+    transform.SetMatrix(matrix)
+    to_ras = vtkTransformPolyDataFilter()
+    to_ras.SetTransform(transform)
+    to_ras.SetInputConnection(last.GetOutputPort())
+    normals = vtkPolyDataNormals()
+    normals.SetInputConnection(to_ras.GetOutputPort())
+    normals.ConsistencyOn()
+    normals.SplittingOff()
+    normals.AutoOrientNormalsOff()
+    normals.SetFlipNormals(bool(np.linalg.det(command.mask.ijk_to_ras[:3, :3]) < 0))
+    normals.Update()
+    found: vtkPolyData = normals.GetOutput()
+    triangles = vtk_to_numpy(found.GetPolys().GetConnectivityArray()).reshape(-1, 3)
+    return SurfaceMade(
+        command.request,
+        vtk_to_numpy(found.GetPoints().GetData()).astype(np.float32),
+        vtk_to_numpy(found.GetPointData().GetNormals()).astype(np.float32),
+        triangles.astype(np.int32),
+    )
+
+
+def _padded(mask: MaskOnGrid):  # type: ignore[no-untyped-def]  # vtkImageData, which may be missing here
+    """The part of the mask with anything in it and one voxel around, so that the surface is closed."""
+    from vtkmodules.util.numpy_support import numpy_to_vtk
+    from vtkmodules.vtkCommonDataModel import vtkImageData
+
+    array = mask.unpack()
+    used = [np.flatnonzero(array.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    if not len(used[0]):
+        raise InputError("The mask is empty.")
+    first = [int(at[0]) for at in used]
+    part = array[tuple(slice(at[0], at[-1] + 1) for at in used)]
+    part = np.pad(part, 1)
+    image = vtkImageData()
+    i, j, k = (first[axis] - 1 for axis in (2, 1, 0))
+    n_k, n_j, n_i = part.shape
+    image.SetExtent(i, i + n_i - 1, j, j + n_j - 1, k, k + n_k - 1)
+    image.GetPointData().SetScalars(numpy_to_vtk(part.ravel(), deep=True))
+    return image
