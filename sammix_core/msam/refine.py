@@ -28,23 +28,27 @@ from sammix_core.volume import Volume
 METHOD = "msam"
 
 
-def load_network(model: str | Path, device: str = "auto", base_weights: str | Path | None = None) -> MSam:
+def load_network(
+    model: str | Path, device: str = "auto", base_weights: str | Path | None = None, values: str = HU
+) -> MSam:
     """Loads an M-SAM that `sammix train` made.
 
     Args:
         model: Its folder or name.
         device: "auto", "cpu" or "cuda".
         base_weights: The file of SAM-Med3D that it was trained on top of; only for models that were.
+        values: What the values of the images are that it is to see.
 
     Raises:
-        InputError: It is no M-SAM of CT, or files are missing or others than those that it was made of.
+        InputError: It is no M-SAM of such images, or files are missing or others than those that it was made of.
     """
     folder = resolve(model)
     guidance = folder.manifest.guidance
     if guidance.get("name") != METHOD or not isinstance(guidance.get("network"), dict):
         raise InputError(f"{folder.spec} is no M-SAM; name a model that was trained with method: msam.")
-    if folder.manifest.preprocessing.get("values") != HU:
-        raise InputError(f"{folder.spec} was trained on images that are no CT in Hounsfield units.")
+    if folder.manifest.preprocessing.get("values") != values:
+        known = "CT in Hounsfield units" if values == HU else values
+        raise InputError(f"{folder.spec} was trained on images of another kind than these ({known}).")
     network = MSam(MSamSpec.from_dict(guidance["network"]))
     _load(network, folder, base_weights)
     return network.eval().requires_grad_(False).to(choose_device(device))
