@@ -27,7 +27,7 @@ class Bank:
     Attributes:
         pool: The case.
         images: (kind, number) -> (slices, size, size) float16 in [0, 1], memory-mapped.
-        embeddings: (kind, number) -> (slices, channels, h, w) float16, memory-mapped.
+        embeddings: (kind, number) -> (slices, channels, h, w) float16, memory-mapped; empty where none are wanted.
     """
 
     pool: Pool
@@ -67,29 +67,45 @@ def prepare_bank(
     Raises:
         Cancelled: The user stopped; files that are complete stay.
     """
+    images = prepare_images(pool, numbers, root, spec, progress, cancel).images
     folder = bank_folder(pool, root, spec)
-    kinds = [(kind, number) for number in range(numbers) for kind in (WEAK, STRONG)]
-    pictures = {key: folder / f"{key[0]}-{key[1]:02d}.images.npy" for key in kinds}
-    numbers_missing = sorted({number for (_, number), file in pictures.items() if not file.is_file()})
+    files = {key: folder / f"{key[0]}-{key[1]:02d}.npy" for key in images}
+    missing = [key for key, file in files.items() if not file.is_file()]
+    if missing:
+        stage = Stage(f"embeddings of {pool.name}", len(missing) * len(pool.axial), progress, cancel)
+        for key in missing:
+            _save(files[key], encode_all(images[key], backend, stage))
+    return Bank(pool, images, {key: np.load(file, mmap_mode="r") for key, file in files.items()})
+
+
+def prepare_images(
+    pool: Pool,
+    numbers: int,
+    root: Path,
+    spec: PreprocessingSpec,
+    progress: ProgressCallback | None,
+    cancel: CancelCheck | None,
+) -> Bank:
+    """As `prepare_bank`, without embeddings, for networks that look at images."""
+    folder = bank_folder(pool, root, spec)
+    files = {
+        (kind, number): folder / f"{kind}-{number:02d}.images.npy"
+        for number in range(numbers)
+        for kind in (WEAK, STRONG)
+    }
+    missing = sorted({number for (_, number), file in files.items() if not file.is_file()})
     folder.mkdir(parents=True, exist_ok=True)
-    if numbers_missing:
-        stage = Stage(f"views of {pool.name}", len(numbers_missing) * len(pool.axial), progress, cancel)
-        for number in numbers_missing:
+    if missing:
+        stage = Stage(f"views of {pool.name}", len(missing) * len(pool.axial), progress, cancel)
+        for number in missing:
             pairs = []
             for index in range(len(pool.axial)):
                 image = slice_image(pool.axial[index], pool.frame, spec)
                 pairs.append(pair(image, number, view_seed(pool.name, index, number)))
                 stage.step()
             for kind, views in zip((WEAK, STRONG), zip(*pairs, strict=True), strict=True):
-                _save(pictures[kind, number], np.stack(views).astype(np.float16))
-    images = {key: np.load(file, mmap_mode="r") for key, file in pictures.items()}
-    encoded = {key: folder / f"{key[0]}-{key[1]:02d}.npy" for key in kinds}
-    missing = [key for key in kinds if not encoded[key].is_file()]
-    if missing:
-        stage = Stage(f"embeddings of {pool.name}", len(missing) * len(pool.axial), progress, cancel)
-        for key in missing:
-            _save(encoded[key], encode_all(images[key], backend, stage))
-    return Bank(pool, images, {key: np.load(file, mmap_mode="r") for key, file in encoded.items()})
+                _save(files[kind, number], np.stack(views).astype(np.float16))
+    return Bank(pool, {key: np.load(file, mmap_mode="r") for key, file in files.items()}, {})
 
 
 def encode_all(images: np.ndarray, backend: SamBackend, stage: Stage) -> np.ndarray:

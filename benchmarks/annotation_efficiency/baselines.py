@@ -1,0 +1,136 @@
+"""U-Net and SegResNet of MONAI, trained on the same slices: images in, masks out, no boxes.
+
+They get the slices with a mask, and those without the organ, whose masks are known to be empty; slices that show it and
+have no mask are of no use to them. Their views are SAM-Mix's, weak and strong; early stopping looks at the same slices.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from monai.losses import DiceCELoss
+from monai.networks.nets import SegResNet, UNet
+from torch import nn
+
+from sammix_core.axial_slices import AxialSlices
+from sammix_core.guidance.boxes_from_cam import supported_components
+from sammix_core.preprocessing import PreprocessingSpec
+from sammix_core.progress import ProgressCallback
+from sammix_core.training.loop import Pace, train_steps
+from sammix_core.training.semi_supervised.bank import STRONG, WEAK, Bank
+from sammix_core.training.semi_supervised.split import Split
+from sammix_core.volume import Volume
+
+STEPS, BATCH, RATE, CHECK_EVERY, PATIENCE = 300, 6, 1e-3, 25, 4
+_COMPONENT_SHARE = 0.05  # as boxes are made of maps
+
+
+def make_network(name: str) -> nn.Module:
+    """An untrained network, (n, 1, h, w) in [0, 1] -> (n, 1, h, w) logits."""
+    if name == "unet":
+        return UNet(2, 1, 1, channels=(16, 32, 64, 128, 256), strides=(2, 2, 2, 2), num_res_units=2)
+    return SegResNet(spatial_dims=2, init_filters=16, in_channels=1, out_channels=1)
+
+
+class BestDice:
+    """Early stopping on the Dice of the held-back slices."""
+
+    def __init__(self, network: nn.Module, bank: Bank, split: Split) -> None:
+        self.best, self.last, self.worse = -1.0, 0, 0
+        self.weights: dict[str, torch.Tensor] = {}
+        held = split.held_back[bank.pool.name]
+        self._network = network
+        self._images = torch.from_numpy(bank.images[WEAK, 0][list(held)].astype(np.float32))[:, None]
+        self._labels = torch.from_numpy(np.stack([bank.share(index, 0) > 0.5 for index in held]))[:, None]
+
+    def __call__(self, steps_done: int) -> bool:
+        """Looks every now and then; whether patience has run out."""
+        if steps_done % CHECK_EVERY == 0 and steps_done > self.last:
+            self.last = steps_done
+            found = masks_of(self._network, self._images) > 0
+            dice = float(2 * (found & self._labels).sum() / (found.sum() + self._labels.sum()).clamp(min=1))
+            if dice > self.best:
+                self.best, self.worse = dice, 0
+                self.weights = copy.deepcopy(self._network.state_dict())
+            else:
+                self.worse += 1
+        return self.worse >= PATIENCE
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {"best": self.best, "last": self.last, "worse": self.worse, "weights": self.weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """From a checkpoint."""
+        self.best, self.last, self.worse, self.weights = (state[key] for key in ("best", "last", "worse", "weights"))
+
+
+@torch.inference_mode()
+def masks_of(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """(n, 1, h, w) logits, a few slices at a time."""
+    network.eval()
+    return torch.cat([network(part) for part in images.split(4)])
+
+
+def train_baseline(
+    name: str, bank: Bank, split: Split, seed: int, checkpoint: Path, progress: ProgressCallback | None
+) -> nn.Module:
+    """Trains a baseline, resuming from the checkpoint.
+
+    Args:
+        name: "unet" or "segresnet".
+        bank: The patient, with the masks that are used.
+        split: What is held back.
+        seed: Of weights and draws.
+        checkpoint: Its file.
+        progress: Told after each step.
+
+    Returns:
+        The best network, averaged, in eval mode.
+    """
+    torch.manual_seed(seed)
+    network = make_network(name)
+    average = copy.deepcopy(network)
+    optimiser = torch.optim.AdamW(network.parameters(), RATE, weight_decay=1e-5)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, STEPS)
+    early = BestDice(average, bank, split)
+    parts = {"network": network, "average": average, "optimiser": optimiser, "schedule": schedule, "early": early}
+    trained = split.trained_on[bank.pool.name]
+    groups = ([k for k in trained if k in bank.pool.masks], [k for k in trained if k not in bank.pool.masks])
+    loss = DiceCELoss(sigmoid=True, smooth_nr=1.0, smooth_dr=1.0)
+    views = len(bank.images) // 2
+
+    def batch(step: int) -> tuple[torch.Tensor, ...]:
+        rng = np.random.default_rng([seed, step])
+        images, shares = [], []
+        for place in range(BATCH):
+            group = groups[place >= round(BATCH * 2 / 3)]
+            index, number = int(group[rng.integers(len(group))]), int(rng.integers(views))
+            images.append(bank.images[(WEAK, STRONG)[int(rng.integers(2))], number][index].astype(np.float32))
+            shares.append(bank.share(index, number))
+        return torch.from_numpy(np.stack(images))[:, None], torch.from_numpy(np.stack(shares))[:, None]
+
+    def loss_of(images: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
+        network.train()
+        return loss(network(images), shares)
+
+    fabric = Fabric(accelerator="cpu", devices=1)
+    pace = Pace(STEPS, STEPS // 4, 5.0, CHECK_EVERY)
+    train_steps(network, average, parts, batch, loss_of, pace, fabric, checkpoint, name, progress, None, enough=early)
+    average.load_state_dict(early.weights)
+    return average.eval()
+
+
+def segment_with(network: nn.Module, volume: Volume, spec: PreprocessingSpec) -> np.ndarray:
+    """A volume's mask (k, j, i) bool: slice by slice, then small 3-D components go, by the rule that boxes go by."""
+    axial = AxialSlices.cut(volume, volume.axial_order, spec)
+    images = torch.from_numpy(np.stack([axial.image(index) for index in range(len(axial))]))[:, None]
+    logits = masks_of(network, images)[:, 0].numpy()
+    planes = np.stack([axial.frame.to_slice(one, axial.plane_shape, fill=-9.0) for one in logits])
+    mask = supported_components(planes > 0, 1 / (1 + np.exp(-np.clip(planes, -30, 30))), _COMPONENT_SHARE)
+    return np.ascontiguousarray(axial.order.back(mask))

@@ -1,0 +1,78 @@
+"""The methods that are compared, and what each of them is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sammix_core.guidance.resnet38_cam import NAME as RESNET38
+from sammix_core.training.semi_supervised.section import SamMixTraining
+
+COUNTS = (5, 10, 20, 50)
+FEW_AND_MANY = (5, 50)
+SEEDS = (0, 1, 2)
+NO_MASKS = 0  # `labelled_slices` of a method that sees no mask
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method.
+
+    Attributes:
+        name: As rows name it.
+        title: For the table.
+        network: "unet" or "segresnet" for a baseline, else "sammix".
+        changes: What is turned away from `SamMixTraining`'s defaults.
+        counts: Labelled slices that it is measured with by default.
+        seeds: Likewise.
+    """
+
+    name: str
+    title: str
+    network: str
+    changes: dict[str, Any]
+    counts: tuple[int, ...] = COUNTS
+    seeds: tuple[int, ...] = SEEDS
+
+    @property
+    def settings(self) -> SamMixTraining:
+        """How SAM-Mix is trained for it."""
+        return SamMixTraining(**{**QUICKER, **self.changes})
+
+
+# For two CPU cores: shorter than the product's default, and one pair of views a slice.
+QUICKER: dict[str, Any] = {"steps": 200, "warm_up": 100, "check_every": 20, "patience": 3, "views": 1}
+_RESNET = {"guidance": RESNET38, "guidance_rate": 1e-3, "width": 0.5, "batch": 6, "unlabelled_batch": 4}
+# Nothing but the classification learns; the CAM's box alone prompts LiteMedSAM as it came.
+_NO_SEGMENTATION = {"train_decoder": False, "mask_prompt": False}
+
+METHODS = {
+    one.name: one
+    for one in (
+        Method("unet", "U-Net (MONAI)", "unet", {}, COUNTS, (0,)),
+        Method("segresnet", "SegResNet (MONAI)", "segresnet", {}, FEW_AND_MANY, (0,)),
+        Method("sam_pp", "SAM-PP: Grad-CAM boxes, LiteMedSAM untrained", "sammix", {**_RESNET, **_NO_SEGMENTATION}),
+        Method("sammix_resnet38", "SAM-Mix, ResNet-38 Grad-CAM", "sammix", _RESNET, FEW_AND_MANY, (0,)),
+        Method("sammix_embedding", "SAM-Mix, embedding CAM", "sammix", {}),
+        Method("sammix_embedding_no_unlabelled", "- without unlabelled slices", "sammix", {"unlabelled_batch": 0}),
+        Method("sammix_embedding_no_mask_prompt", "- without mask prompt", "sammix", {"mask_prompt": False}),
+        Method("sammix_embedding_decoder_untrained", "- decoder untrained", "sammix", {"train_decoder": False}),
+        Method(
+            "sammix_embedding_lora",
+            "- with LoRA",
+            "sammix",
+            {"lora_rank": 8, "steps": 140, "decoded": 1},
+            FEW_AND_MANY,
+            (0,),
+        ),
+    )
+}
+# No mask is used, so the number of masks changes nothing.
+SAM_PP = "sam_pp"
+
+
+def counts_of(method: Method, asked: tuple[int, ...] | None) -> tuple[int, ...]:
+    """The numbers of labelled slices that a method is run with."""
+    if method.name == SAM_PP:
+        return (NO_MASKS,)
+    return asked if asked is not None else method.counts

@@ -1,0 +1,89 @@
+"""Segments a case as the product does, with automatic and with oracle boxes, and scores the whole volume."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from torch import nn
+
+from benchmarks.annotation_efficiency.baselines import segment_with
+from benchmarks.annotation_efficiency.cases import TestCase
+from benchmarks.annotation_efficiency.rows import Row
+from sammix_core.evaluation.metrics import score_masks
+from sammix_core.evaluation.oracle import oracle_boxes
+from sammix_core.loading import LoadedModel
+from sammix_core.preprocessing import PreprocessingSpec
+from sammix_core.segmenter import Segmenter
+from sammix_core.volume import Volume
+
+AUTO, ORACLE = "auto", "oracle"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A test case in memory.
+
+    Attributes:
+        case: Which.
+        volume: Its CT.
+        label: (k, j, i) bool.
+        known: (k, 1, 1) bool, slices whose label is known; the others are not scored.
+    """
+
+    case: TestCase
+    volume: Volume
+    label: np.ndarray
+    known: np.ndarray
+
+
+def load(case: TestCase) -> Loaded:
+    """Reads a case."""
+    return Loaded(case, *case.load())
+
+
+def boxes_of(method_network: str) -> tuple[str, ...]:
+    """The kinds of boxes that a method has; a network that makes masks at once has the automatic ones alone."""
+    return (AUTO, ORACLE) if method_network == "sammix" else (AUTO,)
+
+
+def rows_with_boxes(model: LoadedModel, loaded: Loaded, method: str, count: int, seed: int) -> Iterator[Row]:
+    """Rows of a SAM: automatic boxes, then the label's own."""
+    session = Segmenter(model).open_session(loaded.volume)
+    start = time.monotonic()
+    session.find_boxes()
+    mask = session.segment_boxes().mask
+    yield row_of(mask, loaded, method, count, seed, AUTO, time.monotonic() - start)
+    start = time.monotonic()
+    session.boxes = oracle_boxes(loaded.volume, loaded.label)
+    mask = session.segment_boxes().mask
+    yield row_of(mask, loaded, method, count, seed, ORACLE, time.monotonic() - start)
+
+
+def rows_without_boxes(network: nn.Module, loaded: Loaded, method: str, count: int, seed: int) -> Iterator[Row]:
+    """The row of a network that makes masks at once."""
+    start = time.monotonic()
+    mask = segment_with(network, loaded.volume, PreprocessingSpec())
+    yield row_of(mask, loaded, method, count, seed, AUTO, time.monotonic() - start)
+
+
+def row_of(mask: np.ndarray, loaded: Loaded, method: str, count: int, seed: int, boxes: str, seconds: float) -> Row:
+    """Scores a mask (k, j, i)."""
+    known = np.broadcast_to(loaded.known, loaded.label.shape)
+    volume = loaded.volume
+    spacing = volume.spacing if volume.spacing_known else None
+    scores = score_masks((mask > 0) & known, loaded.label & known, spacing)
+    return Row(
+        method,
+        count,
+        seed,
+        loaded.case.name,
+        loaded.case.label_origin,
+        boxes,
+        scores.dice,
+        scores.hd95_mm,
+        scores.surface_dice_2mm,
+        round(seconds, 1),
+    )
