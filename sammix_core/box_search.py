@@ -197,6 +197,11 @@ class BoxSearch:
             lambda place: self.cache.embedding(place * stride),
         )
 
+    @property
+    def thin(self) -> bool:
+        """Whether there are slices that others stand for."""
+        return self.guided is not None and self.guided.between is not None
+
     def anchors_of(self, index: int) -> tuple[int, int] | None:
         """The two canonical slices that stand for a thin one between them, or None for one that stands for itself."""
         if self.guided is None or self.guided.between is None or self.guided.between[index][0] < 0:

@@ -50,16 +50,18 @@ class SavedGuidance:
         }
         empty = (np.nan,) * 4
         boxes = np.array([empty if box is None else box for box in self.guided.boxes], dtype=np.float64).reshape(-1, 4)
+        arrays = {
+            "about": np.array(json.dumps(about)),
+            "cam_logits": self.guided.cam_logits,
+            "probabilities": self.guided.probabilities,
+            "support": self.guided.support,
+            "boxes": boxes,
+            "scores": self.guided.scores,
+        }
+        if self.guided.between is not None:
+            arrays["between"] = self.guided.between
         stream = io.BytesIO()
-        np.savez_compressed(
-            stream,
-            about=np.array(json.dumps(about)),
-            cam_logits=self.guided.cam_logits,
-            probabilities=self.guided.probabilities,
-            support=self.guided.support,
-            boxes=boxes,
-            scores=self.guided.scores,
-        )
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
         return stream.getvalue()
 
     @classmethod
@@ -81,6 +83,7 @@ class SavedGuidance:
                     support=arrays["support"],
                     boxes=[None if np.isnan(box).any() else (box[0], box[1], box[2], box[3]) for box in edges],
                     scores=arrays["scores"],
+                    between=arrays["between"] if "between" in arrays else None,
                 )
             order = AxialOrder(tuple(about["axes"]), tuple(about["flips"]))
             return cls(str(about["model"]), order, guided, tuple(about["notes"]))

@@ -12,21 +12,23 @@ import torch
 from sammix_core.axial_order import AxialOrder
 from sammix_core.axial_slices import AxialSlices
 from sammix_core.box_search import BoxSearch
-from sammix_core.boxes import Box, BoxTrack
+from sammix_core.boxes import Box, BoxSource, BoxTrack
 from sammix_core.errors import InputError
 from sammix_core.guidance.boxes_from_cam import sigmoid
 from sammix_core.progress import CancelCheck, ProgressCallback, Stage
 from sammix_core.results import SegmentationResult, cam_on_slice, report_of
-from sammix_core.sam.masks import inside_box
+from sammix_core.sam.masks import DecodedSlices, inside_box, mixed
 from sammix_core.saved_guidance import SavedGuidance
-from sammix_core.slice_mask import make_mask
+from sammix_core.slice_mask import decode_box, make_mask
 from sammix_core.slice_store import SliceStore
+from sammix_core.sparse_slices import EVERY_SLICE, Sparing
 from sammix_core.uncertainty import UncertaintyPlanes
 from sammix_core.volume import Volume
 
 if TYPE_CHECKING:
     from sammix_core.loading import LoadedModel
 
+_KEPT_DECODED = 4  # slices; two of them stand for those between
 EMBEDDING_LIMIT_BYTES = 3 * 1024**3  # about 1,500 slices of LiteMedSAM in float16
 _NOTHING_FOUND = "No {} was found; the mask is empty."
 
@@ -39,6 +41,7 @@ class SegmentationSession:
     Attributes:
         volume: The volume.
         slices: Boxes and masks by slice, automatic ones and a person's; for undo and for saving.
+        decoded: How many slices were decoded for their masks.
     """
 
     def __init__(
@@ -47,13 +50,16 @@ class SegmentationSession:
         volume: Volume,
         limit_bytes: int = EMBEDDING_LIMIT_BYTES,
         keep_uncertainty: bool = False,
+        sparing: Sparing = EVERY_SLICE,
     ) -> None:
+        self.decoded = 0
         self.volume = volume
         self.slices = SliceStore(volume.shape_kji, volume.axial_order)
         self._model = model
-        self._search = BoxSearch(model, volume, limit_bytes, self._turn)
+        self._search = BoxSearch(model, volume, limit_bytes, self._turn, sparing)
         self._cache = self._search.cache
         self._seconds: dict[str, float] = {}
+        self._kept: dict[Box, DecodedSlices] = {}
         self._uncertainty = UncertaintyPlanes() if keep_uncertainty else None
 
     @property
@@ -76,6 +82,7 @@ class SegmentationSession:
         What another model found is left alone, since its maps do not fit this one's masks.
         """
         self._search.take(saved)
+        self._kept.clear()
 
     @property
     def axial(self) -> AxialSlices:
@@ -95,6 +102,7 @@ class SegmentationSession:
     def forget_embeddings(self) -> None:
         """Gives the embeddings' memory back; slices are encoded again when they are needed."""
         self._cache.clear()
+        self._kept.clear()
 
     def preload(self, canonical_slice: int, embedding: np.ndarray) -> None:
         """Takes an embedding that was computed before, for the same volume, model and preprocessing.
@@ -137,6 +145,7 @@ class SegmentationSession:
         Raises:
             Cancelled: The user stopped; boxes are as they were.
         """
+        self._kept.clear()
         self.slices.set_automatic(self._search.run(progress, cancel, on_seen))
         return self.boxes
 
@@ -197,6 +206,8 @@ class SegmentationSession:
     def segment_slice(self, slice_index: int, box: Box, force: bool = False) -> np.ndarray:
         """Segments one slice from a box, from the cached embedding where there is one; no other slice changes.
 
+        A thin slice whose automatic mask comes from its neighbours is encoded now, and stands for itself.
+
         Args:
             slice_index: Index along the user's slice axis.
             box: The box, in voxel indices of the volume; it replaces the slice's box.
@@ -214,7 +225,7 @@ class SegmentationSession:
             raise InputError(f"Slice {slice_index} was corrected by hand, so its mask stays as it is.")
         if not self.boxes.set(box):
             raise InputError(f"Slice {slice_index} has a box of yours, which an automatic one does not replace.")
-        self._segment(box)
+        self._segment(box, own=True)
         return self.slices.plane(slice_index)
 
     def result(self) -> SegmentationResult:
@@ -268,13 +279,48 @@ class SegmentationSession:
         if self._uncertainty is not None:
             self._uncertainty.clear()
 
-    def _segment(self, box: Box) -> None:
-        """Makes one slice's mask, touching nothing else."""
-        axial, model = self._search.axial, self._model
-        index = axial.canonical(box.slice_index)
-        cam_logits, support = self._search.prompt_of(index, box.source)
-        made = make_mask(model.backend, model.masks, axial, box, self._cache.embedding(index), cam_logits, support)
+    def _segment(self, box: Box, own: bool = False) -> None:
+        """Makes one slice's mask, touching nothing else.
+
+        Args:
+            box: The slice's box.
+            own: Whether the slice stands for itself, even where its automatic mask comes from its neighbours.
+        """
+        search, model = self._search, self._model
+        index = search.axial.canonical(box.slice_index)
+        cam_logits, support = search.prompt_of(index, box.source)
+        anchors = None if own or not self._is_automatic(box) else search.anchors_of(index)
+        decoded = self._decoded(box) if anchors is None else self._decoded_between(index, *anchors)
+        made = make_mask(decoded, model.masks, search.axial, box, cam_logits, support)
         self.slices.write(box.slice_index, made.mask, made.scores)
         if self._uncertainty is not None:
+            axial = search.axial
             spread = axial.frame.to_slice(made.decoded.disagreement(0), axial.plane_shape, fill=0.0)
             self._uncertainty.write(box.slice_index, spread, inside_box(axial.plane_shape, made.limits))
+
+    def _is_automatic(self, box: Box) -> bool:
+        """Whether a box is just the one that the search found."""
+        found = self.slices.automatic_boxes.get(box.slice_index)
+        return found is not None and box.source is BoxSource.AUTO and box.edges == found.edges
+
+    def _decoded(self, box: Box) -> DecodedSlices:
+        """What the decoder makes of a slice from a box; kept for a while where the box is the automatic one."""
+        search, model = self._search, self._model
+        kept = self._kept.get(box) if self._is_automatic(box) else None
+        if kept is None:
+            index = search.axial.canonical(box.slice_index)
+            cam_logits, _ = search.prompt_of(index, box.source)
+            embedding = self._cache.embedding(index)
+            kept = decode_box(model.backend, model.masks, search.axial, box, embedding, cam_logits)
+            self.decoded += 1
+            if search.thin and self._is_automatic(box):
+                self._kept[box] = kept
+                while len(self._kept) > _KEPT_DECODED:
+                    del self._kept[next(iter(self._kept))]
+        return kept
+
+    def _decoded_between(self, index: int, first: int, second: int) -> DecodedSlices:
+        """A thin slice from its two neighbours, each with its automatic box: no edit of theirs shows here."""
+        places = (self._search.axial.slice_index(anchor) for anchor in (first, second))
+        one, other = (self._decoded(self.slices.automatic_boxes[place]) for place in places)
+        return mixed(one, other, (index - first) / (second - first))

@@ -34,29 +34,40 @@ class SliceMask:
     limits: Limits
 
 
-def make_mask(
+def decode_box(
     backend: SamBackend,
     settings: MaskSettings,
     slices: AxialSlices,
     box: Box,
     embedding: torch.Tensor,
     cam_logits: np.ndarray,
+) -> DecodedSlices:
+    """Decodes one slice from a box; arguments as of `make_mask`."""
+    edges = slices.order.box_to_canonical(box.edges, slices.shape_kji)
+    network_box = slices.frame.box_to_network(edges)
+    return decode_slices(backend, embedding, np.array([network_box]), cam_logits[None], settings)
+
+
+def make_mask(
+    decoded: DecodedSlices,
+    settings: MaskSettings,
+    slices: AxialSlices,
+    box: Box,
+    cam_logits: np.ndarray,
     support: np.ndarray | None,
 ) -> SliceMask:
     """Makes the mask of one slice; it depends on nothing but what is given.
 
     Args:
-        backend: The SAM backend.
+        decoded: What the decoder gave for the slice.
         settings: The model's settings.
         slices: The volume's slices.
         box: The box, in voxel indices of the volume.
-        embedding: (1, c, h, w) of the slice.
         cam_logits: (h, w) of the guidance.
         support: (h, w) bool, cells that hold the structure in 3-D; None for a box that is trusted as it is.
     """
     frame, shape = slices.frame, slices.plane_shape
     edges = slices.order.box_to_canonical(box.edges, slices.shape_kji)
-    decoded = decode_slices(backend, embedding, np.array([frame.box_to_network(edges)]), cam_logits[None], settings)
     mask = frame.to_slice(decoded.logits[0], shape, fill=-1.0) > 0
     margin_x, margin_y = settings.box_margin / frame.scale_x, settings.box_margin / frame.scale_y
     limits = (edges[0] - margin_x, edges[1] - margin_y, edges[2] + margin_x, edges[3] + margin_y)

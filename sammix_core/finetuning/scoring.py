@@ -25,7 +25,7 @@ from sammix_core.progress import CancelCheck
 from sammix_core.sam.backend import SamBackend
 from sammix_core.session import SegmentationSession
 from sammix_core.slice_look import SliceViewer
-from sammix_core.slice_mask import make_mask
+from sammix_core.slice_mask import decode_box, make_mask
 
 KINDS = ("auto", "oracle")
 _CANONICAL = AxialOrder((2, 1, 0), (False, False, False))
@@ -82,7 +82,8 @@ def score_slice(model: LoadedModel, correction: Correction, made: EncodedSlice) 
             found[kind] = Overlap.of(np.zeros_like(correction.mask), correction.mask)
             continue
         cam = guided.cam_logits[0]
-        mask = make_mask(model.backend, model.masks, slices, box, embedding, cam, support).mask
+        decoded = decode_box(model.backend, model.masks, slices, box, embedding, cam)
+        mask = make_mask(decoded, model.masks, slices, box, cam, support).mask
         found[kind] = Overlap.of(mask, correction.mask)
     return found
 

@@ -76,6 +76,8 @@ class GuidedBoxes:
         support: (n, size, size) bool is made by `support_mask`; here (n, h, w) bool: cells of kept components.
         boxes: One (x_min, y_min, x_max, y_max) in network pixels a slice, or None.
         scores: (n,) float32, mean CAM probability inside the kept cells; 0 without any.
+        between: (n, 2) int32, of a thin slice that was not looked at the two slices that stand for it; -1 for the
+            others. None where all were looked at.
     """
 
     cam_logits: np.ndarray
@@ -83,6 +85,7 @@ class GuidedBoxes:
     support: np.ndarray
     boxes: list[NetworkBox | None]
     scores: np.ndarray
+    between: np.ndarray | None = None
 
 
 def boxes_from_cam(maps: GuidanceMaps, slice_mm: float, size: int, settings: BoxSettings) -> GuidedBoxes:

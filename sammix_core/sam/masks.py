@@ -90,6 +90,26 @@ class DecodedSlices:
         return expit(logits.max(0)) - expit(logits.min(0))
 
 
+def mixed(first: DecodedSlices, second: DecodedSlices, share: float) -> DecodedSlices:
+    """What lies between two slices, linearly in the logits.
+
+    Args:
+        first: One slice.
+        second: The other.
+        share: How much of the second one, in [0, 1].
+    """
+
+    def between(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        return ((1 - share) * one + share * other).astype(np.float32)
+
+    return DecodedSlices(
+        between(first.logits, second.logits),
+        between(first.all_logits, second.all_logits),
+        between(first.scores, second.scores),
+        (first if share < 0.5 else second).chosen,
+    )
+
+
 def dense_prompt(cam_logits: torch.Tensor, size: int, settings: MaskSettings) -> torch.Tensor:
     """Enlarges CAM logits to SAM's mask prompt.
 

@@ -1,0 +1,189 @@
+"""Slices that need not be encoded: those far from the organ, and thin ones between two that look alike.
+
+The search looks at a slice every `search_mm` and then at all of them around those that may show the organ, one step
+beyond and on while it finds more. Of slices thinner than `thin_mm` it looks at some, at that distance; maps and boxes
+of those between are interpolated, and masks are made of the logits of both neighbours. Where the neighbours disagree
+(one without a box, another outline) the slice between is encoded after all. Measured in docs/performance.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from sammix_core.boxes import NetworkBox
+from sammix_core.guidance.base import GuidanceMaps
+from sammix_core.guidance.boxes_from_cam import GuidedBoxes
+from sammix_core.slice_look import SliceViewer, padded
+
+# Slices this improbable do not start the organ (that takes 0.3), and nor does what lies between two of them.
+_LEAST_PROBABILITY = 0.02
+_STEP_OF_UNKNOWN_SPACING = 4
+_ALIKE = 0.7  # IoU of two neighbours' boxes, and of the cells that hold the organ
+_LEAST_SCORE = 0.8  # predicted IoU of the first slice past the end, as in following
+_LEAST_OVERLAP = 0.4
+
+
+@dataclass(frozen=True)
+class Sparing:
+    """How many slices may go without the encoder.
+
+    Attributes:
+        search_mm: Distance of the slices that are looked at first; 0 for all slices.
+        thin_mm: Distance at which thin slices are looked at; 0 for all slices.
+    """
+
+    search_mm: float = 12.0
+    thin_mm: float = 3.0
+
+    def stride(self, slice_mm: float, spacing_known: bool) -> int:
+        """Of how many slices one is looked at, where the organ is."""
+        if self.thin_mm <= 0 or not spacing_known:
+            return 1
+        return max(1, int(self.thin_mm / slice_mm + 0.5))
+
+    def step(self, slice_mm: float, spacing_known: bool) -> int:
+        """Of how many slices (those of the stride alone) one is looked at first."""
+        if self.search_mm <= 0:
+            return 1
+        if not spacing_known:
+            return _STEP_OF_UNKNOWN_SPACING
+        return max(1, int(self.search_mm / slice_mm))
+
+
+EVERY_SLICE = Sparing(0.0, 0.0)
+
+
+def look_sparsely(count: int, step: int, probability_of: Callable[[int], float]) -> set[int]:
+    """Looks at some slices of a volume, and at all around those that may show the organ.
+
+    Args:
+        count: Slices.
+        step: Of how many slices one is looked at first.
+        probability_of: Looks at a slice; called once for each.
+
+    Returns:
+        The slices that were looked at.
+
+    Example:
+        >>> sorted(look_sparsely(12, 4, lambda index: float(index in (4, 5))))
+        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11]
+    """
+    seen: dict[int, float] = {}
+    wanted = {*range(0, count, step), count - 1}
+    while wanted:
+        for index in sorted(wanted):
+            seen[index] = probability_of(index)
+        held = [index for index, probability in seen.items() if probability >= _LEAST_PROBABILITY]
+        around = {near for index in held for near in range(max(0, index - step), min(count, index + step + 1))}
+        wanted = around - seen.keys()
+    return set(seen)
+
+
+def with_those_between(seen: Mapping[int, GuidanceMaps], count: int) -> GuidanceMaps:
+    """Maps of all slices from those of some, linearly along z.
+
+    Args:
+        seen: Maps of one slice each, by place; the first and the last slice are among them.
+        count: Slices.
+    """
+    places = np.array(sorted(seen))
+    logits = np.concatenate([seen[place].cam_logits for place in places])
+    probabilities = np.concatenate([seen[place].probabilities for place in places])
+    if len(places) == count:
+        return GuidanceMaps(logits, probabilities)
+    low, high, part = _neighbours(np.arange(count), places)
+    wide = part[:, None, None]
+    return GuidanceMaps(
+        (logits[low] * (1 - wide) + logits[high] * wide).astype(np.float32),
+        (probabilities[low] * (1 - part) + probabilities[high] * part).astype(np.float32),
+    )
+
+
+def thin_slices_filled(guided: GuidedBoxes, stride: int, count: int, size: int, viewer: SliceViewer) -> GuidedBoxes:
+    """From what was found on every `stride`-th slice to all slices.
+
+    Args:
+        guided: Of slices 0, stride, 2 * stride and so on.
+        stride: Their distance, in slices.
+        count: All slices.
+        size: Side of the network image in pixels.
+        viewer: Decodes those whose neighbours disagree.
+    """
+    places = np.arange(len(guided.boxes)) * stride
+    low, high, part = _neighbours(np.arange(count), places)
+    wide = part[:, None, None]
+    result = GuidedBoxes(
+        cam_logits=(guided.cam_logits[low] * (1 - wide) + guided.cam_logits[high] * wide).astype(np.float32),
+        probabilities=(guided.probabilities[low] * (1 - part) + guided.probabilities[high] * part).astype(np.float32),
+        support=(guided.support[low] * (1 - wide) + guided.support[high] * wide) >= 0.5,
+        boxes=[None] * count,
+        scores=(guided.scores[low] * (1 - part) + guided.scores[high] * part).astype(np.float32),
+        between=np.full((count, 2), -1, dtype=np.int32),
+    )
+    assert result.between is not None
+    for index in range(count):
+        first, second, share = int(low[index]), int(high[index]), float(part[index])
+        box, other = guided.boxes[first], guided.boxes[second]
+        past_the_last = index > places[-1]
+        if not past_the_last and share == 0:
+            result.boxes[index] = box
+        elif not past_the_last and box is not None and other is not None:
+            result.boxes[index] = _mixed(box, other, share)
+            if _box_iou(box, other) >= _ALIKE and _iou(guided.support[first], guided.support[second]) >= _ALIKE:
+                result.between[index] = places[first], places[second]
+            else:
+                _decode(result, index, viewer, size)
+        elif box is not None or (other is not None and not past_the_last):
+            _decode_past_the_end(result, guided, first if box is not None else second, index, viewer, size)
+    return result
+
+
+def _neighbours(wanted: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each wanted place the known ones below and above, and how far between them it lies, in [0, 1]."""
+    low = np.clip(np.searchsorted(places, wanted, side="right") - 1, 0, len(places) - 1)
+    high = np.minimum(low + 1, len(places) - 1)
+    gap = np.maximum(places[high] - places[low], 1)
+    return low, high, np.where(high > low, (wanted - places[low]) / gap, 0.0).astype(np.float32)
+
+
+def _decode(result: GuidedBoxes, index: int, viewer: SliceViewer, size: int) -> None:
+    """Draws an interpolated box tight about the slice's own mask."""
+    box = result.boxes[index]
+    assert box is not None
+    look = viewer.look(index, padded(box, 0.1, size), result.cam_logits[index], result.support[index])
+    if look is not None:
+        result.boxes[index] = look.box
+
+
+def _decode_past_the_end(
+    result: GuidedBoxes, guided: GuidedBoxes, end: int, index: int, viewer: SliceViewer, size: int
+) -> None:
+    """Gives a slice between the organ's last one and one without it a box, where the decoder is sure of it."""
+    box, logits, support = guided.boxes[end], guided.cam_logits[end], guided.support[end]
+    assert box is not None
+    look = viewer.look(index, padded(box, 0.05, size), logits, support)
+    if look is None or look.score < _LEAST_SCORE or _box_iou(look.box, box) < _LEAST_OVERLAP:
+        result.support[index] = False
+        return
+    result.boxes[index] = look.box
+    result.cam_logits[index], result.support[index], result.scores[index] = logits, support, guided.scores[end]
+
+
+def _mixed(box: NetworkBox, other: NetworkBox, share: float) -> NetworkBox:
+    left, top, right, bottom = ((1 - share) * edge + share * beyond for edge, beyond in zip(box, other, strict=True))
+    return left, top, right, bottom
+
+
+def _box_iou(box: NetworkBox, other: NetworkBox) -> float:
+    width = min(box[2], other[2]) - max(box[0], other[0])
+    height = min(box[3], other[3]) - max(box[1], other[1])
+    both = max(width, 0.0) * max(height, 0.0)
+    areas = sum((one[2] - one[0]) * (one[3] - one[1]) for one in (box, other))
+    return both / max(areas - both, 1e-6)
+
+
+def _iou(cells: np.ndarray, other: np.ndarray) -> float:
+    return float((cells & other).sum() / max(1, (cells | other).sum()))
