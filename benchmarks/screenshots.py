@@ -11,7 +11,9 @@ The CT is crlm1004 of TCIA's Colorectal-Liver-Metastases (doi 10.7937/QXK2-QG03,
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +21,15 @@ import numpy as np
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
+LABELS = ROOT / "benchmarks" / "liver_model" / "labels"
 TUTORIAL = ROOT / "docs" / "images" / "tutorial"
 OVERVIEW = ROOT / "Resources" / "Screenshots" / "overview.png"
 WINDOW = (1500, 940)  # pixels
 _COLOURS = 256
-_RUN_S = 1800.0
+_RUN_S = 3600.0
+_CORRECTED = 6  # slices
 
-sys.path += [str(ROOT / "Testing" / name) for name in ("slicer_host", "makers")]
+sys.path += [str(ROOT), *(str(ROOT / "Testing" / name) for name in ("slicer_host", "makers"))]
 
 
 def _picture(widget: Any) -> Image.Image:
@@ -145,6 +149,64 @@ def take(driver: Any, volume_node: Any) -> None:
     _save(_picture(layout.plotWidget(0)), TUTORIAL / "5_plot.png")
 
 
+def correct(driver: Any, name: str) -> None:
+    """Bring some slices to what our labels say, as the Segment Editor changes a segment; else keep them as they are.
+
+    Args:
+        driver: of the panel.
+        name: of the case.
+    """
+    import slicer
+    from slicer_host import mouse
+
+    from sammix_core.training.labels import CaseLabels
+
+    kept = driver.ui.correctionsTable
+    used = np.flatnonzero(driver.mask().any(axis=(1, 2)))
+    chosen = used[np.linspace(0, len(used) - 1, _CORRECTED + 2).astype(int)[1:-1]]
+    path = LABELS / f"{name}.json"
+    labels = CaseLabels.read(path).masks if path.is_file() else {}
+    for count, index in enumerate(chosen.tolist(), start=1):
+        driver.go_to(index)
+        mask = driver.mask()
+        if index in labels and not np.array_equal(labels[index], mask[index] > 0):
+            mask[index] = labels[index]
+            node, segment_id = driver.case.segmentationNode, driver.case.segmentId
+            slicer.util.updateSegmentBinaryLabelmapFromArray(mask, node, segment_id, driver.case.volumeNode)
+        else:
+            driver.click("acceptButton")
+        mouse.wait_until(lambda count=count: kept.rowCount == count, 120)
+
+
+def fine_tune(driver: Any, name: str) -> None:
+    """Correct some slices, learn from them, and write the section's picture with the curves.
+
+    Args:
+        driver: of the panel, with its case segmented.
+        name: of the case.
+    """
+    import slicer
+    from slicer_host import mouse
+
+    driver.ui.fineTuneSection.collapsed = False
+    for section in ("inputSection", "slicesSection", "boxesSection", "showSection", "correctSection", "exportSection"):
+        getattr(driver.ui, section).collapsed = True
+    correct(driver, name)
+    tuning = driver.logic.fineTuning
+    driver.click("fineTuneButton")
+    mouse.wait_until(lambda: tuning.state in ("finished", "failed"), _RUN_S)
+    if tuning.state == "failed":
+        raise SystemExit(driver.status)
+    driver.click("curvesButton")
+    slicer.app.processEvents()
+    section = _picture(driver.ui.fineTuneSection)
+    curves = _picture(slicer.app.layoutManager().plotWidget(0))
+    picture = Image.new("RGB", (max(section.width, curves.width), section.height + curves.height + 8), "white")
+    picture.paste(section, (0, 0))
+    picture.paste(curves, (0, section.height + 8))
+    _save(picture, TUTORIAL / "7_finetune.png")
+
+
 def main() -> None:
     """Start the host, load CT and module, take the pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -153,6 +215,9 @@ def main() -> None:
 
     from slicer_host import environment
 
+    # What is corrected here is none of the user's own corrections.
+    home = tempfile.TemporaryDirectory(prefix="sammix-screenshots-")
+    os.environ["SAMMIX_HOME"] = home.name
     reason = environment.why_unavailable()
     if reason:
         raise SystemExit(reason)
@@ -169,7 +234,9 @@ def main() -> None:
     volume_node = slicer.util.loadVolume(str(arguments.ct), {"name": arguments.ct.name.split("_ct")[0].split(".")[0]})
     loaded = load_module(MODULE, show=False)
     slicer.util.selectModule(loaded.panel.moduleName)
-    take(PanelDriver(loaded), volume_node)
+    driver = PanelDriver(loaded)
+    take(driver, volume_node)
+    fine_tune(driver, volume_node.GetName())
     loaded.close()
 
 

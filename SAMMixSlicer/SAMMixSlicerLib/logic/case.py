@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from sammix_core.boxes import BoxTrack
-from sammix_core.slice_state import PackedMask, SliceState
+from sammix_core.slice_state import SliceState
 from SAMMixSlicerLib.logic.undo import UndoStack
 from SAMMixSlicerLib.logic.volume_source import VolumeSource
-from SAMMixSlicerLib.planes import planeOf
 from SAMMixSlicerLib.scene import case_node, segment_output
 from SAMMixSlicerLib.scene.labelmap import SegmentLabelmap
 from SAMMixSlicerLib.signals import Signal
@@ -237,16 +235,8 @@ class Case:
         finally:
             if node is not None and segmentId and node.GetSegmentation().GetSegment(segmentId) is not None:
                 self._labelmap = segment_output.openLabelmap(node, segmentId, self._volumeNode)
-                states = self._withMasks(states, self._labelmap.acceptWhatIsThere())
+                states = case_node.withMasks(states, self._labelmap.acceptWhatIsThere(), self.sliceAxis)
             self._kept = states
-
-    def _withMasks(self, states: dict[int, SliceState], mask: np.ndarray) -> dict[int, SliceState]:
-        found = dict(states)
-        for index in range(self.sliceCount):
-            plane = planeOf(mask, self.sliceAxis, index)
-            if plane.any():
-                found[index] = replace(found.get(index, SliceState(index)), mask=PackedMask.pack(plane))
-        return found
 
     def _plane(self, state: SliceState) -> np.ndarray:
         if state.mask is not None:

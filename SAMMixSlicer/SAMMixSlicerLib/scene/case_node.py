@@ -7,12 +7,14 @@ import json
 from dataclasses import asdict, replace
 from typing import Any
 
+import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
 from sammix_core.boxes import Box
 from sammix_core.errors import InputError
-from sammix_core.slice_state import SliceState
+from sammix_core.slice_state import PackedMask, SliceState
+from SAMMixSlicerLib.planes import planeOf
 
 SCHEMA = "sammix-case/1"
 _MARK = "SAMMix.Case"
@@ -119,9 +121,20 @@ def readGuidance(node: Any) -> bytes | None:
         return None  # the next run finds it anew
 
 
-def withoutMask(state: SliceState) -> SliceState:
-    """The state as a case node keeps it."""
-    return replace(state, mask=None)
+def withMasks(states: dict[int, SliceState], mask: np.ndarray, sliceAxis: str) -> dict[int, SliceState]:
+    """States with the slices of a mask.
+
+    Args:
+        states: As `readStates` gives them, by slice index.
+        mask: (k, j, i) uint8.
+        sliceAxis: "i", "j" or "k".
+    """
+    found = dict(states)
+    for index in range(mask.shape["kji".index(sliceAxis)]):
+        plane = planeOf(mask, sliceAxis, index)
+        if plane.any():
+            found[index] = replace(found.get(index, SliceState(index)), mask=PackedMask.pack(plane))
+    return found
 
 
 def _toJson(state: SliceState) -> dict[str, Any]:

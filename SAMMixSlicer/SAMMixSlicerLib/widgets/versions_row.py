@@ -41,13 +41,14 @@ class VersionsRow:
             offered: The one to offer; the one before the one in use where it is "", so that one click goes back.
         """
         target = self._targetOf(offered)
-        before, self._inUse = self._inUse, self._versions.inUse(target)
+        chosen, before = self._chosen(), self._inUse
+        self._inUse = self._versions.inUse(target)
         self._specs = [model.spec for model in self._versions.versions(target)]
         self._ui.versionBox.clear()
         self._ui.versionBox.addItems(
             [_("{spec} (in use)").format(spec=spec) if spec == self._inUse else spec for spec in self._specs]
         )
-        wanted = offered or (before if before != self._inUse else "")
+        wanted = offered or (before if before != self._inUse else chosen)
         if wanted in self._specs:
             self._ui.versionBox.setCurrentIndex(self._specs.index(wanted))
         elif self._inUse in self._specs:
