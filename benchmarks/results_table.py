@@ -2,7 +2,8 @@
 
     python benchmarks/results_table.py [--model NAME/VERSION]
 
-Reads benchmarks/ablation.jsonl (leave-one-patient-out, see ablation.py) and benchmarks/validation.jsonl (validate.py).
+Reads benchmarks/ablation.jsonl (leave-one-patient-out, see ablation.py), benchmarks/validation.jsonl (validate.py) and
+benchmarks/annotation_efficiency/results.jsonl, whose plot it draws too.
 Of several rows of one model, variant, patient and kind of boxes the last one counts. Rows are compared with the default
 on the patients that both have, so that a patient that is missing changes no sign.
 """
@@ -18,6 +19,9 @@ from textwrap import fill
 from typing import Any
 
 from ablation import SWITCHES, one_by_one
+from annotation_efficiency import plot
+from annotation_efficiency.rows import read_rows as read_efficiency
+from annotation_efficiency.table import section as efficiency_section
 
 from sammix_core.files import write_text_atomic
 from sammix_core.model_store.published import PUBLISHED
@@ -160,7 +164,7 @@ def not_measured(auto: Rows, patients: set[str]) -> list[str]:
     return [f"- {line}" for line in lines]
 
 
-def page(ablation: list[Row], validation: list[Row], model: str, patients: set[str]) -> str:
+def page(ablation: list[Row], validation: list[Row], model: str, patients: set[str], efficiency: str = "") -> str:
     """The whole page.
 
     Args:
@@ -168,6 +172,7 @@ def page(ablation: list[Row], validation: list[Row], model: str, patients: set[s
         validation: Rows of validation.jsonl.
         model: Which model's recipe the first tables are about.
         patients: Names of the training patients.
+        efficiency: The section on annotation efficiency.
     """
     auto, oracle = (by_variant(ablation, model, boxes) for boxes in ("auto", "oracle"))
     values = [f"`{switch}` ({', '.join(map(_word, values))})" for switch, values in SWITCHES.items()]
@@ -186,6 +191,7 @@ def page(ablation: list[Row], validation: list[Row], model: str, patients: set[s
         "## Patients that no model was trained on",
         fill(_VALIDATION.strip(), 120),
         "\n".join(validation_table(validation)) if validation else nothing,
+        *([efficiency] if efficiency else []),
         "## Not measured",
         "\n".join(not_measured(auto, patients)),
     ]
@@ -211,8 +217,12 @@ def main() -> None:
     latest = ablation[-1].get("model", FIRST_MODEL) if ablation else FIRST_MODEL
     parser.add_argument("--model", default=latest, help="whose rows; those of the last run by default")
     model = parser.parse_args().model
-    write_text_atomic(PAGE, page(ablation, validation, model, training_patients()))
-    print(f"{PAGE.relative_to(HERE.parent)}: {len(ablation)} and {len(validation)} rows")
+    efficiency = read_efficiency()
+    if efficiency:
+        plot.draw(efficiency)
+    text = page(ablation, validation, model, training_patients(), efficiency_section(efficiency))
+    write_text_atomic(PAGE, text)
+    print(f"{PAGE.relative_to(HERE.parent)}: {len(ablation)}, {len(validation)} and {len(efficiency)} rows")
 
 
 if __name__ == "__main__":

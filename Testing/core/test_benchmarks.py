@@ -152,7 +152,8 @@ def test_the_results_page_is_the_one_of_the_result_files() -> None:
     rows = table.read_rows(BENCHMARKS / "ablation.jsonl")
     validation = table.read_rows(BENCHMARKS / "validation.jsonl")
     model = rows[-1].get("model", table.FIRST_MODEL)
-    expected = table.page(rows, validation, model, table.training_patients())
+    efficiency = table.efficiency_section(table.read_efficiency())
+    expected = table.page(rows, validation, model, table.training_patients(), efficiency)
     assert table.PAGE.read_text(encoding="utf-8") == expected, "run python benchmarks/results_table.py"
 
 

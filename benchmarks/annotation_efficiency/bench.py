@@ -10,18 +10,19 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from benchmarks.annotation_efficiency.baselines import train_baseline
-from benchmarks.annotation_efficiency.cases import TestCase
-from benchmarks.annotation_efficiency.embeddings import KeptEncoder
-from benchmarks.annotation_efficiency.methods import QUICKER, Method
-from benchmarks.annotation_efficiency.patient import Patient
-from benchmarks.annotation_efficiency.rows import Row
-from benchmarks.annotation_efficiency.sammix_rows import checkpoint_of, model_of, trained
-from benchmarks.annotation_efficiency.scoring import Loaded, load, rows_with_boxes, rows_without_boxes
 from sammix_core.errors import InputError
 from sammix_core.loading import LoadedModel
 from sammix_core.progress import Progress
 from sammix_core.sam.litemedsam import LiteMedSam
+
+from .baselines import train_baseline
+from .cases import TestCase
+from .embeddings import KeptEncoder
+from .methods import QUICKER, Method
+from .patient import Patient
+from .rows import Row
+from .sammix_rows import checkpoint_of, model_of, trained
+from .scoring import Loaded, load, rows_with_boxes, rows_without_boxes
 
 CPU = torch.device("cpu")
 _TELL_SECONDS = 30.0

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.annotation_efficiency.methods import METHODS, Method, counts_of
-from benchmarks.annotation_efficiency.rows import RESULTS, Row, append, done, read_rows
+from .methods import METHODS, Method, counts_of
+from .rows import RESULTS, Row, append, done, read_rows
 
 WORK = Path(__file__).resolve().parents[2] / "work" / "annotation_efficiency"
 
@@ -45,7 +45,7 @@ def tasks(
         cases: Names.
         rows: What is measured already.
     """
-    from benchmarks.annotation_efficiency.scoring import boxes_of
+    from .scoring import boxes_of
 
     measured = done(rows)
     every = sorted({seed for name in methods for seed in (seeds if seeds is not None else METHODS[name].seeds)})
@@ -98,8 +98,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Trains and tests, row by row."""
-    from benchmarks.annotation_efficiency.cases import read_cases
     from sammix_core.errors import InputError
+
+    from .cases import read_cases
 
     cases = {case.name: case for case in read_cases(options.test, options.label_origin)}
     unknown = sorted(set(options.cases or []) - cases.keys())
@@ -113,7 +114,7 @@ def run(options: argparse.Namespace) -> None:
     if options.list or not left:
         return
 
-    from benchmarks.annotation_efficiency.bench import Bench
+    from .bench import Bench
 
     bench = Bench(options.train[0], options.train[1], tuple(options.values), options.work)
     loaded = {}

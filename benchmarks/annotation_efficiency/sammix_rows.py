@@ -10,9 +10,6 @@ from pathlib import Path
 import torch
 from lightning.fabric import Fabric
 
-from benchmarks.annotation_efficiency.embeddings import KeptEncoder
-from benchmarks.annotation_efficiency.methods import Method
-from benchmarks.annotation_efficiency.patient import Patient
 from sammix_core.follow import FollowSettings
 from sammix_core.loading import LoadedModel
 from sammix_core.preprocessing import PreprocessingSpec
@@ -21,6 +18,10 @@ from sammix_core.sam import lora
 from sammix_core.sam.litemedsam import LiteMedSam
 from sammix_core.training.semi_supervised.network import SamMix
 from sammix_core.training.semi_supervised.trainer import Outcome, train_sammix
+
+from .embeddings import KeptEncoder
+from .methods import Method
+from .patient import Patient
 
 CPU = torch.device("cpu")
 

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 from torch import nn
 
-from benchmarks.annotation_efficiency.baselines import segment_with
-from benchmarks.annotation_efficiency.cases import TestCase
-from benchmarks.annotation_efficiency.rows import Row
 from sammix_core.evaluation.metrics import score_masks
 from sammix_core.evaluation.oracle import oracle_boxes
 from sammix_core.loading import LoadedModel
 from sammix_core.preprocessing import PreprocessingSpec
 from sammix_core.segmenter import Segmenter
 from sammix_core.volume import Volume
+
+from .baselines import segment_with
+from .cases import TestCase
+from .rows import Row
 
 AUTO, ORACLE = "auto", "oracle"
 

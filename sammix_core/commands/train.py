@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -28,5 +29,14 @@ def train(
             model = train_from_config(config, progress=show, cancel=interrupts.asked)
     except (Cancelled, KeyboardInterrupt) as error:
         raise Cancelled("Stopped as asked; what is finished stays, and the same command goes on from there.") from error
-    if not quiet:
+    # Of several processes, which Fabric numbers so, one speaks.
+    if not quiet and os.environ.get("LOCAL_RANK", "0") == "0":
         console.out().print(f"{model.spec} was trained; it is in {model.path}")
+        metrics = model.manifest.metrics
+        if isinstance(metrics, dict) and "parameters_trained" in metrics:
+            trained, total = metrics["parameters_trained"], metrics["parameters"]
+            console.out().print(
+                f"{trained:,} of {total:,} parameters were trained ({trained / total:.1%}). Dice on held-back "
+                f"{'patients' if metrics['held_back_by'] == 'patient' else 'slices of the same patient'}: "
+                f"{metrics['held_back_dice']:.3f}, at step {metrics['best_step']}."
+            )

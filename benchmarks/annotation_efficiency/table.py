@@ -1,0 +1,182 @@
+"""The section of docs/results.md on annotation efficiency, from results.jsonl and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from statistics import mean
+from textwrap import fill
+
+from .methods import COUNTS, METHODS, NO_MASKS
+from .rows import Row
+
+PLOT = "images/annotation_efficiency.png"
+TITLE = "## How many labelled slices it takes"
+_ABOUT = """
+Made by `python benchmarks/annotation_efficiency` (rows in `benchmarks/annotation_efficiency/results.jsonl`). All
+training slices are those of one patient, ircadb17 (thinned to about 3 mm); no weights trained on it are shipped.
+Every method gets the same: so many masks, spread evenly over the liver, and for every slice of the patient whether it
+shows the liver. A fifth of the masks is held back for early stopping. SAM-Mix uses slices without a mask by their
+image-level label, by pseudo-labels and by consistency; U-Net and SegResNet use those without liver, whose masks are
+known to be empty, and nothing else of them. SAM-PP sees no mask at all, so its figure is the same at every count.
+Tested on whole volumes of other patients in 3-D: amos0001 and lits117 (labels by a person), totalseg_slab and
+totalseg_example (labels by another network), crlm1004 (ours: LiteMedSAM's masks, corrected, which flatters methods on
+LiteMedSAM). All SAM rows are segmented as the product does, boxes refitted and followed.
+"""
+_NONE = "Nothing is measured yet."
+_PAPER = """
+Beside it the paper's own figures (Dice / Hausdorff distance): labelled slices of many patients of LiTS, tested on LiTS
+and on TotalSegmentator.
+"""
+_PROTOCOL = """
+The two tables are not to be set against each other. The paper trains SAM ViT-B with LoRA on a GPU, on slices of many
+patients of which all carry an image-level label and so many a mask; it scores slices of the middle 30 % of each
+volume, and whether its boxes at test time are found or taken from the label is not known (its successor takes them
+from the label). Here one patient is trained on, two CPU cores train LiteMedSAM with a frozen encoder, and whole
+volumes are scored with boxes that were found, slices without liver included.
+"""
+# METHOD: SAM-Mix, arXiv 2412.08575, as the paper gives them.
+PAPER = (
+    ("U-Net", ".897 / 13.50", ".669 / 29.59"),
+    ("nnU-Net", ".863 / 21.41", ".645 / 38.50"),
+    ("TransU-Net", ".889 / 12.68", ".642 / 42.80"),
+    ("MultiMix", ".627 / 21.47", ".159 / 97.98"),
+    ("SAM-PP-0 / -5 / -50 / -100, Dice", ".441 / .754 / .726 / .763", ".334 / .593 / .579 / .605"),
+    ("SAM-Mix-5", ".919 / 15.14", ".807 / 17.57"),
+    ("SAM-Mix-50", ".948 / 9.84", ".923 / 11.16"),
+    ("SAM-Mix-100", ".941 / 14.67", ".921 / 12.93"),
+)
+
+
+def section(rows: list[Row]) -> str:
+    """The whole section, without a blank line at its end."""
+    if not rows:
+        return "\n\n".join([TITLE, _wrapped(_ABOUT), _NONE])
+    cases = sorted({(row.case, row.label_origin) for row in rows})
+    parts = [
+        TITLE,
+        _wrapped(_ABOUT),
+        f"![Dice over labelled slices]({PLOT})",
+        "### Automatic boxes: mean Dice over the cases, mean of the seeds",
+        "\n".join(count_table(rows, "auto", len(cases))),
+        "### Oracle boxes",
+        "\n".join(count_table(rows, "oracle", len(cases))),
+        "### Case by case",
+        "\n".join(case_table(rows, cases)),
+        "### Where a baseline wins",
+        "\n".join(wins(rows)),
+        "### The paper's own figures",
+        _wrapped(_PAPER),
+        "\n".join(
+            ["| model | LiTS | TotalSegmentator |", "| --- | --- | --- |"] + [f"| {' | '.join(p)} |" for p in PAPER]
+        ),
+        _wrapped(_PROTOCOL),
+        "### Not measured here",
+        "\n".join(absent(rows, [name for name, _ in cases])),
+    ]
+    return "\n\n".join(parts)
+
+
+def by_count(rows: Iterable[Row], method: str, count: int, boxes: str) -> dict[str, list[Row]]:
+    """Rows of a method at a count, by case; one without masks is the same at every count."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        if (row.method, row.boxes) == (method, boxes) and row.labelled_slices in (count, NO_MASKS):
+            found.setdefault(row.case, []).append(row)
+    return found
+
+
+def mean_dice(found: dict[str, list[Row]]) -> float | None:
+    """Mean over the cases of the means over the seeds; an empty pair of masks has none."""
+    each = [mean(known) for rows in found.values() if (known := [r.dice for r in rows if r.dice is not None])]
+    return mean(each) if each else None
+
+
+def count_table(rows: list[Row], boxes: str, cases: int) -> list[str]:
+    """One line a method, one column a count; how many cases and seeds where not all are there."""
+    lines = [f"| method | {' | '.join(f'{count} slices' for count in COUNTS)} |", "| --- |" + " --- |" * len(COUNTS)]
+    for name, method in METHODS.items():
+        cells = [_cell(by_count(rows, name, count, boxes), cases) for count in COUNTS]
+        if any(cell != "-" for cell in cells):
+            lines.append(f"| {method.title} | {' | '.join(cells)} |")
+    return lines if len(lines) > 2 else [_NONE]
+
+
+def _cell(found: dict[str, list[Row]], cases: int) -> str:
+    value = mean_dice(found)
+    if value is None:
+        return "-"
+    seeds = len({row.seed for own in found.values() for row in own})
+    notes = [f"{seeds} seeds"] if seeds > 1 else []
+    notes += [f"{len(found)} of {cases} cases"] if len(found) < cases else []
+    return f"{value:.3f}" + (f" ({', '.join(notes)})" if notes else "")
+
+
+def case_table(rows: list[Row], cases: list[tuple[str, str]]) -> list[str]:
+    """Automatic boxes at the fewest and at the most slices, case by case, with HD95 where the spacing is known."""
+    few, many = COUNTS[0], COUNTS[-1]
+    lines = [
+        "| method | slices | " + " | ".join(f"{name} (label: {origin})" for name, origin in cases) + " |",
+        "| --- | --- |" + " --- |" * len(cases),
+    ]
+    for name, method in METHODS.items():
+        for count in (few, many):
+            found = by_count(rows, name, count, "auto")
+            if found:
+                cells = [_figures(found.get(case, [])) for case, _ in cases]
+                lines.append(f"| {method.title} | {count} | {' | '.join(cells)} |")
+    return [
+        *lines,
+        "",
+        "Dice, then HD95 in mm and surface Dice at 2 mm where the spacing is known; means of the seeds.",
+    ]
+
+
+def _figures(rows: list[Row]) -> str:
+    if not rows:
+        return "-"
+    keys: list[tuple[Callable[[Row], float | None], int]] = [
+        (lambda row: row.dice, 3),
+        (lambda row: row.hd95_mm, 1),
+        (lambda row: row.surface_dice_2mm, 3),
+    ]
+    shown = []
+    for take, digits in keys:
+        known = [value for row in rows if (value := take(row)) is not None]
+        shown += [f"{mean(known):.{digits}f}"] if known else []
+    return " / ".join(shown) or "-"
+
+
+def wins(rows: list[Row]) -> list[str]:
+    """The cases where U-Net or SegResNet is better than SAM-Mix with the embedding CAM, automatic boxes."""
+    lines = []
+    for name in ("unet", "segresnet"):
+        for count in COUNTS:
+            own, best = by_count(rows, name, count, "auto"), by_count(rows, "sammix_embedding", count, "auto")
+            for case in sorted(own.keys() & best.keys()):
+                baseline, ours = mean_dice({case: own[case]}), mean_dice({case: best[case]})
+                if baseline is not None and ours is not None and baseline > ours:
+                    title = METHODS[name].title
+                    lines.append(f"- {title} with {count} slices on {case}: {baseline:.3f} against {ours:.3f}.")
+    return lines or ["On no case that both were measured on."]
+
+
+def absent(rows: list[Row], cases: list[str]) -> list[str]:
+    """What the plan has and the file does not."""
+    there = {(row.method, row.labelled_slices, row.seed, row.case) for row in rows if row.boxes == "auto"}
+    lines = []
+    for name, method in METHODS.items():
+        counts = (NO_MASKS,) if name == "sam_pp" else method.counts
+        missing = []
+        for seed in method.seeds:
+            for count in counts:
+                left = [case for case in cases if (name, count, seed, case) not in there]
+                if left:
+                    where = "" if len(left) == len(cases) else f" on {', '.join(left)}"
+                    missing.append(f"{count} slices, seed {seed}{where}")
+        if missing:
+            lines.append(f"- {method.title.lstrip('- ')}: {'; '.join(missing)}.")
+    return lines or ["All that was planned is measured."]
+
+
+def _wrapped(text: str) -> str:
+    return fill(" ".join(text.split()), 120, break_on_hyphens=False, break_long_words=False)
