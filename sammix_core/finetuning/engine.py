@@ -160,7 +160,8 @@ class FineTuning:
             known: dict[bytes, torch.Tensor] = {}
             before = replace(before, backend=RememberingBackend(before.backend, known))
             after = replace(after, backend=RememberingBackend(after.backend, known))
-        return found + check_figures(before, after, self._settings, self._stage, self._reporter.asked)
+        learnt = {sample.case for sample in self._learnt}
+        return found + check_figures(before, after, self._settings, learnt, self._stage, self._reporter.asked)
 
     def _offer(
         self,
@@ -209,6 +210,8 @@ class FineTuning:
 
     def _encode(self) -> None:
         missing = self._missing()
+        if not missing:
+            return  # and no stage of no steps is told of
         stage = self._stage(ENCODING, len(missing))
         for sample, view in missing:
             self._encoder.get(sample, view)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
+from sammix_core.errors import InputError
 from sammix_core.finetuning.case_folder import check_case_folder, read_case
 from sammix_core.finetuning.correction import case_key
 from sammix_core.finetuning.encoded import EncodedSlice
@@ -52,6 +53,7 @@ def check_figures(
     before: LoadedModel | None,
     after: LoadedModel,
     settings: FineTuneSettings,
+    learnt: Collection[str],
     make_stage: MakeStage,
     cancel: CancelCheck,
 ) -> list[Figure]:
@@ -61,11 +63,12 @@ def check_figures(
         before: The parent, or None where it does not know the structure.
         after: The new version.
         settings: Name folder and label.
+        learnt: Keys of the cases that are learnt from.
         make_stage: Makes a stage of so many steps.
         cancel: Asked now and then.
 
     Raises:
-        InputError: A case cannot be used.
+        InputError: A case cannot be used, or is learnt from.
     """
     if settings.check is None:
         return []
@@ -74,6 +77,12 @@ def check_figures(
     found = []
     for pair in pairs:
         case = read_case(pair, settings.label, sparse=False)
+        key = case_key(case.volume)
+        if key in learnt:
+            raise InputError(
+                f"The case {pair.name} of the check folder is also learnt from, so a check on it says nothing; take it "
+                "out of one of the two."
+            )
         old = None
         if before is not None:
             old = score_volume(before, case, cancel)
@@ -83,7 +92,7 @@ def check_figures(
         for model in (before, after):
             if model is not None and isinstance(model.backend, RememberingBackend):
                 model.backend.forget()  # the next volume is another one
-        found += _figures("check", case_key(case.volume), len(case.known), old, new)
+        found += _figures("check", key, len(case.known), old, new)
     return found
 
 

@@ -100,10 +100,10 @@ class FineTuneResult:
 
 
 def means(figures: Sequence[Figure], group: str, boxes: str) -> tuple[float | None, float]:
-    """Dice before and after of a group, each case counting the same."""
+    """Dice before and after of a group, each case counting the same; (None, 0) of a group without figures."""
     chosen = [one for one in figures if (one.group, one.boxes) == (group, boxes)]
     before = [one.before for one in chosen if one.before is not None]
-    return (fmean(before) if before else None), fmean(one.after for one in chosen)
+    return (fmean(before) if before else None), fmean([one.after for one in chosen] or [0.0])
 
 
 def judge(figures: Sequence[Figure], new_structure: bool) -> tuple[str, str]:
@@ -123,7 +123,7 @@ def judge(figures: Sequence[Figure], new_structure: bool) -> tuple[str, str]:
         where = f"{GROUPS[worst.group]} ({worst.case}, {_BOXES[worst.boxes]})"
         return "worse", f"The new version is worse: {where} fell from {worst.before:.3f} to {worst.after:.3f}; {rise}."
     oracle_before, oracle_after = means(figures, group, "oracle")
-    gain = max(after - before, oracle_after - (oracle_before or 0.0))
+    gain = max(after - before, 0.0 if oracle_before is None else oracle_after - oracle_before)
     if gain > _NOTICED:
         return "better", f"The new version is better: {rise}, and nothing that was checked got worse."
     return "same", f"The new version is about as good as before: {rise}."

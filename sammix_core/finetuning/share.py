@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from statistics import fmean
 
+from sammix_core.finetuning import recipe as recipes
 from sammix_core.finetuning.candidate import Weights, between, with_weights
 from sammix_core.finetuning.encoded import EncodedSlice
 from sammix_core.finetuning.gather import Sample, even
-from sammix_core.finetuning.recipe import CLOSE_ENOUGH, MOST_FOR_SHARE, SHARES
 from sammix_core.finetuning.scoring import KINDS, mean_dice, score_samples
 from sammix_core.guidance.boxes_from_cam import BoxSettings
 from sammix_core.loading import LoadedModel
@@ -19,7 +19,7 @@ def slices_for_share(learnt: Sequence[Sample]) -> list[Sample]:
     cases: dict[str, list[Sample]] = {}
     for sample in learnt:
         cases.setdefault(sample.case, []).append(sample)
-    most = max(1, MOST_FOR_SHARE // max(1, len(cases)))
+    most = max(1, recipes.MOST_FOR_SHARE // max(1, len(cases)))
     chosen = []
     for samples in cases.values():
         chosen += [samples[place] for place in even(range(len(samples)), most)]
@@ -53,10 +53,10 @@ def choose_share(
         head_too: See `between`.
     """
     scores = {}
-    for share in SHARES:
+    for share in recipes.SHARES:
         candidate = with_weights(model, between(parent, trained, share, head_too=head_too), boxes)
         cases = score_samples(candidate, samples, made, step)
         known = [dice for dice in (mean_dice(cases, kind) for kind in KINDS) if dice is not None]
         scores[share] = fmean(known) if known else 0.0
     best = max(scores.values())
-    return min(share for share, score in scores.items() if score >= best - CLOSE_ENOUGH)
+    return min(share for share, score in scores.items() if score >= best - recipes.CLOSE_ENOUGH)

@@ -13,9 +13,10 @@ import torch
 from lightning.fabric import Fabric
 from torch import nn
 
+from sammix_core.finetuning import recipe as recipes
 from sammix_core.finetuning.candidate import Weights, with_modules
 from sammix_core.finetuning.gather import Sample
-from sammix_core.finetuning.recipe import CURVE_POINTS, Recipe
+from sammix_core.finetuning.recipe import Recipe
 from sammix_core.finetuning.reporter import Reporter
 from sammix_core.guidance.base import Guidance
 from sammix_core.guidance.boxes_from_cam import BoxSettings
@@ -191,7 +192,7 @@ class _Told:
     def __call__(self, step: int, loss: float, average: nn.Module) -> None:
         """An `OnStep`."""
         self._reporter.tell_step(self._part, step, self._steps, loss, self._left)
-        if self._point is not None and step % max(1, self._steps // CURVE_POINTS) == 0:
+        if self._point is not None and step % max(1, self._steps // recipes.CURVE_POINTS) == 0:
             self._point(step, average)
 
 
