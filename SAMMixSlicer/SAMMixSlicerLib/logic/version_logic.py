@@ -47,6 +47,14 @@ class VersionLogic:
 
         return next((model.spec for model in self.versions(target) if is_active(model)), "")
 
+    def warning(self, spec: str) -> str:
+        """What speaks against a version: that it was found worse than the one it was made of; "" where nothing does."""
+        from sammix_core.model_store import resolve
+
+        metrics = resolve(spec).manifest.metrics
+        found = metrics.get("finetuning") if isinstance(metrics, dict) else None
+        return str(found.get("sentence", "")) if isinstance(found, dict) and found.get("verdict") == "worse" else ""
+
     def use(self, spec: str) -> None:
         """Makes a version the one that its target means; what is computed from now on is computed with it.
 

@@ -48,7 +48,7 @@ class Panel:
             CorrectSection(ui, workspace, logic.corrections),
             CorrectionsList(ui, workspace, logic.keeper, logic.newStructure, logic.install),
             FineTuneSection(ui, workspace, logic.fineTuning, logic.keeper, logic.install, dialogs),
-            VersionsRow(ui, workspace, logic.versions, logic.fineTuning),
+            VersionsRow(ui, workspace, logic.versions, logic.fineTuning, dialogs),
             ExportSection(ui, workspace, logic.export, dialogs),
             AboutSection(ui, workspace, core, dialogs),
         ]

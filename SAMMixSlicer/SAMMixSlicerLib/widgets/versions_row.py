@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 from SAMMixSlicerLib.logic.fine_tune_logic import FineTuneLogic
 from SAMMixSlicerLib.logic.version_logic import VersionLogic
 from SAMMixSlicerLib.logic.workspace import Workspace
+from SAMMixSlicerLib.widgets.dialogs import Dialogs
 
 
 class VersionsRow:
@@ -19,12 +20,16 @@ class VersionsRow:
         workspace: What the logics share.
         versions: The versions.
         fineTuning: Makes new ones.
+        dialogs: Asks before a version that is worse is used.
     """
 
-    def __init__(self, ui: Any, workspace: Workspace, versions: VersionLogic, fineTuning: FineTuneLogic) -> None:
+    def __init__(
+        self, ui: Any, workspace: Workspace, versions: VersionLogic, fineTuning: FineTuneLogic, dialogs: Dialogs
+    ) -> None:
         self._ui = ui
         self._workspace = workspace
         self._versions = versions
+        self._dialogs = dialogs
         self._specs: list[str] = []
         self._inUse = ""
         ui.versionBox.connect("currentIndexChanged(int)", lambda _place: self._refreshButton())
@@ -71,4 +76,10 @@ class VersionsRow:
         self._ui.useVersionButton.setEnabled(bool(chosen) and chosen != self._inUse)
 
     def _onUse(self) -> None:
-        self._workspace.attempt(lambda: self._versions.use(self._chosen()))
+        self._workspace.attempt(self._use)
+
+    def _use(self) -> None:
+        chosen = self._chosen()
+        warning = self._versions.warning(chosen)
+        if not warning or self._dialogs.confirm(_("{warning}\n\nUse it all the same?").format(warning=warning)):
+            self._versions.use(chosen)
