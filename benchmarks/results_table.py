@@ -48,7 +48,8 @@ maps; `decoder off` is LiteMedSAM's own; `body_crop off` is so in use, not in tr
 difference below about 0.005 says little.
 """
 _VALIDATION = """
-ircadb17 and amos0001 are read once a release; lits117 was looked at during development. 3D-IRCADb and LiTS share
+ircadb17 and amos0001 are read once a release, with liver/1.1.0 twice (the second time after slices were mended by their
+neighbours, which changed neither); lits117 was looked at during development. 3D-IRCADb and LiTS share
 patients with public training sets, so the base model LiteMedSAM may have seen them.
 """
 Row = dict[str, Any]
