@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from sammix_core import __version__
-from sammix_core.commands import console, corrections, doctor, evaluate, finetune, models, segment, train
+from sammix_core.commands import console, corrections, doctor, evaluate, finetune, lesions, models, segment, train
 from sammix_core.errors import Cancelled, SammixError
 
 EXIT_FAILED, EXIT_REFUSED, EXIT_CANCELLED = 1, 2, 130
@@ -111,6 +111,7 @@ app.command("segment")(segment.segment)
 app.command("evaluate")(evaluate.evaluate)
 app.command("train")(train.train)
 app.command("finetune")(finetune.finetune)
+app.command("lesions")(lesions.lesions)
 app.command("doctor")(doctor.doctor)
 app.add_typer(models.app, name="models")
 app.add_typer(corrections.app, name="corrections")

@@ -231,7 +231,7 @@ def test_the_published_demo_configuration_is_one(tmp_path: Path) -> None:
             (data / case[key]).touch()
     (tmp_path / "demo.yaml").write_text(yaml.safe_dump({**entry, "data_root": "data"}))
     config = MSamConfig.read(tmp_path / "demo.yaml")
-    assert (config.spec.crop, config.training.encoder, config.training.values) == (48, "whole", "normalised")
+    assert (config.spec.crop, config.training.encoder, config.training.values) == (32, "whole", "normalised")
 
 
 @pytest.mark.real_data

@@ -11,6 +11,7 @@ from sammix_core.volume import Volume
 LIVER = 1
 FIRST_LESION = 2
 LEAST_MM3 = 30.0  # a ball of less than 4 mm: at the slices of a CT that is noise
+_MOST = 250  # a labelmap of bytes holds no more beside the liver
 _TOUCHING = np.ones((3, 3, 3), dtype=bool)
 
 
@@ -23,10 +24,10 @@ def lesion_components(volume: Volume, mask: np.ndarray, least_mm3: float = LEAST
         least_mm3: Smaller components are left out. Where the spacing is unknown none is.
 
     Returns:
-        (k, j, i) uint16: 0 outside, 1 the largest lesion, 2 the next.
+        (k, j, i) uint8: 0 outside, 1 the largest lesion, 2 the next.
 
     Raises:
-        InputError: The mask lies on another grid, or has more components than a labelmap has numbers.
+        InputError: The mask lies on another grid, or has more components than a labelmap takes.
     """
     if mask.shape != volume.array.shape:
         raise InputError("The lesions and the CT have different grids.")
@@ -38,9 +39,9 @@ def lesion_components(volume: Volume, mask: np.ndarray, least_mm3: float = LEAST
         for number in _large_enough(volume, voxels, least_mm3)
     }
     kept = [n for n in sorted(sizes, key=lambda n: (-sizes[n], n)) if not volume.spacing_known or sizes[n] >= least_mm3]
-    if len(kept) >= np.iinfo(np.uint16).max:
-        raise InputError(f"The mask has {len(kept)} pieces, so it is no mask of lesions.")
-    numbers = np.zeros(count + 1, dtype=np.uint16)
+    if len(kept) > _MOST:
+        raise InputError(f"The mask has {len(kept)} pieces; no more than {_MOST} lesions are told apart.")
+    numbers = np.zeros(count + 1, dtype=np.uint8)
     numbers[kept] = np.arange(1, len(kept) + 1)
     return numbers[found]
 
@@ -62,7 +63,7 @@ def lesion_labelmap(liver: np.ndarray, lesions: np.ndarray) -> np.ndarray:
         lesions: (k, j, i) what `lesion_components` gave.
 
     Returns:
-        (k, j, i) uint16: 1 liver, 2 and up one lesion each; a lesion wins over the liver round it.
+        (k, j, i) uint8: 1 liver, 2 and up one lesion each; a lesion wins over the liver round it.
     """
-    labelmap = (np.asarray(liver) != 0).astype(np.uint16) * LIVER
-    return np.where(lesions > 0, lesions + (FIRST_LESION - 1), labelmap).astype(np.uint16)
+    outside = np.where(np.asarray(liver) != 0, np.uint8(LIVER), np.uint8(0))
+    return np.where(lesions > 0, lesions.astype(np.uint8) + np.uint8(FIRST_LESION - 1), outside)

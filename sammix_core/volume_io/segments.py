@@ -35,6 +35,7 @@ class Segment:
         type: The coded type.
         label_value: The value of its voxels.
         modifier: The coded modifier of the type, such as a side, or None.
+        region: The coded region of the body that it lies in, or None.
 
     Example:
         >>> LIVER.terminology_entry.split("~")[1:3]
@@ -48,13 +49,15 @@ class Segment:
     type: Code
     label_value: int = 1
     modifier: Code | None = None
+    region: Code | None = None
 
     @property
     def terminology_entry(self) -> str:
         """The entry as Slicer serialises it: context, category, type, modifier, then context, region, modifier."""
         context = "Segmentation category and type - 3D Slicer General Anatomy list"
         modifier = "^^" if self.modifier is None else str(self.modifier)
-        return f"{context}~{self.category}~{self.type}~{modifier}~Anatomic codes - DICOM master list~^^~^^"
+        region = "^^" if self.region is None else str(self.region)
+        return f"{context}~{self.category}~{self.type}~{modifier}~Anatomic codes - DICOM master list~{region}~^^"
 
 
 _ANATOMY = Code("SCT", "123037004", "Anatomical Structure")

@@ -1,0 +1,175 @@
+"""`sammix lesions`: lesions one by one, from a mask or from clicks, with a table of their sizes."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sammix_core.commands import console
+from sammix_core.commands.interrupts import Interrupts
+from sammix_core.commands.outputs import Output, check_outputs, write_together
+from sammix_core.commands.progress import duration, shown_progress
+from sammix_core.commands.segment import Device
+from sammix_core.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from sammix_core.lesions.measure import Lesion
+    from sammix_core.progress import ProgressCallback
+    from sammix_core.volume import Volume
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What the user asked for."""
+
+    input: Path
+    output: Path
+    mask: Path | None
+    label: int | None
+    liver: Path | None
+    clicks: tuple[tuple[int, int, int], ...]
+    model: str | None
+    base_weights: Path | None
+    stages: int
+    report: Path | None
+    device: Device
+    quiet: bool
+
+    def check(self) -> None:
+        """Refuses what cannot work, before anything is loaded."""
+        from sammix_core.volume_io import LABELMAP_SUFFIXES
+
+        inputs = [path for path in (self.input, self.mask, self.liver) if path is not None]
+        for path in inputs:
+            if not path.exists():
+                raise InputError(f"{path} does not exist.")
+        outputs = [Output("--output", self.output, LABELMAP_SUFFIXES)]
+        if self.report is not None:
+            outputs.append(Output("--report", self.report, (".json",)))
+        check_outputs(outputs, inputs)
+        if self.mask is None and not self.clicks:
+            raise InputError("There are no lesions to begin from: name a --mask, or a --click in each lesion.")
+        if self.model is None and (self.clicks or self.stages):
+            raise InputError(
+                "Clicks and stages need an M-SAM, and none is shipped: train one (sammix train, method: msam) and "
+                "name it with --model."
+            )
+
+
+def lesions(
+    input: Annotated[Path, typer.Argument(help="A CT: NIfTI, NRRD, MetaImage, a DICOM file or folder.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The labelmap to write: 1 liver, 2 and up one lesion each.")
+    ],
+    mask: Annotated[Path | None, typer.Option(help="A labelmap of lesions to take apart.")] = None,
+    label: Annotated[int | None, typer.Option(help="The mask's label of lesions; without it all but 0.")] = None,
+    liver: Annotated[
+        Path | None, typer.Option(help="A mask of the liver; what lies outside is no lesion of it.")
+    ] = None,
+    click: Annotated[list[str] | None, typer.Option(help="A voxel I,J,K in a lesion; may be given again.")] = None,
+    model: Annotated[str | None, typer.Option(help="An M-SAM that refines (experimental).")] = None,
+    base_weights: Annotated[Path | None, typer.Option(help="SAM-Med3D's weights, where the model needs them.")] = None,
+    refine: Annotated[int | None, typer.Option(min=0, max=50, help="Stages of refinement for each lesion.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Where to write the table (sammix-lesions/1).")] = None,
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.AUTO,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+) -> None:
+    """Measure lesions one by one: volume, longest axial diameter (RECIST 1.1), mean HU. Experimental."""
+    stages = refine if refine is not None else (0 if model is None else 3)
+    if click and stages == 0 and model is not None:
+        raise InputError("A click begins a lesion in its first stage: --refine must be 1 or more.")
+    clicks = tuple(_ijk(text) for text in click or ())
+    request = _Request(input, output, mask, label, liver, clicks, model, base_weights, stages, report, device, quiet)
+    with Interrupts() as interrupts:
+        _run(request, interrupts)
+
+
+def _ijk(text: str) -> tuple[int, int, int]:
+    parts = text.split(",")
+    if len(parts) != 3 or not all(part.strip().isdecimal() for part in parts):
+        raise InputError(f"--click {text} is no voxel: name it as I,J,K, such as 210,180,42.")
+    i, j, k = map(int, parts)
+    return i, j, k
+
+
+def _run(request: _Request, interrupts: Interrupts) -> None:
+    import numpy as np
+
+    from sammix_core.lesions.components import lesion_components, lesion_labelmap
+    from sammix_core.lesions.files import write_lesions
+    from sammix_core.lesions.measure import measure_lesions, report
+    from sammix_core.volume import read_volume
+
+    started = time.monotonic()
+    request.check()
+    with shown_progress(quiet=request.quiet) as show:
+        volume = read_volume(request.input)
+        found = _mask_of(volume, request.mask, request.label)
+        liver = _mask_of(volume, request.liver, None)
+        if request.model is not None and request.stages:
+            found = _refined(request, volume, found, show, interrupts)
+        assert found is not None
+        parts = lesion_components(volume, found if liver is None else found & liver)
+        table = measure_lesions(volume, parts)
+        labelmap = lesion_labelmap(np.zeros_like(found) if liver is None else liver, parts)
+        writers: list[tuple[Path, Callable[[Path], object]]] = [
+            (request.output, lambda path: write_lesions(labelmap, volume, path))
+        ]
+        if request.report is not None:
+            text = json.dumps(report(table), indent=2, allow_nan=False) + "\n"
+            writers.append((request.report, lambda path: path.write_text(text, encoding="utf-8")))
+        write_together(writers, interrupts)
+    if not request.quiet:
+        _print_table(table, request, time.monotonic() - started)
+
+
+def _mask_of(volume: Volume, path: Path | None, label: int | None) -> np.ndarray | None:
+    """(k, j, i) bool of a labelmap on the CT's grid."""
+    from sammix_core.evaluation.labelmap import Labelmap, read_labelmap
+
+    if path is None:
+        return None
+    labelmap = read_labelmap(path)
+    ct = Labelmap(volume.array, volume.spacing, volume.origin, volume.direction, volume.spacing_known, "the CT")
+    difference = labelmap.difference_from(ct)
+    if difference is not None:
+        raise InputError(f"{path} and the CT lie on different grids ({difference}).")
+    return labelmap.array == label if label else labelmap.array != 0
+
+
+def _refined(
+    request: _Request, volume: Volume, mask: np.ndarray | None, show: ProgressCallback, interrupts: Interrupts
+) -> np.ndarray:
+    from sammix_core.lesions.refining import refine_lesions
+    from sammix_core.msam.refine import load_network
+
+    assert request.model is not None
+    network = load_network(request.model, request.device.value, request.base_weights)
+    return refine_lesions(network, volume, mask, request.clicks, request.stages, show, interrupts.asked)
+
+
+def _print_table(table: list[Lesion], request: _Request, seconds: float) -> None:
+    from rich.table import Table
+
+    from sammix_core.report import RESEARCH_ONLY
+
+    screen = console.out()
+    if not table:
+        screen.print("No lesion was found; the labelmap has none.")
+    else:
+        shown = Table("", "volume", "longest axial", "mean", box=None, pad_edge=False)
+        for lesion in table:
+            size = "-" if lesion.volume_ml is None else f"{lesion.volume_ml:.2f} mL"
+            length = "-" if lesion.longest_axial_mm is None else f"{lesion.longest_axial_mm:.1f} mm"
+            shown.add_row(lesion.name, size, length, f"{lesion.mean_hu:.0f} HU")
+        screen.print(shown)
+    console.print_fields([("time", duration(seconds)), ("labelmap", str(request.output))])
+    screen.print(RESEARCH_ONLY, style="dim")
