@@ -37,6 +37,7 @@ class CorrectionKeeper:
         self._known: dict[int, Any] = {}
         self._stale: set[int] = set()
         self._sent: set[int] = set()
+        self._opened: CorrectionSet | None = None
         workspace.caseChanged.connect(self._onCaseChanged)
         workspace.worker.correctionsKept.connect(self._onKept)
         workspace.worker.finished.connect(self._onFinished)
@@ -107,7 +108,9 @@ class CorrectionKeeper:
             return None
         from sammix_core.finetuning import CorrectionSet, is_correction_set
 
-        return CorrectionSet.open(self.folder) if is_correction_set(self.folder) else None
+        if self._opened is None or self._opened.folder != self.folder:
+            self._opened = CorrectionSet.open(self.folder) if is_correction_set(self.folder) else None
+        return self._opened
 
     def _onSlicesChanged(self, indices: Any) -> None:
         case = self._case
@@ -132,6 +135,7 @@ class CorrectionKeeper:
         self.changed.emit()
 
     def _onKept(self, _event: Any) -> None:
+        self._opened = None  # the worker has written it
         self.changed.emit()
 
     def _onFinished(self, event: Finished) -> None:

@@ -143,7 +143,8 @@ class FineTuneLogic:
 
     def tick(self) -> None:
         """Looks what the process has said, some times a second; called by the panel's timer."""
-        if self._run is not None and self._state in (*_GOING, "new") and self._process is not None:
+        # A run of another process is watched too: that of a panel before a reload, or of the command line.
+        if self._state in _GOING or self._process is not None:
             now = self._clock()
             if now - self._lookedAt >= _LOOK_SECONDS:
                 self._lookedAt = now
@@ -163,8 +164,8 @@ class FineTuneLogic:
         self._setState(run.state)
 
     def giveUp(self) -> None:
-        """Has a process that goes on save and end; it does so by itself, and nobody waits for it."""
-        if self.isGoing:
+        """Has our own process save and end; it does so by itself, and nobody waits for it."""
+        if self._process is not None and self._process.isRunning:
             self.stop()
         self.plot.remove()
 
@@ -196,6 +197,8 @@ class FineTuneLogic:
         if state == self._state:
             return
         self._state = state
+        if process is not None and state not in _GOING:
+            self._process = None
         if process is not None and state in ("failed", "stopped"):
             logging.error("SAMMix: fine-tuning %s\n%s", state, process.lastWords())
         self.changed.emit()

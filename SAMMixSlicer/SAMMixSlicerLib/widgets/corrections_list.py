@@ -36,6 +36,7 @@ class CorrectionsList:
         self._ui = ui
         self._workspace = workspace
         self._keeper = keeper
+        self._install = install
         self._ids: list[str] = []
         preparePlainTable(ui.correctionsTable, [_("Case"), _("Slice"), _("Mask"), _("For")], widths=(150, 50, 110))
         ui.keepCheck.connect("toggled(bool)", lambda checked: workspace.update(keepCorrections=checked))
@@ -60,6 +61,12 @@ class CorrectionsList:
         table.clearSelection()
         table.setRowCount(len(entries))
         self._ids = [entry.id for entry in entries]
+        if not self._install.missing():
+            self._ui.keepCheck.setToolTip(
+                _("Each slice that you correct is written to {folder}, without a name or date of the patient.").format(
+                    folder=self._keeper.folder
+                )
+            )
         words = {"corrected": _("by hand"), "accepted": _("found right"), "label": _("from a label")}
         for row, entry in enumerate(entries):
             kind = words.get(str(entry.source), str(entry.source)) if entry.area_px else _("nothing here")
