@@ -11,8 +11,8 @@ Rows go to benchmarks/finetune.jsonl:
 - "kidney": a model for the right kidney from 5 slices of amos0001 (label 2), Dice on its 6 others: slice by slice as a
   run reports it, and in the slab as `sammix segment` does it. It is one patient: it shows the mechanism, no more;
 - "adapt": the default model after learning from some slices of one patient: Dice before and after on the patient's
-  slices that were not learnt from (the whole volume segmented), on the run's held-back ones, and on other patients: what
-  was forgotten.
+  slices that were not learnt from (the whole volume segmented), on the run's held-back ones, and on
+  other patients, to see what was forgotten.
 
 The user's folder is a temporary one; nothing of the user's is touched.
 """

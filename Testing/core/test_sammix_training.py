@@ -133,6 +133,17 @@ def test_lora_goes_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     }
 
 
+def test_bfloat16_trains_both_parts(tmp_path: Path, trained: ModelFolder, quick: QuickLiteMedSam) -> None:
+    """What CUDA takes by itself, on a CPU: boxes are still drawn, and the decoder learns."""
+    model = train_from_config(config(tmp_path, precision="bf16-mixed"))
+    state, base = load_file(model.path / "weights.safetensors"), quick.network.state_dict()
+    decoder = {name for name in state if name in base}
+    assert decoder
+    assert not all(torch.equal(state[name], base[name].half()) for name in decoder)
+    assert all(torch.isfinite(tensor).all() for tensor in state.values())
+    assert not same(trained, model)
+
+
 def test_without_unlabelled_slices(tmp_path: Path, trained: ModelFolder) -> None:
     assert not same(trained, train_from_config(config(tmp_path, {"unlabelled_batch": 0})))
 

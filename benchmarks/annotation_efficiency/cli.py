@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .methods import METHODS, Method, counts_of
+from .methods import METHODS, Method
 from .rows import RESULTS, Row, append, done, read_rows
 
 WORK = Path(__file__).resolve().parents[2] / "work" / "annotation_efficiency"
@@ -54,7 +54,7 @@ def tasks(
             method = METHODS[name]
             if seeds is None and seed not in method.seeds:
                 continue
-            for count in counts_of(method, counts):
+            for count in counts if counts is not None else method.counts:
                 kinds = boxes_of(method.network)
                 left = [c for c in cases if any((name, count, seed, c, one) not in measured for one in kinds)]
                 if left:

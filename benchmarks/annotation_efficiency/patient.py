@@ -78,7 +78,7 @@ class Patient:
         slice whether it shows the organ.
 
         Args:
-            count: Slices with a mask; 0 keeps all for those that look at image-level labels alone.
+            count: Slices with a mask.
             seed: Decides where the spread begins, and which are held back.
             images: Whether views without embeddings are wanted.
 
@@ -89,7 +89,7 @@ class Patient:
         if count > len(pool.masks):
             raise InputError(f"The training patient has {len(pool.masks)} slices with a mask, not {count}.")
         rng = np.random.default_rng([seed, count])
-        chosen = spread(sorted(pool.masks), count or len(pool.masks), float(rng.random()) * 0.999)
+        chosen = spread(sorted(pool.masks), count, float(rng.random()) * 0.999)
         fewer: Pool = replace(
             pool,
             masks={index: pool.masks[index] for index in chosen},

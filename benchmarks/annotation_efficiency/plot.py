@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sammix_core.files import atomic_path
 
-from .methods import COUNTS, METHODS, NO_MASKS
+from .methods import COUNTS, METHODS
 from .rows import Row, read_rows
 from .table import PLOT, by_count, mean_dice
 
@@ -41,11 +41,8 @@ def draw(rows: list[Row], file: Path = FILE) -> None:
 
     figure, axes = pyplot.subplots(figsize=(7, 4.2), dpi=110)
     for name, points in curves(rows).items():
-        constant = all(row.labelled_slices == NO_MASKS for row in rows if row.method == name)
         counts, values = zip(*points, strict=True)
-        axes.plot(
-            counts, values, marker="" if constant else "o", ls="--" if constant else "-", label=METHODS[name].title
-        )
+        axes.plot(counts, values, marker="o", label=METHODS[name].title)
     axes.set_xscale("log")
     axes.set_xticks(COUNTS, [str(count) for count in COUNTS])
     axes.minorticks_off()

@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.fabric import Fabric
@@ -24,12 +25,13 @@ from .methods import Method
 from .patient import Patient
 
 CPU = torch.device("cpu")
+PRECISION: Any = "bf16-mixed"  # two thirds of the time on a processor that knows bfloat16
 
 
 def checkpoint_of(method: Method, count: int, seed: int, patient: Patient, work: Path) -> Path:
     """A training's file; its name changes with the patient and the settings."""
     settings = asdict(method.settings) if method.network == "sammix" else {}
-    parts = [patient.bank.pool.name, settings]
+    parts = [patient.bank.pool.name, settings, PRECISION]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
     return work / "checkpoints" / f"{method.name}-{count}-{seed}-{key}.pt"
 
@@ -39,7 +41,7 @@ def trained(
 ) -> Outcome:
     """Trains, or goes on from the checkpoint; a finished one is only read."""
     bank, split = patient.with_masks(count, seed)
-    fabric = Fabric(accelerator="cpu", devices=1)
+    fabric = Fabric(accelerator="cpu", devices=1, precision=PRECISION)
     checkpoint = checkpoint_of(method, count, seed, patient, work)
     return train_sammix(
         base.network, [bank], split, method.settings, seed, fabric, checkpoint, method.name, progress, None

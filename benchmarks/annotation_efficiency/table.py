@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from statistics import mean
 from textwrap import fill
 
-from .methods import COUNTS, METHODS, NO_MASKS
+from .methods import COUNTS, METHODS
 from .rows import Row
 
 PLOT = "images/annotation_efficiency.png"
@@ -17,10 +17,11 @@ training slices are those of one patient, ircadb17 (thinned to about 3 mm); no w
 Every method gets the same: so many masks, spread evenly over the liver, and for every slice of the patient whether it
 shows the liver. A fifth of the masks is held back for early stopping. SAM-Mix uses slices without a mask by their
 image-level label, by pseudo-labels and by consistency; U-Net and SegResNet use those without liver, whose masks are
-known to be empty, and nothing else of them. SAM-PP sees no mask at all, so its figure is the same at every count.
-Tested on whole volumes of other patients in 3-D: amos0001 and lits117 (labels by a person), totalseg_slab and
-totalseg_example (labels by another network), crlm1004 (ours: LiteMedSAM's masks, corrected, which flatters methods on
-LiteMedSAM). All SAM rows are segmented as the product does, boxes refitted and followed.
+known to be empty, and nothing else of them. Of SAM-PP the masks decide when to stop, and nothing else. U-Net and
+SegResNet get six pairs of views a slice, SAM-Mix one, since each has to be encoded. Tested on whole volumes of other
+patients in 3-D: amos0001 and lits117 (labels by a person), totalseg_slab and totalseg_example (labels by another
+network), crlm1004 (ours: LiteMedSAM's masks, corrected, which flatters methods on LiteMedSAM). All SAM rows are
+segmented as the product does, boxes refitted and followed.
 """
 _NONE = "Nothing is measured yet."
 _PAPER = """
@@ -77,10 +78,10 @@ def section(rows: list[Row]) -> str:
 
 
 def by_count(rows: Iterable[Row], method: str, count: int, boxes: str) -> dict[str, list[Row]]:
-    """Rows of a method at a count, by case; one without masks is the same at every count."""
+    """Rows of a method at a count, by case."""
     found: dict[str, list[Row]] = {}
     for row in rows:
-        if (row.method, row.boxes) == (method, boxes) and row.labelled_slices in (count, NO_MASKS):
+        if (row.method, row.boxes) == (method, boxes) and row.labelled_slices == count:
             found.setdefault(row.case, []).append(row)
     return found
 
@@ -165,10 +166,9 @@ def absent(rows: list[Row], cases: list[str]) -> list[str]:
     there = {(row.method, row.labelled_slices, row.seed, row.case) for row in rows if row.boxes == "auto"}
     lines = []
     for name, method in METHODS.items():
-        counts = (NO_MASKS,) if name == "sam_pp" else method.counts
         missing = []
         for seed in method.seeds:
-            for count in counts:
+            for count in method.counts:
                 left = [case for case in cases if (name, count, seed, case) not in there]
                 if left:
                     where = "" if len(left) == len(cases) else f" on {', '.join(left)}"

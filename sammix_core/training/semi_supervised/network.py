@@ -138,7 +138,7 @@ class SamMix(nn.Module):
     ) -> Prompts:
         drawn = draw_prompts(
             self.maps(images, embeddings),
-            None if shares is None else shares.cpu(),
+            None if shares is None else shares.float().cpu(),  # numpy knows no bfloat16
             images.shape[-1],
             self.guide.boxes,
             self.masks,
@@ -149,7 +149,8 @@ class SamMix(nn.Module):
         return drawn.to(images.device)
 
     def _segmentation(self, batch: Batch, known: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-        prompts = self._prompts(batch.images, known, batch.shares, rng)
+        first = slice(self.settings.decoded)  # those with the structure come first, and each of them has a box
+        prompts = self._prompts(batch.images[first], known[first], batch.shares[first], rng)
         if not len(prompts.places):
             return known.new_zeros(())
         logits, scores = self.decoder(known[prompts.places], prompts.boxes, prompts.mask)
@@ -166,6 +167,8 @@ class SamMix(nn.Module):
         """What the decoder makes of the weak view teaches the strong view's mask and map."""
         settings = self.settings
         nothing = strong.new_zeros(())
+        if not settings.train_decoder and strong_map is None:
+            return nothing  # the paper's guidance learns nothing of masks
         shows = torch.nonzero(batch.unlabelled_present != 0)[:, 0]  # NaN, not known, is not 0 either
         if not len(shows):
             return nothing
