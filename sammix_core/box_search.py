@@ -12,6 +12,7 @@ from sammix_core.axial_order import AxialOrder
 from sammix_core.axial_slices import AxialSlices
 from sammix_core.boxes import Box, BoxSource
 from sammix_core.embedding_cache import EmbeddingCache
+from sammix_core.embedding_store import EmbeddingStore
 from sammix_core.follow import follow
 from sammix_core.guidance.base import GuidanceMaps
 from sammix_core.guidance.boxes_from_cam import GuidedBoxes, boxes_from_cam
@@ -43,6 +44,7 @@ class BoxSearch:
         limit_bytes: What the embeddings may take.
         turned: Told the new order when the slices are turned.
         sparing: Which slices may go without the encoder.
+        store: Where embeddings are kept on disk, or None.
 
     Attributes:
         axial: The volume's slices, as the network sees them.
@@ -60,9 +62,10 @@ class BoxSearch:
         limit_bytes: int,
         turned: Callable[[AxialOrder], None],
         sparing: Sparing = EVERY_SLICE,
+        store: EmbeddingStore | None = None,
     ) -> None:
         self.axial = AxialSlices.cut(volume, volume.axial_order, model.preprocessing)
-        self.cache = EmbeddingCache(model.backend, lambda index: self.axial.image(index), limit_bytes)
+        self.cache = EmbeddingCache(model.backend, lambda index: self.axial.image(index), limit_bytes, store)
         self.guided: GuidedBoxes | None = None
         self.notes: list[str] = []
         self.seconds: dict[str, float] = {}

@@ -15,7 +15,19 @@ import typer
 from typer.core import TyperGroup
 
 from sammix_core import __version__
-from sammix_core.commands import console, corrections, doctor, evaluate, finetune, lesions, models, segment, train
+from sammix_core.commands import (
+    benchmark,
+    cache,
+    console,
+    corrections,
+    doctor,
+    evaluate,
+    finetune,
+    lesions,
+    models,
+    segment,
+    train,
+)
 from sammix_core.errors import Cancelled, SammixError
 
 EXIT_FAILED, EXIT_REFUSED, EXIT_CANCELLED = 1, 2, 130
@@ -113,7 +125,9 @@ app.command("train")(train.train)
 app.command("finetune")(finetune.finetune)
 app.command("lesions")(lesions.lesions)
 app.command("doctor")(doctor.doctor)
+app.command("benchmark")(benchmark.benchmark)
 app.add_typer(models.app, name="models")
+app.add_typer(cache.app, name="cache")
 app.add_typer(corrections.app, name="corrections")
 
 

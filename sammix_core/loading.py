@@ -22,6 +22,7 @@ from sammix_core.model_store.weights import load_model_weights
 from sammix_core.preprocessing import PreprocessingSpec
 from sammix_core.sam import lora
 from sammix_core.sam.backend import SamBackend
+from sammix_core.sam.compiling import USUAL_PRECISION
 from sammix_core.sam.litemedsam import TRAINED_PARTS, LiteMedSam
 from sammix_core.sam.masks import MaskSettings
 
@@ -59,7 +60,12 @@ class LoadedModel:
 
 
 def load_model(
-    model: str | Path, device: str, guidance: str | None, base_weights: Path | None, engine: str
+    model: str | Path,
+    device: str,
+    guidance: str | None,
+    base_weights: Path | None,
+    engine: str,
+    precision: str = USUAL_PRECISION,
 ) -> LoadedModel:
     """Loads a model; see `Segmenter.load`.
 
@@ -71,12 +77,12 @@ def load_model(
     if name not in GUIDANCES:
         raise InputError(f"There is no guidance {name!r}; choose one of: {', '.join(GUIDANCES)}.")
     if folder.manifest.base_model.get("name") in PUBLISHED:
-        return _load_published(folder, name, device, base_weights, engine)
-    return _load_trained(folder, name, device, base_weights, engine)
+        return _load_published(folder, name, device, base_weights, engine, precision)
+    return _load_trained(folder, name, device, base_weights, engine, precision)
 
 
 def _load_trained(
-    folder: ModelFolder, guidance: str, device: str, base_weights: Path | None, engine: str
+    folder: ModelFolder, guidance: str, device: str, base_weights: Path | None, engine: str, precision: str
 ) -> LoadedModel:
     """A model of ours, on top of LiteMedSAM."""
     manifest = folder.manifest
@@ -87,7 +93,7 @@ def _load_trained(
     boxes = _box_settings(folder, guidance)
     state = load_model_weights(folder)
     chosen = choose_device(device)
-    backend = LiteMedSam(chosen, base_weights, engine, _adapter(folder))
+    backend = LiteMedSam(chosen, base_weights, engine, _adapter(folder), precision)
     backend.load_trained({k: v for k, v in state.items() if k.startswith(TRAINED_PARTS)})
     if preprocessing.size != backend.image_size:
         raise InputError(f"{manifest.spec} wants images of {preprocessing.size} pixels, but LiteMedSAM takes 256.")
@@ -99,7 +105,7 @@ def _load_trained(
 
 
 def _load_published(
-    folder: ModelFolder, guidance: str, device: str, base_weights: Path | None, engine: str
+    folder: ModelFolder, guidance: str, device: str, base_weights: Path | None, engine: str, precision: str
 ) -> LoadedModel:
     """Weights of others for the masks; one of our models says where to look. See docs/decisions/fetched-weights.md."""
     from sammix_core.sam.vit import IMAGE_SIZE, VitSam
@@ -120,7 +126,7 @@ def _load_published(
     if guidance == resnet38_cam.NAME:
         found = OnSmallerImages(_resnet38(of, chosen), small.size)
     else:
-        other = _load_trained(of, guidance, device, base_weights, engine)
+        other = _load_trained(of, guidance, device, base_weights, engine, precision)
         found = OnSmallerImages(other.guidance, small.size, other.backend.encode)
     backend = VitSam(chosen, published, load_model_weights(folder), engine, _adapter(folder))
     left, top, right, bottom = (edge * IMAGE_SIZE / small.size for edge in boxes.padding)

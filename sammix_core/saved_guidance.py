@@ -83,7 +83,7 @@ class SavedGuidance:
                     support=arrays["support"],
                     boxes=[None if np.isnan(box).any() else (box[0], box[1], box[2], box[3]) for box in edges],
                     scores=arrays["scores"],
-                    between=arrays["between"] if "between" in arrays else None,
+                    between=arrays.get("between"),
                 )
             order = AxialOrder(tuple(about["axes"]), tuple(about["flips"]))
             return cls(str(about["model"]), order, guided, tuple(about["notes"]))

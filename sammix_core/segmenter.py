@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from sammix_core.boxes import BoxTrack
+from sammix_core.embedding_store import EmbeddingStore
 from sammix_core.loading import LoadedModel, load_model
 from sammix_core.progress import CancelCheck, Progress, ProgressCallback
 from sammix_core.results import SegmentationResult, SliceReport
+from sammix_core.sam.compiling import USUAL_PRECISION
+from sammix_core.sam.litemedsam import LiteMedSam
 from sammix_core.session import SegmentationSession
+from sammix_core.sparse_slices import USUAL, Sparing
 from sammix_core.volume import Volume
 
 __all__ = [
@@ -42,6 +46,7 @@ class Segmenter:
         guidance: str | None = None,
         base_weights: Path | None = None,
         engine: str = "auto",
+        precision: str = USUAL_PRECISION,
     ) -> Segmenter:
         """Loads a model.
 
@@ -50,21 +55,33 @@ class Segmenter:
             device: "auto", "cpu" or "cuda".
             guidance: "embedding_cam" or "resnet38", or None for the model's own.
             base_weights: A local file of the base model's weights, or None for the installed one.
-            engine: How the encoder runs: "auto", "torch" or "openvino".
+            engine: How encoder and decoder run: "auto", "torch" or "openvino".
+            precision: The encoder's: "float32", "bfloat16" or "int8"; what the engine cannot do it does in float32.
 
         Raises:
             InputError: Model, weights, device or guidance are not there or do not fit each other.
         """
-        return cls(load_model(model, device, guidance, base_weights, engine))
+        return cls(load_model(model, device, guidance, base_weights, engine, precision))
 
-    def open_session(self, volume: Volume, keep_uncertainty: bool = False) -> SegmentationSession:
+    def open_session(
+        self,
+        volume: Volume,
+        keep_uncertainty: bool = False,
+        sparing: Sparing = USUAL,
+        keep_embeddings: bool = False,
+    ) -> SegmentationSession:
         """Opens a volume for interactive use; nothing is computed yet.
 
         Args:
             volume: The CT.
             keep_uncertainty: Whether results say how far the three masks are apart.
+            sparing: Which slices may go without the encoder; `EVERY_SLICE` for none.
+            keep_embeddings: Whether embeddings are kept on disk, so that the same CT is quicker another time.
         """
-        return SegmentationSession(self.model, volume, keep_uncertainty=keep_uncertainty)
+        store = None
+        if keep_embeddings and isinstance(self.model.backend, LiteMedSam):
+            store = EmbeddingStore(self.model.backend.encoder_key())
+        return SegmentationSession(self.model, volume, keep_uncertainty=keep_uncertainty, sparing=sparing, store=store)
 
     def segment_volume(
         self,
@@ -73,6 +90,8 @@ class Segmenter:
         cancel: CancelCheck | None = None,
         boxes: BoxTrack | None = None,
         uncertainty: bool = False,
+        sparing: Sparing = USUAL,
+        keep_embeddings: bool = False,
     ) -> SegmentationResult:
         """Segments a whole volume.
 
@@ -82,6 +101,8 @@ class Segmenter:
             cancel: Asked after each slice.
             boxes: Boxes to use as they are (a slice without one gets no mask), or None to find them.
             uncertainty: Whether the result says how far the three masks are apart.
+            sparing: Which slices may go without the encoder; `EVERY_SLICE` for none.
+            keep_embeddings: Whether embeddings are kept on disk, so that the same CT is quicker another time.
 
         Returns:
             The mask on the volume's own grid, with boxes and a report a slice.
@@ -90,7 +111,7 @@ class Segmenter:
             Cancelled: The user stopped; nothing remains.
             InputError: The boxes do not fit the volume.
         """
-        session = self.open_session(volume, uncertainty)
+        session = self.open_session(volume, uncertainty, sparing, keep_embeddings)
         if boxes is not None:
             boxes.check_fits(volume)
         session.find_boxes(progress, cancel)

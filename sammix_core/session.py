@@ -13,6 +13,7 @@ from sammix_core.axial_order import AxialOrder
 from sammix_core.axial_slices import AxialSlices
 from sammix_core.box_search import BoxSearch
 from sammix_core.boxes import Box, BoxSource, BoxTrack
+from sammix_core.embedding_store import EmbeddingStore
 from sammix_core.errors import InputError
 from sammix_core.guidance.boxes_from_cam import sigmoid
 from sammix_core.progress import CancelCheck, ProgressCallback, Stage
@@ -21,7 +22,7 @@ from sammix_core.sam.masks import DecodedSlices, inside_box, mixed
 from sammix_core.saved_guidance import SavedGuidance
 from sammix_core.slice_mask import decode_box, make_mask
 from sammix_core.slice_store import SliceStore
-from sammix_core.sparse_slices import EVERY_SLICE, Sparing
+from sammix_core.sparse_slices import USUAL, Sparing
 from sammix_core.uncertainty import UncertaintyPlanes
 from sammix_core.volume import Volume
 
@@ -38,6 +39,14 @@ class SegmentationSession:
 
     What is cancelled keeps what it has done: a slice is looked at once, and masks that were made stay.
 
+    Args:
+        model: The model.
+        volume: The volume.
+        limit_bytes: What the embeddings may take.
+        keep_uncertainty: Whether results say how far the three masks are apart.
+        sparing: Which slices may go without the encoder; `EVERY_SLICE` for none.
+        store: Where embeddings are kept on disk as well, or None.
+
     Attributes:
         volume: The volume.
         slices: Boxes and masks by slice, automatic ones and a person's; for undo and for saving.
@@ -50,13 +59,14 @@ class SegmentationSession:
         volume: Volume,
         limit_bytes: int = EMBEDDING_LIMIT_BYTES,
         keep_uncertainty: bool = False,
-        sparing: Sparing = EVERY_SLICE,
+        sparing: Sparing = USUAL,
+        store: EmbeddingStore | None = None,
     ) -> None:
         self.decoded = 0
         self.volume = volume
         self.slices = SliceStore(volume.shape_kji, volume.axial_order)
         self._model = model
-        self._search = BoxSearch(model, volume, limit_bytes, self._turn, sparing)
+        self._search = BoxSearch(model, volume, limit_bytes, self._turn, sparing, store)
         self._cache = self._search.cache
         self._seconds: dict[str, float] = {}
         self._kept: dict[Box, DecodedSlices] = {}

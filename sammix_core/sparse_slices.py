@@ -54,6 +54,7 @@ class Sparing:
 
 
 EVERY_SLICE = Sparing(0.0, 0.0)
+USUAL = EVERY_SLICE
 
 
 def look_sparsely(count: int, step: int, probability_of: Callable[[int], float]) -> set[int]:

@@ -32,6 +32,8 @@ from sammix_core import cli
 from sammix_core.boxes import Box, BoxSource, BoxTrack
 from sammix_core.model_store import resolve
 from sammix_core.progress import Progress
+from sammix_core.sam.compiling import USUAL_PRECISION
+from sammix_core.sparse_slices import EVERY_SLICE, USUAL, Sparing
 from sammix_core.volume import Volume
 
 SHAPE_KJI = (12, 60, 80)
@@ -43,17 +45,27 @@ class AtOnce:
     def __init__(self) -> None:
         self.loaded: dict[str, Any] | None = None
         self.boxes: BoxTrack | None = None
+        self.sparing: Sparing | None = None
+        self.keep_embeddings: bool | None = None
         self.answer: Callable[[Volume], MadeResult] = a_result
         self.seen: list[str] = []
 
-    def load(self, model: str = "liver", device: str = "auto", guidance: str | None = None) -> AtOnce:
-        self.loaded = {"model": model, "device": device, "guidance": guidance}
+    def load(self, model: str, device: str, guidance: str | None, precision: str) -> AtOnce:
+        self.loaded = {"model": model, "device": device, "guidance": guidance, "precision": precision}
         return self
 
     def segment_volume(
-        self, volume: Volume, progress: Any, cancel: Any, boxes: BoxTrack | None, uncertainty: bool
+        self,
+        volume: Volume,
+        progress: Any,
+        cancel: Any,
+        boxes: BoxTrack | None,
+        uncertainty: bool,
+        sparing: Sparing,
+        keep_embeddings: bool,
     ) -> MadeResult:
         self.boxes = boxes
+        self.sparing, self.keep_embeddings = sparing, keep_embeddings
         progress(Progress("Encoding", 1, 12, 3.0))
         assert not cancel()
         result = self.answer(volume)
@@ -133,7 +145,24 @@ def test_all_outputs_are_written_and_named(at_once: AtOnce, ct: Path, out: Path)
 def test_options_reach_the_segmenter(at_once: AtOnce, ct: Path, out: Path) -> None:
     words = ("--model", "liver/1.0.0", "--device", "cpu", "--guidance", "embedding-cam")
     assert run(ct, "-o", out / "m.nrrd", *words)[0] == 0
-    assert at_once.loaded == {"model": "liver/1.0.0", "device": "cpu", "guidance": "embedding-cam"}
+    loaded = {"model": "liver/1.0.0", "device": "cpu", "guidance": "embedding-cam", "precision": USUAL_PRECISION}
+    assert at_once.loaded == loaded
+    assert (at_once.sparing, at_once.keep_embeddings) == (USUAL, False)
+
+
+def test_the_slow_and_exact_way_can_be_asked_for(at_once: AtOnce, ct: Path, out: Path) -> None:
+    words = ("--precision", "float32", "--every-slice", "--keep-embeddings")
+    assert run(ct, "-o", out / "m.nrrd", *words)[0] == 0
+    assert at_once.loaded is not None
+    assert at_once.loaded["precision"] == "float32"
+    assert (at_once.sparing, at_once.keep_embeddings) == (EVERY_SLICE, True)
+
+
+def test_a_precision_that_is_not_known_is_refused(at_once: AtOnce, ct: Path, out: Path) -> None:
+    code, _, stderr = run(ct, "-o", out / "m.nrrd", "--precision", "int4")
+    assert code == 2
+    assert "int4" in stderr
+    assert (at_once.loaded, content(out)) == (None, {})
 
 
 def test_the_uncertainty_map_is_written_where_it_is_asked_for(at_once: AtOnce, ct: Path, out: Path) -> None:
@@ -362,7 +391,7 @@ class Slow:
     def load(cls, *_, **__):
         return cls()
 
-    def segment_volume(self, volume, progress, cancel, boxes, uncertainty):
+    def segment_volume(self, volume, **_):
         print("working", flush=True)
         time.sleep(60)
 

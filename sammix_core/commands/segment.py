@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sammix_core.boxes import BoxTrack
     from sammix_core.progress import ProgressCallback
     from sammix_core.segmenter import SegmentationResult, Segmenter
+    from sammix_core.sparse_slices import Sparing
     from sammix_core.volume import Volume
 
 _JSON = (".json",)
@@ -34,6 +35,15 @@ class Device(StrEnum):
     AUTO = "auto"
     CPU = "cpu"
     CUDA = "cuda"
+
+
+class Precision(StrEnum):
+    """How exactly the image encoder computes."""
+
+    USUAL = "usual"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    INT8 = "int8"
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,9 @@ class _Request:
     guidance: str | None
     model: str
     device: Device
+    precision: Precision
+    every_slice: bool
+    keep_embeddings: bool
     seed: int
     quiet: bool
 
@@ -98,13 +111,22 @@ def segment(
     ] = None,
     model: Annotated[str, typer.Option(help='A model: "liver", "liver/1.0.0" or its folder.')] = "liver",
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.AUTO,
+    precision: Annotated[
+        Precision, typer.Option(help="The image encoder's; float32 is the slowest and the most exact.")
+    ] = Precision.USUAL,
+    every_slice: Annotated[
+        bool, typer.Option("--every-slice", help="Encode all slices, those far from the organ and thin ones too.")
+    ] = False,
+    keep_embeddings: Annotated[
+        bool, typer.Option("--keep-embeddings", help="Keep what the encoder made on disk; see sammix cache.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Same input, seed and machine: same mask.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
     """Segment the liver in a CT, or what the model was made for."""
     request = _Request(
         *(input, series, output, boxes_in, boxes_out, preview, report, uncertainty),
-        *(guidance, model, device, seed, quiet),
+        *(guidance, model, device, precision, every_slice, keep_embeddings, seed, quiet),
     )
     with Interrupts() as interrupts:
         _run(request, interrupts)
@@ -122,7 +144,13 @@ def _run(request: _Request, interrupts: Interrupts) -> None:
             segmenter = _load(request, show)
         asked = request.uncertainty is not None
         result = segmenter.segment_volume(
-            volume, progress=show, cancel=interrupts.asked, boxes=boxes, uncertainty=asked
+            volume,
+            progress=show,
+            cancel=interrupts.asked,
+            boxes=boxes,
+            uncertainty=asked,
+            sparing=_sparing(request),
+            keep_embeddings=request.keep_embeddings,
         )
         seconds["total"] = time.monotonic() - started
         write_together(_writers(request, volume, result, seconds), interrupts)
@@ -160,7 +188,25 @@ def _load(request: _Request, show: ProgressCallback) -> Segmenter:
 
     show(Progress("Loading the model", 0, 1, None))
     _set_seed(request.seed)
-    return Segmenter.load(request.model, device=request.device.value, guidance=request.guidance)
+    return Segmenter.load(
+        request.model,
+        device=request.device.value,
+        guidance=request.guidance,
+        precision=precision_name(request.precision),
+    )
+
+
+def precision_name(precision: Precision) -> str:
+    """What the core calls a precision."""
+    from sammix_core.sam.compiling import USUAL_PRECISION
+
+    return USUAL_PRECISION if precision is Precision.USUAL else precision.value
+
+
+def _sparing(request: _Request) -> Sparing:
+    from sammix_core.sparse_slices import EVERY_SLICE, USUAL
+
+    return EVERY_SLICE if request.every_slice else USUAL
 
 
 def _set_seed(seed: int) -> None:

@@ -16,9 +16,7 @@ from sammix_core.cache_folder import COMPILED, CacheFolder, key_of
 
 FLOAT32, BFLOAT16, INT8 = "float32", "bfloat16", "int8"
 PRECISIONS = (FLOAT32, BFLOAT16, INT8)
-# Said by name: on some processors the default is bfloat16, and masks would differ. Between int8 layers there is
-# bfloat16 where the processor has it; OpenVINO takes float32 elsewhere.
-_HINTS = {FLOAT32: "f32", BFLOAT16: "bf16", INT8: "bf16"}
+USUAL_PRECISION = FLOAT32  # of the encoder, unless another one is asked for
 
 
 def openvino() -> Any:
@@ -65,12 +63,16 @@ def compile_module(
     ov = openvino()
     core = ov.Core()
     folder = CacheFolder.of(COMPILED) if cache is None else cache
+    capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    # Said by name: on some processors the default is bfloat16, and masks would differ. Between int8 layers there is
+    # bfloat16 too; a processor without it would only imitate it.
+    hint = "bf16" if precision != FLOAT32 and "BF16" in capabilities else "f32"
     options = {
-        "INFERENCE_PRECISION_HINT": _HINTS[precision],
+        "INFERENCE_PRECISION_HINT": hint,
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
     }
-    processor = core.get_property("CPU", "FULL_DEVICE_NAME"), *core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    processor = core.get_property("CPU", "FULL_DEVICE_NAME"), *capabilities
     about = (__version__, ov.__version__, torch.__version__, *processor, precision, change_key, str(list(shapes)))
     key = key_of((*about, type(module).__qualname__, *_weights_of(module)))
     kept = folder.get(key)

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from sammix_core.cache_folder import key_of
 from sammix_core.errors import InputError
 from sammix_core.model_store.base_weights import find_base_weights
+from sammix_core.sam.compiling import USUAL_PRECISION
 from sammix_core.sam.engine import FLOAT32, INT8, EncoderEngine, make_engine, openvino_available
 from sammix_core.sam.lora import merge
 
@@ -75,7 +77,7 @@ class LiteMedSam:
         base_weights: Path | None = None,
         engine: str = "auto",
         adapter: Mapping[str, torch.Tensor] | None = None,
-        precision: str = FLOAT32,
+        precision: str = USUAL_PRECISION,
     ) -> None:
         self.device = device
         self.network = build_network(base_weights)
@@ -105,6 +107,12 @@ class LiteMedSam:
             if not name.startswith(TRAINED_PARTS) or name not in own or own[name].shape != tensor.shape:
                 raise InputError(f"The model's tensor {name} does not fit LiteMedSAM; use a model made for it.")
         self.network.load_state_dict({**own, **{k: v.to(own[k].dtype) for k, v in state.items()}})
+
+    def encoder_key(self) -> str:
+        """Says which encoder this is and how it computes; embeddings of another one are others."""
+        tensors = [(name, one.cpu()) for name, one in sorted(self.network.image_encoder.state_dict().items())]
+        weights = [part for name, one in tensors for part in (name, one.contiguous().numpy().tobytes())]
+        return key_of([self.name, self.engine.name, self.engine.precision, *weights])
 
     @torch.inference_mode()
     def encode(self, images: torch.Tensor) -> torch.Tensor:
