@@ -23,12 +23,12 @@ class Hide:
         if name.split(".")[0] in hidden:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Hide())
-real = importlib.metadata.version
-def version(name):
+real = importlib.metadata.distribution
+def distribution(name):
     if name.replace("-", "_") in hidden:
         raise importlib.metadata.PackageNotFoundError(name)
     return real(name)
-importlib.metadata.version = version
+importlib.metadata.distribution = distribution
 sys.path += [sys.argv[1] + "/Testing/slicer_host", sys.argv[1] + "/SAMMixSlicer"]
 from slicer_host import environment
 environment.prepare()

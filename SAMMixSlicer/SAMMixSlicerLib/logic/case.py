@@ -31,6 +31,7 @@ class Case:
         changed: Emits (slice indices) when boxes, masks or what is known of slices has changed.
         aboutToWrite: Emits (case) before computed masks are written, so that a change by hand is seen before.
         undo: What can be undone.
+        isSetting: Whether slices are just being set, which are shown together.
         model: The model that the masks are from, "liver/1.0.0", or "".
         target: What is segmented, "liver".
 
@@ -42,6 +43,7 @@ class Case:
         self.changed = Signal()
         self.aboutToWrite = Signal()
         self.node = node
+        self.isSetting = False
         self.model = ""
         self.target = "liver"
         self._worker = worker
@@ -143,19 +145,22 @@ class Case:
         """Puts slices back as they are given; nothing is computed."""
         states = tuple(states)
         if self.isOpen:
-            self._worker.setStates(self.volumeId, list(states))  # tells each slice at once, see showState
-            return
-        for state in states:
-            self._kept[state.slice_index] = state
-        self.showStates(states)
+            self.isSetting = True
+            try:
+                self._worker.setStates(self.volumeId, states)
+            finally:
+                self.isSetting = False
+        else:
+            self._kept.update((state.slice_index, state) for state in states)
+        self.showChanged(state.slice_index for state in states)
 
-    def showStates(self, states: Iterable[SliceState]) -> None:
+    def showChanged(self, indices: Iterable[int]) -> None:
         """Shows slices as they are now: writes their masks into the segment, and tells who listens."""
-        states = tuple(states)
-        labelmap = self.labelmap
-        if labelmap is not None:
-            labelmap.writePlanes(self.sliceAxis, {state.slice_index: self._plane(state) for state in states})
-        self.changed.emit([state.slice_index for state in states])
+        indices = list(indices)
+        self.aboutToWrite.emit(self)  # a slice may turn out to have been corrected by hand
+        if self.labelmap is not None:
+            self.labelmap.writePlanes(self.sliceAxis, {index: self._plane(self.state(index)) for index in indices})
+        self.changed.emit(indices)
 
     def open(self) -> None:
         """Gives the volume to the worker, unless it has it as it is now.

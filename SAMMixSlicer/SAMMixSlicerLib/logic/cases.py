@@ -98,10 +98,8 @@ class Cases(VTKObservationMixin):
 
     def _onSliceChanged(self, event: Any) -> None:
         case = self._cases.get(event.volume_id)
-        if case is not None:
-            case.aboutToWrite.emit(case)
-            # Not the event's: the slice may just have been found to be corrected by hand.
-            case.showStates([case.state(event.state.slice_index)])
+        if case is not None and not case.isSetting:
+            case.showChanged([event.state.slice_index])
 
     def _onNodeRemoved(self, *_event: Any) -> None:
         if slicer.mrmlScene.IsClosing():

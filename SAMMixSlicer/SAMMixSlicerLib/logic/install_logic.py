@@ -41,6 +41,7 @@ class InstallLogic:
         self.finished = Signal()
         self._file = requirementsFile
         self._installed = installed or _isInstalled
+        self._isComplete = False
 
     def requirements(self) -> list[str]:
         """The lines of the requirements file, without comments."""
@@ -49,8 +50,12 @@ class InstallLogic:
 
     def missing(self) -> list[str]:
         """Distributions that computing needs and that are not installed, torch first."""
+        if self._isComplete:
+            return []
         names = ["torch", "torchvision", *(_NAME.match(line)[0] for line in self._needed())]  # type: ignore[index]
-        return [name for name in names if not self._installed(name)]
+        left = [name for name in names if not self._installed(name)]
+        self._isComplete = not left  # asked many times, and looking takes 10 ms
+        return left
 
     def explanation(self) -> str:
         """What would be installed, how large it is and from where, in words for the panel."""
@@ -130,7 +135,7 @@ def _slicerPackaging() -> Any:
 
 def _isInstalled(name: str) -> bool:
     try:
-        importlib.metadata.version(name)
+        importlib.metadata.distribution(name)  # `version` would read all that it says of itself
     except importlib.metadata.PackageNotFoundError:
         return False
     return True

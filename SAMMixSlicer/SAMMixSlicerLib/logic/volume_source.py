@@ -59,7 +59,10 @@ class VolumeSource:
         if self._seen is None or self._seen[0] != modified:
             # Looked at only when VTK says that something was touched, which need not be the voxels. Every fourth row:
             # whatever changes a CT changes more than three, and all rows would take 70 ms of the main thread.
-            self._seen = (modified, zlib.crc32(np.ascontiguousarray(array[:, ::_ROWS]).data))
+            checksum = 0
+            for plane in array:  # one at a time: a copy of the whole would take new memory
+                checksum = zlib.crc32(np.ascontiguousarray(plane[::_ROWS]).data, checksum)
+            self._seen = (modified, checksum)
         return self._seen[1], self.matrix().tobytes()
 
     def array(self) -> np.ndarray:

@@ -45,6 +45,7 @@ def labelmapNode(volumeNode: Any, segmentationNode: Any, segmentId: str, mask: M
     ids = vtk.vtkStringArray()
     ids.InsertNextValue(segmentId)
     colors = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLColorTableNode", f"{node.GetName()} colors")
+    colors.SetTypeToUser()
     slicer.vtkSlicerSegmentationsModuleLogic.ExportSegmentsToColorTableNode(segmentationNode, ids, colors)
     node.GetDisplayNode().SetAndObserveColorNodeID(colors.GetID())
     return node

@@ -15,7 +15,7 @@ from sammix_core.volume import Volume, grid_from_ras
 from sammix_core.volume_io.hounsfield import to_volume
 from sammix_core.volume_io.raw_image import RawImage, check_geometry, is_placeholder_geometry, sheared
 
-_SAMPLE_VOXELS = 1_000_000
+_SAMPLE_VOXELS = 200_000
 _LARGEST_COSINE = 1e-3  # as the core's check of right angles
 
 
