@@ -13,7 +13,15 @@ from sammix_core.msam.crops import HU, NORMALISED
 from sammix_core.msam.spec import COMPACT, FULL, MSamSpec
 from sammix_core.msam.stages import REFINING_STAGES
 from sammix_core.training.cases import CaseConfig
-from sammix_core.training.config import PRECISIONS, check_kind, check_precision, read_entry, section
+from sammix_core.training.config_values import (
+    PRECISIONS,
+    check_cases,
+    check_config_keys,
+    check_kind,
+    check_precision,
+    read_entry,
+    section,
+)
 
 METHOD = "msam"
 NETWORKS = {"full": FULL, "compact": COMPACT}
@@ -122,10 +130,7 @@ class MSamConfig:
         """
         path = Path(path)
         entry = read_entry(path)
-        allowed = _REQUIRED | {"precision", "msam"}
-        if not _REQUIRED <= entry.keys() <= allowed:
-            wrong = sorted(map(str, (_REQUIRED - entry.keys()) | (entry.keys() - allowed)))
-            raise InputError(f"The training configuration {path} has missing or unknown keys: {', '.join(wrong)}.")
+        check_config_keys(path, entry, _REQUIRED, {"precision", "msam"})
         kinds = {**dict.fromkeys(_TEXTS, str), "seed": int, "cases": list, "msam": dict}
         for key, kind in kinds.items():
             check_kind(key, entry.get(key, kind()), kind)
@@ -157,10 +162,5 @@ class MSamConfig:
 
 def _cases(entries: list[Any], data_root: Path, folder: Path) -> tuple[CaseConfig, ...]:
     cases = tuple(CaseConfig.from_dict(case, data_root, folder) for case in entries)
-    if not cases:
-        raise InputError("The training configuration has no cases, so there is nothing to learn from.")
-    for case in cases:
-        for file in (case.ct, case.labels):
-            if not file.exists():
-                raise InputError(f"The training case {case.name} needs {file}, which is not there.")
+    check_cases(cases)
     return cases

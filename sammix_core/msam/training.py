@@ -32,6 +32,7 @@ from sammix_core.msam.stages import dice, stage_loss, stages
 from sammix_core.progress import CancelCheck, ProgressCallback
 from sammix_core.sam import lora
 from sammix_core.training.checkpoint import TrainedPart
+from sammix_core.training.config_values import model_card
 from sammix_core.training.loop import OnStep, Pace, train_steps
 
 _CHECKPOINT_STEPS = 25
@@ -83,8 +84,7 @@ def train_msam(
     cases = [load_case(case, config.training.values) for case in config.cases]
     network = _trained(config, cases, progress, cancel, on_step)
     found = {"training_dice_by_stage": dice_by_stage(network, cases, config)}
-    card = config.folder / "MODEL_CARD.md"
-    text = card.read_text(encoding="utf-8") if card.is_file() else f"# {spec}\n\nNo card was written.\n"
+    text = model_card(config.folder, spec)
     state, more = _split_state(network, config)
     return write_model(config.output, _manifest(config, found), state, text, more=more)
 

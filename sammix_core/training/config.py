@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from sammix_core.errors import InputError
 from sammix_core.preprocessing import PreprocessingSpec
 from sammix_core.training.cases import CaseConfig
+from sammix_core.training.config_values import (
+    PRECISIONS,
+    check_cases,
+    check_config_keys,
+    check_kind,
+    check_precision,
+    read_entry,
+    section,
+)
 from sammix_core.training.paper_sections import LoraTraining, ResNetTraining
 
-PRECISIONS = ("32-true", "bf16-mixed")
 _KINDS = {
     **dict.fromkeys(("name", "target", "data_root", "work", "output"), str),
     **dict.fromkeys(("seed", "views"), int),
     **dict.fromkeys(("head", "decoder", "preprocessing", "resnet38", "lora"), dict),
     "cases": list,
 }
-_LEAST = {"batch": 1, "size": 1, "window_level": -1000}  # all other numbers begin at 0
 
 
 @dataclass(frozen=True)
@@ -105,20 +109,13 @@ class TrainingConfig:
         entry = read_entry(path)
         required = {"name", "version", "target", "seed", "data_root", "work", "output", "views", "cases"}
         optional = {"preprocessing", "head", "decoder", "precision", "resnet38", "lora"}
-        if not required <= entry.keys() <= required | optional:
-            wrong = sorted(map(str, (required - entry.keys()) | (entry.keys() - required - optional)))
-            raise InputError(f"The training configuration {path} has missing or unknown keys: {', '.join(wrong)}.")
+        check_config_keys(path, entry, required, optional)
         for key, kind in _KINDS.items():
             check_kind(key, entry.get(key, kind()), kind)
         folder = path.resolve().parent
         data_root = folder / entry["data_root"]
         cases = tuple(CaseConfig.from_dict(case, data_root, folder) for case in entry["cases"])
-        if len({case.name for case in cases}) < len(cases):
-            raise InputError("Two training cases have the same name; folds are made by it, so each needs its own.")
-        for case in cases:
-            for file in (case.ct, case.labels):
-                if not file.exists():
-                    raise InputError(f"The training case {case.name} needs {file}, which is not there.")
+        check_cases(cases, made_by_name="folds are")
         head = section(HeadTraining, entry.get("head", {}))
         if head.steps < 1:
             raise InputError("The training configuration's head needs steps; only the decoder can do without.")
@@ -145,34 +142,6 @@ class TrainingConfig:
         )
 
 
-def read_entry(path: Path) -> dict[Any, Any]:
-    """Reads a configuration's keys and values, whatever its method.
-
-    Raises:
-        InputError: The file is missing, not YAML, or something else than keys and values.
-    """
-    try:
-        entry = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"The training configuration {path} cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is no YAML, so it is no training configuration.") from error
-    if not isinstance(entry, dict):
-        raise InputError(f"The training configuration {path} must be keys and values.")
-    return entry
-
-
-def section(kind: Any, entry: dict[str, Any]) -> Any:
-    """Builds one section's dataclass, refusing keys that it does not have and values of another kind."""
-    known = {field.name: field.default for field in fields(kind)}
-    unknown = sorted(map(str, entry.keys() - known.keys()))
-    if unknown:
-        raise InputError(f"The training configuration does not know the key {unknown[0]!r}.")
-    for key, value in entry.items():
-        check_kind(key, value, type(known[key]))
-    return kind(**entry)
-
-
 def _paper_section(kind: Any, name: str, entry: dict[str, Any]) -> Any:
     """One of the paper's parts; None where the configuration does not have it."""
     if name not in entry:
@@ -180,20 +149,3 @@ def _paper_section(kind: Any, name: str, entry: dict[str, Any]) -> Any:
     found = section(kind, entry[name])
     found.check()
     return found
-
-
-def check_kind(key: str, value: Any, kind: type) -> None:
-    """Refuses a value of another kind than its key has; a whole number is a number too."""
-    fine = type(value) is kind or (kind is float and type(value) is int)
-    least = _LEAST.get(key, 0)
-    if not fine or (kind in (int, float) and not least <= value < math.inf):
-        names: dict[type, str] = {str: "a text", bool: "true or false", list: "a list", dict: "keys and values"}
-        name = names.get(kind, f"a {'whole ' if kind is int else ''}number from {least}")
-        raise InputError(f"The training configuration's {key} must be {name}, not {value!r}.")
-
-
-def check_precision(name: str) -> str:
-    """Refuses a precision that training does not have."""
-    if name not in PRECISIONS:
-        raise InputError(f"There is no precision {name!r} for training; choose one of {', '.join(PRECISIONS)}.")
-    return name

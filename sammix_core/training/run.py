@@ -31,7 +31,8 @@ from sammix_core.progress import CancelCheck, ProgressCallback
 from sammix_core.sam.litemedsam import LiteMedSam
 from sammix_core.sam.masks import MaskSettings
 from sammix_core.training.calibrate import calibrate_boxes
-from sammix_core.training.config import TrainingConfig, read_entry
+from sammix_core.training.config import TrainingConfig
+from sammix_core.training.config_values import model_card, read_entry
 from sammix_core.training.decoder_training import PromptMaker, train_decoder
 from sammix_core.training.head_training import train_head
 from sammix_core.training.prepare import prepare_views
@@ -175,8 +176,7 @@ def train_from_config(
 
     parts = PaperTrainer(config, progress, cancel).parts()
     trained = parts.trained
-    card = config.folder / "MODEL_CARD.md"
-    text = card.read_text(encoding="utf-8") if card.is_file() else f"# {spec}\n\nNo card was written.\n"
+    text = model_card(config.folder, spec)
     manifest = _manifest(config, trained.boxes, trained.masks, parts.guidance)
     return write_model(config.output, manifest, trained.state(), text, more=parts.files)
 

@@ -9,7 +9,14 @@ from typing import Any
 from sammix_core.errors import InputError
 from sammix_core.preprocessing import PreprocessingSpec
 from sammix_core.training.cases import CASE_NAME
-from sammix_core.training.config import check_kind, check_precision, read_entry, section
+from sammix_core.training.config_values import (
+    check_cases,
+    check_config_keys,
+    check_kind,
+    check_precision,
+    read_entry,
+    section,
+)
 from sammix_core.training.semi_supervised.section import SamMixTraining
 
 METHOD = "sammix"
@@ -128,9 +135,7 @@ class SemiSupervisedConfig:
         """
         path = Path(path)
         entry = read_entry(path)
-        if not _REQUIRED <= entry.keys() <= _REQUIRED | _OPTIONAL:
-            wrong = sorted(map(str, (_REQUIRED - entry.keys()) | (entry.keys() - _REQUIRED - _OPTIONAL)))
-            raise InputError(f"The training configuration {path} has missing or unknown keys: {', '.join(wrong)}.")
+        check_config_keys(path, entry, _REQUIRED, _OPTIONAL)
         for key, kind in _KINDS.items():
             check_kind(key, entry.get(key, kind(1) if kind is int else kind()), kind)
         accelerator = entry.get("accelerator", ACCELERATORS[0])
@@ -142,12 +147,7 @@ class SemiSupervisedConfig:
         folder = path.resolve().parent
         data_root = folder / entry["data_root"]
         cases = tuple(PoolCase.from_dict(case, data_root, folder) for case in entry["cases"])
-        if len({case.name for case in cases}) < len(cases):
-            raise InputError("Two training cases have the same name; the split is made by it, so each needs its own.")
-        for case in cases:
-            for file in (case.ct, case.labels):
-                if file is not None and not file.exists():
-                    raise InputError(f"The training case {case.name} needs {file}, which is not there.")
+        check_cases(cases, made_by_name="the split is")
         settings = section(SamMixTraining, entry.get("sammix", {}))
         settings.check()
         precision = entry.get("precision")

@@ -24,6 +24,7 @@ from sammix_core.model_store.weights import write_model
 from sammix_core.progress import CancelCheck, ProgressCallback
 from sammix_core.sam import lora
 from sammix_core.sam.litemedsam import LiteMedSam
+from sammix_core.training.config_values import model_card
 from sammix_core.training.semi_supervised.bank import Bank, bank_folder, prepare_bank
 from sammix_core.training.semi_supervised.config import METHOD, SemiSupervisedConfig
 from sammix_core.training.semi_supervised.fabric import make_fabric
@@ -107,8 +108,7 @@ def _write(config: SemiSupervisedConfig, outcome: Outcome, split: Split) -> Mode
     }
     state, files = tensors_of(network)
     manifest = _manifest(config, network.guide.entry(), network.masks.to_dict(), metrics)
-    card = config.folder / "MODEL_CARD.md"
-    text = card.read_text(encoding="utf-8") if card.is_file() else f"# {manifest.spec}\n\nNo card was written.\n"
+    text = model_card(config.folder, manifest.spec)
     return write_model(config.output, manifest, state, text, more=files)
 
 
