@@ -64,8 +64,12 @@ class Bench:
         self._meter = meter
         self._profiled = profiled
 
+    def call(self, function: Callable[[], Any]) -> Callable[[], None]:
+        """What a dialog or a selector does on the user's behalf: one step by itself."""
+        return lambda: self._meter.timed(lambda: "call", function)
+
     def do(self, name: str, *actions: Callable[[], Any]) -> None:
-        """Does something and waits until all of it has happened."""
+        """Does something with the mouse, or by a `call`, and waits until all of it has happened."""
         from slicer_host import mouse
 
         self._meter.steps.clear()
@@ -73,7 +77,7 @@ class Bench:
         if profile is not None:
             profile.enable()
         for action in actions:
-            self._meter.timed(lambda: "call", action)
+            action()
             self.driver.wait(_RUN_S)
         # The timer's slow pace is 200 ms: what it does afterwards belongs to the action.
         seen = len(self._meter.steps)
@@ -105,7 +109,7 @@ def work(bench: Bench, first: Any, second: Any, repeats: int, folder: Path) -> N
     driver, ui = bench.driver, bench.driver.ui
 
     def choose(node: Any) -> Callable[[], None]:
-        return lambda: ui.volumeSelector.setCurrentNode(node)
+        return bench.call(lambda: ui.volumeSelector.setCurrentNode(node))
 
     def click(name: str) -> Callable[[], None]:
         return lambda: driver.click(name)
@@ -118,7 +122,7 @@ def work(bench: Bench, first: Any, second: Any, repeats: int, folder: Path) -> N
         bench.do("segment liver, until all is done", click("segmentButton"))
         middle = int(np.argmax(driver.mask().sum(axis=(1, 2))))
         for index in range(middle - 5, middle + 5):
-            bench.do("select a row", lambda index=index: ui.sliceTable.selectRow(index))
+            bench.do("select a row", bench.call(lambda index=index: ui.sliceTable.selectRow(index)))
         driver.go_to(middle)
         bench.do("drag an edge", lambda: driver.drag_edge("i_max", -40))
         bench.do("undo", click("undoButton"))
@@ -140,14 +144,15 @@ def work(bench: Bench, first: Any, second: Any, repeats: int, folder: Path) -> N
         bench.do("labelmap node", click("labelmapButton"))
         for ending in ("nii.gz", "seg.nrrd"):
             path = str(folder / f"liver.{ending}")
-            bench.do(f"file .{ending}", lambda path=path: driver.logic.export.labelmapFile(path))
-        bench.do("boxes file", lambda: driver.logic.export.boxes(str(folder / "boxes.json")))
+            bench.do(f"file .{ending}", bench.call(lambda path=path: driver.logic.export.labelmapFile(path)))
+        bench.do("boxes file", bench.call(lambda: driver.logic.export.boxes(str(folder / "boxes.json"))))
         bench.do("measure", click("measureButton"))
-        bench.do("correct a slice by hand", lambda middle=middle: paint(driver.case, middle - 8))
+        bench.do("correct a slice by hand", bench.call(lambda middle=middle: paint(driver.case, middle - 8)))
         bench.do("undo of a correction", click("undoButton"))
         bench.do("3-D surface", click("surfaceButton"))
         bench.do("drag an edge with a surface", lambda: driver.drag_edge("i_max", -20))
         bench.do("choose another CT", choose(second))
+        driver.go_to(middle)
         bench.do("segment a slice of another CT", click("addBoxButton"))
         bench.do("switch to the first CT", choose(first))
         bench.do("switch to the second CT", choose(second))

@@ -179,7 +179,7 @@ def correct(driver: Any, name: str) -> None:
 
 
 def fine_tune(driver: Any, name: str) -> None:
-    """Correct some slices, learn from them, and write the section's picture with the curves.
+    """Correct some slices, learn from them, and write a picture of the section beside the curves.
 
     Args:
         driver: of the panel, with its case segmented.
@@ -199,12 +199,7 @@ def fine_tune(driver: Any, name: str) -> None:
         raise SystemExit(driver.status)
     driver.click("curvesButton")
     slicer.app.processEvents()
-    section = _picture(driver.ui.fineTuneSection)
-    curves = _picture(slicer.app.layoutManager().plotWidget(0))
-    picture = Image.new("RGB", (max(section.width, curves.width), section.height + curves.height + 8), "white")
-    picture.paste(section, (0, 0))
-    picture.paste(curves, (0, section.height + 8))
-    _save(picture, TUTORIAL / "7_finetune.png")
+    _save(_picture(slicer.util.mainWindow()), TUTORIAL / "7_finetune.png")
 
 
 def main() -> None:

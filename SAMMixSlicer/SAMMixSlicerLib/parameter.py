@@ -41,7 +41,7 @@ class Parameter:
     device: str = "auto"
     baseWeights: str = ""
     showMap: bool = False
-    mapOpacity: float = 0.5
+    mapOpacity: float = 0.4
     showBoxes: bool = True
     showFill: bool = True
     showOutline: bool = True

@@ -96,11 +96,17 @@ def test_about_says_version_place_and_what_it_is_not(ui):
     assert "not a medical device" in ui.aboutLabel.text
 
 
-def test_fine_tuning_says_what_it_needs_before_it_can_be_started(ui):
+def test_fine_tuning_says_that_something_must_be_installed_first(ui):
     ui.fineTuneSection.collapsed = False
     assert not ui.fineTuneButton.enabled
-    assert ui.fineTuneLabel.text.startswith("Correct some slices")
-    assert "Nothing leaves this computer" in ui.fineTuneLabel.text
+    assert ui.fineTuneLabel.text == "Install what is missing first (section Input)."
+
+
+def test_fine_tuning_says_what_it_needs_before_it_can_be_started(panel):
+    panel.ui.fineTuneSection.collapsed = False
+    assert not panel.ui.fineTuneButton.enabled
+    assert panel.ui.fineTuneLabel.text.startswith("Correct some slices")
+    assert "Nothing leaves this computer" in panel.ui.fineTuneLabel.text
 
 
 def test_sample_data_are_registered_when_slicer_has_started(app, load_module, present, monkeypatch):

@@ -128,11 +128,23 @@ def test_from_the_click_to_the_labelmap(panel, a_ct, ct_file, tmp_path, scene):
     np.testing.assert_array_equal(panel.mask(), interpolated)
     assert panel.case.boxes() == boxes
     panel.go_to(3)
+    panel.click("plotButton")
+    assert plotted_score(panel, 3) == pytest.approx(panel.case.state(3).score)
+    edited = panel.case.state(3).score
     panel.click("resetBoxButton")
     panel.wait()
     after = panel.mask()
     np.testing.assert_array_equal(after[3], automatic[3])
     np.testing.assert_array_equal(np.delete(after, 3, axis=0), np.delete(interpolated, 3, axis=0))
+    assert panel.case.state(3).score != edited
+    mouse.wait_until(lambda: plotted_score(panel, 3) == pytest.approx(panel.case.state(3).score), 5)
+
+
+def plotted_score(panel, index):
+    from SAMMixSlicerLib.scene import case_node
+
+    table = panel.case.node.GetNodeReference(case_node.TABLE)
+    return table.GetTable().GetColumnByName("Score").GetValue(index)
 
 
 def read_labels(path):
@@ -148,6 +160,9 @@ def test_a_cancelled_run_keeps_what_was_done_and_can_go_on(panel, a_ct):
 
     panel.choose(a_ct)
     panel.click("segmentButton")
+    # The table fills as slices are looked at, before there is a mask.
+    mouse.wait_until(lambda: any(panel.ui.sliceTable.item(row, 1).text() for row in range(COUNT)), 600)
+    assert not any(state.mask for state in panel.case.states.values())
     mouse.wait_until(lambda: len(panel.case.corrected()) == 0 and any(s.mask for s in panel.case.states.values()), 600)
     start = time.monotonic()
     panel.click("cancelButton")
@@ -176,6 +191,12 @@ def test_exports_say_what_they_hold(panel, a_ct, tmp_path):
     panel.click("labelmapButton")
     node = slicer.util.getNodesByClass("vtkMRMLLabelMapVolumeNode")[0]
     np.testing.assert_array_equal(slicer.util.arrayFromVolume(node), mask)
+    colors = node.GetDisplayNode().GetColorNode()
+    color = [0.0] * 4
+    colors.GetColor(1, color)
+    segment = panel.case.segmentationNode.GetSegmentation().GetSegment(panel.case.segmentId)
+    assert colors.GetColorName(1) == segment.GetName()
+    assert color[:3] == pytest.approx(segment.GetColor(), abs=0.01)
 
     asked = []
     panel.loaded.widget.dialogs.fileToSave = lambda _title, name, _formats: asked.append(name) or str(tmp_path / name)

@@ -25,12 +25,14 @@ class Action:
         case: What it is done to.
         before: The slices that it may change, as they were.
         done: What to say when it has ended well; "" for how many slices it changed.
+        isRun: Whether it is a run through the whole volume.
     """
 
     name: str
     case: Case
     before: Mapping[int, SliceState]
     done: str = ""
+    isRun: bool = False
 
 
 class Actions:
@@ -57,11 +59,20 @@ class Actions:
         """Whether anything is on its way."""
         return bool(self._running)
 
-    def isRunning(self, name: str) -> bool:
-        """Whether an action of that name is on its way."""
-        return any(action.name == name for action in self._running.values())
+    @property
+    def isRunOnItsWay(self) -> bool:
+        """Whether a run through a whole volume is on its way."""
+        return any(action.isRun for action in self._running.values())
 
-    def begin(self, name: str, case: Case, before: Mapping[int, SliceState], request: int, done: str = "") -> None:
+    def begin(
+        self,
+        name: str,
+        case: Case,
+        before: Mapping[int, SliceState],
+        request: int,
+        done: str = "",
+        isRun: bool = False,
+    ) -> None:
         """Notes that a command was sent.
 
         Args:
@@ -70,8 +81,9 @@ class Actions:
             before: The slices that it may change, as they were before it was sent.
             request: The worker's number of it.
             done: What to say when it has ended well; "" for how many slices it changed.
+            isRun: Whether it is a run through the whole volume.
         """
-        self._running[request] = Action(name, case, before, done)
+        self._running[request] = Action(name, case, before, done, isRun)
         self.changed.emit()
 
     def cancel(self) -> None:

@@ -8,7 +8,6 @@ from sammix_core.errors import InputError
 from sammix_core.review import SliceReview, most_uncertain, review_slices
 from SAMMixSlicerLib.logic.actions import Actions
 from SAMMixSlicerLib.logic.case import Case
-from SAMMixSlicerLib.logic.run_logic import NAME as RUN
 from SAMMixSlicerLib.logic.workspace import Workspace
 
 
@@ -52,7 +51,7 @@ class ReviewLogic:
     def _toReview(self) -> list[SliceReview]:
         case = self._workspace.case
         # A slice whose mask is still to come is not doubtful.
-        if case is None or not case.states or self._actions.isRunning(RUN):
+        if case is None or not case.states or self._actions.isRunOnItsWay:
             return []
         return most_uncertain(review_slices(case.states.values(), case.probabilities, case.sliceCount))
 

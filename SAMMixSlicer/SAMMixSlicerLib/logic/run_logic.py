@@ -10,8 +10,6 @@ from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.signals import Signal
 from SAMMixSlicerLib.worker import GuidanceFound, ModelLoaded, Progressed
 
-NAME = "Segment liver"
-
 
 class RunLogic:
     """Runs the whole volume and tells how far it is.
@@ -32,12 +30,12 @@ class RunLogic:
         workspace.worker.modelLoaded.connect(self._onModelLoaded)
         workspace.worker.guidanceFound.connect(self._onGuidanceFound)
         # Probabilities are news too where no mask changed.
-        actions.ended.connect(lambda action, _event: action.case.save() if action.name == NAME else None)
+        actions.ended.connect(lambda action, _event: action.case.save() if action.isRun else None)
 
     @property
     def isRunning(self) -> bool:
         """Whether a run is on its way."""
-        return self._actions.isRunning(NAME)
+        return self._actions.isRunOnItsWay
 
     def run(self) -> None:
         """Segments the chosen volume; boxes and masks that a person made stay.
@@ -55,7 +53,8 @@ class RunLogic:
             raise InputError(_("Something is being computed; wait for it or cancel it first."))
         case = self._workspace.readyCase()
         before = {index: case.state(index) for index in range(case.sliceCount)}
-        self._actions.begin(NAME, case, before, self._workspace.worker.run(case.volumeId))
+        name = _("Segment {target}").format(target=self._workspace.target)
+        self._actions.begin(name, case, before, self._workspace.worker.run(case.volumeId), isRun=True)
         self.progressed.emit(_("Getting ready…"), 0, 0)
 
     def cancel(self) -> None:

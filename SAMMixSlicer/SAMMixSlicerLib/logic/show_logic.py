@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import slicer
 from slicer.i18n import tr as _
@@ -28,6 +30,7 @@ class ShowLogic:
         self._workspace = workspace
         self._case: Case | None = None
         self._maps: dict[int, np.ndarray] = {}
+        self._isPlotOld = False
         workspace.caseChanged.connect(self._onCaseChanged)
         workspace.parameterChanged.connect(self._onParameterChanged)
         workspace.views.viewsChanged.connect(lambda: self.showMap(workspace.parameter))
@@ -35,11 +38,13 @@ class ShowLogic:
         workspace.worker.guidanceFound.connect(self._onGuidanceFound)
 
     def tick(self) -> None:
-        """Puts the maps that came in since the last time into the overlay at once; called by the panel's timer."""
+        """Shows what came in since the last time, maps and curves, at once; called by the panel's timer."""
         overlay = None if self._case is None else self._case.node.GetNodeReference(case_node.OVERLAY)
         if self._maps and overlay is not None and self._case is not None:
             maps, self._maps = self._maps, {}
             setMaps(overlay, self._case.sliceAxis, maps)
+        if self._isPlotOld:
+            self._refreshPlot()
 
     def showMask(self, parameter: Parameter) -> None:
         """Shows our segment filled, outlined or both; other segments keep their display."""
@@ -86,12 +91,12 @@ class ShowLogic:
         if chart is None:
             chart = newChart(table, _("{name}: probability and score").format(name=case.volumeNode.GetName()))
             case.node.SetNodeReferenceID(case_node.CHART, chart.GetID())
-        self.refreshPlot()
+        self._refreshPlot()
         showChart(chart)
 
-    def refreshPlot(self) -> None:
+    def _refreshPlot(self) -> None:
         """Brings the plot's table up to date, where there is one."""
-        case = self._case
+        case, self._isPlotOld = self._case, False
         table = None if case is None else case.node.GetNodeReference(case_node.TABLE)
         if case is None or table is None:
             return
@@ -119,7 +124,6 @@ class ShowLogic:
         if case.node.GetNodeReference(case_node.OVERLAY) is not None:
             self._fetchMaps(case)
         self.showMap(self._workspace.parameter)
-        self.refreshPlot()
 
     def _onParameterChanged(self, parameter: Parameter) -> None:
         self.showMask(parameter)
@@ -128,6 +132,12 @@ class ShowLogic:
     def _onCaseChanged(self, case: Case | None) -> None:
         if self._case is not None and not self._workspace.isSceneBusy:
             hideOverlay(self._case.node.GetNodeReference(case_node.OVERLAY))
+        if self._case is not None:
+            self._case.changed.disconnect(self._onSlicesChanged)
         self._case, self._maps = case, {}
         if case is not None:
+            case.changed.connect(self._onSlicesChanged)
             self._onParameterChanged(self._workspace.parameter)
+
+    def _onSlicesChanged(self, _indices: Any) -> None:
+        self._isPlotOld = True

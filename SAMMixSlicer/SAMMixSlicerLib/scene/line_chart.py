@@ -9,6 +9,7 @@ from typing import Any
 import slicer
 import vtk
 
+_LEGEND_SHARE = 0.12  # of the height of a low plot view, for each line of the legend
 Color = tuple[float, float, float]
 
 
@@ -66,6 +67,12 @@ def newLineChart(name: str, tableNode: Any, colors: Mapping[str, Color], xTitle:
     chart.SetXAxisTitle(xTitle)
     chart.SetYAxisTitle("")
     return chart
+
+
+def setHighest(chartNode: Any, highest: float) -> None:
+    """Sets the y axis from 0 to beyond the highest value, with room for the legend above the curves."""
+    chartNode.SetYAxisRangeAuto(False)
+    chartNode.SetYAxisRange(0, highest * (1 + _LEGEND_SHARE * chartNode.GetNumberOfPlotSeriesNodes()))
 
 
 def showChart(chartNode: Any) -> None:

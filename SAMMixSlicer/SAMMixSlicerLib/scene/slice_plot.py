@@ -7,7 +7,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from SAMMixSlicerLib.scene.line_chart import fillCurveTable, newCurveTable, newLineChart
+from SAMMixSlicerLib.scene.line_chart import fillCurveTable, newCurveTable, newLineChart, setHighest
 
 _SLICE, _PROBABILITY, _SCORE = "Slice", "Probability", "Score"
 _COLORS = {_PROBABILITY: (0.85, 0.45, 0.1), _SCORE: (0.15, 0.55, 0.3)}
@@ -28,6 +28,5 @@ def fillSliceTable(
 def newChart(tableNode: Any, name: str) -> Any:
     """A plot chart node that draws the table's two curves."""
     chart = newLineChart(name, tableNode, _COLORS, _("slice"))
-    chart.SetYAxisRangeAuto(False)
-    chart.SetYAxisRange(0, 1.02)
+    setHighest(chart, 1.0)
     return chart

@@ -7,7 +7,14 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from SAMMixSlicerLib.scene.line_chart import fillCurveTable, newCurveTable, newLineChart, removeChart, showChart
+from SAMMixSlicerLib.scene.line_chart import (
+    fillCurveTable,
+    newCurveTable,
+    newLineChart,
+    removeChart,
+    setHighest,
+    showChart,
+)
 
 _STEP, _LOSS = "Step", "Loss"
 _AUTO, _ORACLE = "Dice, automatic boxes", "Dice, oracle boxes"
@@ -59,6 +66,7 @@ class TrainingPlot:
         """Brings the plot up to date, where it is shown."""
         if self._table is not None and slicer.mrmlScene.IsNodePresent(self._table):
             fillCurveTable(self._table, self._steps(), self.curves())
+            setHighest(self._chart, max(1.0, *self._loss.values()))
 
     def show(self) -> None:
         """Shows the curves in a plot view."""

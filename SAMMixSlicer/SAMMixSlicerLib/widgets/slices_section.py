@@ -13,6 +13,7 @@ from SAMMixSlicerLib.logic.review_logic import ReviewLogic
 from SAMMixSlicerLib.logic.show_logic import ShowLogic
 from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.widgets.plain_table import addItems, preparePlainTable
+from SAMMixSlicerLib.worker import SliceSeen
 
 _COLUMNS = 5
 
@@ -59,6 +60,7 @@ class SlicesSection:
         ui.plotButton.connect("clicked()", lambda: workspace.attempt(showLogic.showPlot))
         workspace.caseChanged.connect(self._onCaseChanged)
         workspace.views.moved.connect(self._onMoved)
+        workspace.worker.sliceSeen.connect(self._onSeen)
         actions.ended.connect(lambda action, _event: self._onSlicesChanged(range(action.case.sliceCount)))
         self._onCaseChanged(workspace.case)
 
@@ -113,6 +115,10 @@ class SlicesSection:
     def _onSlicesChanged(self, indices: Any) -> None:
         count = 0 if self._case is None else self._case.sliceCount
         self._stale.update(index for index in indices if index < count)
+
+    def _onSeen(self, event: SliceSeen) -> None:
+        if self._case is not None and event.volume_id == self._case.volumeId:
+            self._stale.add(event.slice_index)
 
     def _onSelected(self) -> None:
         row = self._ui.sliceTable.currentRow()
