@@ -6,15 +6,17 @@ import errno
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sammix_core.errors import InputError
+from sammix_core.errors import InputError, SammixError
 
 _HASH_BLOCK_BYTES = 1 << 20
 # 60 characters are at most 240 bytes of UTF-8: with the token, still under the 255 that file systems allow.
 _NAME_TAIL = 60
+_NO_FREE_BYTES = 1 << 16  # less than this left beside an unfinished file means that it found no room
 _NO_ROOM = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
@@ -78,10 +80,13 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         yield temporary
         _flush_to_disk(temporary)
         os.replace(temporary, target)
-    except OSError as error:
-        if error.errno in _NO_ROOM or error.filename == str(temporary):
-            raise InputError(f"{path} could not be written: {_reason(error)}.") from error
+    except SammixError:
         raise
+    except Exception as error:
+        reason = _why_not_written(error, temporary)
+        if reason is None:
+            raise
+        raise InputError(f"{path} could not be written: {reason}.") from error
     finally:
         # After os.replace the name is gone, so this only ever removes what a failed block left.
         with suppress(FileNotFoundError):
@@ -125,6 +130,20 @@ def _flush_to_disk(path: Path) -> None:
     """Without this a power cut after os.replace may leave an empty file under the final name."""
     with open(path, "rb+") as stream:
         os.fsync(stream.fileno())
+
+
+def _why_not_written(error: Exception, temporary: Path) -> str | None:
+    """Why a file could not be written, or None where the error is about something else.
+
+    Libraries have words of their own for a full disk: torch raises a RuntimeError, safetensors an error of its own, and
+    numpy an OSError without a number.
+    """
+    if isinstance(error, OSError) and (error.errno in _NO_ROOM or error.filename == str(temporary)):
+        return _reason(error)
+    full = os.strerror(errno.ENOSPC)
+    if full in str(error) or shutil.disk_usage(temporary.parent).free < _NO_FREE_BYTES:
+        return full.lower()
+    return None
 
 
 def _reason(error: OSError) -> str:

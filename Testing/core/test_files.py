@@ -6,10 +6,12 @@ import errno
 import hashlib
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from sammix_core.errors import InputError
+from sammix_core import files
+from sammix_core.errors import Cancelled, InputError
 from sammix_core.files import atomic_path, check_writable, sha256_of, write_text_atomic
 
 
@@ -47,6 +49,35 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
         temporary.write_text("half")
         raise OSError(errno.ENOSPC, "No space left on device")
     assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "free", "refused"),
+    [
+        (RuntimeError("[enforce fail at inline_container.cc:671] . unexpected pos 768 vs 662"), 0, True),  # torch's
+        (OSError("1000000 requested and 131056 written"), 0, True),  # numpy's
+        (Exception("I/O error: No space left on device (os error 28)"), 1 << 30, True),  # safetensors'
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), 1 << 30, False),
+        (Cancelled("Stopped."), 0, False),
+    ],
+)
+def test_libraries_have_words_of_their_own_for_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, free: int, refused: bool
+) -> None:
+    def writes() -> None:
+        with atomic_path(tmp_path / "checkpoint.pt") as temporary:
+            temporary.write_bytes(b"half")
+            raise error
+
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    if refused:
+        with pytest.raises(InputError, match=r"checkpoint\.pt could not be written: no space left on device\."):
+            writes()
+    else:
+        with pytest.raises(type(error)) as caught:
+            writes()
+        assert caught.value is error
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_error_of_another_file_is_not_blamed_on_this_one(tmp_path: Path) -> None:

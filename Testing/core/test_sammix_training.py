@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from image_files import write_with_itk
 from safetensors.torch import load_file
-from training_cases import QuickLiteMedSam, StubEncoder, write_config
+from training_cases import SPACING, QuickLiteMedSam, StubEncoder, write_config
 
+from sammix_core import files
 from sammix_core.errors import Cancelled, InputError
 from sammix_core.model_store import ModelFolder, verify
 from sammix_core.progress import Progress
@@ -99,6 +102,45 @@ def test_stopped_it_goes_on_to_the_same(trained: ModelFolder, tmp_path: Path, do
     path = config(tmp_path)
     with pytest.raises(Cancelled):
         train_from_config(path, progress, lambda: reached)
+    assert not (tmp_path / "out").exists()
+    assert same(trained, train_from_config(path))
+
+
+def test_killed_it_goes_on_from_the_last_look_to_the_same(trained: ModelFolder, tmp_path: Path) -> None:
+    """Nothing is saved at the moment of a kill, so that steps since the checkpoint are taken once more."""
+
+    class Killed(BaseException):
+        pass
+
+    def progress(now: Progress) -> None:
+        if now.stage == "SAM-Mix" and now.done == 3:
+            raise Killed
+
+    path = config(tmp_path)
+    with pytest.raises(Killed):
+        train_from_config(path, progress)
+    [checkpoint] = (tmp_path / "work" / "checkpoints").iterdir()
+    assert torch.load(checkpoint, weights_only=True)["step"] == 2
+    assert same(trained, train_from_config(path))
+
+
+def test_a_full_disk_is_one_sentence_and_with_room_it_goes_on_to_the_same(
+    trained: ModelFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, real = config(tmp_path), torch.save
+    saved: list[Path] = []
+
+    def full(state: Any, file: Path) -> None:
+        if saved:
+            raise RuntimeError("[enforce fail at inline_container.cc:671] . unexpected pos 768 vs 662")
+        saved.append(file)
+        real(state, file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", full)
+        patch.setattr(files.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+        with pytest.raises(InputError, match=r"\.pt could not be written: no space left on device"):
+            train_from_config(path)
     assert not (tmp_path / "out").exists()
     assert same(trained, train_from_config(path))
 
@@ -218,6 +260,18 @@ def test_slices_that_cannot_be_trained_on(tmp_path: Path, changes: dict[str, Any
         train_from_config(config(tmp_path, cases=[{**ANNA, **changes}]))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing"), [((5, 50, 59), SPACING), ((5, 50, 60), (6.0, 6.0, 5.0))], ids=["size", "spacing"]
+)
+def test_labels_on_another_grid_are_refused(
+    tmp_path: Path, shape: tuple[int, int, int], spacing: tuple[float, float, float]
+) -> None:
+    path = config(tmp_path, cases=[{"name": "bert", "ct": "bert_ct.nii.gz", "mask": "bert_mask.nii.gz", "values": [3]}])
+    write_with_itk(tmp_path / "data" / "bert_mask.nii.gz", np.full(shape, 3, np.uint8), spacing)
+    with pytest.raises(InputError, match="different grids"):
+        train_from_config(path)
 
 
 def test_empty_masks_are_refused(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ class KeptEncoder:
         encoded: How many slices went through the encoder.
     """
 
+    batch = 1  # each is looked for on its own
+
     def __init__(self, backend: LiteMedSam, folder: Path) -> None:
         self.backend = backend
         self.name, self.device, self.image_size = backend.name, backend.device, backend.image_size

@@ -11,6 +11,7 @@ import numpy as np
 from sammix_core.errors import InputError
 
 if TYPE_CHECKING:
+    from sammix_core.volume import Volume
     from sammix_core.volume_io.raw_image import RawImage
 
 _NIFTI_SUFFIXES = (".nii", ".nii.gz")
@@ -62,6 +63,26 @@ class Labelmap:
         last_ijk = np.array(self.array.shape[::-1]) - 1
         corners_ijk = np.array(list(np.ndindex(2, 2, 2))) * last_ijk
         return np.asarray(self.origin) + (corners_ijk * self.spacing) @ self.direction.T
+
+
+def check_grid(labelmap: Labelmap, volume: Volume, case: str) -> None:
+    """Refuses labels that do not lie on the CT's own grid, since they would be of other places than they say.
+
+    Args:
+        labelmap: The labels.
+        volume: The CT.
+        case: What the message calls both.
+
+    Raises:
+        InputError: The grids differ in size or place.
+    """
+    grid = Labelmap(volume.array, volume.spacing, volume.origin, volume.direction, volume.spacing_known, "the CT")
+    difference = labelmap.difference_from(grid)
+    if difference is not None:
+        raise InputError(
+            f"The labels and the CT of {case} lie on different grids ({difference}); save the labels on the grid of "
+            "the CT."
+        )
 
 
 def read_labelmap(path: str | Path) -> Labelmap:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from sammix_core.errors import InputError
-from sammix_core.evaluation.labelmap import Labelmap, read_labelmap
+from sammix_core.evaluation.labelmap import Labelmap, check_grid, read_labelmap
 from sammix_core.training.labels import CaseLabels
 from sammix_core.volume import Volume
 from sammix_core.volume_io import LABELMAP_SUFFIXES, read_volume
@@ -110,7 +110,7 @@ def read_case(pair: CasePair, label: int | None, sparse: bool) -> LabelledVolume
         mask, known = _from_label_file(pair, volume)
     else:
         labelmap = read_labelmap(pair.labels)
-        _check_grid(pair, labelmap, volume)
+        check_grid(labelmap, volume, pair.name)
         mask = _chosen(pair, labelmap, label)
         count = mask.shape["kji".index(axis)]
         shown = [index for index in range(count) if np.take(mask, index, "kji".index(axis)).any()]
@@ -139,16 +139,6 @@ def _stem(path: Path) -> str | None:
         if name.endswith(suffix):
             return path.name[: -len(suffix)]
     return None
-
-
-def _check_grid(pair: CasePair, labelmap: Labelmap, volume: Volume) -> None:
-    grid = Labelmap(volume.array, volume.spacing, volume.origin, volume.direction, volume.spacing_known, pair.ct.name)
-    difference = labelmap.difference_from(grid)
-    if difference is not None:
-        raise InputError(
-            f"The labels and the CT of {pair.name} lie on different grids ({difference}); save the labels on the grid "
-            "of the CT."
-        )
 
 
 def _chosen(pair: CasePair, labelmap: Labelmap, label: int | None) -> np.ndarray:

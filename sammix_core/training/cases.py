@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sammix_core.errors import InputError
-from sammix_core.evaluation.labelmap import read_labelmap
+from sammix_core.evaluation.labelmap import check_grid, read_labelmap
 from sammix_core.preprocessing import PreprocessingSpec, body_crop
 from sammix_core.training.labels import CaseLabels
 from sammix_core.volume import Volume
@@ -116,8 +116,9 @@ def load_case(config: CaseConfig, spec: PreprocessingSpec) -> Case:
         if order.slice_axis != "k":
             raise InputError(f"{config.labels} labels k slices, but the axial slices of {config.ct} are others.")
     else:
-        labelmap = read_labelmap(config.labels).array
-        shape = labelmap.shape
+        found = read_labelmap(config.labels)
+        check_grid(found, volume, f"the training case {config.name}")
+        labelmap, shape = found.array, found.array.shape
         masks_kji = np.isin(labelmap, config.values) if config.values else labelmap > 0
         known = np.ones(shape[{"k": 0, "j": 1, "i": 2}[order.slice_axis]], dtype=bool)
     if tuple(shape) != volume.array.shape:
