@@ -14,6 +14,7 @@ from sammix_core.evaluation.oracle import oracle_boxes
 from sammix_core.loading import LoadedModel
 from sammix_core.preprocessing import PreprocessingSpec
 from sammix_core.segmenter import Segmenter
+from sammix_core.sparse_slices import EVERY_SLICE
 from sammix_core.volume import Volume
 
 from .baselines import segment_with
@@ -52,7 +53,7 @@ def boxes_of(method_network: str) -> tuple[str, ...]:
 
 def rows_with_boxes(model: LoadedModel, loaded: Loaded, method: str, count: int, seed: int) -> Iterator[Row]:
     """Rows of a SAM: automatic boxes, then the label's own."""
-    session = Segmenter(model).open_session(loaded.volume)
+    session = Segmenter(model).open_session(loaded.volume, sparing=EVERY_SLICE)
     start = time.monotonic()
     session.find_boxes()
     mask = session.segment_boxes().mask
