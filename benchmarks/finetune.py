@@ -47,6 +47,7 @@ from sammix_core.finetuning.scoring import Overlap
 from sammix_core.finetuning.split import SCHEMA as SPLIT_SCHEMA
 from sammix_core.progress import Progress
 from sammix_core.segmenter import Segmenter
+from sammix_core.sparse_slices import EVERY_SLICE
 from sammix_core.training.labels import CaseLabels
 from sammix_core.volume import Volume, read_volume
 
@@ -139,7 +140,11 @@ def stages_of(run: FineTuneRun) -> dict[str, float]:
 def volume_dice(model: str, volume: Volume, mask: np.ndarray, skipped: set[int], order: AxialOrder) -> float:
     """Dice of a whole volume segmented, without some canonical slices."""
     torch.manual_seed(0)
-    found = Segmenter.load(model, device="cpu").segment_volume(volume).mask.astype(bool)
+    found = (
+        Segmenter.load(model, device="cpu", precision="float32")
+        .segment_volume(volume, sparing=EVERY_SLICE)
+        .mask.astype(bool)
+    )
     kept = [k for k in range(len(order.forward(mask))) if k not in skipped]
     return Overlap.of(order.forward(found)[kept], order.forward(mask)[kept]).dice
 

@@ -2,8 +2,8 @@
 
     python benchmarks/results_table.py [--model NAME/VERSION]
 
-Reads benchmarks/ablation.jsonl (leave-one-patient-out, see ablation.py), benchmarks/validation.jsonl (validate.py) and
-benchmarks/annotation_efficiency/results.jsonl, whose plot it draws too.
+Reads benchmarks/ablation.jsonl (leave-one-patient-out, see ablation.py), benchmarks/validation.jsonl (validate.py),
+benchmarks/annotation_efficiency/results.jsonl, whose plot it draws too, and benchmarks/finetune.jsonl.
 Of several rows of one model, variant, patient and kind of boxes the last one counts. Rows are compared with the default
 on the patients that both have, so that a patient that is missing changes no sign.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import mean, median
 from textwrap import fill
@@ -22,6 +22,8 @@ from ablation import SWITCHES, one_by_one
 from annotation_efficiency import plot
 from annotation_efficiency.rows import read_rows as read_efficiency
 from annotation_efficiency.table import section as efficiency_section
+from finetune_table import read_rows as read_finetuning
+from finetune_table import section as finetuning_section
 
 from sammix_core.files import write_text_atomic
 from sammix_core.model_store.published import PUBLISHED
@@ -165,7 +167,7 @@ def not_measured(auto: Rows, patients: set[str]) -> list[str]:
     return [f"- {line}" for line in lines]
 
 
-def page(ablation: list[Row], validation: list[Row], model: str, patients: set[str], efficiency: str = "") -> str:
+def page(ablation: list[Row], validation: list[Row], model: str, patients: set[str], more: Sequence[str] = ()) -> str:
     """The whole page.
 
     Args:
@@ -173,7 +175,7 @@ def page(ablation: list[Row], validation: list[Row], model: str, patients: set[s
         validation: Rows of validation.jsonl.
         model: Which model's recipe the first tables are about.
         patients: Names of the training patients.
-        efficiency: The section on annotation efficiency.
+        more: Further sections, before what was not measured.
     """
     auto, oracle = (by_variant(ablation, model, boxes) for boxes in ("auto", "oracle"))
     values = [f"`{switch}` ({', '.join(map(_word, values))})" for switch, values in SWITCHES.items()]
@@ -192,7 +194,7 @@ def page(ablation: list[Row], validation: list[Row], model: str, patients: set[s
         "## Patients that no model was trained on",
         fill(_VALIDATION.strip(), 120),
         "\n".join(validation_table(validation)) if validation else nothing,
-        *([efficiency] if efficiency else []),
+        *more,
         "## Not measured",
         "\n".join(not_measured(auto, patients)),
     ]
@@ -211,6 +213,11 @@ def training_patients() -> set[str]:
     return {case["name"] for case in config["cases"]}
 
 
+def further_sections() -> list[str]:
+    """On annotation efficiency and on fine-tuning."""
+    return [efficiency_section(read_efficiency()), finetuning_section(read_finetuning())]
+
+
 def main() -> None:
     """Writes the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -221,7 +228,7 @@ def main() -> None:
     efficiency = read_efficiency()
     if efficiency:
         plot.draw(efficiency)
-    text = page(ablation, validation, model, training_patients(), efficiency_section(efficiency))
+    text = page(ablation, validation, model, training_patients(), further_sections())
     write_text_atomic(PAGE, text)
     print(f"{PAGE.relative_to(HERE.parent)}: {len(ablation)}, {len(validation)} and {len(efficiency)} rows")
 

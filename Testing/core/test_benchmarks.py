@@ -152,9 +152,33 @@ def test_the_results_page_is_the_one_of_the_result_files() -> None:
     rows = table.read_rows(BENCHMARKS / "ablation.jsonl")
     validation = table.read_rows(BENCHMARKS / "validation.jsonl")
     model = rows[-1].get("model", table.FIRST_MODEL)
-    efficiency = table.efficiency_section(table.read_efficiency())
-    expected = table.page(rows, validation, model, table.training_patients(), efficiency)
+    expected = table.page(rows, validation, model, table.training_patients(), table.further_sections())
     assert table.PAGE.read_text(encoding="utf-8") == expected, "run python benchmarks/results_table.py"
+
+
+def test_fine_tuning_is_shown_with_its_last_rows_and_what_is_missing() -> None:
+    table = script("finetune_table")
+    assert "Not measured yet: how long a run takes, a new structure, adapting to one patient." in table.section([])
+    time = {"what": "time", "learnt": 7, "held_back": 3, "processor_seconds": 400.0, "cores": 2, "load_average": 1.9}
+    figures = [{"group": "check", "case": "cleo", "boxes": "auto", "before": 0.95, "after": 0.93}]
+    adapt = {
+        **{"what": "adapt", "case": "anna", "label_origin": "person", "learnt": 7, "verdict": "worse"},
+        **{"dice": {"held-back slices, automatic boxes": [0.8, 0.9]}, "figures": figures},
+        "volume_dice_auto": {"before": 0.81, "after": 0.88},
+    }
+    rows = [
+        {**time, "cached_embeddings": False, "seconds": 300.0},
+        {**time, "cached_embeddings": True, "seconds": 999.0},  # an older run
+        {**time, "cached_embeddings": True, "seconds": 200.0},
+        adapt,
+    ]
+    text = table.section(rows)
+    assert "| computed | 7 / 3 | 300 | 400 | 2 | 1.9 |" in text
+    assert "| cached | 7 / 3 | 200 | 400 | 2 | 1.9 |" in text
+    assert "999" not in text
+    assert "| held-back slices, automatic boxes | 0.800 | 0.900 |" in text
+    assert "| cleo, auto boxes | 0.950 | 0.930 |" in text
+    assert "Not measured yet: a new structure." in text
 
 
 def assert_tight(track: BoxTrack, liver: np.ndarray, slice_axis: str) -> None:
