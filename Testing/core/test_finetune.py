@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -270,6 +273,45 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_model(
     whole = finished.result()
     assert whole is not None
     assert result.figures == whole.figures
+
+
+_KILLED = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+import pytest
+from corrected_slices import quick_models
+from sammix_core.finetuning import FineTuneRun
+from sammix_core.finetuning.process import work
+
+def progress(told):
+    if told.stage == "Training the decoder" and told.done == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+run = FineTuneRun.open(sys.argv[2])
+patch = pytest.MonkeyPatch()
+quick_models(Path(sys.argv[3]) / "another", patch)
+patch.setenv("SAMMIX_HOME", sys.argv[3])
+work(run, progress)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is of POSIX")
+def test_a_process_that_is_killed_loses_no_model_and_the_run_goes_on_to_the_same(
+    finished: FineTuneRun, home: Path
+) -> None:
+    run = a_run(home, name="killed")
+    makers = Path(__file__).parents[1] / "makers"
+    words = [sys.executable, "-c", _KILLED, str(makers), str(run.folder), str(home)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=600)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert run.state == "stopped"
+    assert not (home / "models" / "killed").exists()
+    assert model_store.resolve("untrained").spec == "untrained/1.0.0"
+    assert model_store.find_faults() == []
+    result = work(FineTuneRun.open(run.folder))
+    one, other = result_of(finished), load_model_weights(model_store.resolve(result.model))
+    assert [name for name in one if not torch.equal(one[name], other[name])] == []
 
 
 # What is refused
