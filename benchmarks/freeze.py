@@ -152,7 +152,6 @@ def work(bench: Bench, first: Any, second: Any, repeats: int, folder: Path) -> N
         bench.do("3-D surface", click("surfaceButton"))
         bench.do("drag an edge with a surface", lambda: driver.drag_edge("i_max", -20))
         bench.do("choose another CT", choose(second))
-        driver.go_to(middle)
         bench.do("segment a slice of another CT", click("addBoxButton"))
         bench.do("switch to the first CT", choose(first))
         bench.do("switch to the second CT", choose(second))

@@ -111,3 +111,21 @@ def test_a_designer_file_with_an_unknown_widget_is_refused(app, tmp_path):
     path.write_text('<ui version="4.0"><widget class="qMRMLNoSuchWidget" name="x"/></ui>')
     with pytest.raises(LookupError, match="no stand-in for qMRMLNoSuchWidget"):
         slicer.util.loadUI(str(path))
+
+
+def test_what_is_shown_in_a_closed_section_appears_when_it_is_opened(app):
+    from PySide6.QtWidgets import QLabel, QVBoxLayout
+    from slicer_host.widgets.collapsible_button import ctkCollapsibleButton
+
+    section = ctkCollapsibleButton("Section")
+    layout = QVBoxLayout(section)
+    label = QLabel("news")
+    layout.addWidget(label)
+    label.setVisible(False)
+    section.show()
+    section.collapsed = True
+    label.setVisible(True)
+    assert not label.visible
+    section.collapsed = False
+    assert label.visible
+    section.close()

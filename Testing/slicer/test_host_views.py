@@ -170,3 +170,16 @@ def test_a_layout_is_chosen_through_the_layout_node(app):
         slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView,
     ]
     assert manager.sliceViewNames() == ("Red", "Yellow", "Green")
+
+
+def test_the_window_shows_the_plot_view_of_a_layout_that_another_part_of_slicer_chose(app):
+    import slicer
+
+    window, layout = slicer.util.mainWindow(), app.layoutManager().layoutLogic().GetLayoutNode()
+    window.show()
+    plot = app.layoutManager().plotWidget(0)
+    layout.SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpPlotView)
+    assert plot.visible
+    layout.SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+    assert not plot.visible
+    window.hide()

@@ -137,7 +137,7 @@ def test_corrections_are_saved_in_the_scene_and_come_back(panel, a_ct, scene, tm
     scene.Clear(False)
     slicer.app.processEvents()
     assert panel.case is None
-    assert panel.logic.workspace.parameter.mapOpacity == 0.5
+    assert panel.logic.workspace.parameter.mapOpacity == 0.4
     slicer.util.loadScene(str(tmp_path / "scene.mrb"))
     slicer.app.processEvents()
 
@@ -179,8 +179,11 @@ def test_two_volumes_have_their_own_slices(panel, a_ct):
     assert first.corrected() == []
     assert first.segmentationNode is not second.segmentationNode
 
-    panel.choose(a_ct)
+    # The selector alone: the views follow.
+    panel.ui.volumeSelector.setCurrentNode(a_ct)
     assert panel.case is first
+    assert panel.red.mrmlSliceCompositeNode().GetBackgroundVolumeID() == a_ct.GetID()
+    assert panel.logic.workspace.views.current is not None
     assert panel.ui.sliceTable.rowCount == 6
     assert panel.ui.segmentationSelector.currentNode() is first.segmentationNode
     panel.logic.actions.undo()  # nothing of the first was done

@@ -93,7 +93,7 @@ def test_a_run_tells_everything_and_makes_the_cores_masks(
     boxes = core.boxes
     assert len(boxes) >= 2
     assert answer.changed == tuple(boxes)
-    assert [event.slice_index for event in recorder.of(SliceSeen)] == [0, 1, 2]
+    assert sorted(event.slice_index for event in recorder.of(SliceSeen)) == [0, 1, 2]  # far ones may come first
     (found,) = recorder.of(GuidanceFound)
     assert found.automatic_boxes == core.slices.automatic_boxes
     assert held.probabilities == pytest.approx({one.slice_index: one.probability for one in core.result().slices})

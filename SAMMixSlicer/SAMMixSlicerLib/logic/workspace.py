@@ -90,10 +90,13 @@ class Workspace:
         self._loadedModel = None
 
     def chooseVolume(self, volumeNode: Any) -> None:
-        """Works on another volume; what was done on the one before stays as it is."""
+        """Works on another volume, and shows it if work on it has begun; what was done on the one before stays."""
         self.parameterNode.volumeNode = volumeNode
         self._segmentationChoice, self._wantsNew = None, False
-        self._take(None if volumeNode is None else self.cases.find(volumeNode.GetID()))
+        case = None if volumeNode is None else self.cases.find(volumeNode.GetID())
+        self._take(case)
+        if case is not None:
+            self._show(case)
 
     def chooseSegmentation(self, segmentationNode: Any) -> None:
         """Sets where the masks go from the next action on; None for a new one."""
@@ -121,8 +124,12 @@ class Workspace:
         if isOther:
             self._take(case)
             setAbdomenWindow(volumeNode)
-            self.views.jumpTo(self.views.current if self.views.current is not None else case.sliceCount // 2)
+            self._show(case)
         return case
+
+    def _show(self, case: Case) -> None:
+        """Has the views show the case's slices: the one in view, or the middle one."""
+        self.views.jumpTo(self.views.current if self.views.current is not None else case.sliceCount // 2)
 
     def attempt(self, action: Callable[[], Any]) -> Any:
         """Does something that the user asked for; a refusal becomes a sentence in the status line.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import slicer
+import vtk
 from PySide6.QtCore import Property, QObject, Signal
 
 from slicer_host.widgets.plot_widget import qMRMLPlotWidget
@@ -29,18 +30,24 @@ class qSlicerLayoutManager(QObject):
         self._logic = slicer.vtkMRMLLayoutLogic()
         self._logic.SetMRMLScene(slicer.mrmlScene)
         self._logic.GetLayoutNode().SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+        self._shown = self.layout
+        # Other parts of Slicer choose a layout through the node: a chart that is to be shown, for one.
+        self._logic.GetLayoutNode().AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._on_layout_node())
 
     def setLayout(self, layout: int) -> None:
         """Choose a layout by its number in vtkMRMLLayoutNode."""
-        if layout == self.layout:
-            return
         self._logic.GetLayoutNode().SetViewArrangement(layout)
+
+    def _on_layout_node(self) -> None:
+        if self.layout == self._shown:
+            return
+        self._shown = self.layout
         for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
             # The logic makes the nodes of a layout, and Slicer's manager a view for each.
             if node.GetLayoutName() not in self._slices:
                 name = node.GetLayoutName()
                 self._slices[name] = qMRMLSliceWidget(name, node.GetOrientation())
-        self.layoutChanged.emit(layout)
+        self.layoutChanged.emit(self._shown)
 
     layout = Property(int, lambda self: self._logic.GetLayoutNode().GetViewArrangement(), setLayout)
     threeDViewCount = Property(int, lambda self: len(self._threed))

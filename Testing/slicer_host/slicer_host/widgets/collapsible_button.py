@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import shiboken6
-from PySide6.QtCore import Property, QRect, QSize, Qt, Signal
+from PySide6.QtCore import Property, QEvent, QObject, QRect, QSize, Qt, Signal
 from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QAbstractButton, QStyle, QStyleOption, QWidget
 
@@ -65,6 +65,13 @@ class ctkCollapsibleButton(QAbstractButton):
     def showEvent(self, event: Any) -> None:
         self._show_contents(self.checked)
 
+    def eventFilter(self, child: QObject, event: QEvent) -> bool:
+        """What the module shows inside of a closed section is seen when it is opened, as ctk has it."""
+        if not self.checked and event.type() == QEvent.ShowToParent:
+            self._hidden.append(child)
+            child.hide()
+        return False
+
     def _show_contents(self, opened: bool) -> None:
         """Hide what is inside, and show again only what was hidden here and not by the module itself."""
         if opened:
@@ -74,6 +81,7 @@ class ctkCollapsibleButton(QAbstractButton):
             self._hidden = []
         else:
             for widget in self.findChildren(QWidget, options=Qt.FindDirectChildrenOnly):
+                widget.installEventFilter(self)
                 if not widget.isHidden():
                     widget.hide()
                     self._hidden.append(widget)
