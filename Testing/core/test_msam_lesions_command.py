@@ -91,11 +91,30 @@ def test_a_click_begins_a_lesion(case: Path, model: ModelFolder) -> None:
     assert 2 * ((labels == 2) & ball()).sum() / ((labels == 2).sum() + ball().sum()) > 0.8
 
 
+def test_a_click_without_a_model_grows_a_lesion(case: Path) -> None:
+    k, j, i = BALL_KJI
+    code, output = run(case, "--click", f"{i},{j},{k}", "--liver", str(case / "liver.nii.gz"))
+    assert code == 0, output
+    labels = read_labelmap(case / "out.nii.gz").array
+    assert 2 * ((labels == 2) & ball()).sum() / ((labels == 2).sum() + ball().sum()) > 0.9
+    assert "Lesion 1" in output
+    beside = f"{i + 4},{j},{k}"
+    assert run(case, "--click", f"{i},{j},{k}", "--not", beside, "--liver", str(case / "liver.nii.gz"))[0] == 0
+    less = read_labelmap(case / "out.nii.gz").array
+    assert less[k, j, i + 4] != 2 == less[k, j, i]
+    assert 0 < (less == 2).sum() < (labels == 2).sum()
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
         ((), "no lesions to begin from"),
-        (("--click", "3,4,5"), "none is shipped: train one"),
+        (("--click", "3,4,5"), "name the liver's mask with --liver"),
+        (("--click", "1,1,1", "--liver", "LIVER"), "The click 1,1,1 lies outside the liver"),
+        (("--click", "99,1,1", "--liver", "LIVER"), "lies outside the CT of 24 x 20 x 22"),
+        (("--click", "8,5,6", "--liver", "LIVER"), "shows nothing that stands out"),
+        (("--mask", "MASK", "--not", "3,4,5"), "--not takes a place from lesions"),
+        (("--click", "3,4,5", "--not", "3,4"), "--not 3,4 is no voxel"),
         (("--mask", "MASK", "--refine", "2"), "none is shipped: train one"),
         (("--click", "3,4"), "--click 3,4 is no voxel"),
         (("--mask", "absent.nii.gz"), "absent.nii.gz does not exist"),
@@ -107,6 +126,7 @@ def test_a_click_begins_a_lesion(case: Path, model: ModelFolder) -> None:
 def test_what_is_wrong_is_said_and_nothing_written(case: Path, words: tuple[str, ...], sentence: str) -> None:
     write_with_itk(case / "other.nii.gz", np.ones((4, 5, 6), np.uint8), (1.0, 1.0, 1.0))
     places = {"MASK": str(case / "data" / "mask.nii.gz"), "OTHER": str(case / "other.nii.gz")}
+    places["LIVER"] = str(case / "liver.nii.gz")
     code, output = run(case, *(places.get(word, word) for word in words))
     assert code == 2
     assert sentence in " ".join(output.split())

@@ -36,6 +36,7 @@ class _Request:
     label: int | None
     liver: Path | None
     clicks: tuple[tuple[int, int, int], ...]
+    removed: tuple[tuple[int, int, int], ...]
     model: str | None
     base_weights: Path | None
     stages: int
@@ -57,11 +58,17 @@ class _Request:
         check_outputs(outputs, inputs)
         if self.mask is None and not self.clicks:
             raise InputError("There are no lesions to begin from: name a --mask, or a --click in each lesion.")
-        if self.model is None and (self.clicks or self.stages):
+        if self.model is None and self.stages:
             raise InputError(
-                "Clicks and stages need an M-SAM, and none is shipped: train one (sammix train, method: msam) and "
-                "name it with --model."
+                "Stages need an M-SAM, and none is shipped: train one (sammix train, method: msam) and name it with "
+                "--model."
             )
+        if self.model is None and self.clicks and self.liver is None:
+            raise InputError("A click grows a lesion within the liver: name the liver's mask with --liver.")
+        if self.removed and not self.clicks:
+            raise InputError("--not takes a place from lesions that a --click began.")
+        if self.removed and self.model is not None:
+            raise InputError("--not is for lesions that are grown; leave --model out.")
 
 
 def lesions(
@@ -75,6 +82,9 @@ def lesions(
         Path | None, typer.Option(help="A mask of the liver; what lies outside is no lesion of it.")
     ] = None,
     click: Annotated[list[str] | None, typer.Option(help="A voxel I,J,K in a lesion; may be given again.")] = None,
+    not_: Annotated[
+        list[str] | None, typer.Option("--not", help="A voxel I,J,K that is none of a clicked lesion's.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="An M-SAM that refines (experimental).")] = None,
     base_weights: Annotated[Path | None, typer.Option(help="SAM-Med3D's weights, where the model needs them.")] = None,
     refine: Annotated[int | None, typer.Option(min=0, max=50, help="Stages of refinement for each lesion.")] = None,
@@ -86,16 +96,25 @@ def lesions(
     stages = refine if refine is not None else (0 if model is None else 3)
     if click and stages == 0 and model is not None:
         raise InputError("A click begins a lesion in its first stage: --refine must be 1 or more.")
-    clicks = tuple(_ijk(text) for text in click or ())
-    request = _Request(input, output, mask, label, liver, clicks, model, base_weights, stages, report, device, quiet)
+    clicks = tuple(voxel_of("--click", text) for text in click or ())
+    removed = tuple(voxel_of("--not", text) for text in not_ or ())
+    request = _Request(
+        *(input, output, mask, label, liver, clicks, removed),
+        *(model, base_weights, stages, report, device, quiet),
+    )
     with Interrupts() as interrupts:
         _run(request, interrupts)
 
 
-def _ijk(text: str) -> tuple[int, int, int]:
+def voxel_of(option: str, text: str) -> tuple[int, int, int]:
+    """A voxel as it is typed, "210,180,42".
+
+    Raises:
+        InputError: It is none.
+    """
     parts = text.split(",")
     if len(parts) != 3 or not all(part.strip().isdecimal() for part in parts):
-        raise InputError(f"--click {text} is no voxel: name it as I,J,K, such as 210,180,42.")
+        raise InputError(f"{option} {text} is no voxel: name it as I,J,K, such as 210,180,42.")
     i, j, k = map(int, parts)
     return i, j, k
 
@@ -105,7 +124,9 @@ def _run(request: _Request, interrupts: Interrupts) -> None:
 
     from sammix_core.lesions.components import lesion_components, lesion_labelmap
     from sammix_core.lesions.files import write_lesions
+    from sammix_core.lesions.growing import grow_lesions
     from sammix_core.lesions.measure import measure_lesions, report
+    from sammix_core.report import RESEARCH_ONLY
     from sammix_core.volume import read_volume
 
     started = time.monotonic()
@@ -116,6 +137,10 @@ def _run(request: _Request, interrupts: Interrupts) -> None:
         liver = _mask_of(volume, request.liver, None)
         if request.model is not None and request.stages:
             found = _refined(request, volume, found, show, interrupts)
+        elif request.clicks and liver is not None:
+            grown = grow_lesions(volume, liver, request.clicks, request.removed)
+            found = grown if found is None else found | grown
+            liver = liver | grown  # a lesion at the surface that the liver's mask leaves out
         assert found is not None
         parts = lesion_components(volume, found if liver is None else found & liver)
         table = measure_lesions(volume, parts)
@@ -128,7 +153,9 @@ def _run(request: _Request, interrupts: Interrupts) -> None:
             writers.append((request.report, lambda path: path.write_text(text, encoding="utf-8")))
         write_together(writers, interrupts)
     if not request.quiet:
-        _print_table(table, request, time.monotonic() - started)
+        print_lesions(table)
+        console.print_fields([("time", duration(time.monotonic() - started)), ("labelmap", str(request.output))])
+        console.out().print(RESEARCH_ONLY, style="dim")
 
 
 def _mask_of(volume: Volume, path: Path | None, label: int | None) -> np.ndarray | None:
@@ -156,20 +183,16 @@ def _refined(
     return refine_lesions(network, volume, mask, request.clicks, request.stages, show, interrupts.asked)
 
 
-def _print_table(table: list[Lesion], request: _Request, seconds: float) -> None:
+def print_lesions(table: list[Lesion]) -> None:
+    """Prints what was measured, a line a lesion."""
     from rich.table import Table
 
-    from sammix_core.report import RESEARCH_ONLY
-
-    screen = console.out()
     if not table:
-        screen.print("No lesion was found; the labelmap has none.")
-    else:
-        shown = Table("", "volume", "longest axial", "mean", box=None, pad_edge=False)
-        for lesion in table:
-            size = "-" if lesion.volume_ml is None else f"{lesion.volume_ml:.2f} mL"
-            length = "-" if lesion.longest_axial_mm is None else f"{lesion.longest_axial_mm:.1f} mm"
-            shown.add_row(lesion.name, size, length, f"{lesion.mean_hu:.0f} HU")
-        screen.print(shown)
-    console.print_fields([("time", duration(seconds)), ("labelmap", str(request.output))])
-    screen.print(RESEARCH_ONLY, style="dim")
+        console.out().print("No lesion was found; the labelmap has none.")
+        return
+    shown = Table("", "volume", "longest axial", "mean", box=None, pad_edge=False)
+    for lesion in table:
+        size = "-" if lesion.volume_ml is None else f"{lesion.volume_ml:.2f} mL"
+        length = "-" if lesion.longest_axial_mm is None else f"{lesion.longest_axial_mm:.1f} mm"
+        shown.add_row(lesion.name, size, length, f"{lesion.mean_hu:.0f} HU")
+    console.out().print(shown)

@@ -16,6 +16,7 @@ from scipy import ndimage
 from sammix_core.preprocessing import AIR_HU, Frame, PreprocessingSpec, body_mask, window
 
 _WORKING_PIXELS = 320  # slices are brought to about this size first: finer than the network sees, quick to warp
+_LEAST_LESION_HU = 12.0  # what a drawn lesion changes less is no lesion to see
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def augmented_view(
     spec: PreprocessingSpec,
     rng: np.random.Generator,
     strength: Strength = MILD,
+    lesions: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draws one random view of a slice.
 
@@ -80,6 +82,8 @@ def augmented_view(
         spec: The model's preprocessing; the window is varied about it.
         rng: Random source; the same state gives the same view.
         strength: How far the view may go from the slice.
+        lesions: (rows, cols) bool, lesions on the middle slice. Where given, the share that is returned is that of the
+            lesions, these and the drawn ones, instead of the label's; the image is the same.
 
     Returns:
         Network image (size, size) float32 in [0, 1] and label share (size, size) float32 in [0, 1].
@@ -89,14 +93,18 @@ def augmented_view(
         hu = np.maximum(hu_slices.astype(np.float32), AIR_HU).mean(0)
     factor = max(1, round(max(hu.shape) / _WORKING_PIXELS))
     hu, share = _shrink(hu, factor), _shrink(label.astype(np.float32), factor)
+    marked = None if lesions is None else _shrink(lesions.astype(np.float32), factor)
     fine_mm = (pixel_mm[0] * factor, pixel_mm[1] * factor)
     hu = _table(hu, rng)
     hu = _contrast_phase(hu, share, fine_mm, strength.phase_hu, rng)
     close = bool(share.any()) and rng.random() < strength.close
     if strength.lesions and share.max() > 0.9 and rng.random() < strength.lesions:
-        hu = _lesions(hu, share, fine_mm, rng)
+        drawn = _lesions(hu, share, fine_mm, rng)
+        if marked is not None:
+            marked = np.maximum(marked, np.abs(drawn - hu) >= _LEAST_LESION_HU)
+        hu = drawn
     crop = _field_of_view(crops, close, label, pixel_mm, rng, strength.margin_mm)
-    hu, share = _warp(hu, share, fine_mm, _centre(crop, factor), strength, rng)
+    hu, share = _warp(hu, share if marked is None else marked, fine_mm, _centre(crop, factor), strength, rng)
     hu = _kernel_and_noise(hu, fine_mm, strength.noise_hu, rng)
     coarse = tuple(round(edge / factor) for edge in crop)
     frame = Frame.for_crop((coarse[0], coarse[1], coarse[2], coarse[3]), fine_mm, spec.size)

@@ -125,8 +125,10 @@ def _slices_of(case: Case, name: str) -> list[int]:
     return chosen or sorted([*case.masks, *case.without])  # of very few slices none may be due
 
 
-def draw_slice(case: Case, name: str, index: int, spec: PreprocessingSpec, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draws a slice of a view, the same each time.
+def draw_slice(
+    case: Case, name: str, index: int, spec: PreprocessingSpec, seed: int, lesions: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draws a slice of a view, the same each time; with `lesions`, their share instead of the label's.
 
     Returns:
         Image in [0, 1] and label share in [0, 1], both (size, size) float32.
@@ -135,7 +137,9 @@ def draw_slice(case: Case, name: str, index: int, spec: PreprocessingSpec, seed:
     mask = case.masks.get(index, empty)
     if name == CLEAN:
         frame = Frame.for_crop(case.crops[1], case.spacing[1:], spec.size)
-        return slice_image(case.axial[index], frame, spec), frame.to_network(mask.astype(np.float32), 0.0)
+        return slice_image(case.axial[index], frame, spec), frame.to_network(
+            (mask if lesions is None else lesions).astype(np.float32), 0.0
+        )
     text = f"{seed}/{case.name}/{name}/{index}"
     rng = np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little"))
     reach = 1 if case.spacing[0] < 3.5 else 0
@@ -143,7 +147,7 @@ def draw_slice(case: Case, name: str, index: int, spec: PreprocessingSpec, seed:
     if low == 0 or high == len(case.axial):
         low, high = index, index + 1
     strength = _strength(int(name.split("-")[1]))
-    return augmented_view(case.axial[low:high], mask, case.spacing[1:], case.crops, spec, rng, strength)
+    return augmented_view(case.axial[low:high], mask, case.spacing[1:], case.crops, spec, rng, strength, lesions)
 
 
 def _strength(number: int) -> Strength:
