@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +9,18 @@ from PySide6.QtCore import QSettings
 from PySide6.QtWidgets import QApplication
 
 from slicer_host.scene.application import CoreApplication
+from slicer_host.scene.slots_by_name import SlotsByName
 
-_SIGNALS = ("startupCompleted()", "aboutToQuit()")
 
-
-class Application(CoreApplication):
+class Application(CoreApplication, SlotsByName):
     """Stand-in of qSlicerApplication. What it does not know, the QApplication of the process answers."""
 
+    SIGNATURES = ("startupCompleted()", "aboutToQuit()")
+
     def __init__(self, scene: Any, logic: Any) -> None:
-        super().__init__(scene, logic)
+        CoreApplication.__init__(self, scene, logic)
+        SlotsByName.__init__(self)
         self._layout_manager: Any = None
-        self._slots: list[tuple[str, Callable[..., None]]] = []
         # In the temporary folder, so that no test reads or leaves settings of the user.
         self._settings = QSettings(str(Path(self.temporaryPath) / "settings.ini"), QSettings.IniFormat)
 
@@ -47,30 +47,6 @@ class Application(CoreApplication):
     def processEvents(self, *_: Any) -> None:
         """Let Qt draw, and run its timers."""
         QApplication.processEvents()
-
-    def connect(self, signal: str, slot: Callable[..., None]) -> bool:
-        """Listen to a signal of the application; ``emit`` sends it.
-
-        Raises:
-            ValueError: for a signal that the host does not send.
-        """
-        if signal not in _SIGNALS:
-            raise ValueError(f"the host's application sends no {signal}")
-        self._slots.append((signal, slot))
-        return True
-
-    def disconnect(self, signal: str, slot: Callable[..., None]) -> bool:
-        """Stop listening."""
-        if (signal, slot) not in self._slots:
-            return False
-        self._slots.remove((signal, slot))
-        return True
-
-    def emit(self, signal: str) -> None:
-        """Send a signal, e.g. ``startupCompleted()`` after the modules were loaded."""
-        for known, slot in list(self._slots):
-            if known == signal:
-                slot()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(QApplication.instance(), name)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import slicer
+
+from slicer_host.scene.slots_by_name import SlotsByName
 
 
 class Module:
@@ -33,12 +34,14 @@ class Module:
         return self.representation
 
 
-class ModuleManager:
+class ModuleManager(SlotsByName):
     """Stand-in of qSlicerModuleManager."""
 
+    SIGNATURES = ("moduleAboutToBeUnloaded(QString)", "moduleLoaded(QString)")
+
     def __init__(self) -> None:
+        super().__init__()
         self._modules: dict[str, Module] = {}
-        self._slots: list[tuple[str, Callable[..., None]]] = []
 
     def add(self, module: Module) -> None:
         """Make a module known, and reachable as ``slicer.modules.<name in lower case>``."""
@@ -53,21 +56,3 @@ class ModuleManager:
     def modulesNames(self) -> tuple[str, ...]:
         """All names; a tuple, as PythonQt gives them."""
         return tuple(self._modules)
-
-    def connect(self, signal: str, slot: Callable[..., None]) -> bool:
-        """Remember who listens; ``emit`` calls them."""
-        self._slots.append((signal, slot))
-        return True
-
-    def disconnect(self, signal: str, slot: Callable[..., None]) -> bool:
-        """Forget a listener."""
-        if (signal, slot) not in self._slots:
-            return False
-        self._slots.remove((signal, slot))
-        return True
-
-    def emit(self, signal: str, *arguments: Any) -> None:
-        """Call those who listen to a signal, e.g. ``moduleAboutToBeUnloaded(QString)``."""
-        for known, slot in list(self._slots):
-            if known == signal:
-                slot(*arguments)
