@@ -36,6 +36,7 @@ from sammix_core.sam.litemedsam import LiteMedSam
 from sammix_core.sam.masks import CHOICES
 from sammix_core.segmenter import LoadedModel, Segmenter
 from sammix_core.session import SegmentationSession
+from sammix_core.sparse_slices import EVERY_SLICE
 from sammix_core.training.cases import Case, load_case
 from sammix_core.training.config import TrainingConfig
 from sammix_core.training.paper_run import PaperTrainer
@@ -147,7 +148,7 @@ class Fold:
 
 def session_for(model: LoadedModel, case_ct: Path, views: list[View]) -> SegmentationSession:
     """A session whose embeddings are those of the clean view, where there are any."""
-    session = Segmenter(model).open_session(read_volume(case_ct))
+    session = Segmenter(model).open_session(read_volume(case_ct), sparing=EVERY_SLICE)
     for view in views:
         for index, embedding in zip(view.slices, view.embeddings, strict=True):
             session.preload(int(index), embedding)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,6 +75,7 @@ class BoxSearch:
         self._turned = turned
         self._sparing = sparing
         self._maps: dict[int, GuidanceMaps] = {}
+        self._coming: list[int] = []
 
     def run(
         self,
@@ -99,6 +100,7 @@ class BoxSearch:
 
         def probability_of(place: int) -> float:
             index = place * stride
+            self._encode_with_next(index)
             probability = float(self.maps_of(index).probabilities[0])
             if probability < _FORGET_BELOW:
                 self.cache.drop(index)
@@ -109,7 +111,7 @@ class BoxSearch:
 
         places = (count - 1) // stride + 1
         step = self._sparing.step(self.axial.slice_mm * stride, known)
-        seen = look_sparsely(places, step, probability_of)
+        seen = look_sparsely(places, step, probability_of, lambda coming: self._expect(coming, stride))
         found = with_those_between({place: self._maps[place * stride] for place in seen}, places)
         if len(seen) < count:
             stage.step(count - len(seen))
@@ -120,6 +122,17 @@ class BoxSearch:
             guided = thin_slices_filled(guided, stride, count, size, self._viewer(1))
         self.guided = guided
         return self._in_voxels(guided)
+
+    def _expect(self, places: Sequence[int], stride: int) -> None:
+        """Takes note of the slices that are looked at next, so that several can be encoded at once."""
+        needed = self._model.guidance.needs_embeddings
+        self._coming = [place * stride for place in places if needed and place * stride not in self._maps]
+
+    def _encode_with_next(self, index: int) -> None:
+        """Encodes a slice together with those that come after it."""
+        if index in self._coming:
+            self.cache.ahead(self._coming[: self.cache.batch])
+            del self._coming[: self.cache.batch]
 
     def maps_of(self, index: int) -> GuidanceMaps:
         """The guidance's maps of one canonical slice, computed once."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
@@ -61,21 +61,39 @@ class EmbeddingCache:
         """
         kept = self._kept.get(index)
         if kept is None:
-            kept = self._made(self.image(index) if image is None else image)
+            (kept,) = self._made([self.image(index) if image is None else image])
             self.keep(index, kept)
         else:
             self._kept.move_to_end(index)
         return kept.to(self._backend.device, torch.float32)
 
-    def _made(self, image: torch.Tensor) -> torch.Tensor:
-        """(1, c, h, w) float16 from the disk, where it is kept there, or from the encoder."""
-        found = None if self._store is None else self._store.get(image)
-        if found is None:
-            found = self._backend.encode(image).to(torch.float16).cpu()
-            self.encoded += 1
-            if self._store is not None:
-                self._store.put(image, found)
-        return found
+    @property
+    def batch(self) -> int:
+        """Slices that are best encoded at once."""
+        return self._backend.batch
+
+    def ahead(self, indices: Iterable[int]) -> None:
+        """Encodes those of some slices that are not kept, all at once; at most `batch`, or the limit may be passed.
+
+        Args:
+            indices: Canonical slices.
+        """
+        wanted = [index for index in dict.fromkeys(indices) if index not in self._kept]
+        for index, made in zip(wanted, self._made([self.image(index) for index in wanted]), strict=True):
+            self.keep(index, made)
+
+    def _made(self, images: list[torch.Tensor]) -> list[torch.Tensor]:
+        """(1, c, h, w) float16 each, from the disk where they are kept there, the others from the encoder."""
+        found = [None if self._store is None else self._store.get(image) for image in images]
+        missing = [place for place, one in enumerate(found) if one is None]
+        if missing:
+            encoded = self._backend.encode(torch.cat([images[place] for place in missing])).to(torch.float16).cpu()
+            self.encoded += len(missing)
+            for place, one in zip(missing, encoded.split(1), strict=True):
+                found[place] = one.clone()  # of its own, so that dropping it gives its memory back
+                if self._store is not None:
+                    self._store.put(images[place], one)
+        return [one for one in found if one is not None]
 
     def keep(self, index: int, embedding: torch.Tensor) -> None:
         """Puts an embedding (1, c, h, w) float16 in, and drops the longest unused ones past the limit."""

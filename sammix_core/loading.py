@@ -22,7 +22,7 @@ from sammix_core.model_store.weights import load_model_weights
 from sammix_core.preprocessing import PreprocessingSpec
 from sammix_core.sam import lora
 from sammix_core.sam.backend import SamBackend
-from sammix_core.sam.compiling import USUAL_PRECISION
+from sammix_core.sam.compiling import FLOAT32
 from sammix_core.sam.litemedsam import TRAINED_PARTS, LiteMedSam
 from sammix_core.sam.masks import MaskSettings
 
@@ -58,6 +58,16 @@ class LoadedModel:
     following: FollowSettings = NOT_FOLLOWED
     target: str = "liver"
 
+    @property
+    def precision(self) -> str:
+        """How exactly the encoder computes: "float32", "bfloat16" or "int8"."""
+        return str(getattr(getattr(self.backend, "engine", None), "precision", FLOAT32))
+
+    @property
+    def notes(self) -> list[str]:
+        """Plain sentences on what did not go as usual in the encoder, such as a GPU without memory."""
+        return list(getattr(getattr(self.backend, "engine", None), "notes", ()))
+
 
 def load_model(
     model: str | Path,
@@ -65,7 +75,7 @@ def load_model(
     guidance: str | None,
     base_weights: Path | None,
     engine: str,
-    precision: str = USUAL_PRECISION,
+    precision: str = FLOAT32,
 ) -> LoadedModel:
     """Loads a model; see `Segmenter.load`.
 

@@ -69,6 +69,7 @@ def build_report(
         "model": result.model,
         "guidance": result.guidance,
         "device": result.device,
+        "precision": result.precision,
         "seed": seed,
         "slices": len(result.slices),
         "slices_encoded": result.slices_encoded,

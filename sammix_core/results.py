@@ -73,6 +73,7 @@ class SegmentationResult:
         target: What was looked for, "liver".
         uncertainty: (k, j, i) uint8 on the volume's own grid, 0 to 100: how far the three masks are apart, in percent.
             None unless it was asked for.
+        precision: How exactly the encoder computed: "float32", "bfloat16" or "int8".
     """
 
     mask: np.ndarray
@@ -90,6 +91,7 @@ class SegmentationResult:
     notes: list[str] = field(default_factory=list)
     target: str = "liver"
     uncertainty: np.ndarray | None = None
+    precision: str = "float32"
 
     def cam_slice(self, canonical_slice: int) -> np.ndarray:
         """The class activation map on a slice's own pixels.

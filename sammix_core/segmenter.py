@@ -9,7 +9,7 @@ from sammix_core.embedding_store import EmbeddingStore
 from sammix_core.loading import LoadedModel, load_model
 from sammix_core.progress import CancelCheck, Progress, ProgressCallback
 from sammix_core.results import SegmentationResult, SliceReport
-from sammix_core.sam.compiling import USUAL_PRECISION
+from sammix_core.sam import compiling
 from sammix_core.sam.litemedsam import LiteMedSam
 from sammix_core.session import SegmentationSession
 from sammix_core.sparse_slices import USUAL, Sparing
@@ -46,7 +46,7 @@ class Segmenter:
         guidance: str | None = None,
         base_weights: Path | None = None,
         engine: str = "auto",
-        precision: str = USUAL_PRECISION,
+        precision: str = compiling.USUAL,
     ) -> Segmenter:
         """Loads a model.
 
@@ -56,7 +56,8 @@ class Segmenter:
             guidance: "embedding_cam" or "resnet38", or None for the model's own.
             base_weights: A local file of the base model's weights, or None for the installed one.
             engine: How encoder and decoder run: "auto", "torch" or "openvino".
-            precision: The encoder's: "float32", "bfloat16" or "int8"; what the engine cannot do it does in float32.
+            precision: The encoder's: "float32", "bfloat16", "int8", or "usual" for the quickest that has been shown to
+                be as good; what the engine cannot do it does in float32.
 
         Raises:
             InputError: Model, weights, device or guidance are not there or do not fit each other.

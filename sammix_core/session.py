@@ -22,7 +22,7 @@ from sammix_core.sam.masks import DecodedSlices, inside_box, mixed
 from sammix_core.saved_guidance import SavedGuidance
 from sammix_core.slice_mask import decode_box, make_mask
 from sammix_core.slice_store import SliceStore
-from sammix_core.sparse_slices import USUAL, Sparing
+from sammix_core.sparse_slices import EVERY_SLICE, Sparing
 from sammix_core.uncertainty import UncertaintyPlanes
 from sammix_core.volume import Volume
 
@@ -59,7 +59,7 @@ class SegmentationSession:
         volume: Volume,
         limit_bytes: int = EMBEDDING_LIMIT_BYTES,
         keep_uncertainty: bool = False,
-        sparing: Sparing = USUAL,
+        sparing: Sparing = EVERY_SLICE,
         store: EmbeddingStore | None = None,
     ) -> None:
         self.decoded = 0
@@ -262,8 +262,13 @@ class SegmentationSession:
             frame=search.axial.frame,
             slice_shape=search.axial.plane_shape,
             axial_order=search.axial.order,
-            notes=[*search.notes, *([] if any(one.area_px for one in reports) else [_NOTHING_FOUND.format(target)])],
+            notes=[
+                *search.notes,
+                *self._model.notes,
+                *([] if any(one.area_px for one in reports) else [_NOTHING_FOUND.format(target)]),
+            ],
             target=target,
+            precision=self._model.precision,
             uncertainty=None
             if self._uncertainty is None
             else self._uncertainty.volume(self.volume.shape_kji, search.axial.order, self.boxes),

@@ -3,12 +3,12 @@
 The search looks at a slice every `search_mm` and then at all of them around those that may show the organ, one step
 beyond and on while it finds more. Of slices thinner than `thin_mm` it looks at some, at that distance; maps and boxes
 of those between are interpolated, and masks are made of the logits of both neighbours. Where the neighbours disagree
-(one without a box, another outline) the slice between is encoded after all. Measured in docs/performance.md.
+(one without a box, another outline) the slice in the middle is encoded after all. Measured in docs/performance.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,8 @@ from sammix_core.slice_look import SliceViewer, padded
 # Slices this improbable do not start the organ (that takes 0.3), and nor does what lies between two of them.
 _LEAST_PROBABILITY = 0.02
 _STEP_OF_UNKNOWN_SPACING = 4
-_ALIKE = 0.7  # IoU of two neighbours' boxes, and of the cells that hold the organ
+_ROUNDED = 1e-3  # a spacing of 1.6 mm is 1.60000002 in a file
+_ALIKE = 0.5  # IoU of two neighbours' boxes, and of the cells that hold the organ
 _LEAST_SCORE = 0.8  # predicted IoU of the first slice past the end, as in following
 _LEAST_OVERLAP = 0.4
 
@@ -36,13 +37,13 @@ class Sparing:
     """
 
     search_mm: float = 12.0
-    thin_mm: float = 3.0
+    thin_mm: float = 4.0
 
     def stride(self, slice_mm: float, spacing_known: bool) -> int:
         """Of how many slices one is looked at, where the organ is."""
         if self.thin_mm <= 0 or not spacing_known:
             return 1
-        return max(1, int(self.thin_mm / slice_mm + 0.5))
+        return max(1, int(self.thin_mm / slice_mm + 0.5 + _ROUNDED))
 
     def step(self, slice_mm: float, spacing_known: bool) -> int:
         """Of how many slices (those of the stride alone) one is looked at first."""
@@ -50,20 +51,23 @@ class Sparing:
             return 1
         if not spacing_known:
             return _STEP_OF_UNKNOWN_SPACING
-        return max(1, int(self.search_mm / slice_mm))
+        return max(1, int(self.search_mm / slice_mm + _ROUNDED))
 
 
 EVERY_SLICE = Sparing(0.0, 0.0)
-USUAL = EVERY_SLICE
+USUAL = Sparing()
 
 
-def look_sparsely(count: int, step: int, probability_of: Callable[[int], float]) -> set[int]:
+def look_sparsely(
+    count: int, step: int, probability_of: Callable[[int], float], soon: Callable[[Sequence[int]], None] | None = None
+) -> set[int]:
     """Looks at some slices of a volume, and at all around those that may show the organ.
 
     Args:
         count: Slices.
         step: Of how many slices one is looked at first.
         probability_of: Looks at a slice; called once for each.
+        soon: Told the slices that will be looked at next, in their order.
 
     Returns:
         The slices that were looked at.
@@ -75,7 +79,10 @@ def look_sparsely(count: int, step: int, probability_of: Callable[[int], float])
     seen: dict[int, float] = {}
     wanted = {*range(0, count, step), count - 1}
     while wanted:
-        for index in sorted(wanted):
+        coming = sorted(wanted)
+        if soon is not None:
+            soon(coming)
+        for index in coming:
             seen[index] = probability_of(index)
         held = [index for index, probability in seen.items() if probability >= _LEAST_PROBABILITY]
         around = {near for index in held for near in range(max(0, index - step), min(count, index + step + 1))}
@@ -125,20 +132,16 @@ def thin_slices_filled(guided: GuidedBoxes, stride: int, count: int, size: int, 
         between=np.full((count, 2), -1, dtype=np.int32),
     )
     assert result.between is not None
-    for index in range(count):
-        first, second, share = int(low[index]), int(high[index]), float(part[index])
-        box, other = guided.boxes[first], guided.boxes[second]
-        past_the_last = index > places[-1]
-        if not past_the_last and share == 0:
-            result.boxes[index] = box
-        elif not past_the_last and box is not None and other is not None:
-            result.boxes[index] = _mixed(box, other, share)
-            if _box_iou(box, other) >= _ALIKE and _iou(guided.support[first], guided.support[second]) >= _ALIKE:
-                result.between[index] = places[first], places[second]
-            else:
-                _decode(result, index, viewer, size)
-        elif box is not None or (other is not None and not past_the_last):
-            _decode_past_the_end(result, guided, first if box is not None else second, index, viewer, size)
+    for place, box in enumerate(guided.boxes):
+        result.boxes[place * stride] = box
+    for place in range(len(guided.boxes) - 1):
+        if guided.boxes[place] is not None and guided.boxes[place + 1] is not None:
+            _fill_between(result, place * stride, (place + 1) * stride, viewer, size)
+    for place in range(len(guided.boxes)):
+        for onwards in (-1, 1):
+            if guided.boxes[place] is not None and not _box_at(guided, place + onwards):
+                stop = min(max(-1, (place + onwards) * stride), count)
+                _follow_past_the_end(result, guided, place, range(place * stride, stop, onwards)[1:], viewer, size)
     return result
 
 
@@ -150,27 +153,44 @@ def _neighbours(wanted: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.
     return low, high, np.where(high > low, (wanted - places[low]) / gap, 0.0).astype(np.float32)
 
 
-def _decode(result: GuidedBoxes, index: int, viewer: SliceViewer, size: int) -> None:
-    """Draws an interpolated box tight about the slice's own mask."""
-    box = result.boxes[index]
-    assert box is not None
-    look = viewer.look(index, padded(box, 0.1, size), result.cam_logits[index], result.support[index])
-    if look is not None:
-        result.boxes[index] = look.box
-
-
-def _decode_past_the_end(
-    result: GuidedBoxes, guided: GuidedBoxes, end: int, index: int, viewer: SliceViewer, size: int
-) -> None:
-    """Gives a slice between the organ's last one and one without it a box, where the decoder is sure of it."""
-    box, logits, support = guided.boxes[end], guided.cam_logits[end], guided.support[end]
-    assert box is not None
-    look = viewer.look(index, padded(box, 0.05, size), logits, support)
-    if look is None or look.score < _LEAST_SCORE or _box_iou(look.box, box) < _LEAST_OVERLAP:
-        result.support[index] = False
+def _fill_between(result: GuidedBoxes, first: int, second: int, viewer: SliceViewer, size: int) -> None:
+    """Lets two slices with boxes stand for those between them, or looks at the middle one where they differ."""
+    box, other = result.boxes[first], result.boxes[second]
+    if second - first < 2:
         return
-    result.boxes[index] = look.box
-    result.cam_logits[index], result.support[index], result.scores[index] = logits, support, guided.scores[end]
+    assert box is not None
+    assert other is not None
+    assert result.between is not None
+    if _box_iou(box, other) >= _ALIKE and _iou(result.support[first], result.support[second]) >= _ALIKE:
+        for index in range(first + 1, second):
+            result.boxes[index] = _mixed(box, other, (index - first) / (second - first))
+            result.between[index] = first, second
+        return
+    middle = (first + second) // 2
+    mixed = _mixed(box, other, (middle - first) / (second - first))
+    look = viewer.look(middle, padded(mixed, 0.1, size), result.cam_logits[middle], result.support[middle])
+    result.boxes[middle] = mixed if look is None else look.box
+    _fill_between(result, first, middle, viewer, size)
+    _fill_between(result, middle, second, viewer, size)
+
+
+def _follow_past_the_end(
+    result: GuidedBoxes, guided: GuidedBoxes, end: int, slices: range, viewer: SliceViewer, size: int
+) -> None:
+    """Gives slices between the organ's last one and one without it boxes, as far as the decoder is sure of them."""
+    box, logits, support = guided.boxes[end], guided.cam_logits[end], guided.support[end]
+    result.support[list(slices)] = False
+    for index in slices:
+        assert box is not None
+        look = viewer.look(index, padded(box, 0.05, size), logits, support)
+        if look is None or look.score < _LEAST_SCORE or _box_iou(look.box, box) < _LEAST_OVERLAP:
+            return
+        box = result.boxes[index] = look.box
+        result.cam_logits[index], result.support[index], result.scores[index] = logits, support, guided.scores[end]
+
+
+def _box_at(guided: GuidedBoxes, place: int) -> bool:
+    return 0 <= place < len(guided.boxes) and guided.boxes[place] is not None
 
 
 def _mixed(box: NetworkBox, other: NetworkBox, share: float) -> NetworkBox:

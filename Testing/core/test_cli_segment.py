@@ -32,7 +32,6 @@ from sammix_core import cli
 from sammix_core.boxes import Box, BoxSource, BoxTrack
 from sammix_core.model_store import resolve
 from sammix_core.progress import Progress
-from sammix_core.sam.compiling import USUAL_PRECISION
 from sammix_core.sparse_slices import EVERY_SLICE, USUAL, Sparing
 from sammix_core.volume import Volume
 
@@ -145,7 +144,7 @@ def test_all_outputs_are_written_and_named(at_once: AtOnce, ct: Path, out: Path)
 def test_options_reach_the_segmenter(at_once: AtOnce, ct: Path, out: Path) -> None:
     words = ("--model", "liver/1.0.0", "--device", "cpu", "--guidance", "embedding-cam")
     assert run(ct, "-o", out / "m.nrrd", *words)[0] == 0
-    loaded = {"model": "liver/1.0.0", "device": "cpu", "guidance": "embedding-cam", "precision": USUAL_PRECISION}
+    loaded = {"model": "liver/1.0.0", "device": "cpu", "guidance": "embedding-cam", "precision": "usual"}
     assert at_once.loaded == loaded
     assert (at_once.sparing, at_once.keep_embeddings) == (USUAL, False)
 

@@ -31,7 +31,7 @@ class SmallMemory(torch.nn.Module):
 
 
 def an_engine(room: int) -> CudaEngine:
-    return CudaEngine(SmallMemory(room), torch.device("cpu"))
+    return CudaEngine(SmallMemory(room), torch.device("cpu"), BFLOAT16)
 
 
 def test_batches_are_halved_until_they_fit_and_nothing_is_lost() -> None:
@@ -64,10 +64,19 @@ class TestOnAGpu:
         images = torch.rand(3, 3, 256, 256)
         with torch.inference_mode():
             expected = encoder(images.to(device))
-            found = CudaEngine(encoder, device, compiled)(images)
+            found = CudaEngine(encoder, device, BFLOAT16, compiled)(images)
         error = (found - expected).square().mean().sqrt() / expected.std()
         assert found.dtype == torch.float32
         assert float(error) < 0.1
+
+    def test_float32_is_torchs_own(self) -> None:
+        device = torch.device("cuda")
+        encoder = build_network().to(device).image_encoder
+        images = torch.rand(3, 3, 256, 256)
+        with torch.inference_mode():
+            expected = encoder(images.to(device))
+            found = CudaEngine(encoder, device)(images)
+        torch.testing.assert_close(found, expected, atol=5e-3, rtol=1e-3)
 
     def test_it_is_chosen_for_bfloat16(self) -> None:
         device = torch.device("cuda")

@@ -154,6 +154,7 @@ class Three:
     name = "three"
     device = torch.device("cpu")
     image_size = 16
+    batch = 1
 
     def __init__(self, *scores: tuple[float, float, float]) -> None:
         self._scores = torch.tensor(scores)

@@ -226,13 +226,13 @@ def test_a_cancelled_search_is_taken_up_where_it_stopped() -> None:
     asked = itertools.count()
     with pytest.raises(Cancelled):
         session.find_boxes(cancel=lambda: next(asked) >= 3, on_seen=lambda index, _: seen.append(index))
-    assert seen == [0, 1, 2]
+    assert seen == [0, 2, 4], "the search looks at some slices first"
     assert session.result().slices_encoded == 3
     seen.clear()
     probabilities: dict[int, float] = {}
     session.find_boxes(on_seen=probabilities.__setitem__)
     assert session.result().slices_encoded == 7, "slices were looked at twice"
-    assert list(probabilities) == list(range(7))
+    assert sorted(probabilities) == list(range(7))
     assert probabilities[3] > 0.9 > 0.1 > probabilities[0]
 
 

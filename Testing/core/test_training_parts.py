@@ -88,6 +88,7 @@ class Still:
     name = "still"
     device = torch.device("cpu")
     image_size = 256
+    batch = 1
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         return torch.zeros(len(images), 2, 4, 4)

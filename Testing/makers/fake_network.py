@@ -37,6 +37,7 @@ class FakeBackend:
     name = "fake"
     device = CPU
     image_size = 256
+    batch = 3
 
     def __init__(self) -> None:
         self.encoded = 0

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sammix_core.commands import console
-from sammix_core.commands.segment import Device, Precision, precision_name
+from sammix_core.commands.segment import Device, Precision
 
 
 class Against(StrEnum):
@@ -43,9 +43,7 @@ def benchmark(
     with Interrupts() as interrupts, shown_progress(quiet=quiet) as show:
         from sammix_core.speed.report import measure_all, write_figures
 
-        figures = measure_all(
-            volume, quick, model, device.value, precision_name(precision), every_slice, show, interrupts.asked
-        )
+        figures = measure_all(volume, quick, model, device.value, precision.value, every_slice, show, interrupts.asked)
         if json is not None:
             write_figures(figures, json)
     if not quiet:

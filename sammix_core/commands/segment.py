@@ -192,15 +192,8 @@ def _load(request: _Request, show: ProgressCallback) -> Segmenter:
         request.model,
         device=request.device.value,
         guidance=request.guidance,
-        precision=precision_name(request.precision),
+        precision=request.precision.value,
     )
-
-
-def precision_name(precision: Precision) -> str:
-    """What the core calls a precision."""
-    from sammix_core.sam.compiling import USUAL_PRECISION
-
-    return USUAL_PRECISION if precision is Precision.USUAL else precision.value
 
 
 def _sparing(request: _Request) -> Sparing:

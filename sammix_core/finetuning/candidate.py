@@ -105,6 +105,7 @@ class _OtherDecoder:
     def __init__(self, encoder: SamBackend, decoder: PromptedDecoder) -> None:
         self.device = encoder.device
         self.image_size = encoder.image_size
+        self.batch = encoder.batch
         self._encoder = encoder
         self._decoder = decoder
 

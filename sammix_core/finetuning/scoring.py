@@ -141,6 +141,8 @@ class RememberingBackend:
         known: What was encoded, shared with the other model's.
     """
 
+    batch = 1  # an image is found again whichever others were asked for with it
+
     def __init__(self, backend: SamBackend, known: dict[bytes, torch.Tensor]) -> None:
         self.name = backend.name
         self.device = backend.device

@@ -8,11 +8,22 @@ import torch
 
 
 class SamBackend(Protocol):
-    """Image -> embedding -> masks. All tensors are float32, NCHW, in the network's pixel frame."""
+    """Image -> embedding -> masks. All tensors are float32, NCHW, in the network's pixel frame.
+
+    Attributes:
+        name: The network's.
+        device: Where it computes.
+        image_size: Side of its images in pixels.
+    """
 
     name: str
     device: torch.device
     image_size: int
+
+    @property
+    def batch(self) -> int:
+        """Slices that `encode` takes best at once."""
+        ...
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Encodes windowed slices.

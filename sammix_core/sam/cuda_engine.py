@@ -1,4 +1,4 @@
-"""The image encoder on an NVIDIA GPU: bfloat16, channels last, batches that shrink when the memory does not suffice.
+"""The image encoder on an NVIDIA GPU: channels last, bfloat16 if asked, batches that shrink when memory is short.
 
 Written for a GPU and tested by `pytest -m cuda`; not measured yet (docs/performance.md).
 """
@@ -10,7 +10,7 @@ import copy
 import torch
 from torch import nn
 
-from sammix_core.sam.compiling import BFLOAT16
+from sammix_core.sam.compiling import BFLOAT16, FLOAT32
 
 _FIRST_BATCH = 32
 
@@ -19,27 +19,30 @@ class CudaEngine:
     """Encodes batches on the GPU, and on the CPU as a last resort.
 
     Args:
-        encoder: The image encoder, on `device`, in eval mode. It is left as it is; a copy is laid out for the GPU.
+        encoder: The image encoder, on `device`, in eval mode. Its convolutions are laid out for the GPU, in place.
         device: The GPU.
+        precision: "float32" or "bfloat16".
         compiled: Whether torch.compile with CUDA graphs is used. It pays after some hundred slices, so that it is for
             runs over many volumes.
 
     Attributes:
         name: "cuda".
-        precision: "bfloat16".
+        precision: As asked for.
         batch: Slices at once that the memory has sufficed for.
         notes: Plain sentences on what did not go as usual.
     """
 
     name = "cuda"
-    precision = BFLOAT16
 
-    def __init__(self, encoder: nn.Module, device: torch.device, compiled: bool = False) -> None:
+    def __init__(
+        self, encoder: nn.Module, device: torch.device, precision: str = FLOAT32, compiled: bool = False
+    ) -> None:
+        self.precision = precision
         self.batch = _FIRST_BATCH
         self.notes: list[str] = []
         self._encoder = encoder
         self._device = device
-        laid_out = copy.deepcopy(encoder).to(memory_format=torch.channels_last)
+        laid_out = encoder.to(memory_format=torch.channels_last)
         self._run = torch.compile(laid_out, mode="reduce-overhead") if compiled else laid_out
         self._padded = compiled  # a graph has one shape, so that the last batch is filled up
         self._on_cpu: nn.Module | None = None
@@ -63,11 +66,10 @@ class CudaEngine:
         count = len(images)
         if self._padded and count < self.batch:
             images = torch.cat([images, images[-1:].expand(self.batch - count, -1, -1, -1)])
-        if (
-            images.device.type == "cpu" and self._device.type == "cuda"
-        ):  # pinned, so that the copy overlaps with what still runs
+        if images.device.type == "cpu" and self._device.type == "cuda":
+            # Pinned, so that the copy overlaps with what still runs.
             images = images.pin_memory().to(self._device, non_blocking=True)
-        with torch.autocast(self._device.type, dtype=torch.bfloat16):
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self.precision == BFLOAT16):
             embeddings = self._run(images.contiguous(memory_format=torch.channels_last))
         return embeddings[:count].float().contiguous()
 

@@ -16,8 +16,7 @@ import torch
 from sammix_core.cache_folder import key_of
 from sammix_core.errors import InputError
 from sammix_core.model_store.base_weights import find_base_weights
-from sammix_core.sam.compiling import USUAL_PRECISION
-from sammix_core.sam.engine import FLOAT32, INT8, EncoderEngine, make_engine, openvino_available
+from sammix_core.sam.engine import FLOAT32, INT8, USUAL, EncoderEngine, make_engine, openvino_available
 from sammix_core.sam.lora import merge
 
 if TYPE_CHECKING:
@@ -66,6 +65,7 @@ class LiteMedSam:
         device: Where decoding runs; encoding runs there as well, or in the engine.
         image_size: 256.
         network: The module, for training.
+        engine: Runs the encoder.
     """
 
     name = "litemedsam"
@@ -77,13 +77,13 @@ class LiteMedSam:
         base_weights: Path | None = None,
         engine: str = "auto",
         adapter: Mapping[str, torch.Tensor] | None = None,
-        precision: str = USUAL_PRECISION,
+        precision: str = FLOAT32,
     ) -> None:
         self.device = device
         self.network = build_network(base_weights)
         if adapter is not None:  # before the engine compiles the encoder
             merge(self.network.image_encoder, adapter)
-            precision = FLOAT32 if precision == INT8 else precision
+            precision = FLOAT32 if precision in (INT8, USUAL) else precision
         self.network.to(device)
         self.engine: EncoderEngine = make_engine(self.network.image_encoder, device, engine, precision=precision)
         # The engine has tried OpenVINO already: where that does not run, torch decodes too.
@@ -113,6 +113,11 @@ class LiteMedSam:
         tensors = [(name, one.cpu()) for name, one in sorted(self.network.image_encoder.state_dict().items())]
         weights = [part for name, one in tensors for part in (name, one.contiguous().numpy().tobytes())]
         return key_of([self.name, self.engine.name, self.engine.precision, *weights])
+
+    @property
+    def batch(self) -> int:
+        """See `SamBackend.batch`."""
+        return self.engine.batch
 
     @torch.inference_mode()
     def encode(self, images: torch.Tensor) -> torch.Tensor:

@@ -66,6 +66,7 @@ class VitSam:
     """
 
     image_size = IMAGE_SIZE
+    batch = 1
 
     def __init__(
         self,
