@@ -46,6 +46,7 @@ def draw(rows: list[Row], file: Path = FILE) -> None:
     axes.set_xscale("log")
     axes.set_xticks(COUNTS, [str(count) for count in COUNTS])
     axes.minorticks_off()
+    axes.set_ylim(0, 1)  # differences of a hundredth look like what they are
     axes.set_xlabel("labelled slices of one patient")
     axes.set_ylabel("mean Dice, whole volumes, automatic boxes")
     axes.grid(alpha=0.3)
