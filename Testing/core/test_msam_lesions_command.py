@@ -91,6 +91,13 @@ def test_a_click_begins_a_lesion(case: Path, model: ModelFolder) -> None:
     assert 2 * ((labels == 2) & ball()).sum() / ((labels == 2).sum() + ball().sum()) > 0.8
 
 
+def test_candidates_are_looked_for_in_the_liver(case: Path) -> None:
+    code, output = run(case, "--candidates", "--liver", str(case / "liver.nii.gz"))
+    assert code == 0, output
+    labels = read_labelmap(case / "out.nii.gz").array
+    assert 2 * ((labels == 2) & ball()).sum() / ((labels == 2).sum() + ball().sum()) > 0.85
+
+
 def test_a_click_without_a_model_grows_a_lesion(case: Path) -> None:
     k, j, i = BALL_KJI
     code, output = run(case, "--click", f"{i},{j},{k}", "--liver", str(case / "liver.nii.gz"))
@@ -115,6 +122,7 @@ def test_a_click_without_a_model_grows_a_lesion(case: Path) -> None:
         (("--click", "8,5,6", "--liver", "LIVER"), "shows nothing that stands out"),
         (("--mask", "MASK", "--not", "3,4,5"), "--not takes a place from lesions"),
         (("--click", "3,4,5", "--not", "3,4"), "--not 3,4 is no voxel"),
+        (("--candidates",), "name its mask with --liver"),
         (("--mask", "MASK", "--refine", "2"), "none is shipped: train one"),
         (("--click", "3,4"), "--click 3,4 is no voxel"),
         (("--mask", "absent.nii.gz"), "absent.nii.gz does not exist"),

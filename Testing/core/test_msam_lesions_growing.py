@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from sammix_core.errors import InputError
-from sammix_core.lesions.growing import GrownLesion, LiverDensity
+from sammix_core.lesions.density import LiverDensity
+from sammix_core.lesions.growing import GrownLesion
 from sammix_core.volume import Volume
 
 SHAPE = (24, 40, 44)

@@ -13,6 +13,7 @@ import typer
 
 from sammix_core.commands import console
 from sammix_core.commands.interrupts import Interrupts
+from sammix_core.commands.lesion_table import print_lesions, voxel_of
 from sammix_core.commands.outputs import Output, check_outputs, write_together
 from sammix_core.commands.progress import duration, shown_progress
 from sammix_core.commands.segment import Device
@@ -21,7 +22,6 @@ from sammix_core.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
-    from sammix_core.lesions.measure import Lesion
     from sammix_core.progress import ProgressCallback
     from sammix_core.volume import Volume
 
@@ -37,6 +37,7 @@ class _Request:
     liver: Path | None
     clicks: tuple[tuple[int, int, int], ...]
     removed: tuple[tuple[int, int, int], ...]
+    candidates: bool
     model: str | None
     base_weights: Path | None
     stages: int
@@ -56,8 +57,12 @@ class _Request:
         if self.report is not None:
             outputs.append(Output("--report", self.report, (".json",)))
         check_outputs(outputs, inputs)
-        if self.mask is None and not self.clicks:
-            raise InputError("There are no lesions to begin from: name a --mask, or a --click in each lesion.")
+        if self.mask is None and not self.clicks and not self.candidates:
+            raise InputError(
+                "There are no lesions to begin from: name a --mask, a --click in each lesion, or ask for --candidates."
+            )
+        if self.candidates and self.liver is None:
+            raise InputError("Candidates are looked for in the liver: name its mask with --liver.")
         if self.model is None and self.stages:
             raise InputError(
                 "Stages need an M-SAM, and none is shipped: train one (sammix train, method: msam) and name it with "
@@ -85,6 +90,9 @@ def lesions(
     not_: Annotated[
         list[str] | None, typer.Option("--not", help="A voxel I,J,K that is none of a clicked lesion's.")
     ] = None,
+    candidates: Annotated[
+        bool, typer.Option("--candidates", help="All in the liver that may be a lesion, to be looked at.")
+    ] = False,
     model: Annotated[str | None, typer.Option(help="An M-SAM that refines (experimental).")] = None,
     base_weights: Annotated[Path | None, typer.Option(help="SAM-Med3D's weights, where the model needs them.")] = None,
     refine: Annotated[int | None, typer.Option(min=0, max=50, help="Stages of refinement for each lesion.")] = None,
@@ -99,29 +107,17 @@ def lesions(
     clicks = tuple(voxel_of("--click", text) for text in click or ())
     removed = tuple(voxel_of("--not", text) for text in not_ or ())
     request = _Request(
-        *(input, output, mask, label, liver, clicks, removed),
+        *(input, output, mask, label, liver, clicks, removed, candidates),
         *(model, base_weights, stages, report, device, quiet),
     )
     with Interrupts() as interrupts:
         _run(request, interrupts)
 
 
-def voxel_of(option: str, text: str) -> tuple[int, int, int]:
-    """A voxel as it is typed, "210,180,42".
-
-    Raises:
-        InputError: It is none.
-    """
-    parts = text.split(",")
-    if len(parts) != 3 or not all(part.strip().isdecimal() for part in parts):
-        raise InputError(f"{option} {text} is no voxel: name it as I,J,K, such as 210,180,42.")
-    i, j, k = map(int, parts)
-    return i, j, k
-
-
 def _run(request: _Request, interrupts: Interrupts) -> None:
     import numpy as np
 
+    from sammix_core.lesions.candidates import lesion_candidates
     from sammix_core.lesions.components import lesion_components, lesion_labelmap
     from sammix_core.lesions.files import write_lesions
     from sammix_core.lesions.growing import grow_lesions
@@ -135,6 +131,10 @@ def _run(request: _Request, interrupts: Interrupts) -> None:
         volume = read_volume(request.input)
         found = _mask_of(volume, request.mask, request.label)
         liver = _mask_of(volume, request.liver, None)
+        if request.candidates and liver is not None:
+            dark = lesion_candidates(volume, liver)
+            found = dark if found is None else found | dark
+            liver = liver | dark
         if request.model is not None and request.stages:
             found = _refined(request, volume, found, show, interrupts)
         elif request.clicks and liver is not None:
@@ -181,18 +181,3 @@ def _refined(
     assert request.model is not None
     network = load_network(request.model, request.device.value, request.base_weights)
     return refine_lesions(network, volume, mask, request.clicks, request.stages, show, interrupts.asked)
-
-
-def print_lesions(table: list[Lesion]) -> None:
-    """Prints what was measured, a line a lesion."""
-    from rich.table import Table
-
-    if not table:
-        console.out().print("No lesion was found; the labelmap has none.")
-        return
-    shown = Table("", "volume", "longest axial", "mean", box=None, pad_edge=False)
-    for lesion in table:
-        size = "-" if lesion.volume_ml is None else f"{lesion.volume_ml:.2f} mL"
-        length = "-" if lesion.longest_axial_mm is None else f"{lesion.longest_axial_mm:.1f} mm"
-        shown.add_row(lesion.name, size, length, f"{lesion.mean_hu:.0f} HU")
-    console.out().print(shown)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,8 +15,10 @@ import typer
 
 from sammix_core.commands import console
 from sammix_core.commands.interrupts import Interrupts
+from sammix_core.commands.lesion_table import print_lesions
 from sammix_core.commands.outputs import Output, check_outputs, write_together
 from sammix_core.commands.progress import duration, shown_progress
+from sammix_core.commands.segment_lesions import LesionWish, Target
 from sammix_core.errors import InputError
 
 if TYPE_CHECKING:
@@ -66,6 +69,7 @@ class _Request:
     keep_embeddings: bool
     seed: int
     quiet: bool
+    lesions: LesionWish | None
 
     def check(self) -> None:
         """Refuses what cannot work, before anything is loaded."""
@@ -77,7 +81,8 @@ class _Request:
         outputs = [Output("--output", self.output, LABELMAP_SUFFIXES)]
         optional = (("--boxes-out", self.boxes_out, _JSON), ("--preview", self.preview, _PNG))
         further = (("--report", self.report, _JSON), ("--uncertainty", self.uncertainty, MAP_SUFFIXES))
-        for option, path, suffixes in (*optional, *further):
+        table = (("--lesion-report", None if self.lesions is None else self.lesions.report, _JSON),)
+        for option, path, suffixes in (*optional, *further, *table):
             if path is not None:
                 outputs.append(Output(option, path, suffixes))
         check_outputs(outputs, [path for path in (self.input, self.boxes_in) if path is not None])
@@ -120,6 +125,15 @@ def segment(
     keep_embeddings: Annotated[
         bool, typer.Option("--keep-embeddings", help="Keep what the encoder made on disk; see sammix cache.")
     ] = False,
+    target: Annotated[
+        Target,
+        typer.Option(help="organ: what the model was made for. lesion: lesions in the liver too (experimental)."),
+    ] = Target.ORGAN,
+    click: Annotated[list[str] | None, typer.Option(help="A voxel I,J,K in a lesion; may be given again.")] = None,
+    candidates: Annotated[
+        bool, typer.Option("--candidates", help="All that may be a lesion, to be looked at (experimental).")
+    ] = False,
+    lesion_report: Annotated[Path | None, typer.Option(help="Where to write the lesions' table.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Same input, seed and machine: same mask.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
@@ -127,6 +141,7 @@ def segment(
     request = _Request(
         *(input, series, output, boxes_in, boxes_out, preview, report, uncertainty),
         *(guidance, model, device, precision, every_slice, keep_embeddings, seed, quiet),
+        LesionWish.of(target, click, candidates, lesion_report),
     )
     with Interrupts() as interrupts:
         _run(request, interrupts)
@@ -152,10 +167,19 @@ def _run(request: _Request, interrupts: Interrupts) -> None:
             sparing=_sparing(request),
             keep_embeddings=request.keep_embeddings,
         )
+        wish = request.lesions
+        found = None if wish is None else wish.found_in(volume, result.target, result.mask)
         seconds["total"] = time.monotonic() - started
-        write_together(_writers(request, volume, result, seconds), interrupts)
+        writers = _writers(request, volume, result, seconds)
+        if wish is not None and found is not None:
+            writers[0] = (request.output, partial(found.write, volume))
+            if wish.report is not None:
+                writers.append((wish.report, found.write_report))
+        write_together(writers, interrupts)
     if not request.quiet:
         _print_summary(request, volume, result, time.monotonic() - started)
+        if found is not None:
+            print_lesions(found.table)
 
 
 @contextmanager
