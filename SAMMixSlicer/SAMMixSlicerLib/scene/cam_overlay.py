@@ -27,7 +27,6 @@ def newOverlay(volumeNode: Any) -> Any:
         "vtkMRMLScalarVolumeNode", slicer.mrmlScene.GenerateUniqueName(f"{volumeNode.GetName()} activation map")
     )
     node.SetIJKToRASMatrix(vtkMatrixFromArray(ijkToRas(volumeNode)))
-    node.SetAndObserveImageData(image)
     node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
     node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
@@ -37,6 +36,8 @@ def newOverlay(volumeNode: Any) -> Any:
     display.AutoThresholdOff()
     display.SetThreshold(_SHOWN_FROM, _FULL)
     display.ApplyThresholdOn()
+    # After the window and the threshold are set: an automatic one would look at every voxel first.
+    node.SetAndObserveImageData(image)
     return node
 
 
