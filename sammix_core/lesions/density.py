@@ -93,8 +93,9 @@ class LiverDensity:
         return whole
 
     def level_at(self, place: Place) -> float:
-        """HU of what lies round a place: the median of its neighbours."""
-        near = tuple(slice(max(0, at - 1), at + 2) for at in place)
+        """HU of what lies round a place: the median of its neighbours, without slices that lie far apart."""
+        reach = [min(1, n) for n in self.voxels(SMOOTHED_MM)]
+        near = tuple(slice(max(0, at - n), at + n + 1) for at, n in zip(place, reach, strict=True))
         return float(np.median(self.smoothed[near]))
 
     def voxels(self, length_mm: float) -> list[int]:

@@ -112,25 +112,40 @@ def _grown(density: LiverDensity, within: Sequence[Ijk], outside: Sequence[Ijk])
 def _grown_from(density: LiverDensity, place: Place) -> np.ndarray:
     alike = _alike(density, density.smoothed, density.level_at(place), _LEVEL_SHARE)
     ball = density.ball(BRIDGE_MM)
+    whole = np.zeros_like(alike)
+    parts, _ = ndimage.label(alike)
+    if not parts[place]:
+        return whole
+    alike = parts == parts[place]
+    cut = _box_of(alike, ball)  # no ball reaches from one part to another, so the rest need not be looked at
+    alike, here = alike[cut], tuple(at - part.start for at, part in zip(place, cut, strict=True))
     core = ndimage.binary_opening(alike, ball)
-    if not core[place]:  # thinner than a bridge: what is near, since the rest may be the rim of the liver
-        near = zip(place, density.voxels(SMALL_MM), strict=True)
-        cut = tuple(slice(max(0, at - n), at + n + 1) for at, n in near)
+    if not core[here]:  # thinner than a bridge: what is near, since the rest may be the rim of the liver
+        near = zip(here, density.voxels(SMALL_MM), strict=True)
+        close = tuple(slice(max(0, at - n), at + n + 1) for at, n in near)
         core = np.zeros_like(alike)
-        core[cut] = alike[cut]
+        core[close] = alike[close]
     parts, _ = ndimage.label(core)
-    found = (parts == parts[place]) & (parts > 0)
-    if not found.any():
-        return found
-    found = ndimage.binary_dilation(found, ball, mask=alike)
-    edge = _alike(density, density.sharper, float(np.median(density.sharper[found])), _EDGE_SHARE)
-    return ndimage.binary_dilation(found, ball, mask=edge | found)
+    found = ndimage.binary_dilation(parts == parts[here], ball, mask=alike)
+    sharper = density.sharper[cut]
+    edge = _alike(density, sharper, float(np.median(sharper[found])), _EDGE_SHARE, cut)
+    whole[cut] = ndimage.binary_dilation(found, ball, mask=edge | found)
+    return whole
 
 
-def _alike(density: LiverDensity, image: np.ndarray, hu: float, share: float) -> np.ndarray:
+def _box_of(mask: np.ndarray, margin: np.ndarray) -> tuple[slice, ...]:
+    """Where a mask lies, and a structuring element's reach round it."""
+    (box,) = ndimage.find_objects(mask.astype(np.uint8))
+    sizes = zip(box, margin.shape, mask.shape, strict=True)
+    return tuple(slice(max(0, part.start - n), min(size, part.stop + n)) for part, n, size in sizes)
+
+
+def _alike(
+    density: LiverDensity, image: np.ndarray, hu: float, share: float, cut: tuple[slice, ...] = ()
+) -> np.ndarray:
     """What in the liver lies beyond a share of the way from a lesion's HU to the liver's: (k, j, i) bool."""
     border = hu + (density.liver_hu - hu) * share
-    return density.region & (image < border if hu < density.liver_hu else image > border)
+    return density.region[cut] & (image < border if hu < density.liver_hu else image > border)
 
 
 def _nearest(density: LiverDensity, places: np.ndarray, clicks: Sequence[Ijk]) -> np.ndarray:
