@@ -96,7 +96,7 @@ def run_quick(
     full = Segmenter.load(model, device=device, precision=FLOAT32)
     full_seconds, exact = _timed(lambda: _whole(full.open_session(volume, sparing=EVERY_SLICE)))
     stage.step()
-    ours, theirs = float(np.median(whole)), float(np.mean(by_slice)) * len(slices)
+    ours, theirs = float(np.median(whole)), float(np.median(by_slice)) * len(slices)
     one, alone, other = (float(np.median([pair[place] for pair in pairs])) for place in (0, 1, 2))
     return {
         "schema": SCHEMA,
