@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
 import pytest
+from SAMMixSlicerLib.worker import Worker
 from SAMMixSlicerLib.worker import commands as c
+from SAMMixSlicerLib.worker import descriptions as d
 from SAMMixSlicerLib.worker import events as e
 from SAMMixSlicerLib.worker.held_volume import HeldVolume
 from SAMMixSlicerLib.worker.outbox import Opening
@@ -189,3 +192,13 @@ def test_too_little_memory_for_a_volume_fails_that_command_alone(house: House, m
     assert finished.sentence == "There is too little shared memory."
     house.work()
     assert house.process.heard == [EDIT]
+
+
+def test_news_that_take_long_to_show_are_spread_over_several_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Worker("no interpreter is needed")
+    inbox = [d.Description({}, (), ()) for _ in range(3)]
+    monkeypatch.setattr(worker._supervisor, "next", lambda: inbox.pop() if inbox else None)
+    worker.described.connect(lambda _event: time.sleep(0.03))
+    for left in (2, 1, 0):
+        worker.poll()
+        assert len(inbox) == left

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from SAMMixSlicerLib.worker.worker_state import WorkerState
 
 _EMBEDDING_LIMIT_BYTES = 3 * 1024**3
 _CLOSE_SECONDS = 2.0
+_TELL_SECONDS = 0.02
 
 
 class Worker(WorkerCommands, WorkerSignals):
@@ -86,9 +88,10 @@ class Worker(WorkerCommands, WorkerSignals):
         self._lookAtState()
 
     def poll(self) -> None:
-        """Receives, tells and looks after the process, for some 20 ms at most besides what the slots take."""
+        """Receives, tells and looks after the process, for some 40 ms at most; what is left is told by the next one."""
         self._supervisor.work()
-        while (event := self._supervisor.next()) is not None:
+        until = time.perf_counter() + _TELL_SECONDS
+        while time.perf_counter() < until and (event := self._supervisor.next()) is not None:
             self._take(event)
         self._lookAtState()
 
@@ -104,8 +107,6 @@ class Worker(WorkerCommands, WorkerSignals):
     def volume(self, volumeId: str) -> HeldVolume | None:
         """What is known of an open volume; None where it is not open."""
         return self._volumes.get(volumeId)
-
-    # Models and volumes
 
     def loadModel(self, model: str, device: str = "auto", baseWeights: str | None = None) -> int:
         """Loads a model: `modelLoaded`. What a person made stays; masks stay until slices are segmented again."""
@@ -159,8 +160,6 @@ class Worker(WorkerCommands, WorkerSignals):
         for command in self._supervisor.commands():
             if request in (None, command.request):
                 self._supervisor.cancel(command.request)
-
-    # Inside
 
     def _next(self) -> int:
         self._requests += 1
