@@ -3,7 +3,8 @@
     python benchmarks/results_table.py [--model NAME/VERSION]
 
 Reads benchmarks/ablation.jsonl (leave-one-patient-out, see ablation.py), benchmarks/validation.jsonl (validate.py),
-benchmarks/annotation_efficiency/results.jsonl, whose plot it draws too, and benchmarks/finetune.jsonl.
+benchmarks/annotation_efficiency/results.jsonl, whose plot it draws too, benchmarks/finetune.jsonl,
+benchmarks/msam/stages.jsonl and benchmarks/lesion_model/results.jsonl.
 Of several rows of one model, variant, patient and kind of boxes the last one counts. Rows are compared with the default
 on the patients that both have, so that a patient that is missing changes no sign.
 """
@@ -24,6 +25,9 @@ from annotation_efficiency.rows import read_rows as read_efficiency
 from annotation_efficiency.table import section as efficiency_section
 from finetune_table import read_rows as read_finetuning
 from finetune_table import section as finetuning_section
+from lesion_table import LESIONS, STAGES
+from lesion_table import read_rows as read_lesions
+from lesion_table import section as lesion_section
 
 from sammix_core.files import write_text_atomic
 from sammix_core.model_store.published import PUBLISHED
@@ -215,7 +219,8 @@ def training_patients() -> set[str]:
 
 def further_sections() -> list[str]:
     """On annotation efficiency and on fine-tuning."""
-    return [efficiency_section(read_efficiency()), finetuning_section(read_finetuning())]
+    lesions = [lesion_section(read_lesions(STAGES), read_lesions(LESIONS))]
+    return [efficiency_section(read_efficiency()), finetuning_section(read_finetuning()), *lesions]
 
 
 def main() -> None:

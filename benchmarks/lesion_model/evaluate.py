@@ -5,7 +5,7 @@
 The click is an oracle's: the voxel that lies deepest in the reference lesion. Candidates are found without anything of
 the reference but, with `--liver reference`, the liver. With `--liver model` the liver is the default model's mask, made
 once and kept in work/lesion_model. crlm1004 is a training case with labels of this project; on lits117 the
-method was chosen; ircadb17 was read when all was fixed. Rows go to results.jsonl beside.
+method was chosen; ircadb17 was read when it was fixed. Rows go to results.jsonl beside.
 """
 
 from __future__ import annotations
