@@ -20,6 +20,7 @@ from sammix_core.sam.litemedsam import LiteMedSam
 from sammix_core.training.semi_supervised.network import SamMix
 from sammix_core.training.semi_supervised.trainer import Outcome, train_sammix
 
+from . import baselines
 from .embeddings import KeptEncoder
 from .methods import Method
 from .patient import Patient
@@ -30,7 +31,7 @@ PRECISION: Any = "bf16-mixed"  # two thirds of the time on a processor that know
 
 def checkpoint_of(method: Method, count: int, seed: int, patient: Patient, work: Path) -> Path:
     """A training's file; its name changes with the patient and the settings."""
-    settings = asdict(method.settings) if method.network == "sammix" else {}
+    settings = asdict(method.settings) if method.network == "sammix" else {"steps": baselines.STEPS}
     parts = [patient.bank.pool.name, settings, PRECISION]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
     return work / "checkpoints" / f"{method.name}-{count}-{seed}-{key}.pt"
