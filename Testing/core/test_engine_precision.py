@@ -76,7 +76,7 @@ def test_int8_is_usual_where_the_processor_multiplies_it_without_overflow(
             assert (device, name) == ("CPU", "OPTIMIZATION_CAPABILITIES")
             return capabilities
 
-    monkeypatch.setattr(compiling, "openvino", lambda: type("Stub", (), {"Core": Core}))
+    monkeypatch.setattr(compiling, "openvino_core", Core)
     assert compiling.usual_precision() == usual
 
 

@@ -6,6 +6,7 @@ import io
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from functools import cache as kept_forever
 from typing import Any
 
 import torch
@@ -34,6 +35,19 @@ def openvino() -> Any:
     return openvino
 
 
+@kept_forever
+def openvino_core() -> Any:
+    """OpenVINO's one `Core` of this process.
+
+    Its CPU plugin gives the thread that loads it a larger stack for signals, and puts the stack before back when it
+    goes. With several that come and go, that stack may have been freed, and the next Ctrl-C would end the process.
+
+    Raises:
+        ImportError, OSError, RuntimeError: OpenVINO does not run here.
+    """
+    return openvino().Core()
+
+
 def usual_precision() -> str:
     """The precision of an encoder that OpenVINO runs, where none is asked for.
 
@@ -43,7 +57,7 @@ def usual_precision() -> str:
     Raises:
         ImportError, OSError, RuntimeError: OpenVINO does not run here.
     """
-    capabilities = openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    capabilities = openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return INT8 if "BF16" in capabilities and "INT8" in capabilities else FLOAT32
 
 
@@ -76,7 +90,7 @@ def compile_module(
         ImportError, OSError, RuntimeError: OpenVINO does not run here.
     """
     ov = openvino()
-    core = ov.Core()
+    core = openvino_core()
     folder = CacheFolder.of(COMPILED) if cache is None else cache
     capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     # Said by name: on some processors the default is bfloat16, and masks would differ. Between int8 layers there is

@@ -23,7 +23,6 @@ from sammix_core.sam.compiling import (
     PRECISIONS,
     USUAL,
     compile_module,
-    openvino,
     usual_precision,
 )
 
@@ -78,25 +77,31 @@ class OpenVinoEngine:
         self._encoder = encoder
         self._shape = [1, 3, image_size, image_size]
         self._alone = self._compile(1)
-        self._together: Any = None
+        self._together: list[Any] = []
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Encodes a batch of any size."""
         arrays = [one[None] for one in images.contiguous().numpy()]
         if len(arrays) == 1 or self.batch == 1:
             return torch.from_numpy(np.concatenate([self._alone(one)[0].copy() for one in arrays]))
-        if self._together is None:
-            self._together = openvino().AsyncInferQueue(self._compile(self._threads), self._threads)
-        outputs: list[Any] = [None] * len(arrays)
-
-        def done(request: Any, place: int) -> None:
-            outputs[place] = request.get_output_tensor().data.copy()
-
-        self._together.set_callback(done)
+        if not self._together:
+            compiled = self._compile(self._threads)
+            self._together = [compiled.create_infer_request() for _ in range(self._threads)]
+        # By turns and waited for here, with no callback: Python is never called from a thread of OpenVINO's.
+        outputs: list[np.ndarray] = []
         for place, one in enumerate(arrays):
-            self._together.start_async({0: one}, place)
-        self._together.wait_all()
+            if place >= self._threads:
+                outputs.append(self._output(place))
+            self._together[place % self._threads].start_async({0: one})
+        for place in range(len(outputs), len(arrays)):
+            outputs.append(self._output(place))
         return torch.from_numpy(np.concatenate(outputs))
+
+    def _output(self, place: int) -> np.ndarray:
+        """Waits for what was started at a place, and copies it before the request is used again."""
+        request = self._together[place % self._threads]
+        request.wait()
+        return request.get_output_tensor().data.copy()
 
     def _compile(self, streams: int) -> Any:
         change, key = None, ""
