@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +17,7 @@ from sammix_core.commands.lesion_table import print_lesions, voxel_of
 from sammix_core.commands.outputs import Output, check_outputs, write_together
 from sammix_core.commands.progress import duration, shown_progress
 from sammix_core.commands.segment import Device
+from sammix_core.commands.segment_lesions import FoundLesions
 from sammix_core.errors import InputError
 
 if TYPE_CHECKING:
@@ -119,9 +120,8 @@ def _run(request: _Request, interrupts: Interrupts) -> None:
 
     from sammix_core.lesions.candidates import lesion_candidates
     from sammix_core.lesions.components import lesion_components, lesion_labelmap
-    from sammix_core.lesions.files import write_lesions
     from sammix_core.lesions.growing import grow_lesions
-    from sammix_core.lesions.measure import measure_lesions, report
+    from sammix_core.lesions.measure import measure_lesions
     from sammix_core.report import RESEARCH_ONLY
     from sammix_core.volume import read_volume
 
@@ -143,30 +143,26 @@ def _run(request: _Request, interrupts: Interrupts) -> None:
             liver = liver | grown  # a lesion at the surface that the liver's mask leaves out
         assert found is not None
         parts = lesion_components(volume, found if liver is None else found & liver)
-        table = measure_lesions(volume, parts)
         labelmap = lesion_labelmap(np.zeros_like(found) if liver is None else liver, parts)
-        writers: list[tuple[Path, Callable[[Path], object]]] = [
-            (request.output, lambda path: write_lesions(labelmap, volume, path))
-        ]
+        outcome = FoundLesions(labelmap, measure_lesions(volume, parts))
+        writers: list[tuple[Path, Callable[[Path], object]]] = [(request.output, partial(outcome.write, volume))]
         if request.report is not None:
-            text = json.dumps(report(table), indent=2, allow_nan=False) + "\n"
-            writers.append((request.report, lambda path: path.write_text(text, encoding="utf-8")))
+            writers.append((request.report, outcome.write_report))
         write_together(writers, interrupts)
     if not request.quiet:
-        print_lesions(table)
+        print_lesions(outcome.table)
         console.print_fields([("time", duration(time.monotonic() - started)), ("labelmap", str(request.output))])
         console.out().print(RESEARCH_ONLY, style="dim")
 
 
 def _mask_of(volume: Volume, path: Path | None, label: int | None) -> np.ndarray | None:
     """(k, j, i) bool of a labelmap on the CT's grid."""
-    from sammix_core.evaluation.labelmap import Labelmap, read_labelmap
+    from sammix_core.evaluation.labelmap import grid_difference, read_labelmap
 
     if path is None:
         return None
     labelmap = read_labelmap(path)
-    ct = Labelmap(volume.array, volume.spacing, volume.origin, volume.direction, volume.spacing_known, "the CT")
-    difference = labelmap.difference_from(ct)
+    difference = grid_difference(labelmap, volume)
     if difference is not None:
         raise InputError(f"{path} and the CT lie on different grids ({difference}).")
     return labelmap.array == label if label else labelmap.array != 0

@@ -65,6 +65,12 @@ class Labelmap:
         return np.asarray(self.origin) + (corners_ijk * self.spacing) @ self.direction.T
 
 
+def grid_difference(labelmap: Labelmap, volume: Volume) -> str | None:
+    """How a labelmap's grid differs from a CT's, or None where it is the same; see `Labelmap.difference_from`."""
+    grid = Labelmap(volume.array, volume.spacing, volume.origin, volume.direction, volume.spacing_known, "the CT")
+    return labelmap.difference_from(grid)
+
+
 def check_grid(labelmap: Labelmap, volume: Volume, case: str) -> None:
     """Refuses labels that do not lie on the CT's own grid, since they would be of other places than they say.
 
@@ -76,8 +82,7 @@ def check_grid(labelmap: Labelmap, volume: Volume, case: str) -> None:
     Raises:
         InputError: The grids differ in size or place.
     """
-    grid = Labelmap(volume.array, volume.spacing, volume.origin, volume.direction, volume.spacing_known, "the CT")
-    difference = labelmap.difference_from(grid)
+    difference = grid_difference(labelmap, volume)
     if difference is not None:
         raise InputError(
             f"The labels and the CT of {case} lie on different grids ({difference}); save the labels on the grid of "
