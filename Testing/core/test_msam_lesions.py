@@ -14,7 +14,8 @@ from sammix_core.axial_order import AxialOrder
 from sammix_core.errors import InputError
 from sammix_core.lesions.components import lesion_components, lesion_labelmap
 from sammix_core.lesions.diameter import longest_diameter
-from sammix_core.lesions.measure import measure_lesions, report
+from sammix_core.lesions.lesion import report
+from sammix_core.lesions.measure import measure_lesions
 from sammix_core.lesions.scoring import score_lesions
 from sammix_core.volume import Volume
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from sammix_core.cli import app
 from sammix_core.evaluation.labelmap import read_labelmap
-from sammix_core.lesions.files import lesion_segment
+from sammix_core.lesions.segments import lesion_segment
 from sammix_core.model_store import ModelFolder
 from sammix_core.training.run import train_from_config
 

@@ -18,15 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
 from sammix_core.errors import InputError
 from sammix_core.evaluation.labelmap import read_labelmap
 from sammix_core.files import atomic_path
+from sammix_core.lesions.boxed_mask import BoxedMask
 from sammix_core.lesions.candidates import lesion_candidates
 from sammix_core.lesions.components import lesion_components
 from sammix_core.lesions.density import LiverDensity
-from sammix_core.lesions.growing import GrownLesion
+from sammix_core.lesions.growing import GrownLesion, deepest_voxel
 from sammix_core.lesions.scoring import score_lesions
 from sammix_core.training.labels import CaseLabels
 from sammix_core.volume import Volume, read_volume
@@ -80,13 +80,6 @@ def livers_by_model(case: str, volume: Volume) -> np.ndarray:
         return arrays["mask"] != 0
 
 
-def deepest(lesion: np.ndarray) -> tuple[int, int, int]:
-    """The voxel (i, j, k) that lies farthest from a lesion's edge."""
-    depth = ndimage.distance_transform_edt(np.pad(lesion, 1))[1:-1, 1:-1, 1:-1]
-    k, j, i = (int(at) for at in np.unravel_index(int(depth.argmax()), depth.shape))
-    return i, j, k
-
-
 def click_rows(volume: Volume, liver: np.ndarray, lesions: np.ndarray) -> Iterator[dict[str, Any]]:
     """One row a lesion."""
     density = LiverDensity(volume, liver)
@@ -95,7 +88,7 @@ def click_rows(volume: Volume, liver: np.ndarray, lesions: np.ndarray) -> Iterat
         row: dict[str, Any] = {"lesion": number, "voxels": int(truth.sum()), "ml": volume.mask_volume_ml(truth)}
         begun = time.perf_counter()
         try:
-            lesion.click(deepest(truth))
+            lesion.click(deepest_voxel(BoxedMask.pack(truth)))
         except InputError as error:
             row["refused"] = str(error)
         mask = lesion.mask

@@ -8,7 +8,7 @@ from sammix_core.commands import console
 from sammix_core.errors import InputError
 
 if TYPE_CHECKING:
-    from sammix_core.lesions.measure import Lesion
+    from sammix_core.lesions.lesion import Lesion
 
 
 def voxel_of(option: str, text: str) -> tuple[int, int, int]:

@@ -14,7 +14,7 @@ from sammix_core.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
-    from sammix_core.lesions.measure import Lesion
+    from sammix_core.lesions.lesion import Lesion
     from sammix_core.volume import Volume
 
 ORGAN_OF_LESIONS = "liver"
@@ -103,6 +103,6 @@ class FoundLesions:
 
     def write_report(self, path: Path) -> None:
         """Writes the table (`sammix-lesions/1`)."""
-        from sammix_core.lesions.measure import report
+        from sammix_core.lesions.lesion import report
 
         path.write_text(json.dumps(report(self.table), indent=2, allow_nan=False) + "\n", encoding="utf-8")

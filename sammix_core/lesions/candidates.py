@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from sammix_core.lesions.density import LiverDensity
 from sammix_core.lesions.growing import BRIDGE_MM
+from sammix_core.progress import CancelCheck, ProgressCallback, Stage
 from sammix_core.volume import Volume
 
 DARKER_HU = 25.0  # less than the liver's; chosen on lits117
@@ -31,10 +32,35 @@ def lesion_candidates(volume: Volume, liver: np.ndarray) -> np.ndarray:
     Raises:
         InputError: The liver's mask cannot be used.
     """
-    density = LiverDensity(volume, liver)
+    return candidates_in(LiverDensity(volume, liver))
+
+
+def candidates_in(
+    density: LiverDensity, progress: ProgressCallback | None = None, cancel: CancelCheck | None = None
+) -> np.ndarray:
+    """As `lesion_candidates`, in a liver whose density is there already.
+
+    Args:
+        density: The liver.
+        progress: Told how far it is.
+        cancel: Asked now and then.
+
+    Returns:
+        (k, j, i) bool on the CT's grid.
+
+    Raises:
+        Cancelled: The user stopped.
+    """
+    stage = Stage("Looking for lesions", 4, progress, cancel)
     deep = ndimage.distance_transform_edt(density.liver, sampling=density.mm) > RIM_MM
+    stage.step()
     dark = deep & (density.smoothed < density.liver_hu - DARKER_HU)
     ball = density.ball(BRIDGE_MM)
-    found = ndimage.binary_dilation(ndimage.binary_opening(dark, ball), ball, mask=dark)
+    opened = ndimage.binary_opening(dark, ball)
+    stage.step()
+    found = ndimage.binary_dilation(opened, ball, mask=dark)
+    stage.step()
     edge = density.liver & (density.sharper < density.liver_hu - _EDGE_SHARE * DARKER_HU)
-    return density.on_the_ct(ndimage.binary_dilation(found, ball, mask=edge | found))
+    whole = density.on_the_ct(ndimage.binary_dilation(found, ball, mask=edge | found))
+    stage.step()
+    return whole

@@ -6,9 +6,9 @@ import numpy as np
 from scipy import ndimage
 
 from sammix_core.errors import InputError
+from sammix_core.lesions.state import Ijk
 from sammix_core.volume import Volume
 
-Ijk = tuple[int, int, int]
 Place = tuple[int, int, int]
 
 SMOOTHED_MM = 1.3  # sigma: less than the radius of the smallest lesion that is measured

@@ -7,13 +7,14 @@ it. No weights take part, so it works on any CT where lesion and liver differ. F
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
 from sammix_core.errors import InputError
+from sammix_core.lesions.boxed_mask import BoxedMask
 from sammix_core.lesions.density import Ijk, LiverDensity, Place
+from sammix_core.lesions.state import LesionClick
 from sammix_core.volume import Volume
 
 BRIDGE_MM = 1.8  # radius of the ball that a lesion's core must hold: vessels and noise between two lesions do not
@@ -41,13 +42,54 @@ def grow_lesions(volume: Volume, liver: np.ndarray, clicks: Sequence[Ijk], outsi
     for inside, places in ((True, clicks), (False, outside)):
         for ijk in places:
             density.check(ijk, inside)
-    return _grown(density, clicks, outside)
+    return Grower(density).grow(clicks, outside)
 
 
-@dataclass(frozen=True)
-class _Click:
-    ijk: Ijk
-    inside: bool
+class Grower:
+    """Grows lesions by clicks; what one click gives is kept, so that a further one costs no more than itself.
+
+    Args:
+        density: The liver that they lie in.
+    """
+
+    def __init__(self, density: LiverDensity) -> None:
+        self.density = density
+        self._grown: dict[Ijk, BoxedMask | None] = {}
+
+    def grow(self, inside: Sequence[Ijk], outside: Sequence[Ijk] = (), start: BoxedMask | None = None) -> np.ndarray:
+        """A lesion by its clicks, which `LiverDensity.check` has found usable.
+
+        Args:
+            inside: Voxels (i, j, k) of the lesion.
+            outside: Voxels that are none of it; what is nearer to one of them than to any inside is none either.
+            start: What it was before the clicks; its deepest voxel counts as one inside.
+
+        Returns:
+            (k, j, i) bool on the CT's grid.
+        """
+        found = self.density.on_the_ct(np.zeros(self.density.region.shape, dtype=bool))
+        for part in (start, *(self._from(ijk) for ijk in inside)):
+            if part is not None:
+                found[part.box] |= part.unpack()
+        if outside:
+            within = [*inside] if start is None else [deepest_voxel(start), *inside]
+            places = np.argwhere(found)
+            near, far = (_nearest(self.density, places, clicks) for clicks in (within, outside))
+            found[tuple(places[near > far].T)] = False
+        return found
+
+    def _from(self, ijk: Ijk) -> BoxedMask | None:
+        if ijk not in self._grown:
+            found = self.density.on_the_ct(_grown_from(self.density, self.density.place_of(ijk)))
+            self._grown[ijk] = BoxedMask.pack(found) if found.any() else None
+        return self._grown[ijk]
+
+
+def deepest_voxel(mask: BoxedMask) -> Ijk:
+    """The voxel (i, j, k) that lies farthest from a mask's edge."""
+    depth = ndimage.distance_transform_edt(np.pad(mask.unpack(), 1))[1:-1, 1:-1, 1:-1]
+    k, j, i = (int(at) for at in np.array(np.unravel_index(int(depth.argmax()), depth.shape)) + mask.start)
+    return i, j, k
 
 
 class GrownLesion:
@@ -58,8 +100,8 @@ class GrownLesion:
     """
 
     def __init__(self, density: LiverDensity) -> None:
-        self._density = density
-        self._clicks: list[_Click] = []
+        self._grower = Grower(density)
+        self._clicks: list[LesionClick] = []
         self._masks: list[np.ndarray] = []
 
     @property
@@ -70,7 +112,7 @@ class GrownLesion:
     @property
     def mask(self) -> np.ndarray:
         """(k, j, i) bool; empty before the first click."""
-        return self._masks[-1].copy() if self._masks else _grown(self._density, [], [])
+        return self._masks[-1].copy() if self._masks else self._grower.grow([])
 
     def click(self, ijk: Ijk, inside: bool = True) -> None:
         """One more click.
@@ -85,10 +127,10 @@ class GrownLesion:
         """
         if not inside and not self._clicks:
             raise InputError("A lesion begins with a click inside it.")
-        self._density.check(ijk, inside)
-        clicks = [*self._clicks, _Click(ijk, inside)]
+        self._grower.density.check(ijk, inside)
+        clicks = [*self._clicks, LesionClick(ijk, inside)]
         places = {kind: [click.ijk for click in clicks if click.inside is kind] for kind in (True, False)}
-        self._masks.append(_grown(self._density, places[True], places[False]))
+        self._masks.append(self._grower.grow(places[True], places[False]))
         self._clicks = clicks
 
     def undo(self) -> None:
@@ -96,17 +138,6 @@ class GrownLesion:
         if self._clicks:
             self._clicks = self._clicks[:-1]
             self._masks.pop()
-
-
-def _grown(density: LiverDensity, within: Sequence[Ijk], outside: Sequence[Ijk]) -> np.ndarray:
-    found = np.zeros(density.region.shape, dtype=bool)
-    for ijk in within:
-        found |= _grown_from(density, density.place_of(ijk))
-    if outside:
-        places = np.argwhere(found)
-        near, far = (_nearest(density, places, clicks) for clicks in (within, outside))
-        found[tuple(places[near > far].T)] = False
-    return density.on_the_ct(found)
 
 
 def _grown_from(density: LiverDensity, place: Place) -> np.ndarray:
@@ -149,6 +180,6 @@ def _alike(
 
 
 def _nearest(density: LiverDensity, places: np.ndarray, clicks: Sequence[Ijk]) -> np.ndarray:
-    """(n,) mm from each place (n, 3) in the box to the nearest click."""
-    ways = [np.linalg.norm((places - np.array(density.place_of(ijk))) * density.mm, axis=1) for ijk in clicks]
+    """(n,) mm from each voxel (n, 3), (k, j, i) of the CT, to the nearest click."""
+    ways = [np.linalg.norm((places - np.array(ijk[::-1])) * density.mm, axis=1) for ijk in clicks]
     return np.min(ways, axis=0)
