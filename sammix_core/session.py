@@ -114,6 +114,10 @@ class SegmentationSession:
         self._cache.clear()
         self._kept.clear()
 
+    def embedding(self, canonical_slice: int) -> torch.Tensor:
+        """(1, c, h, w) float32 of a slice in canonical axial order, on the model's device; encoded where needed."""
+        return self._cache.embedding(canonical_slice)
+
     def preload(self, canonical_slice: int, embedding: np.ndarray) -> None:
         """Takes an embedding that was computed before, for the same volume, model and preprocessing.
 

@@ -15,7 +15,7 @@ class Clicks:
     """Clicks on each crop of a batch; crops with fewer have absent ones.
 
     Attributes:
-        points: (n, m, 3) int64 voxel indices of the crop.
+        points: (n, m, 3) int64 voxel indices of the crop; (n, m, 2) rows and columns where it is a slice.
         labels: (n, m) int64, `POSITIVE`, `NEGATIVE` or `ABSENT`.
     """
 
@@ -23,9 +23,9 @@ class Clicks:
     labels: torch.Tensor
 
     @classmethod
-    def none(cls, count: int, device: torch.device | None = None) -> Clicks:
-        """No clicks on so many crops."""
-        points = torch.zeros(count, 0, 3, dtype=torch.int64, device=device)
+    def none(cls, count: int, device: torch.device | None = None, axes: int = 3) -> Clicks:
+        """No clicks on so many crops of so many axes."""
+        points = torch.zeros(count, 0, axes, dtype=torch.int64, device=device)
         return cls(points, torch.zeros(count, 0, dtype=torch.int64, device=device))
 
     def __add__(self, other: Clicks) -> Clicks:
@@ -37,8 +37,8 @@ def clicks_on_errors(logits: torch.Tensor, target: torch.Tensor, rng: np.random.
     """Draws one click for each crop from where its mask is wrong.
 
     Args:
-        logits: (n, 1, d, h, w) of the mask; above 0 is inside.
-        target: (n, 1, d, h, w) bool, what is right.
+        logits: (n, 1, d, h, w) or (n, 1, h, w) of the mask; above 0 is inside.
+        target: The same shape, bool, what is right.
         rng: Draws; the same gives the same.
 
     Returns:
@@ -49,7 +49,7 @@ def clicks_on_errors(logits: torch.Tensor, target: torch.Tensor, rng: np.random.
     for mask, right in zip(logits[:, 0] > 0, target[:, 0], strict=True):
         wrong = torch.nonzero(mask != right)
         if len(wrong) == 0:
-            points.append(torch.zeros(3, dtype=torch.int64, device=logits.device))
+            points.append(torch.zeros(mask.dim(), dtype=torch.int64, device=logits.device))
             labels.append(ABSENT)
             continue
         point = wrong[int(rng.integers(len(wrong)))]

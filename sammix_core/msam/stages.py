@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -64,24 +64,49 @@ def stages(
         (n, 1, crop, crop, crop) logits after each stage.
     """
     embeddings = network.encode(images)
-    low, clicks = empty_mask(network, len(images), images.device), Clicks.none(len(images), images.device)
+    low = empty_mask(network, len(images), images.device)
     logits = torch.full_like(target, -1.0, dtype=torch.float32)
     if start is not None:
         low, logits = mask_as_prompt(network, start), start.float() - 0.5
+
+    clicks_of = clicks_of_stages(target, rng, clicking)
     for stage in range(count):
-        if clicking is None or stage < clicking:
-            clicks = clicks + clicks_on_errors(logits.detach(), target, rng)
+        clicks = clicks_of(stage, logits)
         low, _ = network.decode(embeddings, low, clicks.points, clicks.labels)
         logits = on_the_crop(network, low.float())
         yield logits
+
+
+def clicks_of_stages(
+    target: torch.Tensor, rng: np.random.Generator, clicking: int | None = None
+) -> Callable[[int, torch.Tensor], Clicks]:
+    """Draws each stage's click, and keeps those before it.
+
+    Args:
+        target: (n, 1, d, h, w) or (n, 1, h, w) bool, what is right.
+        rng: Draws the clicks.
+        clicking: Stages that get a click; None is all.
+
+    Returns:
+        Asked with the stage, from 0, and the logits of the last mask on the target's grid: all clicks so far.
+    """
+    clicks = Clicks.none(len(target), target.device, target.dim() - 2)
+
+    def next_clicks(stage: int, logits: torch.Tensor) -> Clicks:
+        nonlocal clicks
+        if clicking is None or stage < clicking:
+            clicks = clicks + clicks_on_errors(logits.detach(), target, rng)
+        return clicks
+
+    return next_clicks
 
 
 def stage_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Dice and cross-entropy of one stage; the loss of a step is the sum over its stages.
 
     Args:
-        logits: (n, 1, d, h, w).
-        target: (n, 1, d, h, w) bool.
+        logits: (n, 1, d, h, w) or (n, 1, h, w).
+        target: The same shape, bool or shares in [0, 1].
     """
     return DiceCELoss(sigmoid=True, squared_pred=True)(logits, target.float())
 

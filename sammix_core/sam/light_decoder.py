@@ -48,11 +48,23 @@ class LightDecoder(nn.Module):
             Mask logits (n, 3, 4h, 4w) and scores (n, 3).
         """
         sparse, dense = self.prompts(points=None, boxes=boxes - EDGE_TO_CENTRE, masks=mask_logits)
+        return self.of_cells(embeddings + dense, sparse)
+
+    def of_cells(self, image: torch.Tensor, sparse: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Decodes what the prompts were brought into already.
+
+        Args:
+            image: (n, 256, h, w), embeddings and dense prompt together.
+            sparse: (n, tokens, 256) of boxes and clicks.
+
+        Returns:
+            See `forward`.
+        """
         decoder, transformer = self.decoder, self.decoder.transformer
         own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
         tokens = torch.cat([own.expand(sparse.shape[0], -1, -1), sparse], dim=1)
         place = self.prompts.get_dense_pe().flatten(2).transpose(1, 2)
-        cells = (embeddings + dense).flatten(2).transpose(1, 2)
+        cells = image.flatten(2).transpose(1, 2)
         queries = tokens
         for layer in transformer.layers:
             queries, cells = _layer(layer, queries, cells, tokens, place)
@@ -61,7 +73,7 @@ class LightDecoder(nn.Module):
         scores = decoder.iou_prediction_head(queries[:, 0])[:, 1:]
         single = queries[:, 1]
         weights = torch.stack([network(single) for network in decoder.output_hypernetworks_mlps[1:]], dim=1)
-        return self._masks(cells, weights, embeddings.shape[-1]), scores
+        return self._masks(cells, weights, image.shape[-1]), scores
 
     def _masks(self, cells: torch.Tensor, weights: torch.Tensor, width: int) -> torch.Tensor:
         """(n, cells, 256) and (n, 3, channels) to (n, 3, 4h, 4w)."""
