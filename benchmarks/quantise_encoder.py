@@ -22,10 +22,10 @@ import torch
 from safetensors.numpy import save_file
 
 from sammix_core.axial_slices import AxialSlices
+from sammix_core.compiling import openvino
 from sammix_core.model_store import LITE_MEDSAM
 from sammix_core.preprocessing import PreprocessingSpec
 from sammix_core.sam import int8
-from sammix_core.sam.compiling import openvino
 from sammix_core.sam.litemedsam import IMAGE_SIZE, build_network
 from sammix_core.volume_io import read_volume
 

@@ -70,9 +70,9 @@ def main() -> None:
         mask = np.zeros(volume.array.shape, dtype=np.float32)
         mask[k] = labels.masks[k]
         share = frame.to_network(order.forward(mask)[index], 0.0)
-        logits = torch.from_numpy(model.guidance.maps(image, embedding).cam_logits)
+        logits = model.guidance.maps(image, embedding).cam_logits
         box = torch.tensor([label_box(np.round(share * 255).astype(np.uint8))])
-        cases.append((k, embedding, box, dense_prompt(logits[:, None], 256, MaskSettings()), share > 0.5))
+        cases.append((k, embedding, box, dense_prompt(logits, 256, MaskSettings()), share > 0.5))
 
     # Everything as published: neither a trained decoder nor three networks on the single token
     network.load_state_dict(torch.load(find_base_weights(), map_location="cpu", weights_only=True))

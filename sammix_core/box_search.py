@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,14 @@ from sammix_core.follow import follow
 from sammix_core.guidance.base import GuidanceMaps
 from sammix_core.guidance.boxes_from_cam import GuidedBoxes, boxes_from_cam
 from sammix_core.guidance.orientation import orders_looked_at
-from sammix_core.progress import FITTING_BOXES, LOOKING_WHICH_WAY_UP, CancelCheck, ProgressCallback, Stage
+from sammix_core.progress import (
+    FITTING_BOXES,
+    LOOKING_BETWEEN,
+    LOOKING_WHICH_WAY_UP,
+    CancelCheck,
+    ProgressCallback,
+    Stage,
+)
 from sammix_core.saved_guidance import SavedGuidance
 from sammix_core.slice_look import SliceViewer
 from sammix_core.sparse_slices import EVERY_SLICE, Sparing, look_sparsely, thin_slices_filled, with_those_between
@@ -29,6 +37,7 @@ if TYPE_CHECKING:
 
 # A slice this improbable is encoded again if someone draws a box there; until then its 2 MB are better spent.
 _FORGET_BELOW = 0.01
+_KEPT_IMAGES = 256
 _OTHER_WAY_UP = (
     "The header says nothing of the orientation and the slices seem to be turned or mirrored in plane, so they were "
     "looked at the other way; the mask is on the file's own grid."
@@ -65,7 +74,9 @@ class BoxSearch:
         store: EmbeddingStore | None = None,
     ) -> None:
         self.axial = AxialSlices.cut(volume, volume.axial_order, model.preprocessing)
-        self.cache = EmbeddingCache(model.backend, lambda index: self.axial.image(index), limit_bytes, store)
+        # Encoder and following look at the same images; a quarter of a MB each.
+        self._image = lru_cache(_KEPT_IMAGES)(lambda index: self.axial.image(index))
+        self.cache = EmbeddingCache(model.backend, self._image, limit_bytes, store)
         self.guided: GuidedBoxes | None = None
         self.notes: list[str] = []
         self.seconds: dict[str, float] = {}
@@ -119,7 +130,7 @@ class BoxSearch:
         guided = boxes_from_cam(found, self.axial.slice_mm * stride, size, self._model.boxes)
         guided = self._followed(guided, size, stride, progress, cancel)
         if stride > 1:
-            guided = thin_slices_filled(guided, stride, count, size, self._viewer(1))
+            guided = self._with_slices_between(guided, stride, size, progress, cancel)
         self.guided = guided
         return self._in_voxels(guided)
 
@@ -185,6 +196,7 @@ class BoxSearch:
         """Takes slices cut another way; what there is already was made the old way."""
         if axial.order != self.axial.order:
             self.axial = axial
+            self._image.cache_clear()
             self.cache.clear()
             self._maps.clear()
             self._turned(axial.order)
@@ -202,6 +214,22 @@ class BoxSearch:
         self.seconds["fitting"] = stage.seconds
         return followed
 
+    def _with_slices_between(
+        self, guided: GuidedBoxes, stride: int, size: int, progress: ProgressCallback | None, cancel: CancelCheck | None
+    ) -> GuidedBoxes:
+        """All slices from every `stride`-th one; those between that have to be looked at are encoded together."""
+        stage = Stage(LOOKING_BETWEEN, len(self.axial), progress, cancel)
+
+        def encode(coming: Sequence[int]) -> None:
+            for start in range(0, len(coming), self.cache.batch):
+                self.cache.ahead(coming[start : start + self.cache.batch])
+                stage.step(min(self.cache.batch, len(coming) - start))
+
+        filled = thin_slices_filled(guided, stride, len(self.axial), size, self._viewer(1), encode)
+        stage.step(len(self.axial) - stage.done)
+        self.seconds["between"] = stage.seconds
+        return filled
+
     def _viewer(self, stride: int) -> SliceViewer:
         """Shows every `stride`-th slice."""
         model = self._model
@@ -209,7 +237,7 @@ class BoxSearch:
             model.backend,
             model.masks,
             model.preprocessing,
-            lambda place: self.axial.image(place * stride),
+            lambda place: self._image(place * stride),
             lambda place: self.cache.embedding(place * stride),
         )
 

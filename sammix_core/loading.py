@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sammix_core.compiling import FLOAT32
 from sammix_core.device import choose_device
 from sammix_core.errors import InputError
 from sammix_core.follow import NOT_FOLLOWED, FollowSettings
@@ -22,7 +23,6 @@ from sammix_core.model_store.weights import load_model_weights
 from sammix_core.preprocessing import PreprocessingSpec
 from sammix_core.sam import lora
 from sammix_core.sam.backend import SamBackend
-from sammix_core.sam.compiling import FLOAT32
 from sammix_core.sam.litemedsam import TRAINED_PARTS, LiteMedSam
 from sammix_core.sam.masks import MaskSettings
 
@@ -108,7 +108,11 @@ def _load_trained(
     if preprocessing.size != backend.image_size:
         raise InputError(f"{manifest.spec} wants images of {preprocessing.size} pixels, but LiteMedSAM takes 256.")
     own = guidance == embedding_cam.NAME
-    found: Guidance = EmbeddingCam.from_state(state, chosen) if own else _resnet38(folder, chosen)
+    found: Guidance
+    if own:
+        found = EmbeddingCam.from_state(state, chosen, compiled=backend.engine.name == "openvino")
+    else:
+        found = _resnet38(folder, chosen)
     return LoadedModel(
         manifest.spec, backend, found, preprocessing, boxes, masks, chosen, _following(folder), manifest.target
     )

@@ -11,6 +11,7 @@ from sammix_core.errors import Cancelled
 # While this stage goes on the slices are being turned, and no box can be put on them.
 LOOKING_WHICH_WAY_UP = "Looking which way up it lies"
 FITTING_BOXES = "Fitting the boxes"
+LOOKING_BETWEEN = "Looking at slices between"
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import numpy as np
 
 from sammix_core.axial_order import AxialOrder
 from sammix_core.boxes import Box, BoxTrack
-from sammix_core.guidance.boxes_from_cam import upsampled
 from sammix_core.preprocessing import Frame
 from sammix_core.slice_state import SliceState
+from sammix_core.upsampling import upsampled
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sammix_core import compiling
 from sammix_core.boxes import BoxTrack
 from sammix_core.embedding_store import EmbeddingStore
 from sammix_core.loading import LoadedModel, load_model
 from sammix_core.progress import CancelCheck, Progress, ProgressCallback
 from sammix_core.results import SegmentationResult, SliceReport
-from sammix_core.sam import compiling
 from sammix_core.sam.litemedsam import LiteMedSam
 from sammix_core.session import SegmentationSession
 from sammix_core.sparse_slices import USUAL, Sparing

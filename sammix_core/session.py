@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,11 +19,12 @@ from sammix_core.boxes import Box, BoxSource, BoxTrack
 from sammix_core.embedding_store import EmbeddingStore
 from sammix_core.errors import InputError
 from sammix_core.guidance.boxes_from_cam import sigmoid
+from sammix_core.in_threads import in_threads
 from sammix_core.progress import CancelCheck, ProgressCallback, Stage
 from sammix_core.results import SegmentationResult, cam_on_slice, report_of
 from sammix_core.sam.masks import DecodedSlices, inside_box, mixed
 from sammix_core.saved_guidance import SavedGuidance
-from sammix_core.slice_mask import decode_box, make_mask
+from sammix_core.slice_mask import SliceMask, decode_box, make_mask
 from sammix_core.slice_store import SliceStore
 from sammix_core.sparse_slices import EVERY_SLICE, Sparing
 from sammix_core.uncertainty import UncertaintyPlanes
@@ -29,7 +33,7 @@ from sammix_core.volume import Volume
 if TYPE_CHECKING:
     from sammix_core.loading import LoadedModel
 
-_KEPT_DECODED = 4  # slices; two of them stand for those between
+_KEPT_DECODED = 8  # slices; two of them stand for those between, and a few threads work ahead
 EMBEDDING_LIMIT_BYTES = 3 * 1024**3  # about 1,500 slices of LiteMedSAM in float16
 _NOTHING_FOUND = "No {} was found; the mask is empty."
 
@@ -69,7 +73,8 @@ class SegmentationSession:
         self._search = BoxSearch(model, volume, limit_bytes, self._turn, sparing, store)
         self._cache = self._search.cache
         self._seconds: dict[str, float] = {}
-        self._kept: dict[Box, DecodedSlices] = {}
+        self._kept: dict[Box, Future[DecodedSlices]] = {}
+        self._lock = threading.Lock()  # for what is kept and counted
         self._uncertainty = UncertaintyPlanes() if keep_uncertainty else None
 
     @property
@@ -204,16 +209,14 @@ class SegmentationSession:
         chosen = [index for index in wanted if index not in protected]
         counted = [index for index in chosen if take_box is not None or index in self.boxes]
         stage = Stage("Segmenting", len(counted), progress, cancel)
-        for index in chosen:
-            if take_box is not None:
-                take_box(index)
-            box = self.boxes.get(index)
-            if box is not None:
-                self._segment(box)
-            if (box is not None or self.slices.empty(index)) and on_changed is not None:
-                on_changed(index)
-            if index in counted:
-                stage.step()
+        with closing(self._masks_of(chosen, take_box)) as masks:
+            for index, box, made in masks:
+                if box is not None and made is not None:
+                    self._write(box, made)
+                if (box is not None or self.slices.empty(index)) and on_changed is not None:
+                    on_changed(index)
+                if index in counted:
+                    stage.step()
         self._seconds["segmentation"] = stage.seconds
         return protected
 
@@ -239,7 +242,7 @@ class SegmentationSession:
             raise InputError(f"Slice {slice_index} was corrected by hand, so its mask stays as it is.")
         if not self.boxes.set(box):
             raise InputError(f"Slice {slice_index} has a box of yours, which an automatic one does not replace.")
-        self._segment(box, own=True)
+        self._write(box, self._mask_of(box, own=True))
         return self.slices.plane(slice_index)
 
     def result(self) -> SegmentationResult:
@@ -298,8 +301,30 @@ class SegmentationSession:
         if self._uncertainty is not None:
             self._uncertainty.clear()
 
-    def _segment(self, box: Box, own: bool = False) -> None:
-        """Makes one slice's mask, touching nothing else.
+    def _masks_of(
+        self, chosen: list[int], take_box: Callable[[int], object] | None
+    ) -> Generator[tuple[int, Box | None, SliceMask | None]]:
+        """Slices in their order with their boxes and masks; several are worked on at once where boxes are known."""
+        if take_box is not None:
+            for index in chosen:
+                take_box(index)
+                box = self.boxes.get(index)
+                yield index, box, None if box is None else self._mask_of(box)
+            return
+        held = [box for box in map(self.boxes.get, chosen) if box is not None]
+        with closing(in_threads(lambda box: (box, self._mask_of(box)), held, self._model.backend.at_once)) as masks:
+            ahead = next(masks, None)
+            for index in chosen:
+                box, made = self.boxes.get(index), None
+                while ahead is not None and ahead[0].slice_index == index:
+                    made = ahead[1] if ahead[0] == box else made
+                    ahead = next(masks, None)
+                if box is not None and made is None:  # the box was changed while others were worked on
+                    made = self._mask_of(box)
+                yield index, box, made
+
+    def _mask_of(self, box: Box, own: bool = False) -> SliceMask:
+        """Makes one slice's mask, changing nothing; from any thread.
 
         Args:
             box: The slice's box.
@@ -310,10 +335,13 @@ class SegmentationSession:
         cam_logits, support = search.prompt_of(index, box.source)
         anchors = None if own or not self._is_automatic(box) else search.anchors_of(index)
         decoded = self._decoded(box) if anchors is None else self._decoded_between(index, *anchors)
-        made = make_mask(decoded, model.masks, search.axial, box, cam_logits, support)
+        return make_mask(decoded, model.masks, search.axial, box, cam_logits, support)
+
+    def _write(self, box: Box, made: SliceMask) -> None:
+        """Puts a slice's mask in, touching no other slice."""
         self.slices.write(box.slice_index, made.mask, made.scores)
         if self._uncertainty is not None:
-            axial = search.axial
+            axial = self._search.axial
             spread = axial.frame.to_slice(made.decoded.disagreement(0), axial.plane_shape, fill=0.0)
             self._uncertainty.write(box.slice_index, spread, inside_box(axial.plane_shape, made.limits))
 
@@ -323,20 +351,33 @@ class SegmentationSession:
         return found is not None and box.source is BoxSource.AUTO and box.edges == found.edges
 
     def _decoded(self, box: Box) -> DecodedSlices:
-        """What the decoder makes of a slice from a box; kept for a while where the box is the automatic one."""
-        search, model = self._search, self._model
-        kept = self._kept.get(box) if self._is_automatic(box) else None
-        if kept is None:
-            index = search.axial.canonical(box.slice_index)
-            cam_logits, _ = search.prompt_of(index, box.source)
-            embedding = self._cache.embedding(index)
-            kept = decode_box(model.backend, model.masks, search.axial, box, embedding, cam_logits)
-            self.decoded += 1
-            if search.thin and self._is_automatic(box):
-                self._kept[box] = kept
+        """What the decoder makes of a slice from a box; of thin slices it is kept for those between two."""
+        if not (self._search.thin and self._is_automatic(box)):
+            return self._decode(box)
+        with self._lock:
+            kept = self._kept.get(box)
+            mine = kept is None
+            if kept is None:
+                kept = self._kept[box] = Future()
                 while len(self._kept) > _KEPT_DECODED:
                     del self._kept[next(iter(self._kept))]
-        return kept
+        if mine:
+            try:
+                kept.set_result(self._decode(box))
+            except BaseException as error:
+                with self._lock:
+                    self._kept.pop(box, None)
+                kept.set_exception(error)
+        return kept.result()
+
+    def _decode(self, box: Box) -> DecodedSlices:
+        search, model = self._search, self._model
+        index = search.axial.canonical(box.slice_index)
+        cam_logits, _ = search.prompt_of(index, box.source)
+        decoded = decode_box(model.backend, model.masks, search.axial, box, self._cache.embedding(index), cam_logits)
+        with self._lock:
+            self.decoded += 1
+        return decoded
 
     def _decoded_between(self, index: int, first: int, second: int) -> DecodedSlices:
         """A thin slice from its two neighbours, each with its automatic box: no edit of theirs shows here."""

@@ -14,10 +14,10 @@ import torch
 from scipy import ndimage
 
 from sammix_core.boxes import NetworkBox, tight_box
-from sammix_core.guidance.boxes_from_cam import upsampled
 from sammix_core.preprocessing import PreprocessingSpec
 from sammix_core.sam.backend import SamBackend
 from sammix_core.sam.masks import MaskSettings, clean_slice, decode_slices
+from sammix_core.upsampling import upsampled
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class SliceViewer:
         backend: The SAM backend.
         settings: How masks are chosen.
         preprocessing: For the window, to tell HU.
-        image: Gives (size, size) float32 in [0, 1] of a canonical slice, what was encoded.
-        embedding: Gives (1, c, h, w) of a canonical slice.
+        image: Gives (size, size) float32 in [0, 1] of a canonical slice, what was encoded; from any thread.
+        embedding: Gives (1, c, h, w) of a canonical slice; from any thread.
     """
 
     backend: SamBackend
@@ -61,6 +61,11 @@ class SliceViewer:
     preprocessing: PreprocessingSpec
     image: Callable[[int], np.ndarray]
     embedding: Callable[[int], torch.Tensor]
+
+    @property
+    def at_once(self) -> int:
+        """How many slices are best looked at at the same time, each from a thread of its own (`in_threads`)."""
+        return self.backend.at_once
 
     def look(
         self, index: int, box: NetworkBox, map_logits: np.ndarray | None, support: np.ndarray | None

@@ -9,10 +9,10 @@ import torch
 
 from sammix_core.axial_slices import AxialSlices
 from sammix_core.boxes import Box
-from sammix_core.guidance.boxes_from_cam import upsampled
 from sammix_core.sam.backend import SamBackend
 from sammix_core.sam.masks import DecodedSlices, MaskSettings, cam_agreement, clean_slice, decode_slices
 from sammix_core.slice_store import MaskScores
+from sammix_core.upsampling import upsampled
 
 Limits = tuple[float, float, float, float]
 

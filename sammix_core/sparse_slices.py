@@ -110,7 +110,14 @@ def with_those_between(seen: Mapping[int, GuidanceMaps], count: int) -> Guidance
     )
 
 
-def thin_slices_filled(guided: GuidedBoxes, stride: int, count: int, size: int, viewer: SliceViewer) -> GuidedBoxes:
+def thin_slices_filled(
+    guided: GuidedBoxes,
+    stride: int,
+    count: int,
+    size: int,
+    viewer: SliceViewer,
+    soon: Callable[[Sequence[int]], None] | None = None,
+) -> GuidedBoxes:
     """From what was found on every `stride`-th slice to all slices.
 
     Args:
@@ -119,6 +126,7 @@ def thin_slices_filled(guided: GuidedBoxes, stride: int, count: int, size: int, 
         count: All slices.
         size: Side of the network image in pixels.
         viewer: Decodes those whose neighbours disagree.
+        soon: Told the slices between that are looked at for certain, so that they can be encoded together.
     """
     places = np.arange(len(guided.boxes)) * stride
     low, high, part = _neighbours(np.arange(count), places)
@@ -134,14 +142,24 @@ def thin_slices_filled(guided: GuidedBoxes, stride: int, count: int, size: int, 
     assert result.between is not None
     for place, box in enumerate(guided.boxes):
         result.boxes[place * stride] = box
-    for place in range(len(guided.boxes) - 1):
-        if guided.boxes[place] is not None and guided.boxes[place + 1] is not None:
-            _fill_between(result, place * stride, (place + 1) * stride, viewer, size)
-    for place in range(len(guided.boxes)):
-        for onwards in (-1, 1):
-            if guided.boxes[place] is not None and not _box_at(guided, place + onwards):
-                stop = min(max(-1, (place + onwards) * stride), count)
-                _follow_past_the_end(result, guided, place, range(place * stride, stop, onwards)[1:], viewer, size)
+    gaps = [
+        (place * stride, (place + 1) * stride)
+        for place in range(len(guided.boxes) - 1)
+        if _box_at(guided, place) and _box_at(guided, place + 1)
+    ]
+    ends = [
+        (place, range(place * stride, min(max(-1, (place + onwards) * stride), count), onwards)[1:])
+        for place in range(len(guided.boxes))
+        for onwards in (-1, 1)
+        if _box_at(guided, place) and not _box_at(guided, place + onwards)
+    ]
+    if soon is not None:
+        middles = [_middle(*gap) for gap in gaps if gap[1] - gap[0] > 1 and not _alike(result, *gap)]
+        soon([*middles, *(beyond[0] for _, beyond in ends if beyond)])
+    for first, second in gaps:
+        _fill_between(result, first, second, viewer, size)
+    for place, beyond in ends:
+        _follow_past_the_end(result, guided, place, beyond, viewer, size)
     return result
 
 
@@ -161,17 +179,29 @@ def _fill_between(result: GuidedBoxes, first: int, second: int, viewer: SliceVie
     assert box is not None
     assert other is not None
     assert result.between is not None
-    if _box_iou(box, other) >= _ALIKE and _iou(result.support[first], result.support[second]) >= _ALIKE:
+    if _alike(result, first, second):
         for index in range(first + 1, second):
             result.boxes[index] = _mixed(box, other, (index - first) / (second - first))
             result.between[index] = first, second
         return
-    middle = (first + second) // 2
+    middle = _middle(first, second)
     mixed = _mixed(box, other, (middle - first) / (second - first))
     look = viewer.look(middle, padded(mixed, 0.1, size), result.cam_logits[middle], result.support[middle])
     result.boxes[middle] = mixed if look is None else look.box
     _fill_between(result, first, middle, viewer, size)
     _fill_between(result, middle, second, viewer, size)
+
+
+def _middle(first: int, second: int) -> int:
+    return (first + second) // 2
+
+
+def _alike(result: GuidedBoxes, first: int, second: int) -> bool:
+    """Whether two slices with boxes show so much the same that they can stand for those between them."""
+    box, other = result.boxes[first], result.boxes[second]
+    assert box is not None
+    assert other is not None
+    return _box_iou(box, other) >= _ALIKE and _iou(result.support[first], result.support[second]) >= _ALIKE
 
 
 def _follow_past_the_end(

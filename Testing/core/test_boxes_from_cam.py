@@ -19,8 +19,8 @@ from sammix_core.guidance.boxes_from_cam import (
     hysteresis,
     near_the_strongest,
     supported_components,
-    upsampled,
 )
+from sammix_core.upsampling import upsampled
 
 SIZE, CELLS = 256, 64
 # Nothing but a threshold: no padding, no smoothing, nothing too small
@@ -282,15 +282,14 @@ def test_enlarging_keeps_a_constant_and_a_ramp() -> None:
     np.testing.assert_allclose(upsampled(ramp.T, 32), wide.T)
 
 
-def test_enlarging_is_what_the_network_gets_as_prompt() -> None:
-    """numpy here and torch for the dense prompt: the same numbers."""
+def test_enlarging_is_torchs_bilinear_interpolation() -> None:
+    """The networks were trained on what torch makes of a map."""
     import torch
+    from torch.nn import functional
 
-    from sammix_core.sam.masks import MaskSettings, dense_prompt
-
-    logits = np.random.default_rng(0).normal(0, 2, (CELLS, CELLS)).astype(np.float32)
-    prompt = dense_prompt(torch.from_numpy(logits)[None, None], SIZE, MaskSettings(prompt_limit=99.0))
-    np.testing.assert_allclose(prompt[0, 0].numpy(), upsampled(logits, SIZE), atol=1e-5)
+    maps = np.random.default_rng(0).normal(0, 2, (2, CELLS, CELLS)).astype(np.float32)
+    expected = functional.interpolate(torch.from_numpy(maps)[:, None], (SIZE, SIZE), mode="bilinear")[:, 0]
+    np.testing.assert_allclose(upsampled(maps, SIZE), expected.numpy(), atol=1e-5)
 
 
 # Settings

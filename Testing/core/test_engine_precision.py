@@ -11,9 +11,10 @@ import pytest
 import torch
 from synthetic_ct import synthetic_ct
 
+from sammix_core import compiling
 from sammix_core.cache_folder import CacheFolder
 from sammix_core.errors import InputError
-from sammix_core.sam import compiling, int8
+from sammix_core.sam import int8
 from sammix_core.sam.engine import BFLOAT16, FLOAT32, INT8, USUAL, OpenVinoEngine, TorchEngine, make_engine
 from sammix_core.sam.litemedsam import LiteMedSam, build_network
 

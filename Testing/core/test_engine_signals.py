@@ -18,7 +18,7 @@ SCRIPT = """
 import gc, signal, sys
 import torch
 from sammix_core.cache_folder import CacheFolder
-from sammix_core.sam.compiling import compile_module, usual_precision
+from sammix_core.compiling import compile_module, usual_precision
 from pathlib import Path
 
 kept = CacheFolder(Path(sys.argv[1]), 10**9)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -32,6 +33,8 @@ class Drawn:
 
     slices: list[Slice]
     asked: list[int] = field(default_factory=list)
+
+    at_once: ClassVar[int] = 1  # slices are asked for in their order
 
     def look(self, index: int, box: NetworkBox, logits: np.ndarray | None, support: np.ndarray | None) -> Look | None:
         self.asked.append(index)

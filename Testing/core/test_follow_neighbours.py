@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -31,6 +32,8 @@ class Patient:
     sure_alone: float = 0.95
     sure_both: float = 0.9
     there: tuple[int, ...] = (0, 1, 2, 3)
+
+    at_once: ClassVar[int] = 1  # slices are asked for in their order
 
     def planes(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         liver, other = np.zeros((2, SIZE, SIZE), dtype=bool)

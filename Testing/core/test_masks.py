@@ -155,6 +155,7 @@ class Three:
     device = torch.device("cpu")
     image_size = 16
     batch = 1
+    at_once = 1
 
     def __init__(self, *scores: tuple[float, float, float]) -> None:
         self._scores = torch.tensor(scores)
@@ -292,7 +293,7 @@ def test_the_map_is_the_prompt_unless_switched_off() -> None:
 
 
 def test_the_prompt_is_scaled_and_clipped() -> None:
-    cam = torch.tensor([-9.0, -1.0, 0.5, 30.0]).repeat_interleave(4).reshape(1, 1, 4, 4)
+    cam = np.repeat(np.array([-9.0, -1.0, 0.5, 30.0], np.float32), 4).reshape(1, 4, 4)
     prompt = dense_prompt(cam, 16, MaskSettings(prompt_gain=2.0, prompt_limit=8.0))
     assert prompt.shape == (1, 1, 16, 16)
     assert prompt.min() == -8
@@ -304,7 +305,7 @@ def test_the_prompt_is_scaled_and_clipped() -> None:
 
 
 def test_a_prompt_within_the_limit_is_not_touched() -> None:
-    cam = torch.full((3, 1, 8, 8), -1.25)
+    cam = np.full((3, 8, 8), -1.25, np.float32)
     assert (dense_prompt(cam, 32, MaskSettings()) == -1.25).all()
 
 

@@ -23,7 +23,7 @@ from sammix_core.refining.prompts import boxes_of, mask_as_logits
 from sammix_core.refining.slices import SliceRefinement
 from sammix_core.refining.starts import perturbed
 from sammix_core.refining.training import RefinerTraining, train_refiner
-from sammix_core.refining.volume import lesion_from, refined_by_stage, refined_lesions
+from sammix_core.refining.volume import VolumeRefinement, lesion_from, refined, refined_lesions
 from sammix_core.refining.window import Window, cut, put_back, windows_round
 from sammix_core.sam.litemedsam import build_network, decode_with
 from sammix_core.training.views import CLEAN, View
@@ -261,15 +261,42 @@ def test_msam_every_slice_of_a_mask_is_refined_and_no_other(slices: FewSlices) -
     mask = np.zeros((6, 128, 128), np.uint8)
     mask[2:4, 50:70, 40:60] = 1
     painter: Any = Painter()
-    told: list[tuple[int, int]] = []
-    by_stage = refined_by_stage(painter, slices, mask, 3, lambda p: told.append((p.done, p.total)))
-    assert [one.sum() for one in by_stage] == sorted({int(one.sum()) for one in by_stage})
-    assert len(set(slices.asked)) == 2
-    assert told[-1] == (2, 2)
-    np.testing.assert_array_equal(by_stage[0], mask > 0)
-    assert not by_stage[-1][[0, 1, 4, 5]].any()
+    told: list[tuple[str, int, int]] = []
+    found = refined(painter, slices, mask, 2, lambda p: told.append((p.stage, p.done, p.total)))
+    assert (found & (mask > 0)).sum() == mask.sum()
+    assert found[2:4].sum() > mask.sum()
+    assert not found[[0, 1, 4, 5]].any()
+    assert set(slices.asked) == {2, 3}
+    assert told[-1] == ("Refining, stage 2 of 2", 2, 2)
+    assert not refined(painter, slices, np.zeros_like(mask), 2).any()
+    with pytest.raises(InputError, match="different grids"):
+        refined(painter, slices, mask[1:], 1)
+
+
+def test_msam_stages_of_a_volume_can_be_taken_back_and_cancelled(slices: FewSlices) -> None:
+    mask = np.zeros((6, 128, 128), np.uint8)
+    mask[2:4, 50:70, 40:60] = 1
+    painter: Any = Painter()
+    work = VolumeRefinement(painter, slices, mask)
+    work.undo()
+    work.refine()
+    once = work.mask
+    work.click((90, 20, 5))
+    assert work.mask[5, 20, 90]
+    assert work.stages == 2
     with pytest.raises(Cancelled):
-        refined_by_stage(painter, slices, mask, 1, cancel=lambda: True)
+        work.refine(cancel=lambda: True)
+    assert work.stages == 2
+    work.undo()
+    np.testing.assert_array_equal(work.mask, once)
+    for place, inside in (((128, 0, 0), True), ((90, 20, 5), False)):
+        with pytest.raises(InputError):
+            work.click(place, inside)
+    assert work.stages == 1
+    work.undo()
+    np.testing.assert_array_equal(work.mask, mask > 0)
+    with pytest.raises(InputError, match="nothing to refine yet"):
+        VolumeRefinement(painter, slices, np.zeros_like(mask)).refine()
 
 
 def test_msam_lesions_stay_apart_and_in_the_liver(slices: FewSlices) -> None:

@@ -142,6 +142,7 @@ class RememberingBackend:
     """
 
     batch = 1  # an image is found again whichever others were asked for with it
+    at_once = 1
 
     def __init__(self, backend: SamBackend, known: dict[bytes, torch.Tensor]) -> None:
         self.name = backend.name

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 
+from sammix_core.boxes import NetworkBox
 from sammix_core.follow.breaks import drop_beyond_breaks
 from sammix_core.follow.ends import follow_ends
 from sammix_core.follow.neighbours import mend_by_neighbours
 from sammix_core.follow.settings import FollowSettings
 from sammix_core.follow.track import Track, Viewer
 from sammix_core.guidance.boxes_from_cam import GuidedBoxes
-from sammix_core.slice_look import padded
+from sammix_core.in_threads import in_threads
+from sammix_core.slice_look import Look, padded
 
 
 def follow(
@@ -38,10 +41,15 @@ def follow(
     if settings.grow <= 0:
         return guided
     track = Track.start(guided, viewer, slice_mm, size)
-    for index, box in enumerate(guided.boxes):
-        if box is not None:
-            grown = padded(box, settings.grow, size)
-            look = viewer.look(index, grown, guided.cam_logits[index], guided.support[index])
+    held = [(index, box) for index, box in enumerate(guided.boxes) if box is not None]
+
+    def refitted(one: tuple[int, NetworkBox]) -> Look | None:
+        index, box = one
+        grown = padded(box, settings.grow, size)
+        return viewer.look(index, grown, guided.cam_logits[index], guided.support[index])
+
+    with closing(in_threads(refitted, held, viewer.at_once)) as looks:
+        for (index, _), look in zip(held, looks, strict=True):
             if look is not None:
                 track.looks[index] = look
                 track.found.boxes[index] = look.box

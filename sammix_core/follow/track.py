@@ -19,6 +19,10 @@ _HELD = 0.3  # share of a cell that the mask fills, from which on the cell suppo
 class Viewer(Protocol):
     """Shows slices as the decoder sees them; `sammix_core.slice_look.SliceViewer` for real ones."""
 
+    @property
+    def at_once(self) -> int:
+        """How many slices are best looked at at the same time."""
+
     def look(
         self, index: int, box: NetworkBox, map_logits: np.ndarray | None, support: np.ndarray | None
     ) -> Look | None:

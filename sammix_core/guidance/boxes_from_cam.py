@@ -16,6 +16,7 @@ from scipy import ndimage
 from sammix_core.boxes import NetworkBox, tight_box
 from sammix_core.errors import InputError
 from sammix_core.guidance.base import GuidanceMaps
+from sammix_core.upsampling import upsampled
 
 
 @dataclass(frozen=True)
@@ -116,17 +117,6 @@ def boxes_from_cam(maps: GuidanceMaps, slice_mm: float, size: int, settings: Box
     if settings.smooth_box_mm > 0:
         boxes = _smooth_boxes(boxes, settings.smooth_box_mm / slice_mm)
     return GuidedBoxes(logits, probabilities, support, boxes, scores)
-
-
-def upsampled(logits: np.ndarray, size: int) -> np.ndarray:
-    """Enlarges (h, w) logits to (size, size) linearly, cells' centres on cells' centres."""
-    factor = size // logits.shape[-1]
-    grid = (np.arange(size) + 0.5) / factor - 0.5
-    low = np.clip(np.floor(grid).astype(int), 0, logits.shape[-1] - 1)
-    high = np.minimum(low + 1, logits.shape[-1] - 1)
-    part = np.clip(grid - low, 0, 1).astype(np.float32)
-    rows = logits[low] * (1 - part)[:, None] + logits[high] * part[:, None]
-    return rows[:, low] * (1 - part) + rows[:, high] * part
 
 
 def hysteresis(probabilities: np.ndarray, high: float, low: float) -> np.ndarray:

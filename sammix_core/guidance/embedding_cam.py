@@ -6,16 +6,23 @@ from collections.abc import Mapping
 
 import torch
 
+from sammix_core.compiled_module import CompiledModule
 from sammix_core.errors import InputError
 from sammix_core.guidance.base import GuidanceMaps
 from sammix_core.guidance.embedding_head import EmbeddingHead
 
 NAME = "embedding_cam"
 PREFIX = "guidance."
+_SIZE = 64  # cells of the embedding along a side
 
 
 class EmbeddingCam:
     """A trained `EmbeddingHead` as a `Guidance`.
+
+    Args:
+        head: The network.
+        device: Where it computes.
+        compiled: Whether OpenVINO computes it; where it does not run, torch does.
 
     Attributes:
         name: "embedding_cam".
@@ -26,12 +33,19 @@ class EmbeddingCam:
     name = NAME
     needs_embeddings = True
 
-    def __init__(self, head: EmbeddingHead, device: torch.device) -> None:
+    def __init__(self, head: EmbeddingHead, device: torch.device, compiled: bool = False) -> None:
         self.head = head.to(device).eval().requires_grad_(False)
         self._device = device
+        self._compiled: CompiledModule | None = None
+        if compiled:
+            example = torch.zeros(1, head.channels, _SIZE, _SIZE)
+            shape = [-1, head.channels, _SIZE, _SIZE]
+            self._compiled = CompiledModule(lambda: self.head, list(self.head.parameters()), [example], [shape])
 
     @classmethod
-    def from_state(cls, state: Mapping[str, torch.Tensor], device: torch.device) -> EmbeddingCam:
+    def from_state(
+        cls, state: Mapping[str, torch.Tensor], device: torch.device, compiled: bool = False
+    ) -> EmbeddingCam:
         """Builds it from a model's weights, whose names begin with "guidance.".
 
         Raises:
@@ -43,10 +57,19 @@ class EmbeddingCam:
             head.load_state_dict(own)
         except RuntimeError as error:
             raise InputError("The model's guidance is not an embedding CAM that this version knows.") from error
-        return cls(head, device)
+        return cls(head, device, compiled)
 
     @torch.inference_mode()
     def maps(self, images: torch.Tensor, embeddings: torch.Tensor) -> GuidanceMaps:
         """See `Guidance.maps`; the images are not looked at."""
-        logits, slice_logits = self.head(embeddings.to(self._device, torch.float32))
+        logits, slice_logits = self._logits(embeddings.to(self._device, torch.float32))
         return GuidanceMaps(logits[:, 0].cpu().numpy(), torch.sigmoid(slice_logits).cpu().numpy())
+
+    def _logits(self, embeddings: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        if self._compiled is not None:
+            try:
+                logits, slice_logits = self._compiled(embeddings)
+                return torch.from_numpy(logits), torch.from_numpy(slice_logits)
+            except (ImportError, OSError, RuntimeError):
+                self._compiled = None  # torch is slower, but works
+        return self.head(embeddings)

@@ -31,6 +31,7 @@ class EmbeddingHead(nn.Module):
     look alike from near.
 
     Attributes:
+        channels: The embedding's.
         pooled_cells: How many of the strongest cells make the slice logit.
     """
 
@@ -38,6 +39,7 @@ class EmbeddingHead(nn.Module):
         self, channels: int = 256, widths: tuple[int, ...] = (48, 64, 96, 128), pooled_cells: int = 16
     ) -> None:
         super().__init__()
+        self.channels = channels
         self.pooled_cells = pooled_cells
         self.project = nn.Sequential(
             nn.Conv2d(channels, widths[0], 1, bias=False), nn.GroupNorm(8, widths[0]), nn.GELU()

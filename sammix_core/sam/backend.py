@@ -25,6 +25,11 @@ class SamBackend(Protocol):
         """Slices that `encode` takes best at once."""
         ...
 
+    @property
+    def at_once(self) -> int:
+        """How many slices `decode` takes best at the same time, each from a thread of its own (`in_threads`)."""
+        ...
+
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Encodes windowed slices.
 

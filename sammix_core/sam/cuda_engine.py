@@ -10,7 +10,7 @@ import copy
 import torch
 from torch import nn
 
-from sammix_core.sam.compiling import BFLOAT16, FLOAT32
+from sammix_core.compiling import BFLOAT16, FLOAT32
 
 _FIRST_BATCH = 32
 

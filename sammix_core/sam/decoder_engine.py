@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from sammix_core.sam.compiling import compile_module
+from sammix_core.compiled_module import CompiledModule
 from sammix_core.sam.light_decoder import LightDecoder
 
 _SIZE = 64  # cells of the embedding along a side; a mask prompt has four times as many
@@ -24,9 +24,15 @@ class DecoderEngine:
     """
 
     def __init__(self, network: Any) -> None:
-        self._network = network
-        self._compiled: Any = None
-        self._made_of: tuple[tuple[int, int], ...] = ()
+        prompts, decoder = network.prompt_encoder, network.mask_decoder
+        examples = [
+            torch.zeros(2, 256, _SIZE, _SIZE),
+            torch.tensor([[8.0, 8.0, 99.0, 99.0]] * 2),
+            torch.zeros(2, 1, 4 * _SIZE, 4 * _SIZE),
+        ]
+        shapes = [[-1, 256, _SIZE, _SIZE], [-1, 4], [-1, 1, 4 * _SIZE, 4 * _SIZE]]
+        weights = [*prompts.parameters(), *decoder.parameters()]
+        self._compiled = CompiledModule(lambda: LightDecoder(prompts, decoder).eval(), weights, examples, shapes)
 
     def __call__(
         self, embeddings: torch.Tensor, boxes: torch.Tensor, mask_logits: torch.Tensor
@@ -36,28 +42,10 @@ class DecoderEngine:
         Raises:
             ImportError, OSError, RuntimeError: OpenVINO does not run here.
         """
-        weights = self._weights()
-        if self._compiled is None or weights != self._made_of:
-            self._compiled, self._made_of = self._compile(), weights
-        arrays = [one.contiguous().float().numpy() for one in (embeddings, boxes, mask_logits)]
         masks, scores = [], []
         for start in range(0, len(embeddings), _MOST_AT_ONCE):
-            found = self._compiled([array[start : start + _MOST_AT_ONCE] for array in arrays])
-            masks.append(torch.from_numpy(found[0].copy()))
-            scores.append(torch.from_numpy(found[1].copy()))
-        return torch.cat(masks), torch.cat(scores)
-
-    def _weights(self) -> tuple[tuple[int, int], ...]:
-        """Which tensors these are and how often each was written to: a training in place shows."""
-        parts = (self._network.prompt_encoder, self._network.mask_decoder)
-        return tuple((one.data_ptr(), one._version) for part in parts for one in part.parameters())
-
-    def _compile(self) -> Any:
-        decoder = LightDecoder(self._network.prompt_encoder, self._network.mask_decoder).eval()
-        examples = [
-            torch.zeros(2, 256, _SIZE, _SIZE),
-            torch.tensor([[8.0, 8.0, 99.0, 99.0]] * 2),
-            torch.zeros(2, 1, 4 * _SIZE, 4 * _SIZE),
-        ]
-        shapes = [[-1, 256, _SIZE, _SIZE], [-1, 4], [-1, 1, 4 * _SIZE, 4 * _SIZE]]
-        return compile_module(decoder, examples, shapes)
+            some = slice(start, start + _MOST_AT_ONCE)
+            found = self._compiled(embeddings[some], boxes[some], mask_logits[some])
+            masks.append(torch.from_numpy(found[0]))
+            scores.append(torch.from_numpy(found[1]))
+        return (masks[0], scores[0]) if len(masks) == 1 else (torch.cat(masks), torch.cat(scores))

@@ -15,8 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sammix_core.errors import InputError
-from sammix_core.sam.compiling import (
+from sammix_core.compiling import (
     BFLOAT16,
     FLOAT32,
     INT8,
@@ -25,6 +24,7 @@ from sammix_core.sam.compiling import (
     compile_module,
     usual_precision,
 )
+from sammix_core.errors import InputError
 
 ENGINES = ("auto", "torch", "openvino")
 

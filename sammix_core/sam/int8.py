@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from sammix_core.sam.compiling import openvino
+from sammix_core.compiling import openvino
 
 RECIPE = Path(__file__).with_name("encoder_int8.safetensors")
 SCHEMA = "sammix-int8/1"

@@ -119,6 +119,11 @@ class LiteMedSam:
         """See `SamBackend.batch`."""
         return self.engine.batch
 
+    @property
+    def at_once(self) -> int:
+        """See `SamBackend.at_once`."""
+        return 1 if self._decoder is None else torch.get_num_threads()
+
     @torch.inference_mode()
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """See `SamBackend.encode`; returns (n, 256, 64, 64)."""

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from sammix_core.errors import InputError
 from sammix_core.sam.backend import SamBackend
+from sammix_core.upsampling import upsampled
 
 CHOICES = ("score", "cam", "mean", "first")
 
@@ -110,19 +111,19 @@ def mixed(first: DecodedSlices, second: DecodedSlices, share: float) -> DecodedS
     )
 
 
-def dense_prompt(cam_logits: torch.Tensor, size: int, settings: MaskSettings) -> torch.Tensor:
+def dense_prompt(cam_logits: np.ndarray, size: int, settings: MaskSettings) -> torch.Tensor:
     """Enlarges CAM logits to SAM's mask prompt.
 
     Args:
-        cam_logits: (n, 1, h, w).
+        cam_logits: (n, h, w).
         size: Side of the prompt, 4 times the embedding's, whatever the image's.
         settings: Gain and limit.
 
     Returns:
-        (n, 1, size, size).
+        (n, 1, size, size) float32 on the CPU.
     """
-    wide = functional.interpolate(cam_logits, size=(size, size), mode="bilinear", align_corners=False)
-    return (wide * settings.prompt_gain).clamp(-settings.prompt_limit, settings.prompt_limit)
+    wide = upsampled(cam_logits.astype(np.float32), size) * settings.prompt_gain
+    return torch.from_numpy(wide.clip(-settings.prompt_limit, settings.prompt_limit).astype(np.float32))[:, None]
 
 
 @torch.inference_mode()
@@ -144,8 +145,8 @@ def decode_slices(
     """
     cam = None if cam_logits is None else torch.from_numpy(cam_logits)[:, None].to(backend.device)
     prompt = None
-    if settings.mask_prompt and cam is not None:
-        prompt = dense_prompt(cam, 4 * embeddings.shape[-1], settings)
+    if settings.mask_prompt and cam_logits is not None:
+        prompt = dense_prompt(cam_logits, 4 * embeddings.shape[-1], settings).to(backend.device)
     box_tensor = torch.from_numpy(np.asarray(boxes, dtype=np.float32))
     logits, scores = backend.decode(embeddings, box_tensor, prompt)
     chosen_logits, chosen = _choose(logits, scores, cam, settings.choice)

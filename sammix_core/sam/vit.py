@@ -67,6 +67,7 @@ class VitSam:
 
     image_size = IMAGE_SIZE
     batch = 1
+    at_once = 1
 
     def __init__(
         self,

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from sammix_core.boxes import Box, BoxSource
+from sammix_core.compiling import FLOAT32
 from sammix_core.progress import CancelCheck, ProgressCallback, Stage
-from sammix_core.sam.compiling import FLOAT32
 from sammix_core.sam.litemedsam import LiteMedSam, decode_with
 from sammix_core.segmenter import SegmentationResult, SegmentationSession, Segmenter
 from sammix_core.sparse_slices import EVERY_SLICE, Sparing

@@ -109,7 +109,7 @@ class PromptMaker:
             pick = pick or (0.0, 0.0, float(size), float(size))
             boxes.append(jittered(pick, size, rng))
             logits.append(maps.cam_logits)
-        prompt = dense_prompt(torch.from_numpy(np.stack(logits)), size, self._masks)
+        prompt = dense_prompt(np.concatenate(logits), size, self._masks)
         return torch.from_numpy(np.stack(boxes)).float(), prompt, torch.tensor(useful)
 
 

@@ -80,6 +80,6 @@ def draw_prompts(
         edges.append(jittered(taken, size, rng))
     prompt = None
     if masks.mask_prompt and places:
-        prompt = dense_prompt(torch.from_numpy(maps.cam_logits[places])[:, None], size, masks)
+        prompt = dense_prompt(maps.cam_logits[places], size, masks)
     table = np.array(edges, dtype=np.float32).reshape(-1, 4)
     return Prompts(torch.tensor(places, dtype=torch.long), torch.from_numpy(table), prompt, guided)

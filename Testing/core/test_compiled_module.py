@@ -1,0 +1,127 @@
+"""Modules compiled by OpenVINO: from one thread or several, and compiled anew when their weights were changed."""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sammix_core import cache_folder, compiled_module
+from sammix_core.compiled_module import CompiledModule
+from sammix_core.in_threads import in_threads, one_of_several
+
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="OpenVINO is not installed here")
+
+
+@pytest.fixture
+def streams(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[int]:
+    """How many streams were asked for at each compilation; nothing reaches the user's cache."""
+    asked: list[int] = []
+    compile_module = compiled_module.compile_module
+    kept = cache_folder.CacheFolder(tmp_path, 10**9)
+
+    def counted(*arguments: Any, streams: int) -> Any:
+        asked.append(streams)
+        return compile_module(*arguments, streams=streams, cache=kept)
+
+    monkeypatch.setattr(compiled_module, "compile_module", counted)
+    return asked
+
+
+@pytest.fixture
+def layer() -> nn.Linear:
+    torch.manual_seed(0)
+    return nn.Linear(4, 3).eval()
+
+
+def compiled(layer: nn.Linear) -> CompiledModule:
+    return CompiledModule(lambda: layer, list(layer.parameters()), [torch.zeros(1, 4)], [[-1, 4]])
+
+
+def test_it_computes_what_torch_does(layer: nn.Linear, streams: list[int]) -> None:
+    inputs = torch.randn(5, 4)
+    (found,) = compiled(layer)(inputs)
+    np.testing.assert_allclose(found, layer(inputs).detach().numpy(), atol=1e-5)
+
+
+def test_what_it_returned_stays_when_it_is_called_again(layer: nn.Linear, streams: list[int]) -> None:
+    module = compiled(layer)
+    (first,) = module(torch.ones(1, 4))
+    copy = first.copy()
+    module(-torch.ones(1, 4))
+    np.testing.assert_array_equal(first, copy)
+
+
+def test_it_is_compiled_anew_for_changed_weights_alone(layer: nn.Linear, streams: list[int]) -> None:
+    module, inputs = compiled(layer), torch.randn(2, 4)
+    (before,) = module(inputs)
+    module(inputs)
+    assert streams == [1]
+    with torch.no_grad():
+        layer.bias.add_(1.0)
+    (after,) = module(inputs)
+    assert streams == [1, 1]
+    np.testing.assert_allclose(after, before + 1, atol=1e-5)
+
+
+def test_threads_compute_beside_each_other_and_get_the_same(layer: nn.Linear, streams: list[int]) -> None:
+    module = compiled(layer)
+    inputs = [torch.randn(2, 4) for _ in range(40)]
+    alone = [module(one)[0] for one in inputs]
+    together = list(in_threads(lambda one: module(one)[0], inputs, threads=2))
+    np.testing.assert_allclose(np.array(together), np.array(alone), atol=1e-6)
+    assert streams == [1, torch.get_num_threads()]
+
+
+# Threads
+
+
+def test_results_come_in_the_order_of_the_items() -> None:
+    last = threading.Event()
+
+    def late(item: int) -> int:
+        if item == 0:
+            assert last.wait(10), "the second item is worked on at the same time"
+        else:
+            last.set()
+        return item
+
+    assert list(in_threads(late, [0, 1, 2], threads=2)) == [0, 1, 2]
+
+
+def test_with_one_thread_nothing_leaves_it() -> None:
+    here = threading.current_thread()
+    assert list(in_threads(lambda _: (threading.current_thread(), one_of_several()), [0], threads=1)) == [(here, False)]
+    assert list(in_threads(lambda _: one_of_several(), [0], threads=2)) == [True]
+    assert not one_of_several()
+
+
+def test_an_error_reaches_the_caller_and_ends_the_work() -> None:
+    seen: list[int] = []
+
+    def failing(item: int) -> int:
+        seen.append(item)
+        if item == 3:
+            raise ValueError("three")
+        return item
+
+    with pytest.raises(ValueError, match="three"):
+        list(in_threads(failing, range(1000), threads=2))
+    assert len(seen) < 20
+
+
+def test_leaving_early_drops_what_has_not_begun() -> None:
+    seen: list[int] = []
+    results = in_threads(lambda item: seen.append(item), range(1000), threads=2)
+    next(results)
+    results.close()
+    worked_on = len(seen)
+    assert worked_on < 20
+    assert not [one for one in threading.enumerate() if one.name.startswith("sammix-slice")]
+    assert len(seen) == worked_on

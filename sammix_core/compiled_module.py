@@ -1,0 +1,72 @@
+"""A module that computes in OpenVINO, from one thread or from several, and follows its weights."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from sammix_core.compiling import compile_module
+from sammix_core.in_threads import one_of_several
+
+
+class CompiledModule:
+    """A module compiled in float32 when it is first called, and again when its weights were changed.
+
+    Called alone it computes on all threads; called from threads of `in_threads` it computes on one for each of them.
+
+    Args:
+        make: Gives the module, in eval mode, on the CPU.
+        weights: The parameters that it computes with; a training in place shows in them.
+        examples: Inputs to trace it with.
+        shapes: Shapes of its inputs; -1 for a size that may vary.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], nn.Module],
+        weights: Sequence[torch.Tensor],
+        examples: Sequence[torch.Tensor],
+        shapes: Sequence[Sequence[int]],
+    ) -> None:
+        self._make = make
+        self._weights = list(weights)
+        self._examples, self._shapes = examples, shapes
+        self._made_of: list[tuple[int, int]] = []
+        self._compiled: dict[int, Any] = {}  # by the number of streams
+        self._requests = threading.local()
+        self._lock = threading.Lock()
+
+    def __call__(self, *inputs: torch.Tensor) -> list[np.ndarray]:
+        """Computes.
+
+        Args:
+            inputs: On the CPU.
+
+        Returns:
+            The outputs, float32 arrays of their own.
+
+        Raises:
+            ImportError, OSError, RuntimeError: OpenVINO does not run here.
+        """
+        streams = torch.get_num_threads() if one_of_several() else 1
+        with self._lock:
+            compiled = self._current(streams)
+        kept = getattr(self._requests, "kept", None)
+        if kept is None or kept[0] is not compiled:
+            kept = self._requests.kept = (compiled, compiled.create_infer_request())
+        arrays = {place: one.contiguous().float().numpy() for place, one in enumerate(inputs)}
+        found = kept[1].infer(arrays, share_inputs=True, share_outputs=True)
+        return [np.array(one) for one in found.values()]
+
+    def _current(self, streams: int) -> Any:
+        now = [(one.data_ptr(), one._version) for one in self._weights]
+        if now != self._made_of:
+            self._compiled, self._made_of = {}, now
+        if streams not in self._compiled:
+            self._compiled[streams] = compile_module(self._make(), self._examples, self._shapes, streams=streams)
+        return self._compiled[streams]
