@@ -1,0 +1,181 @@
+"""Whether refinement of slices pays: the liver's edges and lesions after each stage, case by case.
+
+    python benchmarks/refiner/by_stage.py liver CASE [--refiner FOLDER] [--stages N]
+    python benchmarks/refiner/by_stage.py lesion CASE [--refiner FOLDER] [--stages N] [--least VOXELS]
+
+Refiners are those of train_refiner.py, in work/refiner. Stage 0 is what refinement begins from.
+
+liver: the default model's automatic masks (ircadb17, amos0001: cases that nothing is tuned on), or for crlm1004 those of
+the fold without it, refined by the refiner without it, on its labelled slices alone.
+lesion: what an oracle's click grew within the reference's liver (see lesion_model/evaluate.py), refined without further
+clicks, and with one more click a stage from where the mask is wrong. crlm1004 is a training case. Rows go to
+results.jsonl beside.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+BENCHMARKS = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(BENCHMARKS), str(BENCHMARKS / "lesion_model"), str(BENCHMARKS / "refiner")]
+
+from ablation import DEFAULT, Fold, session_for  # noqa: E402
+from evaluate import DATA, OURS, PEOPLES, deepest, references  # noqa: E402
+from train_refiner import CONFIG, VERSION, WORK, name_of  # noqa: E402
+from validate import CASES  # noqa: E402
+
+from sammix_core.errors import InputError  # noqa: E402
+from sammix_core.evaluation.labelmap import read_labelmap  # noqa: E402
+from sammix_core.evaluation.metrics import score_masks  # noqa: E402
+from sammix_core.lesions.density import LiverDensity  # noqa: E402
+from sammix_core.lesions.growing import GrownLesion  # noqa: E402
+from sammix_core.model_store.weights import load_model_weights  # noqa: E402
+from sammix_core.refining.model import LESION, LIVER, born_refiner, load_refiner, open_refiner  # noqa: E402
+from sammix_core.refining.network import RefinerSpec, SliceRefiner  # noqa: E402
+from sammix_core.refining.volume import VolumeRefinement, lesion_from  # noqa: E402
+from sammix_core.segmenter import Segmenter  # noqa: E402
+from sammix_core.session import SegmentationSession  # noqa: E402
+from sammix_core.training.cases import load_case  # noqa: E402
+from sammix_core.training.config import TrainingConfig  # noqa: E402
+from sammix_core.training.paper_run import PaperTrainer  # noqa: E402
+from sammix_core.training.views import CLEAN  # noqa: E402
+from sammix_core.volume import read_volume  # noqa: E402
+
+RESULTS = Path(__file__).with_name("results.jsonl")
+Row = dict[str, Any]
+
+
+def refiner_of(folder: Path, target: str, session: SegmentationSession) -> SliceRefiner:
+    """A trained refiner."""
+    return load_refiner(open_refiner(folder, target), session.axial.preprocessing)
+
+
+def fold_of(config: TrainingConfig, case: str, folder: Path) -> tuple[SegmentationSession, SliceRefiner, Any]:
+    """A session of a training case with the model that has not seen it, the refiner that has not, and the case."""
+    trainer = PaperTrainer(config)
+    one = next(entry for entry in config.cases if entry.name == case)
+    model = Fold(trainer, case).model(DEFAULT)
+    session = session_for(model, one.ct, [view for view in trainer.views if (view.case, view.name) == (case, CLEAN)])
+    spec = RefinerSpec.from_dict(open_refiner(folder, LIVER).manifest.guidance["sizes"])
+    refiner = born_refiner(model.backend.network, spec, 0)  # type: ignore[attr-defined]
+    refiner.load_trained(load_model_weights(open_refiner(folder, LIVER)))
+    return session, refiner.eval(), load_case(one, config.preprocessing)
+
+
+def liver_rows(name: str, folder: Path, stages: int) -> Iterator[Row]:
+    """One row a stage."""
+    if name in CASES:
+        ct, label_file, values, _ = CASES[name]
+        volume = read_volume(DATA / ct)
+        label = np.isin(read_labelmap(DATA / label_file).array, values)
+        session = Segmenter.load("liver").open_session(volume)
+        refiner, known = refiner_of(folder, LIVER, session), np.ones(len(session.axial), dtype=bool)
+    else:
+        session, refiner, case = fold_of(TrainingConfig.read(CONFIG), name, folder)
+        volume, known = session.volume, case.labelled
+        label = volume.axial_order.back(case.mask_volume())
+    session.find_boxes()
+    mask = session.segment_boxes().mask
+    order = session.axial.order
+    slice_mm, row_mm, col_mm = order.spacing(volume.spacing)
+    work = VolumeRefinement(refiner, session, mask)
+    for stage in range(stages + 1):
+        begun = time.perf_counter()
+        if stage:
+            work.refine()
+        seconds = time.perf_counter() - begun
+        found = order.forward(work.mask)[known].astype(np.uint8)
+        scores = score_masks(found, order.forward(label)[known], (col_mm, row_mm, slice_mm))
+        figures = {key: round(float(getattr(scores, key)), 4) for key in ("dice", "hd95_mm", "surface_dice_2mm")}
+        yield {"stage": stage, **figures, "seconds": round(seconds, 1), "slices": int(found.any((1, 2)).sum())}
+
+
+def lesion_rows(name: str, folder: Path, stages: int, least: int) -> Iterator[Row]:
+    """One row a lesion, way and stage."""
+    volume, liver, lesions = references(name)
+    session = Segmenter.load("liver").open_session(volume)
+    refiner, density = refiner_of(folder, LESION, session), LiverDensity(volume, liver)
+    within = density.on_the_ct(density.region)
+    for number in range(1, int(lesions.max()) + 1):
+        truth = lesions == number
+        if truth.sum() < least:
+            continue
+        grown = GrownLesion(density)
+        try:
+            grown.click(deepest(truth))
+        except InputError:
+            yield {"lesion": number, "voxels": int(truth.sum()), "refused": True}
+            continue
+        for way in ("no further click", "a click a stage"):
+            work = VolumeRefinement(refiner, session, grown.mask)
+            mask = grown.mask
+            for stage in range(stages + 1):
+                if stage:
+                    if way == "no further click":
+                        work.refine()
+                    elif not click_on_error(work, mask, truth):
+                        break
+                    mask = lesion_from(work.mask, grown.mask, within)
+                yield {"lesion": number, "voxels": int(truth.sum()), "way": way, "stage": stage, **overlap(mask, truth)}
+
+
+def click_on_error(work: VolumeRefinement, mask: np.ndarray, truth: np.ndarray) -> bool:
+    """One click where the mask is most wrong; whether there was such a place that can be clicked."""
+    wrong = mask != truth
+    # Depth within slices: that is where a click acts.
+    depth = np.stack([ndimage.distance_transform_edt(np.pad(one, 1))[1:-1, 1:-1] for one in wrong])
+    k, j, i = (int(at) for at in np.unravel_index(int(depth.argmax()), depth.shape))
+    if not wrong[k, j, i]:
+        return False
+    try:
+        work.click((i, j, k), bool(truth[k, j, i]))
+    except InputError:  # on a slice without a mask the first click must lie inside
+        return False
+    return True
+
+
+def overlap(mask: np.ndarray, truth: np.ndarray) -> Row:
+    """Dice and IoU."""
+    both, total = int((mask & truth).sum()), int(mask.sum()) + int(truth.sum())
+    return {"dice": round(2 * both / total, 4), "iou": round(both / (total - both), 4)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("target", choices=(LIVER, LESION))
+    parser.add_argument("case", choices=sorted({OURS, *PEOPLES, *CASES}))
+    parser.add_argument("--refiner", type=Path, help="by default the one in work/refiner")
+    parser.add_argument("--stages", type=int, default=3)
+    parser.add_argument("--least", type=int, default=1, help="voxels of a lesion that is looked at")
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    target, case = arguments.target, arguments.case
+    without = case if target == LIVER and case == OURS else None
+    folder = arguments.refiner or WORK / "models" / name_of(target, without) / VERSION
+    rows = (
+        liver_rows(case, folder, arguments.stages)
+        if target == LIVER
+        else lesion_rows(case, folder, arguments.stages, arguments.least)
+    )
+    head = {"target": target, "refiner": f"{folder.parent.name}/{folder.name}", "case": case}
+    with RESULTS.open("a", encoding="utf-8") as results:
+        for row in rows:
+            line = json.dumps({**head, **row})
+            results.write(line + "\n")
+            results.flush()
+            print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Trains a refiner of slices' masks, of the liver's or of lesions, on views that are encoded already.
+
+    python benchmarks/refiner/train_refiner.py liver|lesion [--without PATIENT] [--steps N]
+
+The views of benchmarks/liver_model/config.yaml are used as they lie (`sammix train` makes them): five patients that may
+be trained on. Lesions are those drawn into the views from the eighth on and the two of crlm1004, see
+benchmarks/lesion_model/train.py. Nothing of the validation cases is looked at. With --without a patient is left out,
+and the liver's decoder, which the refiner goes on top of, is the one that was trained without it (see ablation.py).
+Checkpoints and models go to work/refiner, which git ignores; stopped, it goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+
+BENCHMARKS = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(BENCHMARKS), str(BENCHMARKS / "lesion_model")]
+
+from ablation import DEFAULT, Fold  # noqa: E402
+
+from sammix_core.commands.progress import shown_progress  # noqa: E402
+from sammix_core.model_store.base_weights import LITE_MEDSAM  # noqa: E402
+from sammix_core.model_store.weights import write_model  # noqa: E402
+from sammix_core.progress import ProgressCallback  # noqa: E402
+from sammix_core.refining.model import LESION, LIVER, born_refiner, decoder_network, refiner_manifest  # noqa: E402
+from sammix_core.refining.network import RefinerSpec  # noqa: E402
+from sammix_core.refining.training import RefinerTraining, train_refiner  # noqa: E402
+from sammix_core.training.config import TrainingConfig  # noqa: E402
+from sammix_core.training.paper_run import PaperTrainer  # noqa: E402
+from sammix_core.training.views import CLEAN, View, open_view, views_folder  # noqa: E402
+
+CONFIG = BENCHMARKS / "liver_model" / "config.yaml"
+WORK = BENCHMARKS.parent / "work" / "refiner"
+VERSION = "0.1.0"
+LIVER_VIEWS = (CLEAN, "view-00", "view-02", "view-04", "view-08", "view-11")
+DECODERS = {LIVER: "liver/1.1.0", LESION: LITE_MEDSAM.name}
+# A lesion begins with a click or with what a click grew; a liver with the mask of the model.
+SETTINGS = {
+    LIVER: RefinerTraining(own_share=0.7, correcting_share=0.3),
+    LESION: RefinerTraining(click_share=0.3, own_share=0.25, correcting_share=0.5, single=True),
+}
+
+
+def name_of(target: str, without: str | None) -> str:
+    """A refiner's name."""
+    return f"{target}-refiner" + (f"-without-{without}" if without else "")
+
+
+def views_of(target: str, config: TrainingConfig, show: ProgressCallback) -> list[View]:
+    """What a target is trained on."""
+    if target == LESION:
+        from train import lesion_views
+
+        return lesion_views(config, show)
+    found = []
+    for case in config.cases:
+        folder = views_folder(config.work / "views", case, config.preprocessing, config.seed)
+        found += [open_view(case.name, name, folder) for name in LIVER_VIEWS]
+    return found
+
+
+def network_of(target: str, config: TrainingConfig, without: str | None) -> Any:
+    """LiteMedSAM with the decoder that the refiner goes on top of."""
+    if target == LIVER and without:
+        return Fold(PaperTrainer(config), without).model(DEFAULT).backend.network  # type: ignore[attr-defined]
+    return decoder_network(DECODERS[target])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("target", choices=(LIVER, LESION))
+    parser.add_argument("--without", help="a patient to leave out")
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--threads", type=int, default=1, help="one is nearly as quick as two: the layers are small")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    target, without = arguments.target, arguments.without
+    config = TrainingConfig.read(CONFIG)
+    settings = replace(SETTINGS[target], steps=arguments.steps)
+    spec = RefinerSpec()
+    name = name_of(target, without)
+    losses: list[float] = []
+    with shown_progress(quiet=False) as show:
+        views = [view for view in views_of(target, config, show) if view.case != without]
+        refiner = born_refiner(network_of(target, config, without), spec, config.seed)
+        begun = time.monotonic()
+        trained = train_refiner(
+            refiner,
+            views,
+            settings,
+            config.seed,
+            Fabric(accelerator="cpu", devices=1, precision="bf16-mixed"),
+            WORK / "checkpoints" / f"{name}-{arguments.steps}.pt",
+            name,
+            show,
+            None,
+            lambda _, loss, __: losses.append(loss),
+        )
+    cases = sorted({view.case for view in views})
+    state = trained.trained_state()
+    told = {"training": asdict(settings), "parameters_trained": sum(one.numel() for one in state.values())}
+    manifest = refiner_manifest(name, VERSION, target, DECODERS[target], spec, config.preprocessing, cases, told)
+    made = write_model(WORK / "models", manifest, state, f"# {manifest.spec}\n\nExperimental; see docs/msam.md.\n")
+    fifth = max(1, len(losses) // 5)
+    shown = [round(sum(losses[at : at + fifth]) / fifth, 4) for at in range(0, len(losses) - fifth + 1, fifth)]
+    print(f"{made.path}: {time.monotonic() - begun:.0f} s, mean loss by fifths {shown}")
+
+
+if __name__ == "__main__":
+    main()
