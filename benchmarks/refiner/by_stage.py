@@ -5,8 +5,8 @@
 
 Refiners are those of train_refiner.py, in work/refiner. Stage 0 is what refinement begins from.
 
-liver: the default model's automatic masks (ircadb17, amos0001: cases that nothing is tuned on), or for crlm1004 those of
-the fold without it, refined by the refiner without it, on its labelled slices alone.
+liver: the default model's automatic masks (ircadb17, amos0001: cases that nothing is tuned on), or for crlm1004 those
+of the fold without it, refined by the refiner without it, on its labelled slices alone.
 lesion: what an oracle's click grew within the reference's liver (see lesion_model/evaluate.py), refined without further
 clicks, and with one more click a stage from where the mask is wrong. crlm1004 is a training case. Rows go to
 results.jsonl beside.
@@ -30,15 +30,16 @@ BENCHMARKS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(BENCHMARKS), str(BENCHMARKS / "lesion_model"), str(BENCHMARKS / "refiner")]
 
 from ablation import DEFAULT, Fold, session_for  # noqa: E402
-from evaluate import DATA, OURS, PEOPLES, deepest, references  # noqa: E402
+from evaluate import DATA, OURS, PEOPLES, references  # noqa: E402
 from train_refiner import CONFIG, VERSION, WORK, name_of  # noqa: E402
 from validate import CASES  # noqa: E402
 
 from sammix_core.errors import InputError  # noqa: E402
 from sammix_core.evaluation.labelmap import read_labelmap  # noqa: E402
 from sammix_core.evaluation.metrics import score_masks  # noqa: E402
+from sammix_core.lesions.boxed_mask import BoxedMask  # noqa: E402
 from sammix_core.lesions.density import LiverDensity  # noqa: E402
-from sammix_core.lesions.growing import GrownLesion  # noqa: E402
+from sammix_core.lesions.growing import GrownLesion, deepest_voxel  # noqa: E402
 from sammix_core.model_store.weights import load_model_weights  # noqa: E402
 from sammix_core.refining.model import LESION, LIVER, born_refiner, load_refiner, open_refiner  # noqa: E402
 from sammix_core.refining.network import RefinerSpec, SliceRefiner  # noqa: E402
@@ -112,7 +113,7 @@ def lesion_rows(name: str, folder: Path, stages: int, least: int) -> Iterator[Ro
             continue
         grown = GrownLesion(density)
         try:
-            grown.click(deepest(truth))
+            grown.click(deepest_voxel(BoxedMask.pack(truth)))
         except InputError:
             yield {"lesion": number, "voxels": int(truth.sum()), "refused": True}
             continue
