@@ -57,7 +57,7 @@ class Case:
         self._savedGuidance: bytes | None = None
         self._source = VolumeSource(self._volumeNode)
         self.shapeKji, self.sliceAxis = self._source.shapeKji, self._source.sliceAxis
-        self.undo = UndoStack(self.state, self.setStates)
+        self.undo = UndoStack(self.state, lambda states: self.setStates(states.values()))
         # After every action, since Slicer does not tell before it writes a scene.
         self.undo.changed.connect(self.save)
 

@@ -15,6 +15,9 @@ from SAMMixSlicerLib.logic.correction_logic import CorrectionLogic
 from SAMMixSlicerLib.logic.export_logic import ExportLogic
 from SAMMixSlicerLib.logic.fine_tune_logic import FineTuneLogic
 from SAMMixSlicerLib.logic.install_logic import InstallLogic
+from SAMMixSlicerLib.logic.lesion_clicks import LesionClicks
+from SAMMixSlicerLib.logic.lesion_export import LesionExport
+from SAMMixSlicerLib.logic.lesion_logic import LesionLogic
 from SAMMixSlicerLib.logic.new_structure import NewStructure
 from SAMMixSlicerLib.logic.review_logic import ReviewLogic
 from SAMMixSlicerLib.logic.run_logic import RunLogic
@@ -52,6 +55,9 @@ class PanelLogic:
         self.show = ShowLogic(self.workspace)
         self.surface = SurfaceLogic(self.workspace, self.actions)
         self.export = ExportLogic(self.workspace, self.actions, self.corrections)
+        self.lesions = LesionLogic(self.workspace, self.actions, self.corrections)
+        self.lesionClicks = LesionClicks(self.workspace, self.actions, self.lesions)
+        self.lesionExport = LesionExport(self.workspace, self.actions, self.lesions)
         self.install = InstallLogic(requirementsFile)
         self.keeper = CorrectionKeeper(self.workspace, self.install)
         self.newStructure = NewStructure(self.workspace, self.actions)
@@ -64,6 +70,8 @@ class PanelLogic:
         self.worker.poll()
         self.corrections.tick()
         self.show.tick()
+        self.lesions.tick()
+        self.lesionClicks.tick()
         self.keeper.tick()
         self.fineTuning.tick()
 
@@ -74,9 +82,10 @@ class PanelLogic:
             self.fineTuning.takeUp()
 
     def giveUp(self) -> None:
-        """Saves everything into the scene, removes our ROI, and ends the process."""
+        """Saves everything into the scene, removes our ROI and clicks, and ends the process."""
         self.corrections.giveUp()
         self.fineTuning.giveUp()
+        self.lesionClicks.giveUp()
         self.boxes.giveUp()
         self.workspace.giveUp()
         self.worker.close()

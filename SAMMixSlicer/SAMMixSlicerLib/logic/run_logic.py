@@ -62,7 +62,8 @@ class RunLogic:
         self._actions.cancel()
 
     def _onProgressed(self, event: Progressed) -> None:
-        text = _("{stage}: {done} of {total} slices").format(stage=event.stage, done=event.done, total=event.total)
+        words = {"slices": _("{stage}: {done} of {total} slices"), "steps": _("{stage}: {done} of {total}")}
+        text = words[event.unit].format(stage=event.stage, done=event.done, total=event.total)
         if event.seconds_left is not None and event.done < event.total:
             text = _("{text}, about {left} to go").format(text=text, left=duration(event.seconds_left))
         self.progressed.emit(text, event.done, event.total)

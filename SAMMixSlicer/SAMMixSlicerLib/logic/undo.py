@@ -1,11 +1,11 @@
-"""Undo and redo of what the user did to slices, one step an action."""
+"""Undo and redo of what the user did to slices or lesions, one step an action."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from sammix_core.slice_state import SliceState
 from SAMMixSlicerLib.signals import Signal
 
 _LIMIT = 100
@@ -17,25 +17,25 @@ class Step:
 
     Attributes:
         name: What people call it.
-        states: The slices as they were before (on the undo side) or after it (on the redo side).
+        states: The slices or lesions, by number, as they were before (on the undo side) or after it (on the redo side).
     """
 
     name: str
-    states: tuple[SliceState, ...]
+    states: Mapping[int, Any]
 
 
 class UndoStack:
     """The steps of one case.
 
-    A step holds the slices as they were. Undoing exchanges it with the slices as they are now, so that what came to a
-    slice after the action's start (a mask that was computed for a box) belongs to the action.
+    A step holds the slices (or lesions) as they were. Undoing exchanges it with the slices as they are now, so that
+    what came to a slice after the action's start (a mask that was computed for a box) belongs to the action.
 
     Args:
-        stateOf: Gives a slice's state as it is now.
-        setStates: Puts slices back.
+        stateOf: Gives a slice's state as it is now: an immutable value.
+        setStates: Puts slices back, by number.
     """
 
-    def __init__(self, stateOf: Callable[[int], SliceState], setStates: Callable[[Iterable[SliceState]], None]) -> None:
+    def __init__(self, stateOf: Callable[[int], Any], setStates: Callable[[Mapping[int, Any]], None]) -> None:
         self.changed = Signal()
         self._stateOf = stateOf
         self._setStates = setStates
@@ -52,14 +52,14 @@ class UndoStack:
         """Name of what redo would do again, or ""."""
         return self._redo[-1].name if self._redo else ""
 
-    def push(self, name: str, before: Mapping[int, SliceState]) -> None:
+    def push(self, name: str, before: Mapping[int, Any]) -> None:
         """Notes an action that was done; slices that it left as they were are not kept.
 
         Args:
             name: What people call it.
             before: Slices as they were before it.
         """
-        states = tuple(state for index, state in sorted(before.items()) if self._stateOf(index) != state)
+        states = {index: state for index, state in sorted(before.items()) if self._stateOf(index) != state}
         if not states:
             return
         self._undo = [*self._undo[1 - _LIMIT :], Step(name, states)]
@@ -91,7 +91,7 @@ class UndoStack:
         if not source:
             return ()
         step = source.pop()
-        target.append(Step(step.name, tuple(self._stateOf(state.slice_index) for state in step.states)))
+        target.append(Step(step.name, {index: self._stateOf(index) for index in step.states}))
         self._setStates(step.states)
         self.changed.emit()
-        return tuple(state.slice_index for state in step.states)
+        return tuple(step.states)

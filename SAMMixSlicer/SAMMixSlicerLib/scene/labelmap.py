@@ -149,25 +149,12 @@ class SegmentLabelmap:
     def _isOnGrid(self, image: Any) -> bool:
         if tuple(image.GetExtent()) != _extent(self._shape):
             return False
-        return self._offset(image) == (0, 0, 0)
-
-    def _offset(self, image: Any) -> tuple[int, int, int] | None:
-        """Which of our voxels the image's index (0, 0, 0) is; None where its voxels are others than ours."""
-        matrix = vtk.vtkMatrix4x4()
-        image.GetImageToWorldMatrix(matrix)
-        between = np.linalg.inv(self._matrix) @ arrayFromVTKMatrix(matrix)
-        place = between[:3, 3]
-        if np.abs(between[:3, :3] - np.eye(3)).max() > _SAME_DIRECTION:
-            return None
-        if np.abs(place - np.rint(place)).max() > _SAME_PLACE:
-            return None
-        i, j, k = np.rint(place).astype(int).tolist()
-        return i, j, k
+        return offsetOnGrid(image, self._matrix) == (0, 0, 0)
 
     def _onGrid(self, image: Any) -> Any:
         """A labelmap on our whole grid with what the image holds: copied where its voxels are ours, else resampled."""
         whole = emptyLabelmap(self._matrix, self._shape, image.GetScalarType())
-        offset = self._offset(image)
+        offset = offsetOnGrid(image, self._matrix)
         if image.IsEmpty():
             return whole
         if offset is None:
@@ -176,7 +163,7 @@ class SegmentLabelmap:
                 image, whole, found, False, False
             )
             image, offset = found, (0, 0, 0)
-        source, target = _scalars(image), _scalars(whole)
+        source, target = scalarsOf(image), scalarsOf(whole)
         starts = [low + shift for low, shift in zip(image.GetExtent()[::2], offset, strict=True)][::-1]
         into, out = [], []
         for start, length, size in zip(starts, source.shape, self._shape, strict=True):
@@ -187,31 +174,61 @@ class SegmentLabelmap:
         return whole
 
 
-def emptyLabelmap(matrix: np.ndarray, shapeKji: tuple[int, int, int], scalarType: int = vtk.VTK_UNSIGNED_CHAR) -> Any:
+def offsetOnGrid(image: Any, matrix: np.ndarray) -> tuple[int, int, int] | None:
+    """Which voxel of a grid a labelmap's index (0, 0, 0) is.
+
+    Args:
+        image: A vtkOrientedImageData.
+        matrix: (4, 4), the grid's voxel indices to RAS of the segmentation.
+
+    Returns:
+        (i, j, k); None where the image's voxels are others than the grid's.
+    """
+    own = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(own)
+    between = np.linalg.inv(matrix) @ arrayFromVTKMatrix(own)
+    place = between[:3, 3]
+    if np.abs(between[:3, :3] - np.eye(3)).max() > _SAME_DIRECTION:
+        return None
+    if np.abs(place - np.rint(place)).max() > _SAME_PLACE:
+        return None
+    i, j, k = np.rint(place).astype(int).tolist()
+    return i, j, k
+
+
+def emptyLabelmap(
+    matrix: np.ndarray,
+    shapeKji: tuple[int, int, int],
+    scalarType: int = vtk.VTK_UNSIGNED_CHAR,
+    startKji: tuple[int, int, int] = (0, 0, 0),
+) -> Any:
     """A labelmap of zeros.
 
     Args:
         matrix: (4, 4), its voxel indices to RAS of the segmentation.
         shapeKji: Its shape.
         scalarType: VTK's number of its type.
+        startKji: Its first voxel.
 
     Returns:
         A vtkOrientedImageData.
     """
     image = slicer.vtkOrientedImageData()
-    image.SetExtent(_extent(shapeKji))
+    image.SetExtent(_extent(shapeKji, startKji))
     image.SetImageToWorldMatrix(vtkMatrixFromArray(matrix))
     image.AllocateScalars(scalarType, 1)
     image.GetPointData().GetScalars().Fill(0)
     return image
 
 
-def _extent(shapeKji: tuple[int, int, int]) -> tuple[int, int, int, int, int, int]:
-    n_k, n_j, n_i = shapeKji
-    return (0, n_i - 1, 0, n_j - 1, 0, n_k - 1)
+def _extent(
+    shapeKji: tuple[int, int, int], startKji: tuple[int, int, int] = (0, 0, 0)
+) -> tuple[int, int, int, int, int, int]:
+    (n_k, n_j, n_i), (k, j, i) = shapeKji, startKji
+    return (i, i + n_i - 1, j, j + n_j - 1, k, k + n_k - 1)
 
 
-def _scalars(image: Any) -> np.ndarray:
+def scalarsOf(image: Any) -> np.ndarray:
     """(k, j, i), the image's own memory."""
     from vtk.util.numpy_support import vtk_to_numpy
 

@@ -105,6 +105,18 @@ class SliceViews(VTKObservationMixin):
         for node in self.alignedViews():
             node.JumpSliceByOffsetting(*place.tolist())
 
+    def jumpToPlace(self, ijk: tuple[float, float, float]) -> None:
+        """Has every view of the volume show a voxel; those that look elsewhere in their plane are centred on it."""
+        if self._volumeNode is None:
+            return
+        self.jumpTo(round(ijk["ijk".index(self._sliceAxis)]))
+        place = (ijkToWorld(self._volumeNode) @ [*ijk, 1.0])[:3]
+        for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
+            if self._showsVolume(node):
+                node.JumpSliceByOffsetting(*place.tolist())
+                if not _isInView(node, place):
+                    node.JumpSliceByCentering(*place.tolist())
+
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _onNodeAdded(self, _scene: Any, _event: Any, node: Any) -> None:
         if node.GetClassName() in _KINDS and not self.hasObserver(node, vtk.vtkCommand.ModifiedEvent, self._onModified):
@@ -146,6 +158,13 @@ class SliceViews(VTKObservationMixin):
     def _showsVolume(self, sliceNode: Any) -> bool:
         composite = _compositeOf(sliceNode)
         return composite is not None and composite.GetBackgroundVolumeID() == self._volumeNode.GetID()
+
+
+def _isInView(sliceNode: Any, place: np.ndarray) -> bool:
+    """Whether a place in world RAS lies within the frame of a view."""
+    x, y = (np.linalg.inv(arrayFromVTKMatrix(sliceNode.GetXYToRAS())) @ [*place, 1.0])[:2]
+    width, height = sliceNode.GetDimensions()[:2]
+    return bool(0 <= x < width and 0 <= y < height)
 
 
 def _compositeOf(sliceNode: Any) -> Any:

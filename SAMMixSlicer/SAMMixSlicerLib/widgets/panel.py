@@ -7,6 +7,7 @@ from typing import Any
 import qt
 
 from SAMMixSlicerLib.core_location import CoreInfo
+from SAMMixSlicerLib.logic.lesion_clicks import Mode
 from SAMMixSlicerLib.logic.panel_logic import PanelLogic
 from SAMMixSlicerLib.widgets.about_section import AboutSection
 from SAMMixSlicerLib.widgets.boxes_section import BoxesSection
@@ -16,6 +17,7 @@ from SAMMixSlicerLib.widgets.dialogs import Dialogs
 from SAMMixSlicerLib.widgets.export_section import ExportSection
 from SAMMixSlicerLib.widgets.fine_tune_section import FineTuneSection
 from SAMMixSlicerLib.widgets.input_section import InputSection
+from SAMMixSlicerLib.widgets.lesions_section import LesionsSection
 from SAMMixSlicerLib.widgets.run_section import RunSection
 from SAMMixSlicerLib.widgets.show_section import ShowSection
 from SAMMixSlicerLib.widgets.slices_section import SlicesSection
@@ -46,6 +48,7 @@ class Panel:
             BoxesSection(ui, workspace, logic.boxes, actions),
             ShowSection(ui, workspace, logic.surface),
             CorrectSection(ui, workspace, logic.corrections),
+            LesionsSection(ui, workspace, logic.lesions, logic.lesionClicks, logic.lesionExport, actions, dialogs),
             CorrectionsList(ui, workspace, logic.keeper, logic.newStructure, logic.install),
             FineTuneSection(ui, workspace, logic.fineTuning, logic.keeper, logic.install, dialogs),
             VersionsRow(ui, workspace, logic.versions, logic.fineTuning, dialogs),
@@ -72,7 +75,9 @@ class Panel:
         self._setPace()
 
     def _setPace(self) -> None:
-        pace = _BUSY_MS if self._logic.workspace.worker.busy else _IDLE_MS
+        logic = self._logic
+        isClicking = logic.lesionClicks.mode is not Mode.OFF
+        pace = _BUSY_MS if logic.workspace.worker.busy or isClicking else _IDLE_MS
         if pace != self._pace:
             self._pace = pace
             self._timer.setInterval(pace)

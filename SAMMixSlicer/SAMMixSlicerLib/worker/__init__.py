@@ -21,6 +21,7 @@ from SAMMixSlicerLib.worker.events import (
     VolumeOpened,
 )
 from SAMMixSlicerLib.worker.held_volume import HeldVolume
+from SAMMixSlicerLib.worker.lesion_events import LesionGrown, LesionsFound, LesionsMeasured
 from SAMMixSlicerLib.worker.mask_on_grid import MaskOnGrid
 from SAMMixSlicerLib.worker.worker import Worker
 from SAMMixSlicerLib.worker.worker_state import WorkerState
@@ -35,6 +36,9 @@ __all__ = [
     "GuidanceFound",
     "HeldVolume",
     "Hello",
+    "LesionGrown",
+    "LesionsFound",
+    "LesionsMeasured",
     "MaskOnGrid",
     "Measured",
     "ModelInfo",

@@ -52,14 +52,16 @@ class Progressed(VolumeEvent):
 
     Attributes:
         stage: For people: "Looking for the liver", "Segmenting".
-        done, total: Slices of this stage.
+        done, total: Slices, or steps, of this stage.
         seconds_left: Estimate for this stage; None before there is one.
+        unit: What is counted: "slices" or "steps".
     """
 
     stage: str
     done: int
     total: int
     seconds_left: float | None
+    unit: str = "slices"
 
 
 @dataclass(frozen=True)
@@ -224,4 +226,5 @@ Event = (
     | CorrectionsKept
     | CancelTaken
     | Finished
+    | VolumeEvent
 )

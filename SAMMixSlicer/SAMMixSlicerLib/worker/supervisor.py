@@ -24,6 +24,7 @@ from SAMMixSlicerLib.worker.commands import (
     VolumeCommand,
 )
 from SAMMixSlicerLib.worker.events import CancelTaken, Event, Finished, Outcome
+from SAMMixSlicerLib.worker.lesion_commands import ClickLesion, FindLesions
 from SAMMixSlicerLib.worker.outbox import Opening, Outbox
 from SAMMixSlicerLib.worker.pending_cancel import PendingCancel
 from SAMMixSlicerLib.worker.process import ChildProcess
@@ -33,7 +34,8 @@ _COPY_SECONDS = 0.015
 _MOST_DEATHS = 3
 
 # What may be stopped: the rest is either quick, or what everything else needs.
-_CANCELLABLE = (Run, SegmentSlice, SegmentSlices, ResetSlices, Interpolate, PrepareSlices, ShowCam)
+_SLICES = (Run, SegmentSlice, SegmentSlices, ResetSlices, Interpolate, PrepareSlices, ShowCam)
+_STOPPABLE = (*_SLICES, FindLesions, ClickLesion)
 # What a new process does again by itself when the one before died over it.
 _REPEATED = (Describe, LoadModel, Opening, CloseVolume)
 
@@ -133,7 +135,7 @@ class Supervisor:
     def cancel(self, request: int) -> None:
         """Asks a command to stop; one that has ended or cannot be stopped is no error."""
         command = next((one for one in self.commands() if one.request == request), None)
-        if self._process is None or not isinstance(command, _CANCELLABLE) or request in self._cancels:
+        if self._process is None or not isinstance(command, _STOPPABLE) or request in self._cancels:
             return
         if self._outbox.takeBack(request) is not None:
             self._finish(command, Outcome.CANCELLED)

@@ -7,11 +7,14 @@ from collections.abc import Iterable
 import numpy as np
 
 from sammix_core.boxes import Box
+from sammix_core.lesions.boxed_mask import BoxedMask
+from sammix_core.lesions.state import Ijk, LesionState
 from sammix_core.slice_state import SliceState
 from sammix_core.volume_io.segments import Segment
 from SAMMixSlicerLib.signals import Signal
 from SAMMixSlicerLib.worker import commands as c
 from SAMMixSlicerLib.worker import events as e
+from SAMMixSlicerLib.worker import lesion_commands as lc
 from SAMMixSlicerLib.worker import mask_commands as mc
 from SAMMixSlicerLib.worker.held_volume import HeldVolume
 from SAMMixSlicerLib.worker.mask_on_grid import MaskOnGrid
@@ -109,3 +112,23 @@ class WorkerCommands:
             accepted: Whether a person has found masks of the model right.
         """
         return self._submit(mc.KeepCorrections(self._next(), volumeId, tuple(slices), folder, target, accepted))
+
+    def findLesions(self, volumeId: str, kept: Iterable[BoxedMask]) -> int:
+        """Looks for lesions in the liver as it is segmented: `progressed`, `lesionsFound`."""
+        return self._submit(lc.FindLesions(self._next(), volumeId, tuple(kept)))
+
+    def clickLesion(
+        self, volumeId: str, ijk: Ijk, inside: bool, lesions: Iterable[LesionState], target: int = 0
+    ) -> int:
+        """Takes a click inside or outside a lesion, as `ClickLesion` says: `progressed`, `lesionGrown`."""
+        return self._submit(lc.ClickLesion(self._next(), volumeId, ijk, inside, tuple(lesions), target))
+
+    def measureLesions(self, volumeId: str, lesions: dict[int, BoxedMask]) -> int:
+        """Measures lesions, by number: `lesionsMeasured`."""
+        return self._submit(lc.MeasureLesions(self._next(), volumeId, lesions))
+
+    def writeLesions(
+        self, volumeId: str, liver: MaskOnGrid, lesions: dict[int, BoxedMask], spacingKnown: bool, path: str
+    ) -> int:
+        """Writes liver and lesions as one labelmap file; the volume need not be open."""
+        return self._submit(lc.WriteLesions(self._next(), volumeId, liver, lesions, spacingKnown, path))

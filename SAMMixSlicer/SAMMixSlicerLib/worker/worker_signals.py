@@ -5,6 +5,7 @@ from __future__ import annotations
 from SAMMixSlicerLib.signals import Signal
 from SAMMixSlicerLib.worker import descriptions as d
 from SAMMixSlicerLib.worker import events as e
+from SAMMixSlicerLib.worker import lesion_events as le
 
 
 class WorkerSignals:
@@ -23,6 +24,9 @@ class WorkerSignals:
         measured: (Measured).
         surfaceMade: (SurfaceMade).
         correctionsKept: (CorrectionsKept).
+        lesionsFound: (LesionsFound).
+        lesionGrown: (LesionGrown).
+        lesionsMeasured: (LesionsMeasured).
         cancelTaken: (CancelTaken).
         finished: (Finished).
         died: (sentence, detail): the process ended without being told to; told before what was lost with it.
@@ -41,6 +45,9 @@ class WorkerSignals:
         self.measured = Signal()
         self.surfaceMade = Signal()
         self.correctionsKept = Signal()
+        self.lesionsFound = Signal()
+        self.lesionGrown = Signal()
+        self.lesionsMeasured = Signal()
         self.cancelTaken = Signal()
         self.finished = Signal()
         self.died = Signal()
@@ -56,6 +63,9 @@ class WorkerSignals:
             e.Measured: self.measured,
             e.SurfaceMade: self.surfaceMade,
             e.CorrectionsKept: self.correctionsKept,
+            le.LesionsFound: self.lesionsFound,
+            le.LesionGrown: self.lesionGrown,
+            le.LesionsMeasured: self.lesionsMeasured,
             e.CancelTaken: self.cancelTaken,
             e.Finished: self.finished,
         }

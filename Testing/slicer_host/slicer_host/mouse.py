@@ -31,6 +31,17 @@ def _point(view: Any, ras: tuple[float, float, float]) -> QPoint:
     return QPoint(round(x), round(view.height - 1 - y))
 
 
+def click_in_slice_view(view: Any, ras: tuple[float, float, float]) -> None:
+    """Move to a point in RAS mm in a qMRMLSliceView and click there with the left button."""
+    place = _point(view, ras)
+    QTest.mouseMove(view, place)
+    slicer.app.processEvents()
+    QTest.mousePress(view, Qt.LeftButton, Qt.NoModifier, place)
+    slicer.app.processEvents()
+    QTest.mouseRelease(view, Qt.LeftButton, Qt.NoModifier, place)
+    slicer.app.processEvents()
+
+
 def drag_in_slice_view(
     view: Any, start: tuple[float, float, float], end: tuple[float, float, float], steps: int = 8
 ) -> None:

@@ -14,8 +14,9 @@ from SAMMixSlicerLib.statistics import maskStatistics
 from SAMMixSlicerLib.worker import commands as c
 from SAMMixSlicerLib.worker import descriptions as d
 from SAMMixSlicerLib.worker import events as e
+from SAMMixSlicerLib.worker import lesion_commands as lc
 from SAMMixSlicerLib.worker import mask_commands as mc
-from SAMMixSlicerLib.worker.child import describe, exports
+from SAMMixSlicerLib.worker.child import describe, exports, lesions
 from SAMMixSlicerLib.worker.child.job import Job
 from SAMMixSlicerLib.worker.child.segmenting import Segmenting
 
@@ -37,6 +38,7 @@ class Handlers:
         self._limit_bytes = embedding_limit_bytes
         self._volumes: OpenVolumes | None = None
         self._corrections: Corrections | None = None
+        self._lesions = lesions.Lesions(send, lambda: self.volumes)
         segmenting = Segmenting(send, lambda volume_id: self.volumes.session(volume_id))
         self._handlers: dict[type[c.Command], Callable[..., str | None]] = {
             c.LoadModel: self._load_model,
@@ -52,6 +54,9 @@ class Handlers:
             c.ShowCam: self._show_cam,
             mc.Measure: self._measure,
             mc.KeepCorrections: self._keep_corrections,
+            lc.FindLesions: self._lesions.find,
+            lc.ClickLesion: self._lesions.click,
+            lc.MeasureLesions: self._lesions.measure,
         }
 
     @property
@@ -86,6 +91,9 @@ class Handlers:
         if isinstance(command, mc.WriteLabelmap):
             exports.write(command)
             return ""
+        if isinstance(command, lc.WriteLesions):
+            lesions.write(command)
+            return ""
         if isinstance(command, mc.MakeSurface):
             self._send(exports.surface(command))
             return ""
@@ -115,12 +123,14 @@ class Handlers:
         )
 
     def _open_volume(self, command: c.OpenVolume, job: Job) -> None:
+        self._lesions.forget(command.volume_id)
         volume = self.volumes.open(command)
         axis = volume.axial_order.slice_axis
         count, rows, cols = volume.shape_kji["kji".index(axis)], *in_plane_shape(volume.shape_kji, axis)
         self._send(e.VolumeOpened(command.volume_id, job.request, axis, count, (rows, cols), volume.notes))
 
     def _close_volume(self, command: c.CloseVolume, job: Job) -> None:
+        self._lesions.forget(command.volume_id)
         self.volumes.close(command.volume_id)
 
     def _set_states(self, command: c.SetStates, job: Job) -> None:

@@ -97,6 +97,17 @@ class OpenVolumes:
             opened.session = self._new_session(self.segmenter, opened)
         return opened.session
 
+    def states(self, volume_id: str) -> tuple[SliceState, ...]:
+        """The slices of a volume as they are; no model is needed.
+
+        Raises:
+            InputError: The volume is not open.
+        """
+        opened = self._opened_of(volume_id)
+        if opened.session is None:
+            return opened.states
+        return tuple(opened.session.slices.state(index) for index in range(opened.session.boxes.slice_count))
+
     def put(self, volume_id: str, states: tuple[SliceState, ...]) -> tuple[SliceState, ...]:
         """Puts slices of a volume back as they are given; they wait where there is no model yet.
 
@@ -114,10 +125,9 @@ class OpenVolumes:
 
     def use(self, segmenter: Segmenter) -> None:
         """Takes another model: what a person made stays, what the model before computed is forgotten."""
-        for opened in self._opened.values():
+        for volume_id, opened in self._opened.items():
             if opened.session is not None:
-                count = opened.session.boxes.slice_count
-                opened.states = tuple(opened.session.slices.state(index) for index in range(count))
+                opened.states = self.states(volume_id)
             # Another model's map would not fit this one's masks.
             opened.guidance, opened.session = None, None
         self.segmenter = segmenter

@@ -1,0 +1,108 @@
+"""What a scene keeps of a case's lesions: JSON in the case's node, with their masks."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from sammix_core.errors import InputError
+from sammix_core.lesions.boxed_mask import BoxedMask
+from sammix_core.lesions.lesion import Lesion
+from sammix_core.lesions.state import LesionClick, LesionState, LesionStatus
+
+SCHEMA = "sammix-case-lesions/1"
+_LESIONS = "SAMMix.Lesions"
+
+
+def writeLesions(node: Any, states: Mapping[int, LesionState], segmentIds: Mapping[int, str]) -> None:
+    """Writes lesions, and which segment is whose.
+
+    Args:
+        node: Of the case.
+        states: By number.
+        segmentIds: By number; those that were rejected have none.
+    """
+    entries = [{**_toJson(state), "segment": segmentIds.get(number, "")} for number, state in sorted(states.items())]
+    text = json.dumps({"schema": SCHEMA, "lesions": entries}, allow_nan=False) if entries else None
+    if node.GetAttribute(_LESIONS) != text:
+        node.SetAttribute(_LESIONS, text)
+
+
+def readLesions(node: Any) -> tuple[dict[int, LesionState], dict[int, str]]:
+    """What `writeLesions` wrote.
+
+    Raises:
+        InputError: The scene holds something else there.
+    """
+    text = node.GetAttribute(_LESIONS)
+    if not text:
+        return {}, {}
+    try:
+        document = json.loads(text)
+        if document["schema"] != SCHEMA:
+            raise ValueError(document["schema"])
+        states = [_fromJson(entry) for entry in document["lesions"]]
+        ids = {int(entry["number"]): str(entry["segment"]) for entry in document["lesions"] if entry["segment"]}
+        return {state.number: state for state in states}, ids
+    except (KeyError, TypeError, ValueError, zlib.error) as error:
+        raise InputError(
+            _("The lesions saved for {name} are not ones that this version reads ({error}); segments are kept.").format(
+                name=node.GetName(), error=error
+            )
+        ) from error
+
+
+def _toJson(state: LesionState) -> dict[str, Any]:
+    return {
+        "number": state.number,
+        "status": state.status.value,
+        "mask": _packed(state.mask),
+        "start": None if state.start is None else _packed(state.start),
+        "clicks": [{"ijk": list(click.ijk), "inside": click.inside} for click in state.clicks],
+        "figures": None if state.figures is None else asdict(state.figures),
+    }
+
+
+def _fromJson(entry: dict[str, Any]) -> LesionState:
+    figures = entry["figures"]
+    if figures is not None:
+        ends = figures["diameter_ends_ijk"]
+        figures = Lesion(
+            **{
+                **figures,
+                "diameter_ends_ijk": None if ends is None else tuple(tuple(end) for end in ends),
+                "centre_ijk": tuple(figures["centre_ijk"]),
+            }
+        )
+    return LesionState(
+        number=int(entry["number"]),
+        status=LesionStatus(entry["status"]),
+        mask=_unpacked(entry["mask"]),
+        start=None if entry["start"] is None else _unpacked(entry["start"]),
+        clicks=tuple(LesionClick(_triple(click["ijk"]), bool(click["inside"])) for click in entry["clicks"]),
+        figures=figures,
+    )
+
+
+def _packed(mask: BoxedMask) -> dict[str, Any]:
+    bits = base64.b64encode(zlib.compress(mask.bits)).decode("ascii")
+    return {"start": list(mask.start), "shape": list(mask.shape), "bits": bits}
+
+
+def _unpacked(entry: dict[str, Any]) -> BoxedMask:
+    start, shape = _triple(entry["start"]), _triple(entry["shape"])
+    bits = zlib.decompress(base64.b64decode(entry["bits"], validate=True))
+    if min(*start, 0) < 0 or min(shape) < 1 or len(bits) != (shape[0] * shape[1] * shape[2] + 7) // 8:
+        raise ValueError("a mask of another size")
+    return BoxedMask(start, shape, bits)
+
+
+def _triple(values: list[Any]) -> tuple[int, int, int]:
+    one, two, three = (int(value) for value in values)
+    return one, two, three

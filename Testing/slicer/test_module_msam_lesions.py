@@ -1,0 +1,295 @@
+"""The section Lesions: candidates, accepting and rejecting, clicks, undo, files, scenes. Needs no model."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from lesion_panel import LESIONS, LesionPanel, a_ct_node
+from liver_with_lesions import MIDDLE, OTHER, a_liver, ball, dice
+from panel_driver import MODULE, use_shared_worker
+
+
+@pytest.fixture
+def panel(load_module, monkeypatch):
+    use_shared_worker(monkeypatch)
+    panel = LesionPanel(load_module(MODULE))
+    panel.logic.workspace.update(keepCorrections=False)
+    return panel
+
+
+@pytest.fixture
+def found(panel):
+    """The panel with both lesions found as candidates."""
+    panel.give_liver(a_ct_node())
+    panel.find()
+    return panel
+
+
+def statuses(panel):
+    return [row[4] for row in panel.rows]
+
+
+def press(panel, key):
+    from PySide6.QtTest import QTest
+
+    panel.ui.lesionTable.setFocus()
+    QTest.keyClick(panel.ui.lesionTable, key)
+
+
+def test_candidates_come_as_rows_and_segments(found):
+    assert [row[0] for row in found.rows] == ["Lesion 1", "Lesion 2"]
+    assert statuses(found) == ["candidate", "candidate"]
+    segments = found.segments()
+    for name, truth in zip(("Lesion 1", "Lesion 2"), LESIONS, strict=True):
+        assert dice(segments[name], truth) > 0.85
+    for row, mask in zip(found.rows, segments.values(), strict=True):
+        assert float(row[1]) == pytest.approx(mask.sum() / 1000, abs=0.006)
+    assert 9 <= float(found.rows[0][2]) <= 13
+    assert float(found.rows[0][3]) == pytest.approx(60, abs=5)
+    assert "2 candidates" in found.status
+    np.testing.assert_array_equal(found.mask() > 0, a_liver())  # the liver's segment stays as it was
+
+
+def test_each_has_the_terminology_of_a_lesion_in_the_liver_and_a_colour_of_its_own(found):
+    import vtk
+
+    segmentation = found.case.segmentationNode.GetSegmentation()
+    colors = set()
+    for name in ("Lesion 1", "Lesion 2"):
+        segment = segmentation.GetSegment(segmentation.GetSegmentIdBySegmentName(name))
+        entry = vtk.reference("")
+        assert segment.GetTag(segment.GetTerminologyEntryTagName(), entry)
+        entry = str(entry)
+        assert "SCT^52988006^Lesion" in entry
+        assert "SCT^10200004^Liver" in entry
+        colors.add(segment.GetColor())
+    assert len(colors) == 2
+
+
+def test_accept_and_reject_by_button_and_key_one_undo_step_each(found):
+    from PySide6.QtCore import Qt
+
+    found.ui.lesionsSection.collapsed = False
+    found.ui.lesionTable.selectRow(0)
+    found.click("rejectLesionButton")
+    assert statuses(found) == ["rejected", "candidate"]
+    assert list(found.segments()) == ["Lesion 2"]
+    assert found.logic.lesionClicks.selected == 2  # on to the next that nobody has looked at
+    press(found, Qt.Key_A)
+    assert statuses(found) == ["rejected", "accepted"]
+    found.click("undoLesionButton")
+    found.click("undoLesionButton")
+    assert statuses(found) == ["candidate", "candidate"]
+    assert sorted(found.segments()) == ["Lesion 1", "Lesion 2"]
+    found.click("redoLesionButton")
+    assert statuses(found) == ["rejected", "candidate"]
+    assert "Reject lesion" in found.status
+
+
+def test_a_row_shows_its_lesion_in_every_view(found):
+    found.ui.lesionsSection.collapsed = False
+    for row, middle in enumerate((MIDDLE, OTHER)):
+        found.logic.workspace.views.jumpTo(2)
+        found.ui.lesionTable.selectRow(row)
+        assert abs(found.logic.workspace.views.current - middle[0]) <= 2
+
+
+def test_clicks_add_grow_and_take_one_step_each(panel):
+    panel.give_liver(a_ct_node())
+    panel.click("addLesionButton")
+    panel.click_at(MIDDLE)
+    assert statuses(panel) == ["accepted"], panel.status
+    first = panel.segments()["Lesion 1"]
+    assert dice(first, LESIONS[0]) > 0.85
+    assert panel.ui.addLesionButton.checked
+
+    panel.click("growLesionButton")
+    panel.click_at(OTHER)
+    both = panel.segments()["Lesion 1"]
+    assert dice(both, LESIONS[0] | LESIONS[1]) > 0.85
+    assert len(panel.rows) == 1
+
+    panel.click("takeLesionButton")
+    panel.click_at((MIDDLE[0], MIDDLE[1], MIDDLE[2] - 5))
+    taken = panel.segments()["Lesion 1"]
+    assert not (taken & ~both).any()
+    assert 0 < (both & ~taken).sum() < 0.3 * both.sum()
+    assert float(panel.rows[0][1]) == pytest.approx(taken.sum() / 1000, abs=0.006)
+
+    for expected in (both, first):
+        panel.click("undoLesionButton")
+        np.testing.assert_array_equal(panel.segments()["Lesion 1"], expected)
+    panel.click("undoLesionButton")
+    assert panel.rows == []
+    assert panel.segments() == {}
+
+
+def test_a_click_on_a_candidate_accepts_it_and_two_lesions_stay_two(found):
+    found.click("addLesionButton")
+    found.click_at(OTHER)
+    assert statuses(found) == ["candidate", "accepted"]
+    assert len(found.segments()) == 2
+    masks = list(found.segments().values())
+    assert not (masks[0] & masks[1]).any()
+
+
+def test_a_click_that_shows_nothing_is_one_sentence_and_changes_nothing(panel):
+    panel.give_liver(a_ct_node())
+    panel.click("addLesionButton")
+    panel.click_at((8, 8, 8))
+    assert "nothing that stands out" in panel.status
+    assert panel.rows == []
+    panel.click_at(MIDDLE)  # the mode is still on
+    assert len(panel.rows) == 1
+
+
+def test_escape_ends_the_mode_and_leaves_no_node_behind(panel, scene):
+    import slicer
+    from slicer_host import mouse
+
+    panel.give_liver(a_ct_node())
+    panel.click("addLesionButton")
+    interaction = slicer.app.applicationLogic().GetInteractionNode()
+    assert interaction.GetCurrentInteractionMode() == interaction.Place
+    interaction.SetCurrentInteractionMode(interaction.ViewTransform)  # what Esc does
+    mouse.wait_until(lambda: not panel.ui.addLesionButton.checked, 5)
+    mouse.wait_until(lambda: not slicer.util.getNodesByClass("vtkMRMLMarkupsFiducialNode"), 5)
+    panel.click("addLesionButton")
+    panel.click("addLesionButton")
+    assert interaction.GetCurrentInteractionMode() == interaction.ViewTransform
+    assert not slicer.util.getNodesByClass("vtkMRMLMarkupsFiducialNode")
+
+
+def test_looking_again_keeps_what_a_person_said(found):
+    found.ui.lesionsSection.collapsed = False
+    found.ui.lesionTable.selectRow(0)
+    found.click("rejectLesionButton")
+    liver = a_liver() & ~ball(OTHER, 12)  # the liver is segmented anew, and one lesion is not in it now
+    found.give_liver(found.case.volumeNode, liver)
+    assert statuses(found) == ["rejected", "candidate"]
+    assert "has changed" in found.ui.lesionLabel.text
+    found.find()
+    assert statuses(found) == ["rejected"]
+    found.click("undoLesionButton")
+    assert statuses(found) == ["rejected", "candidate"]
+
+
+def test_what_is_painted_by_hand_is_taken_and_measured(found):
+    import slicer
+    from slicer_host import mouse
+
+    case, before = found.case, found.segments()["Lesion 2"]
+    painted = before | ball(OTHER, 6)
+    segmentation = case.segmentationNode.GetSegmentation()
+    name = segmentation.GetSegmentIdBySegmentName("Lesion 2")
+    slicer.util.updateSegmentBinaryLabelmapFromArray(
+        painted.astype(np.uint8), case.segmentationNode, name, case.volumeNode
+    )
+    mouse.wait_until(lambda: statuses(found) == ["candidate", "accepted"], 5)
+    mouse.wait_until(lambda: found.rows[1][1] == f"{painted.sum() / 1000:.2f}", 20)
+    np.testing.assert_array_equal(found.segments()["Lesion 2"], painted)
+    found.click("undoLesionButton")
+    np.testing.assert_array_equal(found.segments()["Lesion 2"], before)
+
+    segmentation.RemoveSegment(segmentation.GetSegmentIdBySegmentName("Lesion 1"))
+    mouse.wait_until(lambda: len(found.rows) == 1, 5)
+    found.click("undoLesionButton")
+    assert sorted(found.segments()) == ["Lesion 1", "Lesion 2"]
+
+
+def test_table_and_labelmap_hold_the_accepted_lesions(found, tmp_path):
+    import SimpleITK as sitk
+
+    found.ui.lesionsSection.collapsed = False
+    assert not found.ui.lesionFileButton.enabled
+    found.ui.lesionTable.selectRow(1)
+    found.click("acceptLesionButton")
+    found.loaded.widget.dialogs.fileToSave = lambda _title, name, _formats: str(tmp_path / name)
+    found.click("lesionTableFileButton")
+    assert found.status == "Wrote ct_lesions.csv; 1 candidates that nobody has accepted are not in it."
+    (row,) = csv.DictReader((tmp_path / "ct_lesions.csv").open())
+    assert (row["name"], row["label"]) == ("Lesion 2", "3")
+    found.logic.lesionExport.table(str(tmp_path / "lesions.json"))
+    document = json.loads((tmp_path / "lesions.json").read_text())
+    assert document["schema"] == "sammix-lesions/1"
+    assert document["total_ml"] == pytest.approx(float(row["volume_ml"]))
+    found.click("lesionFileButton")
+    found.wait()
+    labelmap = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "ct_lesions.seg.nrrd")))
+    np.testing.assert_array_equal(labelmap == 3, found.segments()["Lesion 2"])
+    np.testing.assert_array_equal(labelmap == 1, a_liver() & ~found.segments()["Lesion 2"])
+    assert set(np.unique(labelmap)) == {0, 1, 3}
+
+
+def test_a_scene_brings_lesions_back_and_work_goes_on(found, scene, tmp_path):
+    import slicer
+    from slicer_host import mouse
+
+    found.ui.lesionsSection.collapsed = False
+    found.ui.lesionTable.selectRow(0)
+    found.click("rejectLesionButton")
+    found.click("addLesionButton")
+    found.click_at(OTHER)
+    rows, segments = found.rows, found.segments()
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    scene.Clear(False)
+    slicer.app.processEvents()
+    assert found.rows == []
+    assert not found.ui.addLesionButton.checked
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    slicer.app.processEvents()
+    assert found.rows == rows
+    mouse.wait_until(lambda: found.list.segments is not None, 5)
+    found.logic.tick()
+    assert found.rows == rows  # nothing is mistaken for a change by hand
+    again = found.segments()
+    assert list(again) == list(segments)
+    np.testing.assert_array_equal(again["Lesion 2"], segments["Lesion 2"])
+    found.ui.lesionTable.selectRow(0)
+    found.click("acceptLesionButton")
+    assert statuses(found) == ["accepted", "accepted"]
+    assert len(found.segments()) == 2
+
+
+def test_lesions_follow_the_liver_into_another_segmentation(found):
+    import slicer
+
+    first = found.case.segmentationNode
+    theirs = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "theirs")
+    theirs.CreateDefaultDisplayNodes()
+    theirs.GetSegmentation().AddEmptySegment("kidney", "kidney")
+    found.case.useSegmentation(theirs)
+    found.logic.tick()
+    titles = [theirs.GetSegmentation().GetNthSegment(n).GetName() for n in range(4)]
+    assert titles == ["kidney", "liver", "Lesion 1", "Lesion 2"]
+    assert first.GetSegmentation().GetNumberOfSegments() == 3  # what was there stays
+
+
+def test_a_process_that_dies_takes_no_lesion_with_it(load_module, app):
+    from slicer_host import mouse
+
+    panel = LesionPanel(load_module(MODULE))
+    panel.logic.workspace.update(keepCorrections=False)
+    panel.give_liver(a_ct_node())
+    panel.find()
+    rows = panel.rows
+    panel.click("addLesionButton")
+    worker = panel.logic.worker
+    worker._supervisor._process.kill()
+    panel.click_at(OTHER)
+    panel.wait()
+    assert [row[0] for row in panel.rows] == [row[0] for row in rows]
+    mouse.wait_until(lambda: worker.hello is not None, 60)
+    panel.click_at(OTHER)
+    assert statuses(panel) == ["candidate", "accepted"]
+
+
+def test_without_a_liver_nothing_can_be_pressed(panel):
+    panel.choose(a_ct_node())
+    panel.ui.lesionsSection.collapsed = False
+    for name in ("findLesionsButton", "addLesionButton", "acceptLesionButton", "undoLesionButton", "lesionFileButton"):
+        assert not getattr(panel.ui, name).enabled, name
+    assert panel.ui.lesionLabel.text == "Segment the liver first."
