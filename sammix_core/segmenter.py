@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from sammix_core import compiling
@@ -93,6 +94,7 @@ class Segmenter:
         uncertainty: bool = False,
         sparing: Sparing = USUAL,
         keep_embeddings: bool = False,
+        then: Callable[[SegmentationSession], None] | None = None,
     ) -> SegmentationResult:
         """Segments a whole volume.
 
@@ -104,6 +106,7 @@ class Segmenter:
             uncertainty: Whether the result says how far the three masks are apart.
             sparing: Which slices may go without the encoder; `EVERY_SLICE` for none.
             keep_embeddings: Whether embeddings are kept on disk, so that the same CT is quicker another time.
+            then: Called with the session when its masks are made, to change them.
 
         Returns:
             The mask on the volume's own grid, with boxes and a report a slice.
@@ -118,4 +121,8 @@ class Segmenter:
         session.find_boxes(progress, cancel)
         if boxes is not None:
             session.boxes = boxes.copy()
-        return session.segment_boxes(progress, cancel)
+        result = session.segment_boxes(progress, cancel)
+        if then is None:
+            return result
+        then(session)
+        return session.result()

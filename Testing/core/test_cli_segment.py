@@ -62,9 +62,11 @@ class AtOnce:
         uncertainty: bool,
         sparing: Sparing,
         keep_embeddings: bool,
+        then: Callable[[Any], None],
     ) -> MadeResult:
         self.boxes = boxes
         self.sparing, self.keep_embeddings = sparing, keep_embeddings
+        then(None)  # changes nothing where nothing is to be refined
         progress(Progress("Encoding", 1, 12, 3.0))
         assert not cancel()
         result = self.answer(volume)

@@ -41,7 +41,8 @@ from sammix_core.lesions.boxed_mask import BoxedMask  # noqa: E402
 from sammix_core.lesions.density import LiverDensity  # noqa: E402
 from sammix_core.lesions.growing import GrownLesion, deepest_voxel  # noqa: E402
 from sammix_core.model_store.weights import load_model_weights  # noqa: E402
-from sammix_core.refining.model import LESION, LIVER, born_refiner, load_refiner, open_refiner  # noqa: E402
+from sammix_core.refining.folder import LESION, LIVER, open_refiner  # noqa: E402
+from sammix_core.refining.model import born_refiner, load_refiner  # noqa: E402
 from sammix_core.refining.network import RefinerSpec, SliceRefiner  # noqa: E402
 from sammix_core.refining.volume import VolumeRefinement, lesion_from  # noqa: E402
 from sammix_core.segmenter import Segmenter  # noqa: E402
@@ -106,7 +107,6 @@ def lesion_rows(name: str, folder: Path, stages: int, least: int) -> Iterator[Ro
     volume, liver, lesions = references(name)
     session = Segmenter.load("liver").open_session(volume)
     refiner, density = refiner_of(folder, LESION, session), LiverDensity(volume, liver)
-    within = density.on_the_ct(density.region)
     for number in range(1, int(lesions.max()) + 1):
         truth = lesions == number
         if truth.sum() < least:
@@ -126,7 +126,7 @@ def lesion_rows(name: str, folder: Path, stages: int, least: int) -> Iterator[Ro
                         work.refine()
                     elif not click_on_error(work, mask, truth):
                         break
-                    mask = lesion_from(work.mask, grown.mask, within)
+                    mask = lesion_from(work.mask, grown.mask, liver | grown.mask)
                 yield {"lesion": number, "voxels": int(truth.sum()), "way": way, "stage": stage, **overlap(mask, truth)}
 
 

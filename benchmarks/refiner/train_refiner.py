@@ -30,7 +30,8 @@ from sammix_core.commands.progress import shown_progress  # noqa: E402
 from sammix_core.model_store.base_weights import LITE_MEDSAM  # noqa: E402
 from sammix_core.model_store.weights import write_model  # noqa: E402
 from sammix_core.progress import ProgressCallback  # noqa: E402
-from sammix_core.refining.model import LESION, LIVER, born_refiner, decoder_network, refiner_manifest  # noqa: E402
+from sammix_core.refining.folder import LESION, LIVER  # noqa: E402
+from sammix_core.refining.model import born_refiner, decoder_network, refiner_manifest  # noqa: E402
 from sammix_core.refining.network import RefinerSpec  # noqa: E402
 from sammix_core.refining.training import RefinerTraining, train_refiner  # noqa: E402
 from sammix_core.training.config import TrainingConfig  # noqa: E402

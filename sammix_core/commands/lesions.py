@@ -16,9 +16,11 @@ from sammix_core.commands.interrupts import Interrupts
 from sammix_core.commands.lesion_table import print_lesions, voxel_of
 from sammix_core.commands.outputs import Output, check_outputs, write_together
 from sammix_core.commands.progress import duration, shown_progress
+from sammix_core.commands.refining import RefineWish
 from sammix_core.commands.segment import Device
-from sammix_core.commands.segment_lesions import FoundLesions
+from sammix_core.commands.segment_lesions import ORGAN_OF_LESIONS, FoundLesions
 from sammix_core.errors import InputError
+from sammix_core.refining.folder import LESION, is_refiner, open_refiner
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,15 +68,35 @@ class _Request:
             raise InputError("Candidates are looked for in the liver: name its mask with --liver.")
         if self.model is None and self.stages:
             raise InputError(
-                "Stages need an M-SAM, and none is shipped: train one (sammix train, method: msam) and name it with "
-                "--model."
+                "Stages need an M-SAM, and none is shipped: train one (sammix train, method: msam, or "
+                "benchmarks/refiner/train_refiner.py) and name it with --model."
             )
-        if self.model is None and self.clicks and self.liver is None:
+        if self.grows and self.clicks and self.liver is None:
             raise InputError("A click grows a lesion within the liver: name the liver's mask with --liver.")
         if self.removed and not self.clicks:
             raise InputError("--not takes a place from lesions that a --click began.")
-        if self.removed and self.model is not None:
+        if self.removed and not self.grows:
             raise InputError("--not is for lesions that are grown; leave --model out.")
+        if self.clicks and not self.grows and not self.stages:
+            raise InputError("A click begins a lesion in its first stage: --refine must be 1 or more.")
+
+    @property
+    def refining(self) -> RefineWish | None:
+        """How lesions are refined slice by slice, where the model does that.
+
+        Raises:
+            InputError: There is no such model, or it refines something else.
+        """
+        from sammix_core.model_store import resolve
+
+        if self.model is None or not is_refiner(resolve(self.model)):
+            return None
+        return RefineWish(self.stages, open_refiner(self.model, LESION), self.device.value)
+
+    @property
+    def grows(self) -> bool:
+        """Whether clicks grow lesions by density, and do not begin them in an M-SAM."""
+        return self.model is None or self.refining is not None
 
 
 def lesions(
@@ -94,7 +116,7 @@ def lesions(
     candidates: Annotated[
         bool, typer.Option("--candidates", help="All in the liver that may be a lesion, to be looked at.")
     ] = False,
-    model: Annotated[str | None, typer.Option(help="An M-SAM that refines (experimental).")] = None,
+    model: Annotated[str | None, typer.Option(help="An M-SAM, or a refiner of slices (experimental).")] = None,
     base_weights: Annotated[Path | None, typer.Option(help="SAM-Med3D's weights, where the model needs them.")] = None,
     refine: Annotated[int | None, typer.Option(min=0, max=50, help="Stages of refinement for each lesion.")] = None,
     report: Annotated[Path | None, typer.Option(help="Where to write the table (sammix-lesions/1).")] = None,
@@ -103,8 +125,6 @@ def lesions(
 ) -> None:
     """Measure lesions one by one: volume, longest axial diameter (RECIST 1.1), mean HU. Experimental."""
     stages = refine if refine is not None else (0 if model is None else 3)
-    if click and stages == 0 and model is not None:
-        raise InputError("A click begins a lesion in its first stage: --refine must be 1 or more.")
     clicks = tuple(voxel_of("--click", text) for text in click or ())
     removed = tuple(voxel_of("--not", text) for text in not_ or ())
     request = _Request(
@@ -135,12 +155,12 @@ def _run(request: _Request, interrupts: Interrupts) -> None:
             dark = lesion_candidates(volume, liver)
             found = dark if found is None else found | dark
             liver = liver | dark
-        if request.model is not None and request.stages:
-            found = _refined(request, volume, found, show, interrupts)
-        elif request.clicks and liver is not None:
+        if request.grows and request.clicks and liver is not None:
             grown = grow_lesions(volume, liver, request.clicks, request.removed)
             found = grown if found is None else found | grown
             liver = liver | grown  # a lesion at the surface that the liver's mask leaves out
+        if request.model is not None and request.stages:
+            found = _refined(request, volume, found, liver, show, interrupts)
         assert found is not None
         parts = lesion_components(volume, found if liver is None else found & liver)
         labelmap = lesion_labelmap(np.zeros_like(found) if liver is None else liver, parts)
@@ -169,11 +189,21 @@ def _mask_of(volume: Volume, path: Path | None, label: int | None) -> np.ndarray
 
 
 def _refined(
-    request: _Request, volume: Volume, mask: np.ndarray | None, show: ProgressCallback, interrupts: Interrupts
+    request: _Request,
+    volume: Volume,
+    mask: np.ndarray | None,
+    liver: np.ndarray | None,
+    show: ProgressCallback,
+    interrupts: Interrupts,
 ) -> np.ndarray:
     from sammix_core.lesions.refining import refine_lesions
     from sammix_core.msam.refine import load_network
+    from sammix_core.segmenter import Segmenter
 
     assert request.model is not None
+    wish = request.refining
+    if wish is not None and mask is not None:
+        session = Segmenter.load(ORGAN_OF_LESIONS, device=request.device.value).open_session(volume)
+        return wish.lesions(session, mask, liver, show, interrupts.asked)
     network = load_network(request.model, request.device.value, request.base_weights)
     return refine_lesions(network, volume, mask, request.clicks, request.stages, show, interrupts.asked)

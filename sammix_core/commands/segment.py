@@ -18,13 +18,15 @@ from sammix_core.commands.interrupts import Interrupts
 from sammix_core.commands.lesion_table import print_lesions
 from sammix_core.commands.outputs import Output, check_outputs, write_together
 from sammix_core.commands.progress import duration, shown_progress
+from sammix_core.commands.refining import RefineWish
 from sammix_core.commands.segment_lesions import LesionWish, Target
 from sammix_core.errors import InputError
+from sammix_core.refining.folder import LESION, LIVER
 
 if TYPE_CHECKING:
     from sammix_core.boxes import BoxTrack
     from sammix_core.progress import ProgressCallback
-    from sammix_core.segmenter import SegmentationResult, Segmenter
+    from sammix_core.segmenter import SegmentationResult, SegmentationSession, Segmenter
     from sammix_core.sparse_slices import Sparing
     from sammix_core.volume import Volume
 
@@ -70,6 +72,8 @@ class _Request:
     seed: int
     quiet: bool
     lesions: LesionWish | None
+    stages: int
+    refiner: str | None
 
     def check(self) -> None:
         """Refuses what cannot work, before anything is loaded."""
@@ -89,11 +93,21 @@ class _Request:
         if self.uncertainty is not None:
             check_map_output(self.uncertainty)
         model_store.resolve(self.model)
+        self.refining()
         if self.device is Device.CUDA:
             # torch takes seconds to load, and is needed anyway when this does not raise.
             from sammix_core.device import choose_device
 
             choose_device(self.device)
+
+    def refining(self) -> RefineWish | None:
+        """What is to be refined, and by what.
+
+        Raises:
+            InputError: There is no such refiner.
+        """
+        target = LIVER if self.lesions is None else LESION
+        return RefineWish.of(self.stages, self.refiner, target, self.device.value)
 
 
 def segment(
@@ -134,6 +148,10 @@ def segment(
         bool, typer.Option("--candidates", help="All that may be a lesion, to be looked at (experimental).")
     ] = False,
     lesion_report: Annotated[Path | None, typer.Option(help="Where to write the lesions' table.")] = None,
+    refine: Annotated[
+        int, typer.Option(min=0, max=20, help="Stages in which masks are refined: the target's (experimental).")
+    ] = 0,
+    refiner: Annotated[str | None, typer.Option(help="The refiner's name or folder; none is shipped.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Same input, seed and machine: same mask.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
@@ -142,6 +160,7 @@ def segment(
         *(input, series, output, boxes_in, boxes_out, preview, report, uncertainty),
         *(guidance, model, device, precision, every_slice, keep_embeddings, seed, quiet),
         LesionWish.of(target, click, candidates, lesion_report),
+        *(refine, refiner),
     )
     with Interrupts() as interrupts:
         _run(request, interrupts)
@@ -158,6 +177,12 @@ def _run(request: _Request, interrupts: Interrupts) -> None:
         with _timed(seconds, "load"):
             segmenter = _load(request, show)
         asked = request.uncertainty is not None
+        wish, refining = request.lesions, request.refining()
+
+        def refined(session: SegmentationSession) -> None:
+            if wish is None and refining is not None:
+                refining.organ(session, show, interrupts.asked)
+
         result = segmenter.segment_volume(
             volume,
             progress=show,
@@ -166,9 +191,13 @@ def _run(request: _Request, interrupts: Interrupts) -> None:
             uncertainty=asked,
             sparing=_sparing(request),
             keep_embeddings=request.keep_embeddings,
+            then=refined,
         )
-        wish = request.lesions
-        found = None if wish is None else wish.found_in(volume, result.target, result.mask)
+        if refining is not None:
+            result.notes.append(refining.note)
+        found = None
+        if wish is not None:
+            found = wish.found_in(volume, result, segmenter, refining, show, interrupts.asked)
         seconds["total"] = time.monotonic() - started
         writers = _writers(request, volume, result, seconds)
         if wish is not None and found is not None:

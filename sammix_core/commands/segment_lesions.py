@@ -14,7 +14,10 @@ from sammix_core.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
+    from sammix_core.commands.refining import RefineWish
     from sammix_core.lesions.lesion import Lesion
+    from sammix_core.progress import CancelCheck, ProgressCallback
+    from sammix_core.segmenter import SegmentationResult, Segmenter
     from sammix_core.volume import Volume
 
 ORGAN_OF_LESIONS = "liver"
@@ -58,27 +61,42 @@ class LesionWish:
             )
         return cls(tuple(voxel_of("--click", text) for text in clicks or ()), candidates, report)
 
-    def found_in(self, volume: Volume, target: str, mask: np.ndarray) -> FoundLesions:
+    def found_in(
+        self,
+        volume: Volume,
+        organ: SegmentationResult,
+        segmenter: Segmenter,
+        refining: RefineWish | None,
+        progress: ProgressCallback,
+        cancel: CancelCheck,
+    ) -> FoundLesions:
         """Finds the lesions.
 
         Args:
             volume: The CT.
-            target: What the mask is of.
-            mask: (k, j, i) the organ, non-zero inside.
+            organ: What they are looked for in.
+            segmenter: Encodes slices where lesions are refined.
+            refining: How they are refined, or None.
+            progress: Told after each refined lesion.
+            cancel: Asked after each.
 
         Raises:
             InputError: The mask is of another organ or empty, or a click cannot be used.
+            Cancelled: The user stopped.
         """
         from sammix_core.lesions.candidates import lesion_candidates
         from sammix_core.lesions.components import lesion_components, lesion_labelmap
         from sammix_core.lesions.growing import grow_lesions
         from sammix_core.lesions.measure import measure_lesions
 
-        if target != ORGAN_OF_LESIONS:
-            raise InputError(f"Lesions are looked for in the liver, and this model segments the {target}.")
+        mask = organ.mask
+        if organ.target != ORGAN_OF_LESIONS:
+            raise InputError(f"Lesions are looked for in the liver, and this model segments the {organ.target}.")
         found = grow_lesions(volume, mask, self.clicks)
         if self.candidates:
             found |= lesion_candidates(volume, mask)
+        if refining is not None:
+            found = refining.lesions(segmenter.open_session(volume), found, mask, progress, cancel)
         parts = lesion_components(volume, found)
         return FoundLesions(lesion_labelmap((mask != 0) | found, parts), measure_lesions(volume, parts))
 

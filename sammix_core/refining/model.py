@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,12 +15,9 @@ from sammix_core.model_store.manifest import Manifest
 from sammix_core.model_store.store import ModelFolder, resolve
 from sammix_core.model_store.weights import load_model_weights
 from sammix_core.preprocessing import PreprocessingSpec
+from sammix_core.refining.folder import METHOD
 from sammix_core.refining.network import RefinerSpec, SliceRefiner
 from sammix_core.sam.litemedsam import TRAINED_PARTS, build_network
-
-METHOD = "refiner"
-LIVER, LESION = "liver", "lesion"
-_REFINED = {LIVER: "the liver", LESION: "lesions"}
 
 
 def decoder_network(decoder: str) -> Any:
@@ -43,21 +39,6 @@ def decoder_network(decoder: str) -> Any:
     own = {name: tensor for name, tensor in state.items() if name.startswith(TRAINED_PARTS)}
     network.load_state_dict({**network.state_dict(), **own})
     return network
-
-
-def open_refiner(model: str | Path, target: str) -> ModelFolder:
-    """Finds a refiner's folder, before anything heavy is loaded.
-
-    Raises:
-        InputError: There is none, it is another kind of model, or it refines something else.
-    """
-    folder = resolve(model)
-    if folder.manifest.guidance.get("name") != METHOD:
-        raise InputError(f"{folder.spec} is no refiner of slices; benchmarks/refiner/train_refiner.py makes one.")
-    if folder.manifest.target != target:
-        known = _REFINED.get(folder.manifest.target, folder.manifest.target)
-        raise InputError(f"{folder.spec} refines {known}, not {_REFINED[target]}.")
-    return folder
 
 
 def load_refiner(folder: ModelFolder, preprocessing: PreprocessingSpec, device: str = "auto") -> SliceRefiner:

@@ -143,7 +143,7 @@ def refined_lesions(
     refiner: SliceRefiner,
     slices: EmbeddedSlices,
     lesions: np.ndarray,
-    within: np.ndarray,
+    liver: np.ndarray | None,
     stages: int,
     progress: ProgressCallback | None = None,
     cancel: CancelCheck | None = None,
@@ -154,7 +154,7 @@ def refined_lesions(
         refiner: One of lesions.
         slices: The volume's slices and their embeddings.
         lesions: (k, j, i) non-zero inside; voxels that touch by a corner belong together.
-        within: (k, j, i) bool: where lesions may be.
+        liver: (k, j, i), non-zero inside: lesions grow no further than it reaches. None for no limit.
         stages: How many.
         progress: Told after each lesion.
         cancel: Asked after each lesion.
@@ -171,6 +171,7 @@ def refined_lesions(
     found = np.zeros(lesions.shape, dtype=bool)
     for number in range(1, count + 1):
         begun = components == number
+        within = np.ones_like(begun) if liver is None else (liver != 0) | begun
         found |= lesion_from(refined(refiner, slices, begun, stages, cancel=cancel), begun, within)
         told.step()
     return found

@@ -1,0 +1,87 @@
+"""`--refine N`: masks refined slice by slice, stage by stage. Experimental."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sammix_core.errors import InputError
+from sammix_core.refining.folder import LESION, open_refiner
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from sammix_core.model_store.store import ModelFolder
+    from sammix_core.progress import CancelCheck, ProgressCallback
+    from sammix_core.session import SegmentationSession
+
+
+@dataclass(frozen=True)
+class RefineWish:
+    """How masks are to be refined.
+
+    Attributes:
+        stages: How many.
+        folder: The refiner.
+        device: "auto", "cpu" or "cuda".
+    """
+
+    stages: int
+    folder: ModelFolder
+    device: str
+
+    @classmethod
+    def of(cls, stages: int, refiner: str | None, target: str, device: str) -> RefineWish | None:
+        """The wish of a command line; None where nothing is to be refined.
+
+        Args:
+            stages: 0 for none.
+            refiner: Its name or folder, or None.
+            target: `LIVER` or `LESION`.
+            device: See above.
+
+        Raises:
+            InputError: The options do not fit each other, or there is no such refiner.
+        """
+        if not stages:
+            if refiner is not None:
+                raise InputError("--refiner goes with --refine N, the number of stages.")
+            return None
+        if refiner is None:
+            kind = "lesions" if target == LESION else "the liver"
+            raise InputError(
+                f"Stages need a refiner of {kind}, and none is shipped: train one "
+                "(benchmarks/refiner/train_refiner.py) and name it with --refiner."
+            )
+        return cls(stages, open_refiner(refiner, target), device)
+
+    @property
+    def note(self) -> str:
+        """What is said of a mask that was refined."""
+        stages = "one stage" if self.stages == 1 else f"{self.stages} stages"
+        return f"The masks were refined by {self.folder.spec} in {stages} (experimental)."
+
+    def organ(
+        self, session: SegmentationSession, progress: ProgressCallback | None, cancel: CancelCheck | None
+    ) -> None:
+        """Refines a session's masks in place."""
+        from sammix_core.refining.model import load_refiner
+        from sammix_core.refining.session import refine_session
+
+        refiner = load_refiner(self.folder, session.axial.preprocessing, self.device)
+        refine_session(refiner, session, self.stages, progress, cancel)
+
+    def lesions(
+        self,
+        session: SegmentationSession,
+        found: np.ndarray,
+        liver: np.ndarray | None,
+        progress: ProgressCallback | None,
+        cancel: CancelCheck | None,
+    ) -> np.ndarray:
+        """Refines a mask of lesions, (k, j, i) bool, one by one on a session's embeddings."""
+        from sammix_core.refining.model import load_refiner
+        from sammix_core.refining.volume import refined_lesions
+
+        refiner = load_refiner(self.folder, session.axial.preprocessing, self.device)
+        return refined_lesions(refiner, session, found, liver, self.stages, progress, cancel)
