@@ -108,7 +108,7 @@ def _each(row: Row) -> str:
 
 def _missing(kinds: list[tuple[str, str]]) -> str:
     missing = [case for case in ("lits117", "ircadb17") if (case, "model") not in kinds]
-    text = "A lesion CAM, and the adapter on LiteMedSAM's embedding, are trained nowhere and so not measured."
+    text = "A lesion CAM is trained nowhere and so not measured."
     if missing:
         text += f" Not measured yet with the model's own mask of the liver: {', '.join(missing)}."
     return _wrapped(text)

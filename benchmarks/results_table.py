@@ -4,7 +4,7 @@
 
 Reads benchmarks/ablation.jsonl (leave-one-patient-out, see ablation.py), benchmarks/validation.jsonl (validate.py),
 benchmarks/annotation_efficiency/results.jsonl, whose plot it draws too, benchmarks/finetune.jsonl,
-benchmarks/msam/stages.jsonl and benchmarks/lesion_model/results.jsonl.
+benchmarks/msam/stages.jsonl, benchmarks/lesion_model/results.jsonl and benchmarks/refiner/results.jsonl.
 Of several rows of one model, variant, patient and kind of boxes the last one counts. Rows are compared with the default
 on the patients that both have, so that a patient that is missing changes no sign.
 """
@@ -28,6 +28,8 @@ from finetune_table import section as finetuning_section
 from lesion_table import LESIONS, STAGES
 from lesion_table import read_rows as read_lesions
 from lesion_table import section as lesion_section
+from refiner_table import REFINED
+from refiner_table import section as refiner_section
 
 from sammix_core.files import write_text_atomic
 from sammix_core.model_store.published import PUBLISHED
@@ -218,8 +220,8 @@ def training_patients() -> set[str]:
 
 
 def further_sections() -> list[str]:
-    """On annotation efficiency and on fine-tuning."""
-    lesions = [lesion_section(read_lesions(STAGES), read_lesions(LESIONS))]
+    """On annotation efficiency, on fine-tuning, on lesions and on refining."""
+    lesions = [lesion_section(read_lesions(STAGES), read_lesions(LESIONS)), refiner_section(read_rows(REFINED))]
     return [efficiency_section(read_efficiency()), finetuning_section(read_finetuning()), *lesions]
 
 

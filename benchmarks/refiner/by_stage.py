@@ -8,8 +8,8 @@ Refiners are those of train_refiner.py, in work/refiner. Stage 0 is what refinem
 liver: the default model's automatic masks (ircadb17, amos0001: cases that nothing is tuned on), or for crlm1004 those
 of the fold without it, refined by the refiner without it, on its labelled slices alone.
 lesion: what an oracle's click grew within the reference's liver (see lesion_model/evaluate.py), refined without further
-clicks, and with one more click a stage from where the mask is wrong. crlm1004 is a training case. Rows go to
-results.jsonl beside.
+clicks, or with one more click a stage from where the mask is wrong; and such clicks alone, from an empty mask. A click
+acts on its own slice. crlm1004 is a training case. Rows go to results.jsonl beside.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ from sammix_core.training.views import CLEAN  # noqa: E402
 from sammix_core.volume import read_volume  # noqa: E402
 
 RESULTS = Path(__file__).with_name("results.jsonl")
+GROWN, CORRECTED, CLICKED = "grown, no further click", "grown, a click a stage", "empty, a click a stage"
 Row = dict[str, Any]
 
 
@@ -111,23 +112,23 @@ def lesion_rows(name: str, folder: Path, stages: int, least: int) -> Iterator[Ro
         truth = lesions == number
         if truth.sum() < least:
             continue
+        head = {"lesion": number, "voxels": int(truth.sum())}
         grown = GrownLesion(density)
         try:
             grown.click(deepest_voxel(BoxedMask.pack(truth)))
         except InputError:
-            yield {"lesion": number, "voxels": int(truth.sum()), "refused": True}
-            continue
-        for way in ("no further click", "a click a stage"):
-            work = VolumeRefinement(refiner, session, grown.mask)
-            mask = grown.mask
+            yield {**head, "way": GROWN, "stage": 0, "refused": True, **overlap(grown.mask, truth)}
+        for way in (GROWN, CORRECTED, CLICKED) if grown.clicks else (CLICKED,):
+            begun = np.zeros_like(truth) if way == CLICKED else grown.mask
+            work, mask = VolumeRefinement(refiner, session, begun), begun
             for stage in range(stages + 1):
+                if stage and way == GROWN:
+                    work.refine()
+                elif stage and not click_on_error(work, mask, truth):
+                    break
                 if stage:
-                    if way == "no further click":
-                        work.refine()
-                    elif not click_on_error(work, mask, truth):
-                        break
-                    mask = lesion_from(work.mask, grown.mask, liver | grown.mask)
-                yield {"lesion": number, "voxels": int(truth.sum()), "way": way, "stage": stage, **overlap(mask, truth)}
+                    mask = work.mask & liver if way == CLICKED else lesion_from(work.mask, begun, liver | begun)
+                yield {**head, "way": way, "stage": stage, **overlap(mask, truth)}
 
 
 def click_on_error(work: VolumeRefinement, mask: np.ndarray, truth: np.ndarray) -> bool:
