@@ -1,12 +1,13 @@
 """Whether refinement of slices pays: the liver's edges and lesions after each stage, case by case.
 
-    python benchmarks/refiner/by_stage.py liver CASE [--refiner FOLDER] [--stages N]
+    python benchmarks/refiner/by_stage.py liver CASE [--without PATIENT] [--refiner FOLDER] [--stages N]
     python benchmarks/refiner/by_stage.py lesion CASE [--refiner FOLDER] [--stages N] [--least VOXELS]
 
 Refiners are those of train_refiner.py, in work/refiner. Stage 0 is what refinement begins from.
 
-liver: the default model's automatic masks (ircadb17, amos0001: cases that nothing is tuned on), or for crlm1004 those
-of the fold without it, refined by the refiner without it, on its labelled slices alone.
+liver: the default model's automatic masks (ircadb17, amos0001: cases that nothing is tuned on), refined; with --without
+by the refiner and the decoder that a patient was left out of. For that patient (crlm1004) what is refined are the
+masks of the fold without it, on its labelled slices alone.
 lesion: what an oracle's click grew within the reference's liver (see lesion_model/evaluate.py), refined without further
 clicks, or with one more click a stage from where the mask is wrong; and such clicks alone, from an empty mask. A click
 acts on its own slice. crlm1004 is a training case. Rows go to results.jsonl beside.
@@ -31,7 +32,7 @@ sys.path[:0] = [str(BENCHMARKS), str(BENCHMARKS / "lesion_model"), str(BENCHMARK
 
 from ablation import DEFAULT, Fold, session_for  # noqa: E402
 from evaluate import DATA, OURS, PEOPLES, references  # noqa: E402
-from train_refiner import CONFIG, VERSION, WORK, name_of  # noqa: E402
+from train_refiner import CONFIG, VERSION, WORK, name_of, network_of  # noqa: E402
 from validate import CASES  # noqa: E402
 
 from sammix_core.errors import InputError  # noqa: E402
@@ -63,30 +64,37 @@ def refiner_of(folder: Path, target: str, session: SegmentationSession) -> Slice
     return load_refiner(open_refiner(folder, target), session.axial.preprocessing)
 
 
-def fold_of(config: TrainingConfig, case: str, folder: Path) -> tuple[SegmentationSession, SliceRefiner, Any]:
-    """A session of a training case with the model that has not seen it, the refiner that has not, and the case."""
-    trainer = PaperTrainer(config)
-    one = next(entry for entry in config.cases if entry.name == case)
-    model = Fold(trainer, case).model(DEFAULT)
-    session = session_for(model, one.ct, [view for view in trainer.views if (view.case, view.name) == (case, CLEAN)])
-    spec = RefinerSpec.from_dict(open_refiner(folder, LIVER).manifest.guidance["sizes"])
-    refiner = born_refiner(model.backend.network, spec, 0)  # type: ignore[attr-defined]
-    refiner.load_trained(load_model_weights(open_refiner(folder, LIVER)))
-    return session, refiner.eval(), load_case(one, config.preprocessing)
+def on_fold(network: Any, folder: Path) -> SliceRefiner:
+    """A trained refiner on top of the decoder of a fold."""
+    found = open_refiner(folder, LIVER)
+    refiner = born_refiner(network, RefinerSpec.from_dict(found.manifest.guidance["sizes"]), 0)
+    refiner.load_trained(load_model_weights(found))
+    return refiner.eval().requires_grad_(False)
 
 
-def liver_rows(name: str, folder: Path, stages: int) -> Iterator[Row]:
+def liver_rows(name: str, folder: Path, stages: int, without: str | None) -> Iterator[Row]:
     """One row a stage."""
+    config = TrainingConfig.read(CONFIG)
     if name in CASES:
         ct, label_file, values, _ = CASES[name]
         volume = read_volume(DATA / ct)
         label = np.isin(read_labelmap(DATA / label_file).array, values)
         session = Segmenter.load("liver").open_session(volume)
-        refiner, known = refiner_of(folder, LIVER, session), np.ones(len(session.axial), dtype=bool)
+        known = np.ones(len(session.axial), dtype=bool)
+        if without:
+            refiner = on_fold(network_of(LIVER, config, without), folder)
+        else:
+            refiner = refiner_of(folder, LIVER, session)
     else:
-        session, refiner, case = fold_of(TrainingConfig.read(CONFIG), name, folder)
+        trainer = PaperTrainer(config)
+        one = next(entry for entry in config.cases if entry.name == name)
+        model = Fold(trainer, name).model(DEFAULT)
+        clean = [view for view in trainer.views if (view.case, view.name) == (name, CLEAN)]
+        session = session_for(model, one.ct, clean)
+        case = load_case(one, config.preprocessing)
         volume, known = session.volume, case.labelled
         label = volume.axial_order.back(case.mask_volume())
+        refiner = on_fold(model.backend.network, folder)  # type: ignore[attr-defined]
     session.find_boxes()
     mask = session.segment_boxes().mask
     order = session.axial.order
@@ -156,6 +164,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", choices=(LIVER, LESION))
     parser.add_argument("case", choices=sorted({OURS, *PEOPLES, *CASES}))
+    parser.add_argument("--without", choices=(OURS,), help="the patient that was left out of the liver's refiner")
     parser.add_argument("--refiner", type=Path, help="by default the one in work/refiner")
     parser.add_argument("--stages", type=int, default=3)
     parser.add_argument("--least", type=int, default=1, help="voxels of a lesion that is looked at")
@@ -163,10 +172,12 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     target, case = arguments.target, arguments.case
-    without = case if target == LIVER and case == OURS else None
+    without = arguments.without
+    if target == LIVER and case == OURS and without is None:
+        parser.error("crlm1004 was trained on: measure it with --without crlm1004")
     folder = arguments.refiner or WORK / "models" / name_of(target, without) / VERSION
     rows = (
-        liver_rows(case, folder, arguments.stages)
+        liver_rows(case, folder, arguments.stages, without)
         if target == LIVER
         else lesion_rows(case, folder, arguments.stages, arguments.least)
     )
