@@ -81,10 +81,8 @@ def liver_rows(name: str, folder: Path, stages: int, without: str | None) -> Ite
         label = np.isin(read_labelmap(DATA / label_file).array, values)
         session = Segmenter.load("liver").open_session(volume)
         known = np.ones(len(session.axial), dtype=bool)
-        if without:
-            refiner = on_fold(network_of(LIVER, config, without), folder)
-        else:
-            refiner = refiner_of(folder, LIVER, session)
+        fold = network_of(LIVER, config, without) if without else None
+        refiner = refiner_of(folder, LIVER, session) if fold is None else on_fold(fold, folder)
     else:
         trainer = PaperTrainer(config)
         one = next(entry for entry in config.cases if entry.name == name)
