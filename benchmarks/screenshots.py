@@ -22,12 +22,17 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 LABELS = ROOT / "benchmarks" / "liver_model" / "labels"
+LESION_LABELS = ROOT / "benchmarks" / "lesion_model" / "labels"
 TUTORIAL = ROOT / "docs" / "images" / "tutorial"
 OVERVIEW = ROOT / "Resources" / "Screenshots" / "overview.png"
 WINDOW = (1500, 940)  # pixels
 _COLOURS = 256
 _RUN_S = 3600.0
 _CORRECTED = 6  # slices
+SECTIONS = [
+    f"{name}Section"
+    for name in ("input", "slices", "boxes", "show", "correct", "lesions", "fineTune", "export", "about")
+]
 
 sys.path += [str(ROOT), *(str(ROOT / "Testing" / name) for name in ("slicer_host", "makers"))]
 
@@ -41,10 +46,10 @@ def _picture(widget: Any) -> Image.Image:
     return Image.fromarray(rows[:, : image.width() * 3].reshape(image.height(), image.width(), 3).copy())
 
 
-def _save(picture: Image.Image, path: Path) -> None:
+def _save(picture: Image.Image, path: Path, method: Image.Quantize = Image.Quantize.MEDIANCUT) -> None:
     """Write a picture small enough for a repository."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.quantize(_COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    picture.quantize(_COLOURS, method, dither=Image.Dither.NONE).save(path, optimize=True)
     print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1e3:.0f} kB")
 
 
@@ -92,6 +97,19 @@ def _zoom(driver: Any, index: int, share: float = 0.62) -> None:
     slicer.app.processEvents()
 
 
+def _turn_3d() -> Any:
+    """Have the 3-D view look from the front and a little from above, with nothing but the surfaces in it."""
+    import slicer
+
+    threed = slicer.app.layoutManager().threeDWidget(0).threeDView()
+    threed.mrmlViewNode().SetBoxVisible(False)
+    threed.mrmlViewNode().SetAxisLabelsVisible(False)
+    threed.offscreen.look_from("anterior")
+    threed.offscreen.turn(-20, 10)
+    threed.offscreen.renderer.GetActiveCamera().Zoom(1.3)
+    return threed
+
+
 def take(driver: Any, volume_node: Any) -> None:
     """Work through a case and write a picture of every step.
 
@@ -119,12 +137,7 @@ def take(driver: Any, volume_node: Any) -> None:
     _zoom(driver, _largest_slice(driver))
     driver.click("surfaceButton")
     driver.wait(_RUN_S)
-    threed = layout.threeDWidget(0).threeDView()
-    threed.mrmlViewNode().SetBoxVisible(False)
-    threed.mrmlViewNode().SetAxisLabelsVisible(False)
-    threed.offscreen.look_from("anterior")
-    threed.offscreen.turn(-20, 10)
-    threed.offscreen.renderer.GetActiveCamera().Zoom(1.3)
+    threed = _turn_3d()
     _save(_picture(window), OVERVIEW)
     _save(_picture(threed), TUTORIAL / "6_surface.png")
 
@@ -147,6 +160,66 @@ def take(driver: Any, volume_node: Any) -> None:
     driver.click("plotButton")
     slicer.app.processEvents()
     _save(_picture(layout.plotWidget(0)), TUTORIAL / "5_plot.png")
+
+
+def find_lesions(driver: Any, name: str) -> None:
+    """Look for lesions, reject some candidates, click on what our labels have, and write a picture of the section.
+
+    Args:
+        driver: of the panel, with its case segmented.
+        name: of the case.
+    """
+    import slicer
+
+    from sammix_core.lesions.boxed_mask import BoxedMask
+    from sammix_core.lesions.growing import deepest_voxel
+    from sammix_core.training.labels import CaseLabels
+
+    _show_only(driver, "lesionsSection")
+    slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+    driver.click("boxesCheck")
+    driver.ui.showSection.collapsed = True
+    driver.find()
+    for _ in range(len(driver.rows) // 2):
+        driver.ui.lesionTable.selectRow(driver.statuses().index("candidate"))
+        driver.click("rejectLesionButton")
+    path = LESION_LABELS / f"{name}.json"
+    labels = np.zeros(driver.case.shapeKji, dtype=bool)
+    for index, plane in (CaseLabels.read(path).masks if path.is_file() else {}).items():
+        labels[index] = plane
+    if labels.any():
+        i, j, k = deepest_voxel(BoxedMask.pack(labels))
+        _look_at(driver, (i, j, k), 150.0)
+        driver.click("addLesionButton")
+        driver.click_at((k, j, i))
+        driver.click("addLesionButton")
+        driver.logic.lesions.jumpTo(driver.logic.lesionClicks.selected)
+    if not driver.ui.surfaceButton.checked:
+        driver.click("surfaceButton")
+        driver.wait(_RUN_S)
+    driver.ui.showSection.collapsed = True
+    driver.case.segmentationNode.GetDisplayNode().SetSegmentOpacity3D(driver.case.segmentId, 0.35)
+    _turn_3d()
+    slicer.app.processEvents()
+    _save(_picture(slicer.util.mainWindow()), TUTORIAL / "8_lesions.png", Image.Quantize.FASTOCTREE)
+    driver.case.segmentationNode.GetDisplayNode().SetSegmentOpacity3D(driver.case.segmentId, 1.0)
+    driver.click("boxesCheck")
+
+
+def _look_at(driver: Any, ijk: tuple[int, int, int], millimetres: float) -> None:
+    """Have the axial view show so many millimetres round a voxel."""
+    from SAMMixSlicerLib.scene.geometry import ijkToWorld
+
+    node = driver.red.mrmlSliceNode()
+    width, height, depth = node.GetFieldOfView()
+    node.SetFieldOfView(millimetres * width / height, millimetres, depth)
+    node.JumpSliceByCentering(*(ijkToWorld(driver.case.volumeNode) @ [*ijk, 1.0])[:3])
+
+
+def _show_only(driver: Any, opened: str) -> None:
+    """Open one section and close the others, so that all of it is in the picture."""
+    for section in SECTIONS:
+        getattr(driver.ui, section).collapsed = section != opened
 
 
 def correct(driver: Any, name: str) -> None:
@@ -188,9 +261,7 @@ def fine_tune(driver: Any, name: str) -> None:
     import slicer
     from slicer_host import mouse
 
-    driver.ui.fineTuneSection.collapsed = False
-    for section in ("inputSection", "slicesSection", "boxesSection", "showSection", "correctSection", "exportSection"):
-        getattr(driver.ui, section).collapsed = True
+    _show_only(driver, "fineTuneSection")
     correct(driver, name)
     tuning = driver.logic.fineTuning
     driver.click("fineTuneButton")
@@ -206,6 +277,7 @@ def main() -> None:
     """Start the host, load CT and module, take the pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ct", type=Path, required=True)
+    parser.add_argument("--lesions", action="store_true", help="the picture of the lesions alone")
     arguments = parser.parse_args()
 
     from slicer_host import environment
@@ -221,7 +293,8 @@ def main() -> None:
 
     start()
     import slicer
-    from panel_driver import MODULE, PanelDriver
+    from lesion_panel import LesionPanel
+    from panel_driver import MODULE
 
     window = slicer.util.mainWindow()
     window.resize(*WINDOW)
@@ -229,9 +302,16 @@ def main() -> None:
     volume_node = slicer.util.loadVolume(str(arguments.ct), {"name": arguments.ct.name.split("_ct")[0].split(".")[0]})
     loaded = load_module(MODULE, show=False)
     slicer.util.selectModule(loaded.panel.moduleName)
-    driver = PanelDriver(loaded)
-    take(driver, volume_node)
-    fine_tune(driver, volume_node.GetName())
+    driver = LesionPanel(loaded)
+    if arguments.lesions:
+        driver.segment(volume_node)
+        driver.go_to(_largest_slice(driver))
+        _zoom(driver, _largest_slice(driver))
+    else:
+        take(driver, volume_node)
+    find_lesions(driver, volume_node.GetName())
+    if not arguments.lesions:
+        fine_tune(driver, volume_node.GetName())
     loaded.close()
 
 

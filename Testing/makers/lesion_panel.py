@@ -11,15 +11,20 @@ from panel_driver import PanelDriver
 LESIONS = (ball(MIDDLE, 5), ball(OTHER, 4))
 
 
-def a_ct_node(name: str = "ct") -> Any:
-    """A CT of 1 mm voxels in the scene, with both lesions."""
-    import slicer
-
+def ct_values() -> np.ndarray:
+    """(k, j, i) int16 HU of a CT with both lesions."""
     array = np.rint(a_ct(LESIONS[0] | LESIONS[1]).array).astype(np.int16)
     array[:, :3], array[:, -3:] = -1000, -1000  # air, as in any CT
+    return array
+
+
+def a_ct_node(name: str = "ct") -> Any:
+    """That CT in the scene, with voxels of 1 mm."""
+    import slicer
+
     matrix = np.diag([-1.0, -1.0, 1.0, 1.0])
     matrix[:3, 3] = 20.0, 30.0, -40.0  # without an origin it would be taken for a grid of unknown spacing
-    return slicer.util.addVolumeFromArray(array, ijkToRAS=matrix, name=name)
+    return slicer.util.addVolumeFromArray(ct_values(), ijkToRAS=matrix, name=name)
 
 
 class LesionPanel(PanelDriver):
@@ -35,6 +40,10 @@ class LesionPanel(PanelDriver):
         """The table as it is shown."""
         table = self.ui.lesionTable
         return [[table.item(row, column).text() for column in range(5)] for row in range(table.rowCount)]
+
+    def statuses(self) -> list[str]:
+        """What was said of each lesion, by row."""
+        return [row[4] for row in self.rows]
 
     def give_liver(self, volume_node: Any, liver: np.ndarray | None = None) -> None:
         """Works on a CT whose liver is segmented."""

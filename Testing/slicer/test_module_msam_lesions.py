@@ -28,10 +28,6 @@ def found(panel):
     return panel
 
 
-def statuses(panel):
-    return [row[4] for row in panel.rows]
-
-
 def press(panel, key):
     from PySide6.QtTest import QTest
 
@@ -41,7 +37,7 @@ def press(panel, key):
 
 def test_candidates_come_as_rows_and_segments(found):
     assert [row[0] for row in found.rows] == ["Lesion 1", "Lesion 2"]
-    assert statuses(found) == ["candidate", "candidate"]
+    assert found.statuses() == ["candidate", "candidate"]
     segments = found.segments()
     for name, truth in zip(("Lesion 1", "Lesion 2"), LESIONS, strict=True):
         assert dice(segments[name], truth) > 0.85
@@ -75,17 +71,17 @@ def test_accept_and_reject_by_button_and_key_one_undo_step_each(found):
     found.ui.lesionsSection.collapsed = False
     found.ui.lesionTable.selectRow(0)
     found.click("rejectLesionButton")
-    assert statuses(found) == ["rejected", "candidate"]
+    assert found.statuses() == ["rejected", "candidate"]
     assert list(found.segments()) == ["Lesion 2"]
     assert found.logic.lesionClicks.selected == 2  # on to the next that nobody has looked at
     press(found, Qt.Key_A)
-    assert statuses(found) == ["rejected", "accepted"]
+    assert found.statuses() == ["rejected", "accepted"]
     found.click("undoLesionButton")
     found.click("undoLesionButton")
-    assert statuses(found) == ["candidate", "candidate"]
+    assert found.statuses() == ["candidate", "candidate"]
     assert sorted(found.segments()) == ["Lesion 1", "Lesion 2"]
     found.click("redoLesionButton")
-    assert statuses(found) == ["rejected", "candidate"]
+    assert found.statuses() == ["rejected", "candidate"]
     assert "Reject lesion" in found.status
 
 
@@ -101,7 +97,7 @@ def test_clicks_add_grow_and_take_one_step_each(panel):
     panel.give_liver(a_ct_node())
     panel.click("addLesionButton")
     panel.click_at(MIDDLE)
-    assert statuses(panel) == ["accepted"], panel.status
+    assert panel.statuses() == ["accepted"], panel.status
     first = panel.segments()["Lesion 1"]
     assert dice(first, LESIONS[0]) > 0.85
     assert panel.ui.addLesionButton.checked
@@ -130,7 +126,7 @@ def test_clicks_add_grow_and_take_one_step_each(panel):
 def test_a_click_on_a_candidate_accepts_it_and_two_lesions_stay_two(found):
     found.click("addLesionButton")
     found.click_at(OTHER)
-    assert statuses(found) == ["candidate", "accepted"]
+    assert found.statuses() == ["candidate", "accepted"]
     assert len(found.segments()) == 2
     masks = list(found.segments().values())
     assert not (masks[0] & masks[1]).any()
@@ -169,12 +165,12 @@ def test_looking_again_keeps_what_a_person_said(found):
     found.click("rejectLesionButton")
     liver = a_liver() & ~ball(OTHER, 12)  # the liver is segmented anew, and one lesion is not in it now
     found.give_liver(found.case.volumeNode, liver)
-    assert statuses(found) == ["rejected", "candidate"]
+    assert found.statuses() == ["rejected", "candidate"]
     assert "has changed" in found.ui.lesionLabel.text
     found.find()
-    assert statuses(found) == ["rejected"]
+    assert found.statuses() == ["rejected"]
     found.click("undoLesionButton")
-    assert statuses(found) == ["rejected", "candidate"]
+    assert found.statuses() == ["rejected", "candidate"]
 
 
 def test_what_is_painted_by_hand_is_taken_and_measured(found):
@@ -188,7 +184,7 @@ def test_what_is_painted_by_hand_is_taken_and_measured(found):
     slicer.util.updateSegmentBinaryLabelmapFromArray(
         painted.astype(np.uint8), case.segmentationNode, name, case.volumeNode
     )
-    mouse.wait_until(lambda: statuses(found) == ["candidate", "accepted"], 5)
+    mouse.wait_until(lambda: found.statuses() == ["candidate", "accepted"], 5)
     mouse.wait_until(lambda: found.rows[1][1] == f"{painted.sum() / 1000:.2f}", 20)
     np.testing.assert_array_equal(found.segments()["Lesion 2"], painted)
     found.click("undoLesionButton")
@@ -250,7 +246,7 @@ def test_a_scene_brings_lesions_back_and_work_goes_on(found, scene, tmp_path):
     np.testing.assert_array_equal(again["Lesion 2"], segments["Lesion 2"])
     found.ui.lesionTable.selectRow(0)
     found.click("acceptLesionButton")
-    assert statuses(found) == ["accepted", "accepted"]
+    assert found.statuses() == ["accepted", "accepted"]
     assert len(found.segments()) == 2
 
 
@@ -284,7 +280,7 @@ def test_a_process_that_dies_takes_no_lesion_with_it(load_module, app):
     assert [row[0] for row in panel.rows] == [row[0] for row in rows]
     mouse.wait_until(lambda: worker.hello is not None, 60)
     panel.click_at(OTHER)
-    assert statuses(panel) == ["candidate", "accepted"]
+    assert panel.statuses() == ["candidate", "accepted"]
 
 
 def test_without_a_liver_nothing_can_be_pressed(panel):
@@ -293,3 +289,35 @@ def test_without_a_liver_nothing_can_be_pressed(panel):
     for name in ("findLesionsButton", "addLesionButton", "acceptLesionButton", "undoLesionButton", "lesionFileButton"):
         assert not getattr(panel.ui, name).enabled, name
     assert panel.ui.lesionLabel.text == "Segment the liver first."
+
+
+def test_lesions_are_in_the_3d_view_with_the_liver_and_go_with_it(found):
+    import slicer
+
+    segmentation, display = found.case.segmentationNode.GetSegmentation(), found.case.segmentationNode.GetDisplayNode()
+
+    def surfaces():
+        return {
+            segmentation.GetSegment(name).GetName(): segmentation.GetSegment(name).GetRepresentation("Closed surface")
+            for name in segmentation.GetSegmentIDs()
+            if display.GetSegmentVisibility3D(name)
+        }
+
+    found.click("surfaceButton")
+    found.wait()
+    assert sorted(surfaces()) == ["Lesion 1", "Lesion 2", "liver"]
+    for name, middle in (("Lesion 1", MIDDLE), ("Lesion 2", OTHER)):
+        x, _, y, _, z, _ = surfaces()[name].GetBounds()
+        i, j, k = 20 - x, 30 - y, z + 40
+        assert np.abs(np.array([k + 5, j - 5, i - 5]) - middle).max() < 3
+    view = slicer.app.layoutManager().threeDWidget(0).threeDView().offscreen
+    view.render()
+    found.ui.lesionsSection.collapsed = False
+    found.click("addLesionButton")
+    found.click_at(MIDDLE)
+    before = surfaces()["Lesion 1"].GetNumberOfPoints()
+    found.click("takeLesionButton")
+    found.click_at((MIDDLE[0], MIDDLE[1], MIDDLE[2] - 4))
+    assert 0 < surfaces()["Lesion 1"].GetNumberOfPoints() < before
+    found.click("surfaceButton")
+    assert surfaces() == {}

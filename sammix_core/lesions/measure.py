@@ -24,12 +24,16 @@ def measure_lesions(volume: Volume, lesions: np.ndarray) -> list[Lesion]:
     Returns:
         One entry a lesion, by number.
     """
-    found = enumerate(ndimage.find_objects(lesions), start=1)
-    return [
-        measure_lesion(volume, BoxedMask.pack(lesions[box] == number, tuple(part.start for part in box)), number)
-        for number, box in found
+    return [measure_lesion(volume, mask, number) for number, mask in lesion_masks(lesions).items()]
+
+
+def lesion_masks(lesions: np.ndarray) -> dict[int, BoxedMask]:
+    """Each lesion of what `lesion_components` gave, by number."""
+    return {
+        number: BoxedMask.pack(lesions[box] == number, tuple(part.start for part in box))
+        for number, box in enumerate(ndimage.find_objects(lesions), start=1)
         if box is not None
-    ]
+    }
 
 
 def measure_lesion(volume: Volume, mask: BoxedMask, number: int) -> Lesion:

@@ -55,11 +55,13 @@ class LesionClicks:
         self._clickMode = ClickMode()
         self._waiting: deque[tuple[Ijk, Mode]] = deque()
         self._running: int | None = None
+        self._said = ""
         self._clickMode.placed.connect(self._onPlaced)
         self._clickMode.ended.connect(lambda: self.setMode(Mode.OFF))
         workspace.caseChanged.connect(lambda _case: self._onCaseChanged())
         workspace.worker.lesionGrown.connect(self._onGrown)
         workspace.worker.finished.connect(self._onFinished)
+        actions.ended.connect(lambda _action, _event: self._say())
 
     @property
     def isBusy(self) -> bool:
@@ -143,12 +145,20 @@ class LesionClicks:
         number = state.number or found.freeNumbers(1, {})[0]
         figures = None if state.figures is None else replace(state.figures, number=number)
         found.do(_("Click"), {number: replace(state, number=number, figures=figures)})
+        self._said = _("Lesion {number} has {voxels} voxels now.").format(
+            number=number, voxels=0 if figures is None else figures.voxels
+        )
         if found is self._lesions.list:
             self.select(number)
 
     def _onFinished(self, event: Finished) -> None:
         if event.request == self._running:
             self._running = None
+
+    def _say(self) -> None:
+        said, self._said = self._said, ""
+        if said:
+            self._workspace.say(said)
 
     def _onCaseChanged(self) -> None:
         self.selected = 0

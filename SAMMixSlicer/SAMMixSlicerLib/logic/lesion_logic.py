@@ -12,6 +12,7 @@ from SAMMixSlicerLib.logic.actions import Action, Actions
 from SAMMixSlicerLib.logic.case import Case
 from SAMMixSlicerLib.logic.correction_logic import CorrectionLogic
 from SAMMixSlicerLib.logic.lesion_list import LesionList
+from SAMMixSlicerLib.logic.surface_logic import SurfaceLogic
 from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.signals import Signal
 from SAMMixSlicerLib.worker import Finished, LesionsFound, LesionsMeasured, Outcome, Progressed
@@ -26,13 +27,16 @@ class LesionLogic:
         workspace: What the logics share.
         actions: What is on its way.
         corrections: Looked at first, so that the last stroke of the editor is in the liver's mask.
+        surface: Shows the liver in 3-D, and lesions with it.
 
     Attributes:
         changed: Emits when lesions, or what can be done with them, have changed.
         progressed: Emits (done, total) while lesions are looked for or grown.
     """
 
-    def __init__(self, workspace: Workspace, actions: Actions, corrections: CorrectionLogic) -> None:
+    def __init__(
+        self, workspace: Workspace, actions: Actions, corrections: CorrectionLogic, surface: SurfaceLogic
+    ) -> None:
         self.changed = Signal()
         self.progressed = Signal()
         self._workspace = workspace
@@ -42,7 +46,9 @@ class LesionLogic:
         self._lists: dict[str, LesionList] = {}
         self._said: dict[int, str] = {}
         self._measuring: int | None = None
+        self._surface = surface
         workspace.caseChanged.connect(self._onCaseChanged)
+        surface.changed.connect(self._onSurface)
         workspace.cases.removed.connect(lambda case: self._lists.pop(case.volumeId, None))
         workspace.worker.progressed.connect(self._onProgressed)
         workspace.worker.lesionsFound.connect(self._onFound)
@@ -205,6 +211,11 @@ class LesionLogic:
         sentence = self._said.pop(event.request, "")
         if sentence and event.outcome is Outcome.DONE:
             self._workspace.say(sentence)
+
+    def _onSurface(self) -> None:
+        segments = None if self.list is None else self.list.segments
+        if segments is not None:
+            segments.show3d(self._surface.isShown)
 
     def _onCaseChanged(self, case: Case | None) -> None:
         self._case = case

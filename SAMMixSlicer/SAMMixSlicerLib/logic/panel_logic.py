@@ -55,7 +55,7 @@ class PanelLogic:
         self.show = ShowLogic(self.workspace)
         self.surface = SurfaceLogic(self.workspace, self.actions)
         self.export = ExportLogic(self.workspace, self.actions, self.corrections)
-        self.lesions = LesionLogic(self.workspace, self.actions, self.corrections)
+        self.lesions = LesionLogic(self.workspace, self.actions, self.corrections, self.surface)
         self.lesionClicks = LesionClicks(self.workspace, self.actions, self.lesions)
         self.lesionExport = LesionExport(self.workspace, self.actions, self.lesions)
         self.install = InstallLogic(requirementsFile)

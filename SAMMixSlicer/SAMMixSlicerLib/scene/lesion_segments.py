@@ -14,6 +14,7 @@ from sammix_core.lesions.segments import lesion_segment
 from sammix_core.lesions.state import LesionState, LesionStatus
 from SAMMixSlicerLib.scene.labelmap import emptyLabelmap, offsetOnGrid, scalarsOf
 from SAMMixSlicerLib.scene.segment_output import gridToSegmentation
+from SAMMixSlicerLib.scene.surface import hasSurface, makeSmallSurface
 
 _FILL_OPACITY = {LesionStatus.CANDIDATE: 0.0, LesionStatus.ACCEPTED: 0.45}
 
@@ -38,6 +39,7 @@ class LesionSegments:
         self._volumeNode = volumeNode
         self._ids = {number: name for number, name in ids.items() if self._segmentation.GetSegment(name) is not None}
         self._written: dict[int, tuple[Any, int, BoxedMask]] = {}
+        self._is3d = False
 
     @property
     def ids(self) -> dict[int, str]:
@@ -57,6 +59,21 @@ class LesionSegments:
                     self._remove(number)
                 else:
                     self._show(state)
+        finally:
+            self.isWriting = False
+
+    def show3d(self, isShown: bool) -> None:
+        """Shows or hides all in the 3-D views; with the liver's surface there, those without one would hide it."""
+        self._is3d = isShown
+        display = self.segmentationNode.GetDisplayNode()
+        self.isWriting = True
+        try:
+            for name in self._ids.values():
+                if self._segmentation.GetSegment(name) is not None and display is not None:
+                    if isShown and not hasSurface(self.segmentationNode, name):
+                        makeSmallSurface(self.segmentationNode, name)
+                    if bool(display.GetSegmentVisibility3D(name)) != isShown:
+                        display.SetSegmentVisibility3D(name, isShown)
         finally:
             self.isWriting = False
 
@@ -91,17 +108,19 @@ class LesionSegments:
         return self.segmentationNode.GetSegmentation()
 
     def _show(self, state: LesionState) -> None:
-        name = self._ids.get(state.number)
+        name, isNew = self._ids.get(state.number), False
         if name is None or self._segmentation.GetSegment(name) is None:
-            name = self._ids[state.number] = self._add(state)
+            name, isNew = self._add(state), True
+            self._ids[state.number] = name
         elif self._written.get(state.number, (None, 0, None))[2] != state.mask:
             self._separate(name)
             segment = self._segmentation.GetSegment(name)
             segment.AddRepresentation(_labelmapName(), self._labelmap(state.mask))
             segment.SetLabelValue(1)
-            surface = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
-            segment.RemoveRepresentation(surface)  # of the mask before
             self._segmentation.InvokeEvent(slicer.vtkSegmentation.SourceRepresentationModified, name)
+            isNew = True
+        if isNew and self._is3d:
+            makeSmallSurface(self.segmentationNode, name)
         image = self._image(name)
         self._written[state.number] = (image, image.GetMTime(), state.mask)
         display, opacity = self.segmentationNode.GetDisplayNode(), _FILL_OPACITY[state.status]

@@ -55,6 +55,19 @@ def setSurface(
     segmentation.InvokeEvent(slicer.vtkSegmentation.RepresentationModified, segmentId)
 
 
+def makeSmallSurface(segmentationNode: Any, segmentId: str) -> None:
+    """Gives a segment of few voxels the surface that Slicer itself makes of it: here that takes milliseconds."""
+    rule = slicer.vtkBinaryLabelmapToClosedSurfaceConversionRule()
+    rule.SetConversionParameter(rule.GetSmoothingFactorParameterName(), str(smoothingOf(segmentationNode)))
+    segmentation = segmentationNode.GetSegmentation()
+    segment = segmentation.GetSegment(segmentId)
+    if segment.GetRepresentation(_name()) is None:
+        segment.AddRepresentation(_name(), vtk.vtkPolyData())
+    rule.Convert(segment)
+    segmentation.InvokeEvent(slicer.vtkSegmentation.ContainedRepresentationNamesModified)
+    segmentation.InvokeEvent(slicer.vtkSegmentation.RepresentationModified, segmentId)
+
+
 def showSurface(segmentationNode: Any, segmentId: str) -> None:
     """Shows the segment in 3-D; where it has no surface, Slicer makes one now, which takes a second."""
     segmentation = segmentationNode.GetSegmentation()

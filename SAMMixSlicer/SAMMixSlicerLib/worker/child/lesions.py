@@ -50,19 +50,18 @@ class Lesions:
         """Looks for candidates."""
         from sammix_core.lesions.candidates import candidates_in
         from sammix_core.lesions.components import lesion_components
-        from sammix_core.lesions.measure import measure_lesions
+        from sammix_core.lesions.measure import lesion_masks, measure_lesion
 
         volume, tell = self._volumes().volume(command.volume_id), self._teller(command, job)
         density = self._grower_of(command.volume_id, job, tell).density
         mask = candidates_in(density, tell, job.is_cancelled)
-        stage = Stage("Measuring lesions", 1, tell, job.is_cancelled)
-        parts = lesion_components(volume, mask)
+        masks = lesion_masks(lesion_components(volume, mask))
+        stage = Stage("Measuring lesions", len(masks), tell, job.is_cancelled)
         found = []
-        for figures in measure_lesions(volume, parts):
-            one = BoxedMask.pack(parts == figures.number)
+        for number, one in masks.items():
             if not any(one.meets(kept) for kept in command.kept):
-                found.append((one, figures))
-        stage.step()
+                found.append((one, measure_lesion(volume, one, number)))
+            stage.step()
         self._send(le.LesionsFound(command.volume_id, job.request, tuple(found)))
 
     def click(self, command: lc.ClickLesion, job: Job) -> None:

@@ -1,0 +1,130 @@
+"""Lesions in the computing process: found, clicked, measured and written without a model, and stopped when asked."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from lesion_panel import LESIONS, ct_values
+from liver_with_lesions import MIDDLE, OTHER, SHAPE, a_liver, ball, dice, ijk
+from SAMMixSlicerLib.worker import Finished, LesionGrown, LesionsFound, LesionsMeasured, MaskOnGrid, Outcome, Progressed
+from shared_worker import shared_worker
+from worker_driver import Recorder
+
+from sammix_core.lesions.boxed_mask import BoxedMask
+from sammix_core.lesions.state import LesionState, LesionStatus
+from sammix_core.slice_state import PackedMask, SliceState
+
+VOLUME = "ct"
+GRID = np.diag([-1.0, -1.0, 1.0, 1.0])
+GRID[:3, 3] = 20, 30, -40
+
+
+@pytest.fixture
+def told():
+    """The process with a CT and its liver, and what it tells."""
+    worker = shared_worker()
+    recorder = Recorder(worker)
+    states = [SliceState(k, mask=PackedMask.pack(plane)) for k, plane in enumerate(a_liver()) if plane.any()]
+    worker.openVolume(VOLUME, ct_values(), GRID, states=states)
+    yield recorder
+    worker.close()
+
+
+def lesions_of(told):
+    """Both lesions, as the first search finds them."""
+    request = told.worker.findLesions(VOLUME, [])
+    assert told.finished(request).outcome is Outcome.DONE
+    (event,) = told.of(LesionsFound)
+    return event.found
+
+
+def state_of(number, mask, **changes):
+    return LesionState(number, LesionStatus.ACCEPTED, mask, **changes)
+
+
+def test_candidates_are_found_measured_and_told_step_by_step(told):
+    found = lesions_of(told)
+    assert [figures.number for _mask, figures in found] == [1, 2]
+    for (mask, figures), truth in zip(found, LESIONS, strict=True):
+        assert dice(mask.on(SHAPE), truth) > 0.85
+        assert figures.volume_ml == pytest.approx(mask.unpack().sum() / 1000)
+    steps = told.of(Progressed)
+    assert {step.unit for step in steps} == {"steps"}
+    assert list(dict.fromkeys(step.stage for step in steps)) == [
+        "Smoothing the liver",
+        "Looking for lesions",
+        "Measuring lesions",
+    ]
+
+
+def test_what_is_known_is_not_found_again_and_the_smoothed_liver_is_kept(told):
+    (first, _), _second = lesions_of(told)
+    told.events.clear()
+    request = told.worker.findLesions(VOLUME, [first])
+    told.finished(request)
+    (event,) = told.of(LesionsFound)
+    assert [dice(mask.on(SHAPE), LESIONS[1]) > 0.85 for mask, _figures in event.found] == [True]
+    assert "Smoothing the liver" not in [step.stage for step in told.of(Progressed)]
+
+
+def test_another_mask_of_the_liver_is_looked_at_anew(told):
+    lesions_of(told)
+    smaller = a_liver() & ~ball(OTHER, 12)
+    states = [SliceState(k, mask=PackedMask.pack(plane)) for k, plane in enumerate(smaller) if plane.any()]
+    told.worker.setStates(VOLUME, states)
+    told.events.clear()
+    told.finished(told.worker.findLesions(VOLUME, []))
+    assert len(told.of(LesionsFound)[0].found) == 1
+    assert "Smoothing the liver" in [step.stage for step in told.of(Progressed)]
+
+
+def test_a_search_can_be_stopped_and_tells_no_lesion(told):
+    told.finished(told.worker.describe())
+    request = told.worker.findLesions(VOLUME, [])
+    told.worker.cancel(request)
+    assert told.finished(request).outcome is Outcome.CANCELLED
+    assert told.of(LesionsFound) == []
+
+
+def test_clicks_begin_grow_and_take_and_the_voxels_of_others_stay_theirs(told):
+    worker = told.worker
+    told.finished(worker.clickLesion(VOLUME, ijk(MIDDLE), True, []))
+    new = told.of(LesionGrown)[-1].state
+    assert (new.number, new.status) == (0, LesionStatus.ACCEPTED)
+    assert dice(new.mask.on(SHAPE), LESIONS[0]) > 0.85
+
+    first = state_of(1, new.mask, clicks=new.clicks)
+    told.finished(worker.clickLesion(VOLUME, ijk(OTHER), True, [first], target=1))
+    both = told.of(LesionGrown)[-1].state
+    assert both.number == 1
+    assert len(both.clicks) == 2
+    assert dice(both.mask.on(SHAPE), LESIONS[0] | LESIONS[1]) > 0.85
+
+    theirs = state_of(2, BoxedMask.pack(ball(OTHER, 2)))
+    told.finished(worker.clickLesion(VOLUME, ijk(OTHER), True, [first, theirs], target=1))
+    assert not told.of(LesionGrown)[-1].state.mask.meets(theirs.mask)
+
+    edge = (MIDDLE[2] - 5, MIDDLE[1], MIDDLE[0])
+    told.finished(worker.clickLesion(VOLUME, edge, False, [first], target=1))
+    taken = told.of(LesionGrown)[-1].state
+    assert taken.mask.meets(first.mask) == taken.figures.voxels < first.mask.unpack().sum()
+    assert told.finished(worker.clickLesion(VOLUME, (9, 9, 9), True, [first])).sentence.startswith("The click 9,9,9")
+
+
+def test_lesions_changed_by_hand_are_measured_as_they_are_given(told):
+    mask = BoxedMask.pack(ball(OTHER, 6))
+    told.finished(told.worker.measureLesions(VOLUME, {4: mask}))
+    (event,) = told.of(LesionsMeasured)
+    assert event.figures[4].voxels == mask.unpack().sum()
+    assert event.figures[4].number == 4
+    assert event.masks == {4: mask}
+
+
+def test_a_labelmap_that_cannot_be_written_is_one_sentence(told, tmp_path):
+    liver = MaskOnGrid(SHAPE, "k", {}, GRID)
+    request = told.worker.writeLesions(VOLUME, liver, {}, True, str(tmp_path / "missing" / "lesions.nii.gz"))
+    ended = told.finished(request)
+    assert isinstance(ended, Finished)
+    assert ended.outcome is Outcome.FAILED
+    assert "does not exist" in ended.sentence
+    assert ended.detail == ""
