@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from sammix_core.follow import follow
 from sammix_core.guidance.base import GuidanceMaps
 from sammix_core.guidance.boxes_from_cam import GuidedBoxes, boxes_from_cam
 from sammix_core.guidance.orientation import orders_looked_at
+from sammix_core.in_threads import in_threads
 from sammix_core.progress import (
     FITTING_BOXES,
     LOOKING_BETWEEN,
@@ -86,7 +88,6 @@ class BoxSearch:
         self._turned = turned
         self._sparing = sparing
         self._maps: dict[int, GuidanceMaps] = {}
-        self._coming: list[int] = []
 
     def run(
         self,
@@ -109,20 +110,19 @@ class BoxSearch:
         known = self._volume.spacing_known
         stride = min(self._sparing.stride(self.axial.slice_mm, known), max(1, count - 1))
 
-        def probability_of(place: int) -> float:
-            index = place * stride
-            self._encode_with_next(index)
-            probability = float(self.maps_of(index).probabilities[0])
-            if probability < _FORGET_BELOW:
-                self.cache.drop(index)
-            if on_seen is not None:
-                on_seen(self.axial.slice_index(index), probability)
-            stage.step()
-            return probability
+        def look(coming: Sequence[int]) -> Generator[float]:
+            indices = [place * stride for place in coming]
+            for index, probability in zip(indices, self._probabilities(indices), strict=True):
+                if probability < _FORGET_BELOW:
+                    self.cache.drop(index)
+                if on_seen is not None:
+                    on_seen(self.axial.slice_index(index), probability)
+                stage.step()
+                yield probability
 
         places = (count - 1) // stride + 1
         step = self._sparing.step(self.axial.slice_mm * stride, known)
-        seen = look_sparsely(places, step, probability_of, lambda coming: self._expect(coming, stride))
+        seen = look_sparsely(places, step, look)
         found = with_those_between({place: self._maps[place * stride] for place in seen}, places)
         if len(seen) < count:
             stage.step(count - len(seen))
@@ -134,16 +134,19 @@ class BoxSearch:
         self.guided = guided
         return self._in_voxels(guided)
 
-    def _expect(self, places: Sequence[int], stride: int) -> None:
-        """Takes note of the slices that are looked at next, so that several can be encoded at once."""
-        needed = self._model.guidance.needs_embeddings
-        self._coming = [place * stride for place in places if needed and place * stride not in self._maps]
-
-    def _encode_with_next(self, index: int) -> None:
-        """Encodes a slice together with those that come after it."""
-        if index in self._coming:
-            self.cache.ahead(self._coming[: self.cache.batch])
-            del self._coming[: self.cache.batch]
+    def _probabilities(self, indices: Sequence[int]) -> Generator[float]:
+        """Looks at canonical slices, several at once where that suits the backend."""
+        backend, needed = self._model.backend, self._model.guidance.needs_embeddings
+        if needed and backend.at_once > 1:
+            with closing(in_threads(self.maps_of, indices, backend.at_once)) as maps:
+                yield from (float(one.probabilities[0]) for one in maps)
+            return
+        size = backend.batch if needed else 1
+        for start in range(0, len(indices), size):
+            some = indices[start : start + size]
+            if needed:
+                list(self.cache.ahead(index for index in some if index not in self._maps))
+            yield from (float(self.maps_of(index).probabilities[0]) for index in some)
 
     def maps_of(self, index: int) -> GuidanceMaps:
         """The guidance's maps of one canonical slice, computed once."""
@@ -221,9 +224,9 @@ class BoxSearch:
         stage = Stage(LOOKING_BETWEEN, len(self.axial), progress, cancel)
 
         def encode(coming: Sequence[int]) -> None:
-            for start in range(0, len(coming), self.cache.batch):
-                self.cache.ahead(coming[start : start + self.cache.batch])
-                stage.step(min(self.cache.batch, len(coming) - start))
+            with closing(self.cache.ahead(coming)) as encoded:
+                for _ in encoded:
+                    stage.step()
 
         filled = thin_slices_filled(guided, stride, len(self.axial), size, self._viewer(1), encode)
         stage.step(len(self.axial) - stage.done)

@@ -15,7 +15,7 @@ from sammix_core.in_threads import one_of_several
 
 
 class CompiledModule:
-    """A module compiled in float32 when it is first called, and again when its weights were changed.
+    """A module compiled when it is first called, and again when its weights were changed.
 
     Called alone it computes on all threads; called from threads of `in_threads` it computes on one for each of them.
 
@@ -24,6 +24,7 @@ class CompiledModule:
         weights: The parameters that it computes with; a training in place shows in them.
         examples: Inputs to trace it with.
         shapes: Shapes of its inputs; -1 for a size that may vary.
+        how: More for `compile_module`, such as the precision; float32 by default.
     """
 
     def __init__(
@@ -32,10 +33,11 @@ class CompiledModule:
         weights: Sequence[torch.Tensor],
         examples: Sequence[torch.Tensor],
         shapes: Sequence[Sequence[int]],
+        **how: Any,
     ) -> None:
         self._make = make
         self._weights = list(weights)
-        self._examples, self._shapes = examples, shapes
+        self._examples, self._shapes, self._how = examples, shapes, how
         self._made_of: list[tuple[int, int]] = []
         self._compiled: dict[int, Any] = {}  # by the number of streams
         self._requests = threading.local()
@@ -53,9 +55,7 @@ class CompiledModule:
         Raises:
             ImportError, OSError, RuntimeError: OpenVINO does not run here.
         """
-        streams = torch.get_num_threads() if one_of_several() else 1
-        with self._lock:
-            compiled = self._current(streams)
+        compiled = self.compiled()
         kept = getattr(self._requests, "kept", None)
         if kept is None or kept[0] is not compiled:
             kept = self._requests.kept = (compiled, compiled.create_infer_request())
@@ -63,10 +63,20 @@ class CompiledModule:
         found = kept[1].infer(arrays, share_inputs=True, share_outputs=True)
         return [np.array(one) for one in found.values()]
 
+    def compiled(self) -> Any:
+        """OpenVINO's network for this thread, compiled if need be.
+
+        Raises:
+            ImportError, OSError, RuntimeError: OpenVINO does not run here.
+        """
+        with self._lock:
+            return self._current(torch.get_num_threads() if one_of_several() else 1)
+
     def _current(self, streams: int) -> Any:
         now = [(one.data_ptr(), one._version) for one in self._weights]
         if now != self._made_of:
             self._compiled, self._made_of = {}, now
         if streams not in self._compiled:
-            self._compiled[streams] = compile_module(self._make(), self._examples, self._shapes, streams=streams)
+            module = self._make()
+            self._compiled[streams] = compile_module(module, self._examples, self._shapes, streams=streams, **self._how)
         return self._compiled[streams]

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 
 import numpy as np
 import torch
 
 from sammix_core.embedding_store import EmbeddingStore
+from sammix_core.in_threads import SharedWork, in_threads
 from sammix_core.sam.backend import SamBackend
 
 
 class EmbeddingCache:
     """Embeddings by canonical slice.
 
-    Threads may ask for embeddings at the same time; one of them encodes what is not there. What leaves the cache has
-    passed float16 whether it was just computed or kept, so that a mask does not depend on what was cached.
+    Threads may ask for embeddings at the same time; a slice is encoded by one of them. What leaves the cache has passed
+    float16 whether it was just computed or kept, so that a mask does not depend on what was cached.
 
     Args:
         backend: Encodes.
@@ -43,7 +45,8 @@ class EmbeddingCache:
         self._limit_bytes = limit_bytes
         self._kept: OrderedDict[int, torch.Tensor] = OrderedDict()
         self._bytes = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # for what is kept and counted
+        self._encoding: SharedWork[torch.Tensor] = SharedWork()
 
     @property
     def nbytes(self) -> int:
@@ -63,30 +66,37 @@ class EmbeddingCache:
         """
         with self._lock:
             kept = self._kept.get(index)
-            if kept is None:
-                (kept,) = self._made([self.image(index) if image is None else image])
-                self.keep(index, kept)
-            else:
+            if kept is not None:
                 self._kept.move_to_end(index)
+        if kept is None:
+            kept = self._encoding.begin(index, lambda: self._kept_now(index, image)).result()
         if self._backend.device.type == "cpu":
             # numpy does this in a quarter of torch's time, and on this thread alone.
             return torch.from_numpy(kept.numpy().astype(np.float32))
         return kept.to(self._backend.device, torch.float32)
 
-    @property
-    def batch(self) -> int:
-        """Slices that are best encoded at once."""
-        return self._backend.batch
-
-    def ahead(self, indices: Iterable[int]) -> None:
-        """Encodes those of some slices that are not kept, all at once; at most `batch`, or the limit may be passed.
+    def ahead(self, indices: Iterable[int]) -> Generator[None]:
+        """Encodes those of some slices that are not kept, as many at once as suit the backend; yields after each.
 
         Args:
-            indices: Canonical slices.
+            indices: Canonical slices; no more than fit into the limit.
         """
         wanted = [index for index in dict.fromkeys(indices) if index not in self._kept]
-        for index, made in zip(wanted, self._made([self.image(index) for index in wanted]), strict=True):
-            self.keep(index, made)
+        if self._backend.at_once > 1:
+            with closing(in_threads(self.embedding, wanted, self._backend.at_once)) as made:
+                for _ in made:
+                    yield
+            return
+        for start in range(0, len(wanted), self._backend.batch):
+            some = wanted[start : start + self._backend.batch]
+            for index, embedding in zip(some, self._made([self.image(index) for index in some]), strict=True):
+                self.keep(index, embedding)
+            yield from (None for _ in some)
+
+    def _kept_now(self, index: int, image: torch.Tensor | None) -> torch.Tensor:
+        (made,) = self._made([self.image(index) if image is None else image])
+        self.keep(index, made)
+        return made
 
     def _made(self, images: list[torch.Tensor]) -> list[torch.Tensor]:
         """(1, c, h, w) float16 each, from the disk where they are kept there, the others from the encoder."""
@@ -94,7 +104,8 @@ class EmbeddingCache:
         missing = [place for place, one in enumerate(found) if one is None]
         if missing:
             encoded = self._backend.encode(torch.cat([images[place] for place in missing])).to(torch.float16).cpu()
-            self.encoded += len(missing)
+            with self._lock:
+                self.encoded += len(missing)
             for place, one in zip(missing, encoded.split(1), strict=True):
                 found[place] = one.clone()  # of its own, so that dropping it gives its memory back
                 if self._store is not None:
@@ -103,20 +114,23 @@ class EmbeddingCache:
 
     def keep(self, index: int, embedding: torch.Tensor) -> None:
         """Puts an embedding (1, c, h, w) float16 in, and drops the longest unused ones past the limit."""
-        self.drop(index)
-        self._kept[index] = embedding
-        self._bytes += embedding.nbytes
-        while self._bytes > self._limit_bytes and len(self._kept) > 1:
-            _, oldest = self._kept.popitem(last=False)
-            self._bytes -= oldest.nbytes
+        with self._lock:
+            self.drop(index)
+            self._kept[index] = embedding
+            self._bytes += embedding.nbytes
+            while self._bytes > self._limit_bytes and len(self._kept) > 1:
+                _, oldest = self._kept.popitem(last=False)
+                self._bytes -= oldest.nbytes
 
     def drop(self, index: int) -> None:
         """Forgets a slice's embedding."""
-        old = self._kept.pop(index, None)
-        if old is not None:
-            self._bytes -= old.nbytes
+        with self._lock:
+            old = self._kept.pop(index, None)
+            if old is not None:
+                self._bytes -= old.nbytes
 
     def clear(self) -> None:
         """Forgets all embeddings."""
-        self._kept.clear()
-        self._bytes = 0
+        with self._lock:
+            self._kept.clear()
+            self._bytes = 0

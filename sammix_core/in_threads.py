@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Hashable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -55,3 +55,49 @@ def in_threads(function: Callable[[Item], Made], items: Iterable[Item], threads:
 
 def _mark() -> None:
     _here.one_of_several = True
+
+
+class SharedWork(Generic[Made]):
+    """Work that several threads may want at the same time: the first one does it, the others get what it made.
+
+    Args:
+        kept: How many of the newest results are kept; 0 for those alone that are being worked on.
+    """
+
+    def __init__(self, kept: int = 0) -> None:
+        self._most = kept
+        self._lock = threading.Lock()
+        self._begun: dict[Hashable, Future[Made]] = {}
+
+    def begin(self, key: Hashable, make: Callable[[], Made]) -> Future[Made]:
+        """What a key's work gives; done here and now unless another thread has begun it.
+
+        Args:
+            key: Says which work it is.
+            make: Does it.
+        """
+        with self._lock:
+            begun = self._begun.get(key)
+            if begun is not None:
+                return begun
+            mine = self._begun[key] = Future[Made]()
+            while self._most and len(self._begun) > self._most:
+                del self._begun[next(iter(self._begun))]
+        try:
+            mine.set_result(make())
+        except BaseException as error:  # whoever waits for it gets it too
+            mine.set_exception(error)
+            self._forget(key, mine)
+        if not self._most:
+            self._forget(key, mine)
+        return mine
+
+    def clear(self) -> None:
+        """Forgets all results."""
+        with self._lock:
+            self._begun.clear()
+
+    def _forget(self, key: Hashable, mine: Future[Made]) -> None:
+        with self._lock:
+            if self._begun.get(key) is mine:
+                del self._begun[key]

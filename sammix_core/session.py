@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +19,7 @@ from sammix_core.boxes import Box, BoxSource, BoxTrack
 from sammix_core.embedding_store import EmbeddingStore
 from sammix_core.errors import InputError
 from sammix_core.guidance.boxes_from_cam import sigmoid
-from sammix_core.in_threads import in_threads
+from sammix_core.in_threads import SharedWork, in_threads
 from sammix_core.progress import CancelCheck, ProgressCallback, Stage
 from sammix_core.results import SegmentationResult, cam_on_slice, report_of
 from sammix_core.sam.masks import DecodedSlices, inside_box, mixed
@@ -73,8 +73,8 @@ class SegmentationSession:
         self._search = BoxSearch(model, volume, limit_bytes, self._turn, sparing, store)
         self._cache = self._search.cache
         self._seconds: dict[str, float] = {}
-        self._kept: dict[Box, Future[DecodedSlices]] = {}
-        self._lock = threading.Lock()  # for what is kept and counted
+        self._kept: SharedWork[DecodedSlices] = SharedWork(_KEPT_DECODED)
+        self._lock = threading.Lock()  # for what is counted
         self._uncertainty = UncertaintyPlanes() if keep_uncertainty else None
 
     @property
@@ -312,7 +312,10 @@ class SegmentationSession:
                 yield index, box, None if box is None else self._mask_of(box)
             return
         held = [box for box in map(self.boxes.get, chosen) if box is not None]
-        with closing(in_threads(lambda box: (box, self._mask_of(box)), held, self._model.backend.at_once)) as masks:
+        at_once = self._model.backend.at_once
+        if at_once > 1 and self._search.thin:
+            at_once *= 2  # some wait for a neighbour that another one decodes
+        with closing(in_threads(lambda box: (box, self._mask_of(box)), held, at_once)) as masks:
             ahead = next(masks, None)
             for index in chosen:
                 box, made = self.boxes.get(index), None
@@ -354,21 +357,7 @@ class SegmentationSession:
         """What the decoder makes of a slice from a box; of thin slices it is kept for those between two."""
         if not (self._search.thin and self._is_automatic(box)):
             return self._decode(box)
-        with self._lock:
-            kept = self._kept.get(box)
-            mine = kept is None
-            if kept is None:
-                kept = self._kept[box] = Future()
-                while len(self._kept) > _KEPT_DECODED:
-                    del self._kept[next(iter(self._kept))]
-        if mine:
-            try:
-                kept.set_result(self._decode(box))
-            except BaseException as error:
-                with self._lock:
-                    self._kept.pop(box, None)
-                kept.set_exception(error)
-        return kept.result()
+        return self._kept.begin(box, lambda: self._decode(box)).result()
 
     def _decode(self, box: Box) -> DecodedSlices:
         search, model = self._search, self._model
@@ -381,6 +370,7 @@ class SegmentationSession:
 
     def _decoded_between(self, index: int, first: int, second: int) -> DecodedSlices:
         """A thin slice from its two neighbours, each with its automatic box: no edit of theirs shows here."""
-        places = (self._search.axial.slice_index(anchor) for anchor in (first, second))
-        one, other = (self._decoded(self.slices.automatic_boxes[place]) for place in places)
-        return mixed(one, other, (index - first) / (second - first))
+        anchors = [self.slices.automatic_boxes[self._search.axial.slice_index(anchor)] for anchor in (first, second)]
+        # Of what another thread works on the result is waited for last, so that none waits while there is work to do.
+        one, other = [self._kept.begin(box, partial(self._decode, box)) for box in anchors]
+        return mixed(one.result(), other.result(), (index - first) / (second - first))

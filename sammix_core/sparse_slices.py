@@ -1,6 +1,6 @@
 """Slices that need not be encoded: those far from the organ, and thin ones between two that look alike.
 
-The search looks at a slice every `search_mm` and then at all of them around those that may show the organ, one step
+The search looks at a slice every `search_mm` and then at all of them around those that may show the organ, half as far
 beyond and on while it finds more. Of slices thinner than `thin_mm` it looks at some, at that distance; maps and boxes
 of those between are interpolated, and masks are made of the logits of both neighbours. Where the neighbours disagree
 (one without a box, another outline) the slice in the middle is encoded after all. Measured in docs/performance.md.
@@ -8,7 +8,7 @@ of those between are interpolated, and masks are made of the logits of both neig
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,8 +36,8 @@ class Sparing:
         thin_mm: Distance at which thin slices are looked at; 0 for all slices.
     """
 
-    search_mm: float = 12.0
-    thin_mm: float = 4.0
+    search_mm: float = 24.0
+    thin_mm: float = 6.0
 
     def stride(self, slice_mm: float, spacing_known: bool) -> int:
         """Of how many slices one is looked at, where the organ is."""
@@ -58,34 +58,29 @@ EVERY_SLICE = Sparing(0.0, 0.0)
 USUAL = Sparing()
 
 
-def look_sparsely(
-    count: int, step: int, probability_of: Callable[[int], float], soon: Callable[[Sequence[int]], None] | None = None
-) -> set[int]:
+def look_sparsely(count: int, step: int, look: Callable[[Sequence[int]], Iterable[float]]) -> set[int]:
     """Looks at some slices of a volume, and at all around those that may show the organ.
 
     Args:
         count: Slices.
         step: Of how many slices one is looked at first.
-        probability_of: Looks at a slice; called once for each.
-        soon: Told the slices that will be looked at next, in their order.
+        look: Looks at slices, each once, and gives their probabilities in order.
 
     Returns:
         The slices that were looked at.
 
     Example:
-        >>> sorted(look_sparsely(12, 4, lambda index: float(index in (4, 5))))
-        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11]
+        >>> sorted(look_sparsely(12, 4, lambda indices: [float(index in (4, 5)) for index in indices]))
+        [0, 2, 3, 4, 5, 6, 7, 8, 11]
     """
+    reach = (step + 1) // 2
     seen: dict[int, float] = {}
     wanted = {*range(0, count, step), count - 1}
     while wanted:
         coming = sorted(wanted)
-        if soon is not None:
-            soon(coming)
-        for index in coming:
-            seen[index] = probability_of(index)
+        seen.update(zip(coming, look(coming), strict=True))
         held = [index for index, probability in seen.items() if probability >= _LEAST_PROBABILITY]
-        around = {near for index in held for near in range(max(0, index - step), min(count, index + step + 1))}
+        around = {near for index in held for near in range(max(0, index - reach), min(count, index + reach + 1))}
         wanted = around - seen.keys()
     return set(seen)
 

@@ -132,11 +132,11 @@ def test_the_image_is_what_the_encoder_sees() -> None:
 def test_several_are_encoded_at_once_and_only_those_that_are_not_kept() -> None:
     cache, backend = a_cache(10)
     cache.embedding(1)
-    cache.ahead([0, 1, 2, 2])
+    assert len(list(cache.ahead([0, 1, 2, 2]))) == 2
     assert backend.seen == [1, 0], "slice 0 leads a batch"
     assert cache.encoded == 3
     for index in (0, 1, 2):
         assert torch.equal(cache.embedding(index), torch.full((1, 8, 4, 4), index + 1 / 3).half().float())
     assert cache.encoded == 3
-    cache.ahead([0, 2])
+    list(cache.ahead([0, 2]))
     assert backend.seen == [1, 0]

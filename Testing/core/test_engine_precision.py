@@ -58,7 +58,7 @@ def test_alone_or_together_is_the_same_to_the_bit(
 ) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     engine = OpenVinoEngine(encoder, 256, INT8)
-    assert engine.batch == 4
+    assert engine.at_once == 2
     together = engine(torch.cat([images, images.flip(3)]))
     assert not torch.equal(together[0], together[1])
     for place, image in enumerate(images):
@@ -87,7 +87,7 @@ def test_without_openvino_the_usual_precision_is_float32_in_torch(
     monkeypatch.setattr("sammix_core.sam.engine.openvino_available", lambda device: False)
     engine = make_engine(encoder, CPU, precision=USUAL)
     assert isinstance(engine, TorchEngine)
-    assert (engine.precision, engine.batch) == (FLOAT32, 1)
+    assert (engine.precision, engine.at_once) == (FLOAT32, 1)
 
 
 def test_ranges_that_are_missing_or_of_another_encoder_mean_torch_in_float32(

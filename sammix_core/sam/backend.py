@@ -22,12 +22,12 @@ class SamBackend(Protocol):
 
     @property
     def batch(self) -> int:
-        """Slices that `encode` takes best at once."""
+        """Slices that `encode` takes best in one call."""
         ...
 
     @property
     def at_once(self) -> int:
-        """How many slices `decode` takes best at the same time, each from a thread of its own (`in_threads`)."""
+        """Slices that are best worked on at the same time, each from a thread of its own (`in_threads`)."""
         ...
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:

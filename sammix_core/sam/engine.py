@@ -15,16 +15,17 @@ import numpy as np
 import torch
 from torch import nn
 
+from sammix_core.compiled_module import CompiledModule
 from sammix_core.compiling import (
     BFLOAT16,
     FLOAT32,
     INT8,
     PRECISIONS,
     USUAL,
-    compile_module,
     usual_precision,
 )
 from sammix_core.errors import InputError
+from sammix_core.in_threads import in_threads, one_of_several
 
 ENGINES = ("auto", "torch", "openvino")
 
@@ -35,12 +36,14 @@ class EncoderEngine(Protocol):
     Attributes:
         name: "torch", "openvino" or "cuda".
         precision: "float32", "bfloat16" or "int8".
-        batch: Slices that it takes best at once.
+        batch: Slices that it takes best in one call.
+        at_once: Calls that it takes best at the same time, each from a thread of its own (`in_threads`).
     """
 
     name: str
     precision: str
     batch: int
+    at_once: int
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Encodes a batch."""
@@ -53,6 +56,7 @@ class TorchEngine:
     name = "torch"
     precision = FLOAT32
     batch = 1
+    at_once = 1
 
     def __init__(self, encoder: nn.Module) -> None:
         self._encoder = encoder
@@ -69,48 +73,28 @@ class OpenVinoEngine:
     """
 
     name = "openvino"
+    batch = 1
 
     def __init__(self, encoder: nn.Module, image_size: int, precision: str = FLOAT32) -> None:
         self.precision = usual_precision() if precision == USUAL else precision
-        self._threads = torch.get_num_threads()
-        self.batch = 2 * self._threads if self._threads > 1 else 1  # none waits long for the last of a batch
-        self._encoder = encoder
-        self._shape = [1, 3, image_size, image_size]
-        self._alone = self._compile(1)
-        self._together: list[Any] = []
-
-    def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """Encodes a batch of any size."""
-        arrays = [one[None] for one in images.contiguous().numpy()]
-        if len(arrays) == 1 or self.batch == 1:
-            return torch.from_numpy(np.concatenate([self._alone(one)[0].copy() for one in arrays]))
-        if not self._together:
-            compiled = self._compile(self._threads)
-            self._together = [compiled.create_infer_request() for _ in range(self._threads)]
-        # By turns and waited for here, with no callback: Python is never called from a thread of OpenVINO's.
-        outputs: list[np.ndarray] = []
-        for place, one in enumerate(arrays):
-            if place >= self._threads:
-                outputs.append(self._output(place))
-            self._together[place % self._threads].start_async({0: one})
-        for place in range(len(outputs), len(arrays)):
-            outputs.append(self._output(place))
-        return torch.from_numpy(np.concatenate(outputs))
-
-    def _output(self, place: int) -> np.ndarray:
-        """Waits for what was started at a place, and copies it before the request is used again."""
-        request = self._together[place % self._threads]
-        request.wait()
-        return request.get_output_tensor().data.copy()
-
-    def _compile(self, streams: int) -> Any:
-        change, key = None, ""
+        self.at_once = torch.get_num_threads()
+        how: dict[str, Any] = {"precision": self.precision}
         if self.precision == INT8:
             from sammix_core.sam import int8
 
-            change, key = int8.quantised, int8.recipe_key()
-        example = torch.zeros(self._shape)
-        return compile_module(self._encoder, [example], [self._shape], self.precision, change, key, streams)
+            how |= {"change": int8.quantised, "change_key": int8.recipe_key()}
+        shape = [1, 3, image_size, image_size]
+        weights = list(encoder.parameters())
+        self._module = CompiledModule(lambda: encoder, weights, [torch.zeros(shape)], [shape], **how)
+        self._module.compiled()  # now, so that another engine can be chosen where this one does not run
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """Encodes a batch of any size."""
+        threads = 1 if len(images) == 1 or one_of_several() else self.at_once
+        return torch.from_numpy(np.concatenate(list(in_threads(self._encoded, images, threads))))
+
+    def _encoded(self, image: torch.Tensor) -> np.ndarray:
+        return self._module(image[None])[0]
 
 
 def make_engine(

@@ -122,7 +122,7 @@ class LiteMedSam:
     @property
     def at_once(self) -> int:
         """See `SamBackend.at_once`."""
-        return 1 if self._decoder is None else torch.get_num_threads()
+        return self.engine.at_once
 
     @torch.inference_mode()
     def encode(self, images: torch.Tensor) -> torch.Tensor:

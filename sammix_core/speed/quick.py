@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import torch
 
 from sammix_core.boxes import Box, BoxSource
 from sammix_core.compiling import FLOAT32
+from sammix_core.in_threads import in_threads
 from sammix_core.progress import CancelCheck, ProgressCallback, Stage
 from sammix_core.sam.litemedsam import LiteMedSam, decode_with
 from sammix_core.segmenter import SegmentationResult, SegmentationSession, Segmenter
@@ -116,7 +117,7 @@ def run_quick(
         "reference_seconds_a_slice": float(np.median(by_slice)),
         "slice_seconds": one,
         "slice_seconds_alone": alone,
-        "slices_at_once": segmenter.model.backend.batch,
+        "slices_at_once": segmenter.model.backend.at_once,
         "slice_reference_seconds": other,
         "stages": result.seconds,
         "slices": len(slices),
@@ -168,18 +169,24 @@ def _pair(
 ) -> tuple[float, float, float]:
     """Seconds a slice, from HU to logits: ours as in a volume, ours alone, the reference's; other slices each time."""
     backend, spec = segmenter.model.backend, slices.preprocessing
-    count = min(backend.batch, len(slices))
+    count = min(max(4 * backend.at_once, backend.batch), len(slices))
     first = int((number + 0.5) / PAIRS * (len(slices) - count + 1))
     box, prompt = torch.tensor([[40.0, 60.0, 180.0, 200.0]]), torch.zeros(1, 1, 256, 256)
 
-    def ours(chosen: range) -> None:
+    @torch.inference_mode()
+    def ours(chosen: Sequence[int]) -> None:
         embeddings = backend.encode(torch.stack([torch.from_numpy(slices.image(index))[None] for index in chosen]))
         for embedding in embeddings.split(1):
             backend.decode(embedding, box, prompt)
 
-    with torch.inference_mode():
-        together = _timed(partial(ours, range(first, first + count)))[0] / count
-        alone = _timed(partial(ours, range(first, first + 1)))[0]
+    def in_turn() -> None:
+        """As a volume is gone through: a slice a thread where that suits the backend, else as many as it takes."""
+        size = 1 if backend.at_once > 1 else backend.batch
+        several = [range(place, min(place + size, first + count)) for place in range(first, first + count, size)]
+        list(in_threads(ours, several, backend.at_once))
+
+    together = _timed(in_turn)[0] / count
+    alone = _timed(partial(ours, range(first, first + 1)))[0]
     other = _timed(lambda: reference.segment(slices.hu[first], _box_of(slices, result, first), spec))[0]
     stage.step()
     return together, alone, other
