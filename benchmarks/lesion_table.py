@@ -8,6 +8,8 @@ from statistics import mean, median
 from textwrap import fill
 from typing import Any
 
+from lesion_cam_table import cam_lines
+
 HERE = Path(__file__).resolve().parent
 STAGES = HERE / "msam" / "stages.jsonl"
 LESIONS = HERE / "lesion_model" / "results.jsonl"
@@ -67,6 +69,8 @@ def _stages(rows: list[Row]) -> list[str]:
 def _lesions(rows: list[Row]) -> list[str]:
     if not rows:
         return ["Lesions: not measured yet."]
+    cam = cam_lines(rows)
+    rows = [row for row in rows if row["way"] in ("click", "candidates")]
     last = {(r["case"], r["liver"], r["way"], r.get("lesion"), r["iou"] if "lesions" in r else 0): r for r in rows}
     kinds = list(dict.fromkeys((case, liver) for case, liver, *_ in last))
     lines = [
@@ -79,7 +83,10 @@ def _lesions(rows: list[Row]) -> list[str]:
         lines += [_candidates_line(case, liver, [r for r in own if r["way"] == "candidates"])]
     few = [case for case in dict.fromkeys(case for case, _ in kinds) if _count(last, case) <= _FEW]
     single = [_each(row) for row in last.values() if row["way"] == "click" and row["case"] in few]
-    return [_wrapped(_LESIONS), "\n".join(lines), "Each lesion by a click:", "\n".join(single), _missing(kinds)]
+    parts = [_wrapped(_LESIONS), "\n".join(lines), "Each lesion by a click:", "\n".join(single)]
+    if cam is not None:
+        parts += [_wrapped(cam[0]), "\n".join(cam[1])]
+    return [part for part in (*parts, _missing(kinds, cam is not None)) if part]
 
 
 def _count(last: dict[Any, Row], case: str) -> int:
@@ -106,9 +113,9 @@ def _each(row: Row) -> str:
     return f"- {row['case']}, liver by {row['liver']}, lesion {row['lesion']} ({size}): {said}"
 
 
-def _missing(kinds: list[tuple[str, str]]) -> str:
+def _missing(kinds: list[tuple[str, str]], has_cam: bool) -> str:
     missing = [case for case in ("lits117", "ircadb17") if (case, "model") not in kinds]
-    text = "A lesion CAM is trained nowhere and so not measured."
+    text = "" if has_cam else "A lesion CAM is trained nowhere and so not measured."
     if missing:
         text += f" Not measured yet with the model's own mask of the liver: {', '.join(missing)}."
     return _wrapped(text)

@@ -13,7 +13,8 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture
-def table() -> ModuleType:
+def table(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
     spec = importlib.util.spec_from_file_location("lesion_table", BENCHMARKS / "lesion_table.py")
     assert spec is not None
     assert spec.loader is not None
@@ -61,3 +62,21 @@ def test_lesions_are_counted_by_overlap_and_listed_where_they_are_few(table: Mod
     assert "- cleo, liver by reference, lesion 1 (1.3 mL): Dice 0.800" in text
     assert "lesion 2 (1.3 mL): the click was refused" in text
     assert "Not measured yet with the model's own mask of the liver: lits117, ircadb17." in " ".join(text.split())
+
+
+def cam(case: str, listed: list[tuple[float, bool]]) -> list[dict[str, Any]]:
+    head = {"case": case, "liver": "reference", "lesions": 3}
+    candidates = [{"score": score, "voxels": 90, "hit_0.1": hit, "hit_0.5": False} for score, hit in listed]
+    alone = [{**head, "way": "cam", "iou": least, "found": 1, "false_positives": 6, "dice": {}} for least in (0.1, 0.5)]
+    return [*alone, {**head, "way": "score", "candidates": candidates}]
+
+
+def test_a_cam_is_told_by_how_it_sorts_and_by_a_cut_from_one_case(table: ModuleType) -> None:
+    rows = [click(1, 0.8, 0.67), candidates(0.1, 1, 3), candidates(0.5, 1, 3)]
+    rows += cam("lits117", [(0.9, True), (0.4, True), (0.5, False), (0.1, False)])
+    rows += cam("cleo", [(0.3, True), (0.7, True), (0.2, False)])
+    text = table.section([], rows)
+    assert "below 0.4000" in " ".join(text.split())
+    assert "| lits117 | reference | 1 / 1, 6 / 6 | 0.75 / - | 2 / 0, 2 / 4 | 2 / 0, 1 / 3 |" in text
+    assert "| cleo | reference | 1 / 1, 6 / 6 | 1.00 / - | 2 / 0, 1 / 3 | 1 / 0, 0 / 1 |" in text
+    assert "CAM is trained nowhere" not in text

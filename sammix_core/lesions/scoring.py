@@ -18,6 +18,7 @@ class LesionScores:
         hits: Of these, how many were found; each by one found lesion of its own.
         false_positives: Found lesions that are none.
         dice: Dice of each hit with what found it, by the number of the reference's lesion.
+        found_by: The found lesion of each hit, likewise.
     """
 
     least_iou: float
@@ -25,6 +26,7 @@ class LesionScores:
     hits: int
     false_positives: int
     dice: dict[int, float]
+    found_by: dict[int, int]
 
     @property
     def sensitivity(self) -> float | None:
@@ -55,5 +57,6 @@ def score_lesions(found: np.ndarray, reference: np.ndarray, least_iou: float) ->
     iou[iou < least_iou] = 0
     matched = [(row, col) for row, col in zip(*linear_sum_assignment(-iou), strict=True) if iou[row, col] > 0]
     dice = {int(r) + 1: float(2 * both[r, c] / (sizes[r, 0] + found_sizes[0, c])) for r, c in matched}
+    found_by = {int(row) + 1: int(col) + 1 for row, col in matched}
     true, present = int((sizes > 0).sum()), int((found_sizes > 0).sum())
-    return LesionScores(least_iou, true, len(matched), present - len(matched), dice)
+    return LesionScores(least_iou, true, len(matched), present - len(matched), dice, found_by)
