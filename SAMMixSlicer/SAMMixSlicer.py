@@ -63,6 +63,10 @@ class SAMMixSlicerWidget(ScriptedLoadableModuleWidget):
         """The user opened the module."""
         self.logic.panel.entered()
 
+    def exit(self) -> None:
+        """The user opened another module: clicks in the views are the other's now."""
+        self.logic.panel.left()
+
     def cleanup(self) -> None:
         """The module goes: saves into the scene and ends the process."""
         if getattr(self, "panel", None) is not None:

@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 from lesion_panel import LESIONS, LesionPanel, a_ct_node
-from liver_with_lesions import MIDDLE, OTHER, a_liver, ball, dice
+from liver_with_lesions import MIDDLE, OTHER, a_liver, ball, dice, ijk
 from panel_driver import MODULE, use_shared_worker
 
 
@@ -144,19 +144,26 @@ def test_a_click_that_shows_nothing_is_one_sentence_and_changes_nothing(panel):
 
 def test_escape_ends_the_mode_and_leaves_no_node_behind(panel, scene):
     import slicer
+    from PySide6.QtCore import Qt
     from slicer_host import mouse
 
     panel.give_liver(a_ct_node())
     panel.click("addLesionButton")
     interaction = slicer.app.applicationLogic().GetInteractionNode()
     assert interaction.GetCurrentInteractionMode() == interaction.Place
-    interaction.SetCurrentInteractionMode(interaction.ViewTransform)  # what Esc does
+    slicer.util.mainWindow().show()
+    press(panel, Qt.Key_Escape)
+    assert interaction.GetCurrentInteractionMode() == interaction.ViewTransform
+    assert not panel.ui.addLesionButton.checked
+    panel.click("addLesionButton")
+    interaction.SetCurrentInteractionMode(interaction.ViewTransform)  # by Slicer's own tool bar
     mouse.wait_until(lambda: not panel.ui.addLesionButton.checked, 5)
     mouse.wait_until(lambda: not slicer.util.getNodesByClass("vtkMRMLMarkupsFiducialNode"), 5)
     panel.click("addLesionButton")
     panel.click("addLesionButton")
     assert interaction.GetCurrentInteractionMode() == interaction.ViewTransform
     assert not slicer.util.getNodesByClass("vtkMRMLMarkupsFiducialNode")
+    slicer.util.mainWindow().hide()
 
 
 def test_looking_again_keeps_what_a_person_said(found):
@@ -184,8 +191,8 @@ def test_what_is_painted_by_hand_is_taken_and_measured(found):
     slicer.util.updateSegmentBinaryLabelmapFromArray(
         painted.astype(np.uint8), case.segmentationNode, name, case.volumeNode
     )
-    mouse.wait_until(lambda: found.statuses() == ["candidate", "accepted"], 5)
     mouse.wait_until(lambda: found.rows[1][1] == f"{painted.sum() / 1000:.2f}", 20)
+    assert found.statuses() == ["candidate", "candidate"]
     np.testing.assert_array_equal(found.segments()["Lesion 2"], painted)
     found.click("undoLesionButton")
     np.testing.assert_array_equal(found.segments()["Lesion 2"], before)
@@ -321,3 +328,64 @@ def test_lesions_are_in_the_3d_view_with_the_liver_and_go_with_it(found):
     assert 0 < surfaces()["Lesion 1"].GetNumberOfPoints() < before
     found.click("surfaceButton")
     assert surfaces() == {}
+
+
+def test_a_search_that_is_stopped_changes_nothing(panel, monkeypatch):
+    panel.give_liver(a_ct_node())
+    panel.ui.lesionsSection.collapsed = False
+    panel.click("addLesionButton")
+    panel.click_at(MIDDLE)
+    rows = panel.rows
+    with monkeypatch.context() as patch:
+        patch.setattr(panel.logic.worker, "poll", lambda: None)  # so that the search is still on its way
+        panel.click("findLesionsButton")
+        panel.click("stopLesionButton")
+    panel.wait()
+    assert panel.status == "Find candidates: stopped."
+    assert panel.rows == rows
+
+
+def test_clicks_end_when_another_module_is_opened(panel):
+    panel.give_liver(a_ct_node())
+    panel.click("addLesionButton")
+    panel.loaded.widget.exit()
+    assert not panel.ui.addLesionButton.checked
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (1, 2, 0)], ids=["axial", "stacked along another axis"])
+def test_lesions_lie_where_they_are_whatever_the_grid_and_the_transform(panel, axes):
+    """The same body, its array turned and its node under a transform: the same places in the world."""
+    import slicer
+
+    node = a_ct_node()
+    array, matrix = slicer.util.arrayFromVolume(node), slicer.util.arrayFromVTKMatrix(_matrix_of(node))
+    order = [2 - axes[2 - n] for n in range(3)]  # of the array's axes (k, j, i)
+    turned = matrix.copy()
+    turned[:3, :3] = matrix[:3, list(axes)]
+    angle = np.deg2rad(12)
+    transform = np.eye(4)
+    transform[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    other = slicer.util.addVolumeFromArray(np.ascontiguousarray(array.transpose(order)), ijkToRAS=turned, name="other")
+    mover = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    mover.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(transform))
+    other.SetAndObserveTransformNodeID(mover.GetID())
+
+    masks = {}
+    for volume, liver in ((node, a_liver()), (other, a_liver().transpose(order))):
+        panel.give_liver(volume, liver)
+        panel.find()
+        masks[volume.GetName()] = panel.segments()
+    for name in ("Lesion 1", "Lesion 2"):
+        assert dice(masks["other"][name], masks["ct"][name].transpose(order)) > 0.95
+    i, j, k = np.array(ijk(MIDDLE))[list(axes)].tolist()
+    panel.click("addLesionButton")
+    panel.click_at((k, j, i))
+    assert panel.statuses() == ["accepted", "candidate"], panel.status
+
+
+def _matrix_of(node):
+    import vtk
+
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    return matrix

@@ -125,6 +125,8 @@ class Actions:
         self.ended.emit(action, event)
 
     def _word(self, action: Action, event: Finished) -> str:
+        if event.outcome is Outcome.CANCELLED and action.done:  # nothing that is counted in slices
+            return _("{name}: stopped.").format(name=action.name)
         if event.outcome is Outcome.CANCELLED:
             return _("{name}: stopped; {count} slices were done and are kept.").format(
                 name=action.name, count=len(event.changed)

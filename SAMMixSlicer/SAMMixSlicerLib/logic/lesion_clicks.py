@@ -92,6 +92,11 @@ class LesionClicks:
             self._clickMode.start()
         self.changed.emit()
 
+    def stop(self) -> None:
+        """Takes no more clicks; those that were made are still done."""
+        if self.mode is not Mode.OFF:
+            self.setMode(Mode.OFF)
+
     def select(self, number: int) -> None:
         """Selects a lesion; 0 for none."""
         if number != self.selected:
@@ -163,6 +168,5 @@ class LesionClicks:
     def _onCaseChanged(self) -> None:
         self.selected = 0
         self._waiting.clear()
-        if self.mode is not Mode.OFF:
-            self.setMode(Mode.OFF)
+        self.stop()
         self.changed.emit()

@@ -140,7 +140,10 @@ class LesionList:
         return {index: state.mask for index, state in self.case.states.items() if state.mask is not None}
 
     def _edited(self, number: int, mask: BoxedMask | None) -> LesionState | None:
-        return None if mask is None else LesionState(number, LesionStatus.ACCEPTED, mask, start=mask)
+        if mask is None:
+            return None
+        # What was painted over another lesion, or over the liver, may change one that nobody has looked at.
+        return LesionState(number, self._states[number].status, mask, start=mask)
 
     def _set(self, states: Mapping[int, LesionState | None]) -> None:
         for number, state in states.items():

@@ -88,6 +88,7 @@ class LesionLogic:
         kept = [state.mask for state in found.states.values() if state.status is not LesionStatus.CANDIDATE]
         request = self._workspace.worker.findLesions(found.case.volumeId, kept)
         self._actions.begin(_("Find candidates"), found.case, {}, request, done=_("No candidate was found."))
+        self.progressed.emit(0, 0)
 
     def ready(self) -> LesionList:
         """The lesions, with all that computing needs: the liver's mask and the volume in the worker.

@@ -81,6 +81,10 @@ class PanelLogic:
             self.worker.describe()
             self.fineTuning.takeUp()
 
+    def left(self) -> None:
+        """The user opened another module: takes no more clicks in the views."""
+        self.lesionClicks.stop()
+
     def giveUp(self) -> None:
         """Saves everything into the scene, removes our ROI and clicks, and ends the process."""
         self.corrections.giveUp()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import qt
+import slicer
 from slicer.i18n import tr as _
 
 from sammix_core.lesions.state import LesionState, LesionStatus
@@ -73,6 +74,10 @@ class LesionsSection:
             self._shortcut("A", lambda: self._judge(lesions.accept)),
             self._shortcut("R", lambda: self._judge(lesions.reject)),
         ]
+        self._escape = qt.QShortcut(qt.QKeySequence("Esc"), slicer.util.mainWindow() or ui.lesionTable)
+        self._escape.setContext(qt.Qt.ApplicationShortcut)  # views may be in windows of their own
+        self._escape.setEnabled(False)  # Esc belongs to others while no clicks are taken
+        self._escape.connect("activated()", clicks.stop)
         lesions.changed.connect(self.refresh)
         actions.changed.connect(self._refreshButtons)
         clicks.changed.connect(self._onClicksChanged)
@@ -107,6 +112,7 @@ class LesionsSection:
         case = self._workspace.case
         canCompute = found is not None and case.labelmap is not None and not busy
         state = None if found is None else found.state(self._clicks.selected)
+        self._escape.setEnabled(self._clicks.mode is not Mode.OFF)
         ui.findLesionsButton.setEnabled(canCompute)
         self._isOurs = self._isOurs and busy
         ui.stopLesionButton.setEnabled(self._isOurs)
