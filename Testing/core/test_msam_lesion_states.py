@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +20,7 @@ from sammix_core.lesions.candidates import candidates_in, lesion_candidates
 from sammix_core.lesions.components import lesion_components
 from sammix_core.lesions.density import LiverDensity
 from sammix_core.lesions.growing import Grower, GrownLesion, deepest_voxel
-from sammix_core.lesions.lesion import csv_table
+from sammix_core.lesions.lesion import csv_table, report
 from sammix_core.lesions.measure import measure_lesion, measure_lesions
 
 
@@ -84,6 +87,18 @@ def test_a_lesion_alone_is_measured_as_among_others_and_written_as_csv() -> None
     assert [int(row["label"]) for row in rows] == [2, 3]
     assert float(rows[1]["volume_ml"]) == pytest.approx(int(ball(OTHER, 4).sum()) * 0.8 * 0.7 * 2 / 1000)
     assert float(rows[0]["longest_axial_mm"]) == table[0].longest_axial_mm
+
+
+def test_the_page_on_the_format_has_every_field() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "formats" / "lesions.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```\w*\n(.*?)```", page, re.DOTALL)
+    volume = a_ct(ball(MIDDLE, 5), spacing=(0.8, 0.7, 2.0))
+    table = measure_lesions(volume, lesion_components(volume, ball(MIDDLE, 5)))
+    shown, written = json.loads(blocks[0]), report(table)
+    assert shown.keys() == written.keys()
+    assert shown["schema"] == written["schema"]
+    assert shown["lesions"][0].keys() == written["lesions"][0].keys()
+    assert blocks[1].splitlines()[0] == csv_table(table).splitlines()[0]
 
 
 def test_what_the_panel_knows_of_lesions_needs_nothing_to_be_installed() -> None:
