@@ -121,6 +121,7 @@ def test_clicks_add_grow_and_take_one_step_each(panel):
     panel.click("undoLesionButton")
     assert panel.rows == []
     assert panel.segments() == {}
+    assert panel.logic.lesionClicks.selected == 0
 
 
 def test_a_click_on_a_candidate_accepts_it_and_two_lesions_stay_two(found):
@@ -159,8 +160,13 @@ def test_escape_ends_the_mode_and_leaves_no_node_behind(panel, scene):
     interaction.SetCurrentInteractionMode(interaction.ViewTransform)  # by Slicer's own tool bar
     mouse.wait_until(lambda: not panel.ui.addLesionButton.checked, 5)
     mouse.wait_until(lambda: not slicer.util.getNodesByClass("vtkMRMLMarkupsFiducialNode"), 5)
+    theirs = scene.AddNewNodeByClass("vtkMRMLMarkupsLineNode", "theirs")
+    selection = slicer.app.applicationLogic().GetSelectionNode()
+    selection.SetReferenceActivePlaceNodeClassName("vtkMRMLMarkupsLineNode")
+    selection.SetActivePlaceNodeID(theirs.GetID())
     panel.click("addLesionButton")
     panel.click("addLesionButton")
+    assert selection.GetActivePlaceNodeID() == theirs.GetID()  # what the user would place next stays
     assert interaction.GetCurrentInteractionMode() == interaction.ViewTransform
     assert not slicer.util.getNodesByClass("vtkMRMLMarkupsFiducialNode")
     slicer.util.mainWindow().hide()

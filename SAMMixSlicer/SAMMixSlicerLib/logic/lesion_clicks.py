@@ -59,6 +59,7 @@ class LesionClicks:
         self._clickMode.placed.connect(self._onPlaced)
         self._clickMode.ended.connect(lambda: self.setMode(Mode.OFF))
         workspace.caseChanged.connect(lambda _case: self._onCaseChanged())
+        lesions.changed.connect(self._onLesionsChanged)
         workspace.worker.lesionGrown.connect(self._onGrown)
         workspace.worker.finished.connect(self._onFinished)
         actions.ended.connect(lambda _action, _event: self._say())
@@ -147,7 +148,9 @@ class LesionClicks:
         if found is None or event.request != self._running:
             return
         state = event.state
-        number = state.number or found.freeNumbers(1, {})[0]
+        number = state.number or self._workspace.attempt(lambda: found.freeNumbers(1, {})[0])
+        if number is None:
+            return
         figures = None if state.figures is None else replace(state.figures, number=number)
         found.do(_("Click"), {number: replace(state, number=number, figures=figures)})
         self._said = _("Lesion {number} has {voxels} voxels now.").format(
@@ -164,6 +167,11 @@ class LesionClicks:
         said, self._said = self._said, ""
         if said:
             self._workspace.say(said)
+
+    def _onLesionsChanged(self) -> None:
+        found = self._lesions.list
+        if found is None or found.state(self.selected) is None:
+            self.select(0)
 
     def _onCaseChanged(self) -> None:
         self.selected = 0

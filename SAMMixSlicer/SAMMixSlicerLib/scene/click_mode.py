@@ -25,6 +25,7 @@ class ClickMode(VTKObservationMixin):
         self.ended = Signal()
         self._node: Any = None
         self._leaving: list[Any] = []
+        self._before = ("", "")
 
     @property
     def isOn(self) -> bool:
@@ -41,6 +42,13 @@ class ClickMode(VTKObservationMixin):
         """Takes clicks from now on."""
         if self.isOn:
             return
+        logic = slicer.app.applicationLogic()
+        selection, interaction = logic.GetSelectionNode(), logic.GetInteractionNode()
+        # Before our node is there: Slicer makes any new list of points the one to place next.
+        self._before = (
+            selection.GetActivePlaceNodeClassName() or "vtkMRMLMarkupsFiducialNode",
+            selection.GetActivePlaceNodeID() or "",
+        )
         node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLMarkupsFiducialNode")
         node.UnRegister(None)
         node.SetName(_("SAMMix click"))
@@ -52,8 +60,6 @@ class ClickMode(VTKObservationMixin):
         display.SetSaveWithScene(False)
         display.SetPointLabelsVisibility(False)
         self._node = node
-        logic = slicer.app.applicationLogic()
-        selection, interaction = logic.GetSelectionNode(), logic.GetInteractionNode()
         selection.SetReferenceActivePlaceNodeClassName("vtkMRMLMarkupsFiducialNode")
         selection.SetActivePlaceNodeID(node.GetID())
         interaction.SetPlaceModePersistence(1)
@@ -70,6 +76,7 @@ class ClickMode(VTKObservationMixin):
         interaction = slicer.app.applicationLogic().GetInteractionNode()
         if interaction.GetCurrentInteractionMode() == interaction.Place and self._isActive(node):
             interaction.SetCurrentInteractionMode(interaction.ViewTransform)
+        self._leave(node)
         _remove(node)
 
     def tick(self) -> None:
@@ -102,8 +109,18 @@ class ClickMode(VTKObservationMixin):
         if isPlacing and self._isActive(node) and not slicer.mrmlScene.IsClosing():
             return
         self._forget()
+        if not slicer.mrmlScene.IsClosing():
+            self._leave(node)
         self._leaving.append(node)  # not from within Slicer's own event
         self.ended.emit()
+
+    def _leave(self, node: Any) -> None:
+        """What would be placed next is what it was before, unless somebody else has chosen since."""
+        if self._isActive(node):
+            selection = slicer.app.applicationLogic().GetSelectionNode()
+            className, nodeId = self._before
+            selection.SetReferenceActivePlaceNodeClassName(className)
+            selection.SetActivePlaceNodeID(nodeId if slicer.mrmlScene.GetNodeByID(nodeId) else None)
 
     def _forget(self) -> Any:
         node, self._node = self._node, None
