@@ -10,7 +10,7 @@ by the refiner and the decoder that a patient was left out of. For that patient 
 masks of the fold without it, on its labelled slices alone.
 lesion: what an oracle's click grew within the reference's liver (see lesion_model/evaluate.py), refined without further
 clicks, or with one more click a stage from where the mask is wrong; and such clicks alone, from an empty mask. A click
-acts on its own slice. crlm1004 is a training case. Rows go to results.jsonl beside.
+acts on its own slice. crlm1004 is a training case. Rows go to results.jsonl beside, which refiner_table.py reads.
 """
 
 from __future__ import annotations
@@ -166,6 +166,7 @@ def main() -> None:
     parser.add_argument("--refiner", type=Path, help="by default the one in work/refiner")
     parser.add_argument("--stages", type=int, default=3)
     parser.add_argument("--least", type=int, default=1, help="voxels of a lesion that is looked at")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where rows are added")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -180,7 +181,7 @@ def main() -> None:
         else lesion_rows(case, folder, arguments.stages, arguments.least)
     )
     head = {"target": target, "refiner": f"{folder.parent.name}/{folder.name}", "case": case}
-    with RESULTS.open("a", encoding="utf-8") as results:
+    with arguments.results.open("a", encoding="utf-8") as results:
         for row in rows:
             line = json.dumps({**head, **row})
             results.write(line + "\n")
