@@ -389,6 +389,31 @@ def test_lesions_lie_where_they_are_whatever_the_grid_and_the_transform(panel, a
     assert panel.statuses() == ["accepted", "candidate"], panel.status
 
 
+def test_a_hundred_lesions_come_and_go_without_a_standstill(panel):
+    import time
+
+    from slicer_host import mouse
+
+    from sammix_core.lesions.boxed_mask import BoxedMask
+    from sammix_core.lesions.state import LesionState, LesionStatus
+
+    panel.give_liver(a_ct_node())
+    panel.ui.lesionsSection.collapsed = False
+    spots = [(k, j, i) for k in range(4, 20, 4) for j in range(6, 31, 5) for i in range(5, 40, 7)]
+    masks = [BoxedMask.pack(np.ones((2, 3, 3)), spot) for spot in spots]
+    states = {
+        number: LesionState(number, LesionStatus.CANDIDATE, mask, start=mask) for number, mask in enumerate(masks, 1)
+    }
+    began = time.process_time()
+    panel.list.do("many", states)
+    assert time.process_time() - began < 0.1
+    mouse.wait_until(lambda: len(panel.list.segments.ids) == len(states), 30)
+    mouse.wait_until(lambda: panel.rows[-1][1] == "0.02", 30)  # and they are measured
+    panel.click("undoLesionButton")
+    mouse.wait_until(lambda: not panel.list.segments.ids, 30)
+    assert panel.segments() == {}
+
+
 def _matrix_of(node):
     import vtk
 

@@ -120,12 +120,14 @@ class LesionList:
         self.save()
 
     def takeEdits(self) -> dict[int, BoxedMask | None]:
-        """Takes what was changed by hand in the segments for the lesions' masks, as one step.
+        """Takes what was changed by hand in the segments for the lesions' masks, as one step; called now and then.
 
         Returns:
             What was changed; None for a lesion whose segment is gone.
         """
         segments = self.segments
+        if segments is not None and segments.work():
+            self.save()  # which segment is whose
         changed = {} if segments is None else segments.changedByOthers(self._states)
         if changed:
             self.do(_("Lesion by hand"), {number: self._edited(number, mask) for number, mask in changed.items()})

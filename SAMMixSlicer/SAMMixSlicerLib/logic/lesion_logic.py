@@ -70,8 +70,7 @@ class LesionLogic:
         found = self.list
         if found is None or self._workspace.isSceneBusy:
             return
-        if found.states:
-            found.takeEdits()
+        found.takeEdits()
         unmeasured = {number: state.mask for number, state in found.states.items() if state.figures is None}
         if unmeasured and self._measuring is None and not self._actions.isBusy:
             case = found.case

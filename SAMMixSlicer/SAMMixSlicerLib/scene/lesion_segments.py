@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from SAMMixSlicerLib.scene.labelmap import emptyLabelmap, offsetOnGrid, scalarsO
 from SAMMixSlicerLib.scene.segment_output import gridToSegmentation
 from SAMMixSlicerLib.scene.surface import hasSurface, makeSmallSurface
 
+_WORK_SECONDS = 0.03
 _FILL_OPACITY = {LesionStatus.CANDIDATE: 0.0, LesionStatus.ACCEPTED: 0.45}
 
 
@@ -39,6 +41,8 @@ class LesionSegments:
         self._volumeNode = volumeNode
         self._ids = {number: name for number, name in ids.items() if self._segmentation.GetSegment(name) is not None}
         self._written: dict[int, tuple[Any, int, BoxedMask]] = {}
+        self._waiting: dict[int, LesionState | None] = {}
+        self._turning: dict[int, None] = {}
         self._is3d = False
 
     @property
@@ -47,35 +51,42 @@ class LesionSegments:
         return dict(self._ids)
 
     def show(self, states: Mapping[int, LesionState | None]) -> None:
-        """Makes the segments of some lesions what they are now.
+        """Makes the segments of some lesions what they are now; where there are many, `work` does the rest.
 
         Args:
             states: By number; None for a lesion that is not there any more.
         """
+        self._waiting.update(states)
+        self.work()
+
+    def work(self) -> bool:
+        """Goes on with what `show` began, for some 30 ms: each segment takes Slicer milliseconds.
+
+        Returns:
+            Whether anything was done.
+        """
+        until = time.perf_counter() + _WORK_SECONDS
+        isAny = bool(self._waiting or self._turning)
         self.isWriting = True
         try:
-            for number, state in states.items():
+            while self._waiting and time.perf_counter() < until:
+                number = next(iter(self._waiting))
+                state = self._waiting.pop(number)
                 if state is None or state.status is LesionStatus.REJECTED:
                     self._remove(number)
                 else:
                     self._show(state)
+            while self._turning and time.perf_counter() < until:
+                self._turn(self._turning.popitem()[0])
         finally:
             self.isWriting = False
+        return isAny
 
     def show3d(self, isShown: bool) -> None:
         """Shows or hides all in the 3-D views; with the liver's surface there, those without one would hide it."""
         self._is3d = isShown
-        display = self.segmentationNode.GetDisplayNode()
-        self.isWriting = True
-        try:
-            for name in self._ids.values():
-                if self._segmentation.GetSegment(name) is not None and display is not None:
-                    if isShown and not hasSurface(self.segmentationNode, name):
-                        makeSmallSurface(self.segmentationNode, name)
-                    if bool(display.GetSegmentVisibility3D(name)) != isShown:
-                        display.SetSegmentVisibility3D(name, isShown)
-        finally:
-            self.isWriting = False
+        self._turning.update(dict.fromkeys(self._ids))
+        self.work()
 
     def changedByOthers(self, states: Mapping[int, LesionState]) -> dict[int, BoxedMask | None]:
         """The lesions whose segments are not as they should be; None for one that was removed or emptied.
@@ -85,7 +96,7 @@ class LesionSegments:
         """
         found: dict[int, BoxedMask | None] = {}
         for number, name in list(self._ids.items()):
-            if number not in states:
+            if number not in states or number in self._waiting:
                 continue
             if self._segmentation.GetSegment(name) is None:
                 del self._ids[number]
@@ -137,6 +148,16 @@ class LesionSegments:
         segmentId = self._segmentation.GenerateUniqueSegmentID(kind.name)
         self._segmentation.AddSegment(segment, segmentId)
         return segmentId
+
+    def _turn(self, number: int) -> None:
+        """Shows a lesion in 3-D, or hides it."""
+        name, display = self._ids.get(number), self.segmentationNode.GetDisplayNode()
+        if name is None or display is None or self._segmentation.GetSegment(name) is None:
+            return
+        if self._is3d and not hasSurface(self.segmentationNode, name):
+            makeSmallSurface(self.segmentationNode, name)
+        if bool(display.GetSegmentVisibility3D(name)) != self._is3d:
+            display.SetSegmentVisibility3D(name, self._is3d)
 
     def _remove(self, number: int) -> None:
         name = self._ids.pop(number, None)
