@@ -78,10 +78,7 @@ class TestUndo:
         from sammix_core.slice_state import SliceState
 
         states = {}
-        stack = UndoStack(
-            lambda index: states.get(index) or SliceState(index),
-            lambda given: states.update((state.slice_index, state) for state in given),
-        )
+        stack = UndoStack(lambda index: states.get(index) or SliceState(index), states.update)
         stack.states = states
         return stack
 
