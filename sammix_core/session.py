@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,16 +13,16 @@ import torch
 from sammix_core.axial_order import AxialOrder
 from sammix_core.axial_slices import AxialSlices
 from sammix_core.box_search import BoxSearch
-from sammix_core.boxes import Box, BoxSource, BoxTrack
+from sammix_core.boxes import Box, BoxTrack
 from sammix_core.embedding_store import EmbeddingStore
 from sammix_core.errors import InputError
 from sammix_core.guidance.boxes_from_cam import sigmoid
-from sammix_core.in_threads import SharedWork, in_threads
+from sammix_core.mask_maker import MaskMaker
 from sammix_core.progress import CancelCheck, ProgressCallback, Stage
 from sammix_core.results import SegmentationResult, cam_on_slice, report_of
-from sammix_core.sam.masks import DecodedSlices, inside_box, mixed
+from sammix_core.sam.masks import inside_box
 from sammix_core.saved_guidance import SavedGuidance
-from sammix_core.slice_mask import SliceMask, decode_box, make_mask
+from sammix_core.slice_mask import SliceMask
 from sammix_core.slice_store import SliceStore
 from sammix_core.sparse_slices import EVERY_SLICE, Sparing
 from sammix_core.uncertainty import UncertaintyPlanes
@@ -33,7 +31,6 @@ from sammix_core.volume import Volume
 if TYPE_CHECKING:
     from sammix_core.loading import LoadedModel
 
-_KEPT_DECODED = 8  # slices; two of them stand for those between, and a few threads work ahead
 EMBEDDING_LIMIT_BYTES = 3 * 1024**3  # about 1,500 slices of LiteMedSAM in float16
 _NOTHING_FOUND = "No {} was found; the mask is empty."
 
@@ -54,7 +51,6 @@ class SegmentationSession:
     Attributes:
         volume: The volume.
         slices: Boxes and masks by slice, automatic ones and a person's; for undo and for saving.
-        decoded: How many slices were decoded for their masks.
     """
 
     def __init__(
@@ -66,15 +62,13 @@ class SegmentationSession:
         sparing: Sparing = EVERY_SLICE,
         store: EmbeddingStore | None = None,
     ) -> None:
-        self.decoded = 0
         self.volume = volume
         self.slices = SliceStore(volume.shape_kji, volume.axial_order)
         self._model = model
         self._search = BoxSearch(model, volume, limit_bytes, self._turn, sparing, store)
         self._cache = self._search.cache
         self._seconds: dict[str, float] = {}
-        self._kept: SharedWork[DecodedSlices] = SharedWork(_KEPT_DECODED)
-        self._lock = threading.Lock()  # for what is counted
+        self._masks = MaskMaker(model, self._search, self.slices)
         self._uncertainty = UncertaintyPlanes() if keep_uncertainty else None
 
     @property
@@ -87,6 +81,11 @@ class SegmentationSession:
         self.slices.boxes = boxes
 
     @property
+    def decoded(self) -> int:
+        """How many slices were decoded for their masks."""
+        return self._masks.decoded
+
+    @property
     def guidance(self) -> SavedGuidance | None:
         """What the search for boxes found, for another session of this volume; None before there was one."""
         return self._search.saved()
@@ -97,7 +96,7 @@ class SegmentationSession:
         What another model found is left alone, since its maps do not fit this one's masks.
         """
         self._search.take(saved)
-        self._kept.clear()
+        self._masks.forget()
 
     @property
     def axial(self) -> AxialSlices:
@@ -117,7 +116,7 @@ class SegmentationSession:
     def forget_embeddings(self) -> None:
         """Gives the embeddings' memory back; slices are encoded again when they are needed."""
         self._cache.clear()
-        self._kept.clear()
+        self._masks.forget()
 
     def embedding(self, canonical_slice: int) -> torch.Tensor:
         """(1, c, h, w) float32 of a slice in canonical axial order, on the model's device; encoded where needed."""
@@ -164,7 +163,7 @@ class SegmentationSession:
         Raises:
             Cancelled: The user stopped; boxes are as they were.
         """
-        self._kept.clear()
+        self._masks.forget()
         self.slices.set_automatic(self._search.run(progress, cancel, on_seen))
         return self.boxes
 
@@ -209,7 +208,7 @@ class SegmentationSession:
         chosen = [index for index in wanted if index not in protected]
         counted = [index for index in chosen if take_box is not None or index in self.boxes]
         stage = Stage("Segmenting", len(counted), progress, cancel)
-        with closing(self._masks_of(chosen, take_box)) as masks:
+        with closing(self._masks.in_turn(chosen, take_box)) as masks:
             for index, box, made in masks:
                 if box is not None and made is not None:
                     self._write(box, made)
@@ -242,7 +241,7 @@ class SegmentationSession:
             raise InputError(f"Slice {slice_index} was corrected by hand, so its mask stays as it is.")
         if not self.boxes.set(box):
             raise InputError(f"Slice {slice_index} has a box of yours, which an automatic one does not replace.")
-        self._write(box, self._mask_of(box, own=True))
+        self._write(box, self._masks.mask_of(box, own=True))
         return self.slices.plane(slice_index)
 
     def result(self) -> SegmentationResult:
@@ -301,45 +300,6 @@ class SegmentationSession:
         if self._uncertainty is not None:
             self._uncertainty.clear()
 
-    def _masks_of(
-        self, chosen: list[int], take_box: Callable[[int], object] | None
-    ) -> Generator[tuple[int, Box | None, SliceMask | None]]:
-        """Slices in their order with their boxes and masks; several are worked on at once where boxes are known."""
-        if take_box is not None:
-            for index in chosen:
-                take_box(index)
-                box = self.boxes.get(index)
-                yield index, box, None if box is None else self._mask_of(box)
-            return
-        held = [box for box in map(self.boxes.get, chosen) if box is not None]
-        at_once = self._model.backend.at_once
-        if at_once > 1 and self._search.thin:
-            at_once *= 2  # some wait for a neighbour that another one decodes
-        with closing(in_threads(lambda box: (box, self._mask_of(box)), held, at_once)) as masks:
-            ahead = next(masks, None)
-            for index in chosen:
-                box, made = self.boxes.get(index), None
-                while ahead is not None and ahead[0].slice_index == index:
-                    made = ahead[1] if ahead[0] == box else made
-                    ahead = next(masks, None)
-                if box is not None and made is None:  # the box was changed while others were worked on
-                    made = self._mask_of(box)
-                yield index, box, made
-
-    def _mask_of(self, box: Box, own: bool = False) -> SliceMask:
-        """Makes one slice's mask, changing nothing; from any thread.
-
-        Args:
-            box: The slice's box.
-            own: Whether the slice stands for itself, even where its automatic mask comes from its neighbours.
-        """
-        search, model = self._search, self._model
-        index = search.axial.canonical(box.slice_index)
-        cam_logits, support = search.prompt_of(index, box.source)
-        anchors = None if own or not self._is_automatic(box) else search.anchors_of(index)
-        decoded = self._decoded(box) if anchors is None else self._decoded_between(index, *anchors)
-        return make_mask(decoded, model.masks, search.axial, box, cam_logits, support)
-
     def _write(self, box: Box, made: SliceMask) -> None:
         """Puts a slice's mask in, touching no other slice."""
         self.slices.write(box.slice_index, made.mask, made.scores)
@@ -347,30 +307,3 @@ class SegmentationSession:
             axial = self._search.axial
             spread = axial.frame.to_slice(made.decoded.disagreement(0), axial.plane_shape, fill=0.0)
             self._uncertainty.write(box.slice_index, spread, inside_box(axial.plane_shape, made.limits))
-
-    def _is_automatic(self, box: Box) -> bool:
-        """Whether a box is just the one that the search found."""
-        found = self.slices.automatic_boxes.get(box.slice_index)
-        return found is not None and box.source is BoxSource.AUTO and box.edges == found.edges
-
-    def _decoded(self, box: Box) -> DecodedSlices:
-        """What the decoder makes of a slice from a box; of thin slices it is kept for those between two."""
-        if not (self._search.thin and self._is_automatic(box)):
-            return self._decode(box)
-        return self._kept.begin(box, lambda: self._decode(box)).result()
-
-    def _decode(self, box: Box) -> DecodedSlices:
-        search, model = self._search, self._model
-        index = search.axial.canonical(box.slice_index)
-        cam_logits, _ = search.prompt_of(index, box.source)
-        decoded = decode_box(model.backend, model.masks, search.axial, box, self._cache.embedding(index), cam_logits)
-        with self._lock:
-            self.decoded += 1
-        return decoded
-
-    def _decoded_between(self, index: int, first: int, second: int) -> DecodedSlices:
-        """A thin slice from its two neighbours, each with its automatic box: no edit of theirs shows here."""
-        anchors = [self.slices.automatic_boxes[self._search.axial.slice_index(anchor)] for anchor in (first, second)]
-        # Of what another thread works on the result is waited for last, so that none waits while there is work to do.
-        one, other = [self._kept.begin(box, partial(self._decode, box)) for box in anchors]
-        return mixed(one.result(), other.result(), (index - first) / (second - first))
