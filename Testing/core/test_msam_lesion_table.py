@@ -77,6 +77,6 @@ def test_a_cam_is_told_by_how_it_sorts_and_by_a_cut_from_one_case(table: ModuleT
     rows += cam("cleo", [(0.3, True), (0.7, True), (0.2, False)])
     text = table.section([], rows)
     assert "below 0.4000" in " ".join(text.split())
-    assert "| lits117 | reference | 1 / 1, 6 / 6 | 0.75 / - | 2 / 0, 2 / 4 | 2 / 0, 1 / 3 |" in text
-    assert "| cleo | reference | 1 / 1, 6 / 6 | 1.00 / - | 2 / 0, 1 / 3 | 1 / 0, 0 / 1 |" in text
+    assert "| lits117 | reference | 1 / 1, 6 / 6 | 0.75 / - | 0.50 / - | 2 / 0, 2 / 4 | 2 / 0, 1 / 3 |" in text
+    assert "| cleo | reference | 1 / 1, 6 / 6 | 1.00 / - | 0.50 / - | 2 / 0, 1 / 3 | 1 / 0, 0 / 1 |" in text
     assert "CAM is trained nowhere" not in text

@@ -3,15 +3,16 @@
     python benchmarks/lesion_model/cam.py [--liver reference|model] [--cases NAME ...] [--head FILE]
 
 The head is what train.py made (work/lesion_model/head.safetensors). Embeddings are those of the default model's
-encoder, kept in work/lesion_model/embeddings. crlm1004 is a case that the head was trained on. Rows go to results.jsonl
-beside: "cam" for what lies above 0.5 in the liver, lesion by lesion as the other candidates, and "score" with the score
-of each candidate by density (the map's mean over its voxels) and whether it is a lesion.
+encoder, kept in work/speed_gate as speed_gate.py keeps them. crlm1004 is a case that the head was trained on. Rows go
+to results.jsonl beside: "cam" for what lies above 0.5 in the liver, lesion by lesion as the other candidates, and
+"score" with the score of each candidate by density (the map's mean over its voxels) and whether it is a lesion.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ import torch
 from evaluate import OURS, PEOPLES, RESULTS, ROOT, THRESHOLDS, livers_by_model, references
 from safetensors.torch import load_file
 
-from sammix_core.files import atomic_path
+sys.path.insert(0, str(ROOT / "benchmarks"))
+from speed_gate import KeptEmbeddings
+
 from sammix_core.guidance.boxes_from_cam import sigmoid
 from sammix_core.guidance.embedding_cam import EmbeddingCam
 from sammix_core.lesions.candidates import lesion_candidates
@@ -34,26 +37,16 @@ from sammix_core.session import SegmentationSession
 from sammix_core.volume import Volume
 
 WORK = ROOT / "work" / "lesion_model"
+PRECISION = "float32"  # the head was trained on such embeddings
 LEVEL = 0.5  # of the map, from which on a cell is taken for lesion
 
 
-def embeddings_of(case: str, session: SegmentationSession) -> np.ndarray:
-    """(slice, 256, 64, 64) float16 of the canonical slices, made once."""
-    file = WORK / "embeddings" / f"{case}.npy"
-    if not file.exists():
-        made = [session.embedding(index)[0].half().cpu().numpy() for index in range(len(session.axial))]
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(file) as path, path.open("wb") as stream:
-            np.save(stream, np.stack(made))
-    return np.load(file, mmap_mode="r")
-
-
-def map_of(case: str, volume: Volume, guidance: EmbeddingCam) -> np.ndarray:
+def map_of(volume: Volume, segmenter: Segmenter, guidance: EmbeddingCam) -> np.ndarray:
     """(k, j, i) float32 in [0, 1]: how much the head takes each voxel for lesion."""
-    session = SegmentationSession(Segmenter.load("liver").model, volume)
+    session = SegmentationSession(segmenter.model, volume)
     axial, planes = session.axial, []
-    for embedding in embeddings_of(case, session):
-        logits = guidance.maps(torch.zeros(0), torch.from_numpy(np.array(embedding))[None].float()).cam_logits[0]
+    for index in range(len(axial)):
+        logits = guidance.maps(torch.zeros(0), session.embedding(index)).cam_logits[0]
         planes.append(cam_on_slice(sigmoid(logits), axial.frame, axial.plane_shape))
     return axial.order.back(np.stack(planes))
 
@@ -92,13 +85,15 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    segmenter = Segmenter.load("liver", device="cpu", precision=PRECISION)
+    KeptEmbeddings(segmenter, PRECISION)
     guidance = EmbeddingCam.from_state(load_file(str(arguments.head)), torch.device("cpu"))
     with RESULTS.open("a", encoding="utf-8") as results:
         for case in arguments.cases:
             volume, liver, lesions = references(case)
             if arguments.liver == "model":
                 liver = livers_by_model(case, volume)
-            for row in rows_of(volume, liver, lesions, map_of(case, volume, guidance)):
+            for row in rows_of(volume, liver, lesions, map_of(volume, segmenter, guidance)):
                 line = json.dumps({"case": case, "liver": arguments.liver, **row})
                 results.write(line + "\n")
                 print(line, flush=True)
