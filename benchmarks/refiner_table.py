@@ -28,23 +28,59 @@ Row = dict[str, Any]
 
 def section(rows: list[Row]) -> str:
     """The whole section, without a blank line at its end; of several rows alike the last one counts."""
-    liver = {(r["refiner"], r["case"], r["stage"]): r for r in rows if r["target"] == "liver"}
-    lesion = {(r["case"], r["way"], r["lesion"], r["stage"]): r for r in rows if r["target"] == "lesion"}
+    liver, lesion = _of_liver(rows), _of_lesions(rows)
     parts = [TITLE]
-    parts += [_wrapped(_LIVER), "\n".join(_liver_lines(liver))] if liver else ["The liver: not measured yet."]
-    parts += [_wrapped(_LESION), "\n".join(_lesion_lines(lesion))] if lesion else ["Lesions: not measured yet."]
+    parts += [_wrapped(_LIVER), "\n".join(liver_lines(rows))] if liver else ["The liver: not measured yet."]
+    parts += [_wrapped(_LESION), "\n".join(lesion_lines(rows))] if lesion else ["Lesions: not measured yet."]
     single = _few(lesion)
     return "\n\n".join([*parts, "Each lesion by itself, Dice by stage:", "\n".join(single)] if single else parts)
 
 
-def _liver_lines(rows: dict[Any, Row]) -> list[str]:
+def _of_liver(rows: list[Row]) -> dict[Any, Row]:
+    return {(r["refiner"], r["case"], r["stage"]): r for r in rows if r["target"] == "liver"}
+
+
+def _of_lesions(rows: list[Row]) -> dict[Any, Row]:
+    return {(r["case"], r["way"], r["lesion"], r["stage"]): r for r in rows if r["target"] == "lesion"}
+
+
+def liver_lines(rows: list[Row]) -> list[str]:
+    """A table of the liver's rows."""
     lines = [
         "| case | refiner | stage | Dice | HD95 mm | surface Dice 2 mm | s |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for (refiner, case, stage), row in sorted(rows.items(), key=lambda one: (one[0][1], one[0][0], one[0][2])):
+    own = _of_liver(rows)
+    for refiner, case, stage in sorted(own, key=lambda key: (key[1], key[0], key[2])):
+        row = own[refiner, case, stage]
         figures = f"{row['dice']:.4f} | {row['hd95_mm']:.2f} | {row['surface_dice_2mm']:.4f}"
         lines.append(f"| {case} | {refiner} | {stage} | {figures} | {row['seconds']:.0f} |")
+    return lines
+
+
+def lesion_means(rows: list[Row]) -> list[Row]:
+    """What all lesions of a case came to, a row for each way and stage."""
+    own = _of_lesions(rows)
+    found = []
+    for case, way in dict.fromkeys((case, way) for case, way, *_ in own):
+        for stage, lesions in enumerate(_by_stage(own, case, way)):
+            dice = [row["dice"] for row in lesions.values()]
+            hits = {f"found_{least}": sum(row["iou"] >= least for row in lesions.values()) for least in (0.1, 0.5)}
+            head = {"case": case, "way": way, "stage": stage, "lesions": len(dice), **hits}
+            found.append({**head, "dice_mean": round(mean(dice), 4), "dice_median": round(median(dice), 4)})
+    return found
+
+
+def lesion_lines(rows: list[Row]) -> list[str]:
+    """A table of the lesions' rows."""
+    lines = [
+        "| case | begins from | stage | lesions | found (0.1 / 0.5) | Dice: mean, median |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in lesion_means(rows):
+        dice = f"{row['dice_mean']:.3f}, {row['dice_median']:.3f}"
+        hits = f"{row['found_0.1']} / {row['found_0.5']}"
+        lines.append(f"| {row['case']} | {row['way']} | {row['stage']} | {row['lesions']} | {hits} | {dice} |")
     return lines
 
 
@@ -56,19 +92,6 @@ def _by_stage(rows: dict[Any, Row], case: str, way: str) -> list[dict[int, Row]]
         before = found[-1] if found else {}
         found.append({**before, **{lesion: row for (lesion, at), row in own.items() if at == stage}})
     return found
-
-
-def _lesion_lines(rows: dict[Any, Row]) -> list[str]:
-    lines = [
-        "| case | begins from | stage | lesions | found (0.1 / 0.5) | Dice: mean, median |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    for case, way in dict.fromkeys((case, way) for case, way, *_ in rows):
-        for stage, lesions in enumerate(_by_stage(rows, case, way)):
-            dice = [row["dice"] for row in lesions.values()]
-            hits = " / ".join(str(sum(row["iou"] >= least for row in lesions.values())) for least in (0.1, 0.5))
-            lines.append(f"| {case} | {way} | {stage} | {len(dice)} | {hits} | {mean(dice):.3f}, {median(dice):.3f} |")
-    return lines
 
 
 def _few(rows: dict[Any, Row], most: int = 5) -> list[str]:

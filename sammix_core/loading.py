@@ -83,6 +83,8 @@ def load_model(
         InputError: Model, weights, device or guidance are not there or do not fit each other.
     """
     folder = resolve(model)
+    if not folder.manifest.segments:
+        raise InputError(f"{folder.spec} refines masks and segments nothing by itself; name it with --refiner.")
     name = guidance or str(folder.manifest.guidance.get("name"))
     if name not in GUIDANCES:
         raise InputError(f"There is no guidance {name!r}; choose one of: {', '.join(GUIDANCES)}.")

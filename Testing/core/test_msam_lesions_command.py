@@ -123,7 +123,6 @@ def test_a_click_without_a_model_grows_a_lesion(case: Path) -> None:
         (("--mask", "MASK", "--not", "3,4,5"), "--not takes a place from lesions"),
         (("--click", "3,4,5", "--not", "3,4"), "--not 3,4 is no voxel"),
         (("--candidates",), "name its mask with --liver"),
-        (("--mask", "MASK", "--refine", "2"), "none is shipped: train one"),
         (("--click", "3,4"), "--click 3,4 is no voxel"),
         (("--mask", "absent.nii.gz"), "absent.nii.gz does not exist"),
         (("--mask", "OTHER"), "different grids"),

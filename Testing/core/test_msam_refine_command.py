@@ -137,15 +137,13 @@ def test_msam_lesions_are_refined_from_a_mask_and_from_clicks(case: Path, folder
 @pytest.mark.parametrize(
     ("command", "words", "sentence"),
     [
-        ("segment", ("--refine", "2"), "Stages need a refiner of the liver, and none is shipped"),
-        ("segment", ("--target", "lesion", "--candidates", "--refine", "2"), "Stages need a refiner of lesions"),
         ("segment", ("--refiner", "LIVER"), "--refiner goes with --refine N"),
         ("segment", ("--refine", "2", "--refiner", "LESION"), "lesion-refiner/0.1.0 refines lesions, not the liver"),
         ("segment", ("--refine", "2", "--refiner", "liver"), "is no refiner of slices"),
         ("segment", ("--refine", "2", "--refiner", "nowhere"), "There is no model 'nowhere'"),
         ("lesions", ("--click", "40,45,3", "--model", "LESION"), "name the liver's mask with --liver"),
         ("lesions", ("--mask", "MASK", "--model", "LIVER"), "refines the liver, not lesions"),
-        ("lesions", ("--mask", "MASK", "--refine", "1"), "name it with --model"),
+        ("lesions", ("--click", "40,45,3", "--refine", "1"), "name the liver's mask with --liver"),
     ],
 )
 def test_msam_what_cannot_be_refined_is_said_and_nothing_written(

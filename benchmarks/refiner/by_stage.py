@@ -20,6 +20,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +73,27 @@ def on_fold(network: Any, folder: Path) -> SliceRefiner:
     return refiner.eval().requires_grad_(False)
 
 
-def liver_rows(name: str, folder: Path, stages: int, without: str | None) -> Iterator[Row]:
-    """One row a stage."""
+@dataclass(frozen=True)
+class LiverCase:
+    """A case with its automatic masks, before they are refined.
+
+    Attributes:
+        session: With embeddings.
+        refiner: What refines them.
+        mask: (k, j, i), stage 0.
+        label: (k, j, i) bool.
+        known: Canonical slices that are labelled.
+    """
+
+    session: SegmentationSession
+    refiner: SliceRefiner
+    mask: np.ndarray
+    label: np.ndarray
+    known: np.ndarray
+
+
+def liver_case(name: str, folder: Path, without: str | None) -> LiverCase:
+    """Segments a case."""
     config = TrainingConfig.read(CONFIG)
     if name in CASES:
         ct, label_file, values, _ = CASES[name]
@@ -94,10 +114,15 @@ def liver_rows(name: str, folder: Path, stages: int, without: str | None) -> Ite
         label = volume.axial_order.back(case.mask_volume())
         refiner = on_fold(model.backend.network, folder)  # type: ignore[attr-defined]
     session.find_boxes()
-    mask = session.segment_boxes().mask
-    order = session.axial.order
-    slice_mm, row_mm, col_mm = order.spacing(volume.spacing)
-    work = VolumeRefinement(refiner, session, mask)
+    return LiverCase(session, refiner, session.segment_boxes().mask, label, known)
+
+
+def liver_rows(name: str, folder: Path, stages: int, without: str | None) -> Iterator[Row]:
+    """One row a stage."""
+    one = liver_case(name, folder, without)
+    order, known, label = one.session.axial.order, one.known, one.label
+    slice_mm, row_mm, col_mm = order.spacing(one.session.volume.spacing)
+    work = VolumeRefinement(one.refiner, one.session, one.mask)
     for stage in range(stages + 1):
         begun = time.perf_counter()
         if stage:

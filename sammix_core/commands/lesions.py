@@ -60,17 +60,14 @@ class _Request:
         if self.report is not None:
             outputs.append(Output("--report", self.report, (".json",)))
         check_outputs(outputs, inputs)
+        if self.stages and self.model is None:
+            open_refiner(None, LESION)
         if self.mask is None and not self.clicks and not self.candidates:
             raise InputError(
                 "There are no lesions to begin from: name a --mask, a --click in each lesion, or ask for --candidates."
             )
         if self.candidates and self.liver is None:
             raise InputError("Candidates are looked for in the liver: name its mask with --liver.")
-        if self.model is None and self.stages:
-            raise InputError(
-                "Stages need an M-SAM, and none is shipped: train one (sammix train, method: msam, or "
-                "benchmarks/refiner/train_refiner.py) and name it with --model."
-            )
         if self.grows and self.clicks and self.liver is None:
             raise InputError("A click grows a lesion within the liver: name the liver's mask with --liver.")
         if self.removed and not self.clicks:
@@ -82,14 +79,15 @@ class _Request:
 
     @property
     def refining(self) -> RefineWish | None:
-        """How lesions are refined slice by slice, where the model does that.
+        """How lesions are refined slice by slice: by the shipped refiner, or where the model does that.
 
         Raises:
             InputError: There is no such model, or it refines something else.
         """
         from sammix_core.model_store import resolve
 
-        if self.model is None or not is_refiner(resolve(self.model)):
+        slicewise = bool(self.stages) if self.model is None else is_refiner(resolve(self.model))
+        if not slicewise:
             return None
         return RefineWish(self.stages, open_refiner(self.model, LESION), self.device.value)
 
@@ -116,7 +114,7 @@ def lesions(
     candidates: Annotated[
         bool, typer.Option("--candidates", help="All in the liver that may be a lesion, to be looked at.")
     ] = False,
-    model: Annotated[str | None, typer.Option(help="An M-SAM, or a refiner of slices (experimental).")] = None,
+    model: Annotated[str | None, typer.Option(help="An M-SAM, or a refiner of slices of your own.")] = None,
     base_weights: Annotated[Path | None, typer.Option(help="SAM-Med3D's weights, where the model needs them.")] = None,
     refine: Annotated[int | None, typer.Option(min=0, max=50, help="Stages of refinement for each lesion.")] = None,
     report: Annotated[Path | None, typer.Option(help="Where to write the table (sammix-lesions/1).")] = None,
@@ -159,7 +157,7 @@ def _run(request: _Request, interrupts: Interrupts) -> None:
             grown = grow_lesions(volume, liver, request.clicks, request.removed)
             found = grown if found is None else found | grown
             liver = liver | grown  # a lesion at the surface that the liver's mask leaves out
-        if request.model is not None and request.stages:
+        if request.stages:
             found = _refined(request, volume, found, liver, show, interrupts)
         assert found is not None
         parts = lesion_components(volume, found if liver is None else found & liver)
@@ -172,6 +170,8 @@ def _run(request: _Request, interrupts: Interrupts) -> None:
     if not request.quiet:
         print_lesions(outcome.table)
         console.print_fields([("time", duration(time.monotonic() - started)), ("labelmap", str(request.output))])
+        if request.stages and request.refining is not None:
+            console.print_notes([request.refining.note])
         console.out().print(RESEARCH_ONLY, style="dim")
 
 
@@ -200,10 +200,10 @@ def _refined(
     from sammix_core.msam.refine import load_network
     from sammix_core.segmenter import Segmenter
 
-    assert request.model is not None
     wish = request.refining
     if wish is not None and mask is not None:
         session = Segmenter.load(ORGAN_OF_LESIONS, device=request.device.value).open_session(volume)
         return wish.lesions(session, mask, liver, show, interrupts.asked)
+    assert request.model is not None
     network = load_network(request.model, request.device.value, request.base_weights)
     return refine_lesions(network, volume, mask, request.clicks, request.stages, show, interrupts.asked)

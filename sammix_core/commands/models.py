@@ -27,9 +27,8 @@ def list_models() -> None:
         size = sum((model.path / file).stat().st_size for file in model.manifest.files) / 1e6
         origin = "shipped" if model.shipped else "yours"
         used = "  active" if model_store.is_active(model) else ""
-        screen.print(
-            f"{model.spec:<24} {origin:<8} {size:5.1f} MB  {model.manifest.created[:10]}  {model.manifest.target}{used}"
-        )
+        does = model.manifest.target if model.manifest.segments else f"refines {model.manifest.target}"
+        screen.print(f"{model.spec:<24} {origin:<8} {size:5.1f} MB  {model.manifest.created[:10]}  {does}{used}")
     if not found:
         screen.print("There are no models.")
     console.print_notes(model_store.find_faults())

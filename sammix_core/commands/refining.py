@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sammix_core.errors import InputError
-from sammix_core.refining.folder import LESION, open_refiner
+from sammix_core.refining.folder import LESION, check_slices, open_refiner
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,8 +36,8 @@ class RefineWish:
 
         Args:
             stages: 0 for none.
-            refiner: Its name or folder, or None.
-            target: `LIVER` or `LESION`.
+            refiner: Its name or folder; None for the shipped one.
+            target: See `open_refiner`.
             device: See above.
 
         Raises:
@@ -47,19 +47,24 @@ class RefineWish:
             if refiner is not None:
                 raise InputError("--refiner goes with --refine N, the number of stages.")
             return None
-        if refiner is None:
-            kind = "lesions" if target == LESION else "the liver"
-            raise InputError(
-                f"Stages need a refiner of {kind}, and none is shipped: train one "
-                "(benchmarks/refiner/train_refiner.py) and name it with --refiner."
-            )
         return cls(stages, open_refiner(refiner, target), device)
+
+    def check_fits(self, model: ModelFolder) -> None:
+        """Refuses a model whose slices the refiner cannot be used on.
+
+        Raises:
+            InputError: They are prepared otherwise than those that it was trained on.
+        """
+        from sammix_core.preprocessing import PreprocessingSpec
+
+        check_slices(self.folder, PreprocessingSpec.from_dict(model.manifest.preprocessing))
 
     @property
     def note(self) -> str:
         """What is said of a mask that was refined."""
         stages = "one stage" if self.stages == 1 else f"{self.stages} stages"
-        return f"The masks were refined by {self.folder.spec} in {stages} (experimental)."
+        small = "; small lesions stay as they were" if self.folder.manifest.target == LESION else ""
+        return f"The masks were refined by {self.folder.spec} in {stages} (experimental){small}."
 
     def organ(
         self, session: SegmentationSession, progress: ProgressCallback | None, cancel: CancelCheck | None

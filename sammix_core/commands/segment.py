@@ -21,7 +21,7 @@ from sammix_core.commands.progress import duration, shown_progress
 from sammix_core.commands.refining import RefineWish
 from sammix_core.commands.segment_lesions import LesionWish, Target
 from sammix_core.errors import InputError
-from sammix_core.refining.folder import LESION, LIVER
+from sammix_core.refining.folder import LESION
 
 if TYPE_CHECKING:
     from sammix_core.boxes import BoxTrack
@@ -92,8 +92,9 @@ class _Request:
         check_outputs(outputs, [path for path in (self.input, self.boxes_in) if path is not None])
         if self.uncertainty is not None:
             check_map_output(self.uncertainty)
-        model_store.resolve(self.model)
-        self.refining()
+        model, refining = model_store.resolve(self.model), self.refining()
+        if refining is not None and model.manifest.segments:
+            refining.check_fits(model)
         if self.device is Device.CUDA:
             # torch takes seconds to load, and is needed anyway when this does not raise.
             from sammix_core.device import choose_device
@@ -106,7 +107,9 @@ class _Request:
         Raises:
             InputError: There is no such refiner.
         """
-        target = LIVER if self.lesions is None else LESION
+        from sammix_core import model_store
+
+        target = LESION if self.lesions else model_store.resolve(self.model).manifest.target
         return RefineWish.of(self.stages, self.refiner, target, self.device.value)
 
 
@@ -149,9 +152,9 @@ def segment(
     ] = False,
     lesion_report: Annotated[Path | None, typer.Option(help="Where to write the lesions' table.")] = None,
     refine: Annotated[
-        int, typer.Option(min=0, max=20, help="Stages in which masks are refined: the target's (experimental).")
+        int, typer.Option(min=0, max=20, help="Stages in which the target's masks are refined (experimental).")
     ] = 0,
-    refiner: Annotated[str | None, typer.Option(help="The refiner's name or folder; none is shipped.")] = None,
+    refiner: Annotated[str | None, typer.Option(help="A refiner of your own: name or folder.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Same input, seed and machine: same mask.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:

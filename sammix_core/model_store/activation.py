@@ -47,11 +47,14 @@ def activate(spec: str) -> ModelFolder:
 
     Raises:
         InputError: There is no such version, a file of it is not the one that its manifest names, it was made on
-            another base model, or the choice cannot be written. What was active stays active.
+            another base model, it segments nothing by itself, or the choice cannot be written. What was active stays
+            active.
     """
     if not is_spec(spec):
         raise InputError(f'{spec!r} is no full name of a model; name it with its version, as "my-liver/1.0.0".')
     model = resolve(spec)
+    if not model.manifest.segments:
+        raise InputError(f"{spec} refines masks and cannot be what {model.manifest.target!r} means.")
     check_usable(model)
     chosen = active_models()
     for name in {default_name(model.manifest.target), model.manifest.name}:

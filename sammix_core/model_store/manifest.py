@@ -17,6 +17,8 @@ from sammix_core.json_files import check_keys, read_json
 SCHEMA = "sammix-model/1"
 MANIFEST_FILE = "manifest.json"
 WEIGHTS_FILE = "weights.safetensors"
+# Kinds of models that go on from a mask or a click; the guidance of all others finds boxes in a CT.
+MSAM, REFINER = "msam", "refiner"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
 _VERSION = re.compile(r"(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})", re.ASCII)
@@ -108,6 +110,11 @@ class Manifest:
     def spec(self) -> str:
         """The model's full name, "liver/1.0.0"."""
         return f"{self.name}/{self.version}"
+
+    @property
+    def segments(self) -> bool:
+        """Whether it segments a CT by itself; refiners and M-SAMs go on from a mask or a click."""
+        return self.guidance.get("name") not in (MSAM, REFINER)
 
     @property
     def version_key(self) -> tuple[int, ...]:

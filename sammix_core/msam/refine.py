@@ -12,6 +12,7 @@ from sammix_core.device import choose_device
 from sammix_core.errors import InputError
 from sammix_core.files import sha256_of
 from sammix_core.model_store import ModelFolder, resolve
+from sammix_core.model_store.manifest import MSAM
 from sammix_core.model_store.weights import load_model_weights
 from sammix_core.msam.adapt import merge_lora
 from sammix_core.msam.base_weights import NAME as SAM_MED3D
@@ -24,8 +25,6 @@ from sammix_core.msam.spec import MSamSpec
 from sammix_core.msam.stages import empty_mask, mask_as_prompt, on_the_crop
 from sammix_core.sam import lora
 from sammix_core.volume import Volume
-
-METHOD = "msam"
 
 
 def load_network(
@@ -44,7 +43,7 @@ def load_network(
     """
     folder = resolve(model)
     guidance = folder.manifest.guidance
-    if guidance.get("name") != METHOD or not isinstance(guidance.get("network"), dict):
+    if guidance.get("name") != MSAM or not isinstance(guidance.get("network"), dict):
         raise InputError(f"{folder.spec} is no M-SAM; name a model that was trained with method: msam.")
     if folder.manifest.preprocessing.get("values") != values:
         known = "CT in Hounsfield units" if values == HU else values

@@ -11,11 +11,11 @@ import torch
 from sammix_core.device import choose_device
 from sammix_core.errors import InputError
 from sammix_core.model_store.base_weights import LITE_MEDSAM
-from sammix_core.model_store.manifest import Manifest
+from sammix_core.model_store.manifest import REFINER, Manifest
 from sammix_core.model_store.store import ModelFolder, resolve
 from sammix_core.model_store.weights import load_model_weights
 from sammix_core.preprocessing import PreprocessingSpec
-from sammix_core.refining.folder import METHOD
+from sammix_core.refining.folder import check_slices
 from sammix_core.refining.network import RefinerSpec, SliceRefiner
 from sammix_core.sam.litemedsam import TRAINED_PARTS, build_network
 
@@ -56,8 +56,7 @@ def load_refiner(folder: ModelFolder, preprocessing: PreprocessingSpec, device: 
     entry = manifest.guidance
     if not isinstance(entry.get("decoder"), str) or not isinstance(entry.get("sizes"), dict):
         raise InputError(f"The manifest of {folder.spec} does not say which decoder and which sizes it has.")
-    if PreprocessingSpec.from_dict(manifest.preprocessing) != preprocessing:
-        raise InputError(f"{folder.spec} was trained on slices prepared otherwise than this model's.")
+    check_slices(folder, preprocessing)
     network = decoder_network(entry["decoder"])
     refiner = SliceRefiner(network.prompt_encoder, network.mask_decoder, RefinerSpec.from_dict(entry["sizes"]))
     refiner.load_trained(load_model_weights(folder))
@@ -94,7 +93,7 @@ def refiner_manifest(
         base_model={"name": LITE_MEDSAM.name, "sha256": LITE_MEDSAM.sha256},
         files={"weights.safetensors": "0" * 64},  # write_model puts in what it wrote
         preprocessing=preprocessing.to_dict(),
-        guidance={"name": METHOD, "decoder": decoder, "sizes": spec.to_dict()},
+        guidance={"name": REFINER, "decoder": decoder, "sizes": spec.to_dict()},
         postprocessing={},
         metrics=dict(metrics),
         training_cases=list(cases),

@@ -36,7 +36,7 @@ class VersionLogic:
             return []
         from sammix_core.model_store import list_models
 
-        found = [model for model in list_models() if model.manifest.target == target]
+        found = [model for model in list_models() if model.manifest.segments and model.manifest.target == target]
         return sorted(found, key=lambda model: model.shipped)
 
     def inUse(self, target: str) -> str:

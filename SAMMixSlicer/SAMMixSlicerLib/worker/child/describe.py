@@ -50,6 +50,7 @@ def describe() -> Description:
         models = tuple(
             ModelInfo(model.spec, model.manifest.target, model.shipped, str(model.path), model_store.is_active(model))
             for model in model_store.list_models()
+            if model.manifest.segments
         )
         faults += model_store.find_faults()
     except ImportError:  # the user's own models are looked for with a package that is not installed yet
