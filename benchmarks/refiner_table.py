@@ -12,16 +12,19 @@ TITLE = "## Refining slices stage by stage"
 _LIVER = """
 Made by `python benchmarks/refiner/by_stage.py liver CASE` (rows in `benchmarks/refiner/results.jsonl`). M-SAM's adapter
 on the LiteMedSAM embedding, trained by `benchmarks/refiner/train_refiner.py`, refines the automatic masks of the liver;
-stage 0 is the mask before. ircadb17 and amos0001 are validation cases that nothing was tuned on; crlm1004 is a
-training patient, with segmenter and refiner trained without it, on its labelled slices.
+stage 0 is the mask before. liver-refiner/0.1.0 is shipped; liver-refiner-without-crlm1004 and the decoder below it were
+trained without that patient, who is measured on labelled slices. ircadb17 and amos0001 are validation cases that
+nothing was tuned on. Seconds are those of one stage on one core; the first one encodes slices that the segmenter had
+passed over.
 """
 _LESION = """
 Made by `python benchmarks/refiner/by_stage.py lesion CASE`. *Grown*: what an oracle's click grew by density in the
 reference's liver (stage 0), then refined slice by slice, without or with one more click a stage where the mask is most
 wrong, on that slice alone; *empty*: such clicks alone. *Found* at an overlap (IoU) of 0.1 and of 0.5. The refiner
 learnt lesions that are drawn into five livers and the two of crlm1004, which is therefore a training case. On lits117
-what it begins from was chosen. A lesion that a way has no row of at a stage (no click was left to make) counts with its
-last one.
+what it begins from was chosen. All lesions are refined here; the commands leave small ones as they are
+(docs/decisions/refining-slices.md). A lesion that a way has no row of at a stage (no click was left to make) counts
+with its last one.
 """
 Row = dict[str, Any]
 

@@ -29,7 +29,7 @@ from sammix_core.refining.volume import refined  # noqa: E402
 
 OUTPUT = HERE.parents[1] / "docs" / "images" / "refined.png"
 _MARGIN = 8  # pixels of the slice about the liver
-_TILE = (300, 300)
+_TILE = (300, 225)
 _LINE = 20
 _COLOURS = 128
 
