@@ -226,7 +226,7 @@ def test_a_cancelled_search_is_taken_up_where_it_stopped() -> None:
     asked = itertools.count()
     with pytest.raises(Cancelled):
         session.find_boxes(cancel=lambda: next(asked) >= 3, on_seen=lambda index, _: seen.append(index))
-    assert seen == [0, 4, 6], "the search looks at some slices first"
+    assert seen == [0, 2, 4], "the search looks at some slices first"
     assert 3 <= session.result().slices_encoded < 7, "some were worked on ahead"
     seen.clear()
     probabilities: dict[int, float] = {}
