@@ -31,7 +31,7 @@ OUTPUT = HERE.parents[1] / "docs" / "images" / "refined.png"
 _MARGIN = 8  # pixels of the slice about the liver
 _TILE = (300, 225)
 _LINE = 20
-_COLOURS = 128
+_COLOURS = 64
 
 
 def crop_round(masks: list[np.ndarray]) -> tuple[int, int, int, int]:
@@ -77,7 +77,7 @@ def draw(one: LiverCase, after: np.ndarray, count: int) -> Image.Image:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=OUTPUT)
-    parser.add_argument("--slices", type=int, default=4)
+    parser.add_argument("--slices", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
