@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from torch import nn
 
 from sammix_core import cache_folder, compiled_module
 from sammix_core.compiled_module import CompiledModule
-from sammix_core.in_threads import in_threads, one_of_several
+from sammix_core.in_threads import in_threads
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="OpenVINO is not installed here")
 
@@ -77,51 +76,3 @@ def test_threads_compute_beside_each_other_and_get_the_same(layer: nn.Linear, st
     together = list(in_threads(lambda one: module(one)[0], inputs, threads=2))
     np.testing.assert_allclose(np.array(together), np.array(alone), atol=1e-6)
     assert streams == [1, torch.get_num_threads()]
-
-
-# Threads
-
-
-def test_results_come_in_the_order_of_the_items() -> None:
-    last = threading.Event()
-
-    def late(item: int) -> int:
-        if item == 0:
-            assert last.wait(10), "the second item is worked on at the same time"
-        else:
-            last.set()
-        return item
-
-    assert list(in_threads(late, [0, 1, 2], threads=2)) == [0, 1, 2]
-
-
-def test_with_one_thread_nothing_leaves_it() -> None:
-    here = threading.current_thread()
-    assert list(in_threads(lambda _: (threading.current_thread(), one_of_several()), [0], threads=1)) == [(here, False)]
-    assert list(in_threads(lambda _: one_of_several(), [0], threads=2)) == [True]
-    assert not one_of_several()
-
-
-def test_an_error_reaches_the_caller_and_ends_the_work() -> None:
-    seen: list[int] = []
-
-    def failing(item: int) -> int:
-        seen.append(item)
-        if item == 3:
-            raise ValueError("three")
-        return item
-
-    with pytest.raises(ValueError, match="three"):
-        list(in_threads(failing, range(1000), threads=2))
-    assert len(seen) < 20
-
-
-def test_leaving_early_drops_what_has_not_begun() -> None:
-    seen: list[int] = []
-    results = in_threads(lambda item: seen.append(item), range(1000), threads=2)
-    next(results)
-    results.close()
-    worked_on = len(seen)
-    assert worked_on < 20
-    assert not [one for one in threading.enumerate() if one.name.startswith("sammix-slice")]
-    assert len(seen) == worked_on
