@@ -109,7 +109,9 @@ class _Request:
         """
         from sammix_core import model_store
 
-        target = LESION if self.lesions else model_store.resolve(self.model).manifest.target
+        # Without stages there is no refiner to find, and the model's target does not matter.
+        own = self.stages > 0 and not self.lesions
+        target = model_store.resolve(self.model).manifest.target if own else LESION
         return RefineWish.of(self.stages, self.refiner, target, self.device.value)
 
 
