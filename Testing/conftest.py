@@ -35,3 +35,14 @@ def threads_as_before() -> Iterator[None]:
     yield
     if torch is not None:
         torch.set_num_threads(before)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """One thread of torch for a test: on small networks more of them wait longer than they compute."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

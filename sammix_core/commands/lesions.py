@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -77,7 +77,7 @@ class _Request:
         if self.clicks and not self.grows and not self.stages:
             raise InputError("A click begins a lesion in its first stage: --refine must be 1 or more.")
 
-    @property
+    @cached_property
     def refining(self) -> RefineWish | None:
         """How lesions are refined slice by slice: by the shipped refiner, or where the model does that.
 
