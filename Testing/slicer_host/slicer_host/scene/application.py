@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 from importlib.metadata import version
 from typing import Any
@@ -29,6 +31,7 @@ class CoreApplication:
         self._modules = ModuleManager()
         self._io = IOManager()
         self.temporaryPath = tempfile.mkdtemp(prefix="slicer_host_")
+        atexit.register(shutil.rmtree, self.temporaryPath, ignore_errors=True)
         self.slicerHome = os.path.dirname(slicer.__file__)
         self.majorVersion, self.minorVersion = (int(part) for part in version("slicer-core").split(".")[:2])
 
