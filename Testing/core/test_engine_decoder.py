@@ -6,7 +6,9 @@ import importlib.util
 
 import pytest
 import torch
+from torch.nn import functional
 
+from sammix_core.compiling import INT8
 from sammix_core.sam import decoder_engine
 from sammix_core.sam.decoder_engine import DecoderEngine
 from sammix_core.sam.light_decoder import LightDecoder
@@ -52,6 +54,22 @@ def test_openvino_decodes_as_torch_does(torchs: LiteMedSam, prompts: tuple[torch
     torch.testing.assert_close(together[0], expected[0], atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(together[1], expected[1], atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(alone[0], together[0][1:2], atol=1e-3, rtol=1e-3)
+
+
+@needs_openvino
+def test_with_an_encoder_in_int8_it_rounds_and_moves_edges_by_a_pixel_at_most(
+    torchs: LiteMedSam, prompts: tuple[torch.Tensor, ...]
+) -> None:
+    exact, quick = DecoderEngine(torchs.network), DecoderEngine(torchs.network, INT8)
+    smooth = functional.interpolate(prompts[2][:, :, ::32, ::32], size=256, mode="bicubic")
+    expected, found = (engine(*prompts[:2], smooth)[0] for engine in (exact, quick))
+    inside = (expected > 0).float()
+    edge = functional.max_pool2d(inside, 3, 1, 1) + functional.max_pool2d(1 - inside, 3, 1, 1) > 1
+    changed = (found > 0) != (expected > 0)
+    assert inside.mean() > 0.01
+    assert (inside != 1).any()
+    assert changed[~edge].float().mean() < 1e-4
+    assert changed.float().mean() < 0.005
 
 
 @needs_openvino

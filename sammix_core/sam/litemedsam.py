@@ -58,7 +58,8 @@ class LiteMedSam:
         base_weights: A local checkpoint, or None for the one that the store finds.
         engine: How encoder and decoder run, see `make_engine`.
         adapter: LoRA weights for the encoder, or None.
-        precision: The encoder's, see `make_engine`; int8 was measured without LoRA, so that there is float32 then.
+        precision: The encoder's, see `make_engine`; int8 was measured without LoRA, so that there is float32 then. The
+            decoder is in float32 with an encoder in float32, else in bfloat16.
 
     Attributes:
         name: "litemedsam".
@@ -91,7 +92,7 @@ class LiteMedSam:
         if self.engine.name == "openvino" and openvino_available(device):
             from sammix_core.sam.decoder_engine import DecoderEngine
 
-            self._decoder = DecoderEngine(self.network)
+            self._decoder = DecoderEngine(self.network, self.engine.precision)
 
     def load_trained(self, state: Mapping[str, torch.Tensor]) -> None:
         """Replaces prompt encoder and mask decoder.
