@@ -12,7 +12,7 @@ from sammix_core.box_search import BoxSearch
 from sammix_core.boxes import Box, BoxSource
 from sammix_core.in_threads import SharedWork, in_threads
 from sammix_core.sam.masks import DecodedSlices, mixed
-from sammix_core.slice_mask import SliceMask, decode_box, make_mask
+from sammix_core.slice_mask import Refine, SliceMask, decode_box, make_mask
 from sammix_core.slice_store import SliceStore
 
 if TYPE_CHECKING:
@@ -31,10 +31,12 @@ class MaskMaker:
 
     Attributes:
         decoded: How many slices were decoded.
+        refine: What goes on from the decoder, or None; `forget` when it is changed.
     """
 
     def __init__(self, model: LoadedModel, search: BoxSearch, slices: SliceStore) -> None:
         self.decoded = 0
+        self.refine: Refine | None = None
         self._model = model
         self._search = search
         self._slices = slices
@@ -106,7 +108,7 @@ class MaskMaker:
         index = search.axial.canonical(box.slice_index)
         cam_logits, _ = search.prompt_of(index, box.source)
         embedding = search.cache.embedding(index)
-        decoded = decode_box(model.backend, model.masks, search.axial, box, embedding, cam_logits)
+        decoded = decode_box(model.backend, model.masks, search.axial, box, embedding, cam_logits, self.refine)
         with self._lock:
             self.decoded += 1
         return decoded

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from sammix_core import compiling
@@ -13,6 +12,7 @@ from sammix_core.progress import CancelCheck, Progress, ProgressCallback
 from sammix_core.results import SegmentationResult, SliceReport
 from sammix_core.sam.litemedsam import LiteMedSam
 from sammix_core.session import SegmentationSession
+from sammix_core.slice_mask import Refine
 from sammix_core.sparse_slices import USUAL, Sparing
 from sammix_core.volume import Volume
 
@@ -94,7 +94,7 @@ class Segmenter:
         uncertainty: bool = False,
         sparing: Sparing = USUAL,
         keep_embeddings: bool = False,
-        then: Callable[[SegmentationSession], None] | None = None,
+        refine: Refine | None = None,
     ) -> SegmentationResult:
         """Segments a whole volume.
 
@@ -106,7 +106,7 @@ class Segmenter:
             uncertainty: Whether the result says how far the three masks are apart.
             sparing: Which slices may go without the encoder; `EVERY_SLICE` for none.
             keep_embeddings: Whether embeddings are kept on disk, so that the same CT is quicker another time.
-            then: Called with the session when its masks are made, to change them.
+            refine: What goes on from the decoder, such as an `OrganRefiner`.
 
         Returns:
             The mask on the volume's own grid, with boxes and a report a slice.
@@ -118,11 +118,8 @@ class Segmenter:
         session = self.open_session(volume, uncertainty, sparing, keep_embeddings)
         if boxes is not None:
             boxes.check_fits(volume)
+        session.refine_with(refine)
         session.find_boxes(progress, cancel)
         if boxes is not None:
             session.boxes = boxes.copy()
-        result = session.segment_boxes(progress, cancel)
-        if then is None:
-            return result
-        then(session)
-        return session.result()
+        return session.segment_boxes(progress, cancel)

@@ -22,7 +22,7 @@ from sammix_core.progress import CancelCheck, ProgressCallback, Stage
 from sammix_core.results import SegmentationResult, cam_on_slice, report_of
 from sammix_core.sam.masks import inside_box
 from sammix_core.saved_guidance import SavedGuidance
-from sammix_core.slice_mask import SliceMask
+from sammix_core.slice_mask import Refine, SliceMask
 from sammix_core.slice_store import SliceStore
 from sammix_core.sparse_slices import EVERY_SLICE, Sparing
 from sammix_core.uncertainty import UncertaintyPlanes
@@ -141,6 +141,11 @@ class SegmentationSession:
         self._cache.embedding(index)
         if self._search.guided is None:
             self._search.maps_of(index)
+
+    def refine_with(self, refine: Refine | None) -> None:
+        """Sets what goes on from the decoder in all masks that are made from now on; None for nothing."""
+        self._masks.refine = refine
+        self._masks.forget()
 
     def find_boxes(
         self,

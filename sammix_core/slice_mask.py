@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,11 +11,13 @@ import torch
 from sammix_core.axial_slices import AxialSlices
 from sammix_core.boxes import Box
 from sammix_core.sam.backend import SamBackend
-from sammix_core.sam.masks import DecodedSlices, MaskSettings, cam_agreement, clean_slice, decode_slices
+from sammix_core.sam.masks import DecodedSlices, MaskSettings, NetworkBox, cam_agreement, clean_slice, decode_slices
 from sammix_core.slice_store import MaskScores
 from sammix_core.upsampling import upsampled
 
 Limits = tuple[float, float, float, float]
+# What goes on from the decoder: (decoded slice, its embedding, edges that its mask may fill) -> another decoded slice.
+Refine = Callable[[DecodedSlices, torch.Tensor, NetworkBox], DecodedSlices]
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,17 @@ def decode_box(
     box: Box,
     embedding: torch.Tensor,
     cam_logits: np.ndarray,
+    refine: Refine | None = None,
 ) -> DecodedSlices:
-    """Decodes one slice from a box; arguments as of `make_mask`."""
+    """Decodes one slice from a box, and refines it if asked; other arguments as of `make_mask`."""
     edges = slices.order.box_to_canonical(box.edges, slices.shape_kji)
     network_box = slices.frame.box_to_network(edges)
-    return decode_slices(backend, embedding, np.array([network_box]), cam_logits[None], settings)
+    decoded = decode_slices(backend, embedding, np.array([network_box]), cam_logits[None], settings)
+    if refine is None:
+        return decoded
+    x_min, y_min, x_max, y_max = network_box
+    margin = settings.box_margin
+    return refine(decoded, embedding, (x_min - margin, y_min - margin, x_max + margin, y_max + margin))
 
 
 def make_mask(

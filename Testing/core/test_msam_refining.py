@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.fabric import Fabric
+from torch.nn import functional
 
 from sammix_core.axial_order import AxialOrder
 from sammix_core.axial_slices import AxialSlices
@@ -20,10 +22,11 @@ from sammix_core.refining.model import born_refiner
 from sammix_core.refining.network import RefinerSpec, SliceRefiner
 from sammix_core.refining.prompts import boxes_of, mask_as_logits
 from sammix_core.refining.slices import SliceRefinement
+from sammix_core.refining.stage import stage_of
 from sammix_core.refining.starts import perturbed
 from sammix_core.refining.training import RefinerTraining, train_refiner
 from sammix_core.refining.volume import VolumeRefinement, lesion_from, refined, refined_lesions
-from sammix_core.refining.window import Window, cut, put_back, windows_round
+from sammix_core.refining.window import Cutting, Window, cut, put_back, windows_round
 from sammix_core.sam.litemedsam import build_network, decode_with
 from sammix_core.training.views import CLEAN, View
 from sammix_core.volume import Volume
@@ -96,19 +99,35 @@ def test_msam_the_mask_and_clicks_change_what_comes_out(network: Any) -> None:
         assert (pair[0] - pair[1]).abs().max() > 0.1
 
 
+@pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="OpenVINO is not installed here")
+def test_msam_a_stage_in_openvino_is_that_in_torch(network: Any) -> None:
+    refiner = born_refiner(network, TINY, 3).eval()
+    torch.nn.init.normal_(refiner.widen.weight, std=0.05)
+    embeddings = 0.3 * torch.randn(1, 256, 64, 64, generator=torch.Generator().manual_seed(1))
+    stage = stage_of(refiner)
+    for radius in (12, 70):  # a window of the adapter's own size, and a larger one
+        low = as_logits(disc(100, 120, radius))
+        with torch.inference_mode():
+            expected, found = refiner(embeddings, low, NO_CLICK), stage(embeddings, low)
+        torch.testing.assert_close(found, expected, atol=5e-3, rtol=5e-3)
+
+
 def test_msam_windows_lie_inside_and_come_back_to_their_place() -> None:
     boxes = torch.tensor([[0.0, 0.0, 20.0, 20.0], [100.0, 120.0, 140.0, 150.0], [10.0, 20.0, 250.0, 200.0]])
     windows = windows_round(boxes, 64, 16)
     assert windows == [Window(0, 0, 16), Window(26, 22, 16), Window(0, 0, 64)]
     maps = torch.randn(3, 2, 64, 64)
-    back = put_back(cut(maps, windows, 16), windows, 64)
+    cutting = Cutting.of(windows, 64, 16, maps.device)
+    parts = cut(maps, cutting)
+    back = put_back(parts, cutting)
     for index in (0, 1):
         row, col = windows[index].row, windows[index].col
         near = (index, slice(None), slice(row, row + 16), slice(col, col + 16))
+        torch.testing.assert_close(parts[index], maps[near])
         torch.testing.assert_close(back[near], maps[near])
         assert back[index].count_nonzero() == 2 * 16 * 16
-    flat = torch.full((1, 1, 64, 64), 3.0)
-    torch.testing.assert_close(put_back(cut(flat, windows[2:], 16), windows[2:], 64), flat)
+    torch.testing.assert_close(parts[2:], functional.adaptive_avg_pool2d(maps[2:], 16))
+    torch.testing.assert_close(back[2:], functional.interpolate(parts[2:], size=64, mode="bilinear"))
 
 
 def test_msam_boxes_hold_mask_and_clicks() -> None:

@@ -46,6 +46,7 @@ from sammix_core.model_store.weights import load_model_weights  # noqa: E402
 from sammix_core.refining.folder import LESION, LIVER, open_refiner  # noqa: E402
 from sammix_core.refining.model import born_refiner, load_refiner  # noqa: E402
 from sammix_core.refining.network import RefinerSpec, SliceRefiner  # noqa: E402
+from sammix_core.refining.organ import OrganRefiner  # noqa: E402
 from sammix_core.refining.volume import VolumeRefinement, lesion_from  # noqa: E402
 from sammix_core.segmenter import Segmenter  # noqa: E402
 from sammix_core.session import SegmentationSession  # noqa: E402
@@ -80,16 +81,20 @@ class LiverCase:
     Attributes:
         session: With embeddings.
         refiner: What refines them.
-        mask: (k, j, i), stage 0.
         label: (k, j, i) bool.
         known: Canonical slices that are labelled.
     """
 
     session: SegmentationSession
     refiner: SliceRefiner
-    mask: np.ndarray
     label: np.ndarray
     known: np.ndarray
+
+    def refined(self, stages: int) -> np.ndarray:
+        """(k, j, i), masks refined in so many stages."""
+        organ = OrganRefiner(self.refiner, stages, self.session.result().precision) if stages else None
+        self.session.refine_with(organ)
+        return self.session.segment_boxes().mask
 
 
 def liver_case(name: str, folder: Path, without: str | None) -> LiverCase:
@@ -114,7 +119,7 @@ def liver_case(name: str, folder: Path, without: str | None) -> LiverCase:
         label = volume.axial_order.back(case.mask_volume())
         refiner = on_fold(model.backend.network, folder)  # type: ignore[attr-defined]
     session.find_boxes()
-    return LiverCase(session, refiner, session.segment_boxes().mask, label, known)
+    return LiverCase(session, refiner, label, known)
 
 
 def liver_rows(name: str, folder: Path, stages: int, without: str | None) -> Iterator[Row]:
@@ -122,13 +127,11 @@ def liver_rows(name: str, folder: Path, stages: int, without: str | None) -> Ite
     one = liver_case(name, folder, without)
     order, known, label = one.session.axial.order, one.known, one.label
     slice_mm, row_mm, col_mm = order.spacing(one.session.volume.spacing)
-    work = VolumeRefinement(one.refiner, one.session, one.mask)
     for stage in range(stages + 1):
         begun = time.perf_counter()
-        if stage:
-            work.refine()
+        mask = one.refined(stage)
         seconds = time.perf_counter() - begun
-        found = order.forward(work.mask)[known].astype(np.uint8)
+        found = order.forward(mask)[known].astype(np.uint8)
         scores = score_masks(found, order.forward(label)[known], (col_mm, row_mm, slice_mm))
         figures = {key: round(float(getattr(scores, key)), 4) for key in ("dice", "hd95_mm", "surface_dice_2mm")}
         yield {"stage": stage, **figures, "seconds": round(seconds, 1), "slices": int(found.any((1, 2)).sum())}

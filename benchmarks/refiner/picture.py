@@ -25,7 +25,6 @@ from train_refiner import VERSION, WORK, name_of  # noqa: E402
 
 from sammix_core.preview.tile import TileFrame, draw_tile  # noqa: E402
 from sammix_core.refining.folder import LIVER  # noqa: E402
-from sammix_core.refining.volume import refined  # noqa: E402
 
 OUTPUT = HERE.parents[1] / "docs" / "images" / "refined.png"
 _MARGIN = 8  # pixels of the slice about the liver
@@ -47,11 +46,11 @@ def crop_round(masks: list[np.ndarray]) -> tuple[int, int, int, int]:
     )
 
 
-def draw(one: LiverCase, after: np.ndarray, count: int) -> Image.Image:
+def draw(one: LiverCase, before: np.ndarray, after: np.ndarray, count: int) -> Image.Image:
     """A column a slice: before, after, label."""
     volume, order = one.session.volume, one.session.axial.order
-    hu, before, label = order.forward(volume.array), order.forward(one.mask) != 0, order.forward(one.label)
-    after = order.forward(after)
+    hu, label = order.forward(volume.array), order.forward(one.label)
+    before, after = order.forward(before) != 0, order.forward(after) != 0
     spacing = order.spacing(volume.spacing)
     changed = (before != after).sum((1, 2)) * one.known
     chosen = sorted(np.argsort(-changed, kind="stable")[:count].tolist())
@@ -82,7 +81,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     one = liver_case(OURS, WORK / "models" / name_of(LIVER, OURS) / VERSION, OURS)
-    sheet = draw(one, refined(one.refiner, one.session, one.mask, 1), arguments.slices)
+    sheet = draw(one, one.refined(0), one.refined(1), arguments.slices)
     sheet.quantize(_COLOURS, dither=Image.Dither.NONE).save(arguments.output, optimize=True)
     print(f"{arguments.output.name}: {arguments.output.stat().st_size / 1e3:.0f} kB")
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from sammix_core.model_store.store import ModelFolder
     from sammix_core.progress import CancelCheck, ProgressCallback
+    from sammix_core.refining.organ import OrganRefiner
+    from sammix_core.segmenter import Segmenter
     from sammix_core.session import SegmentationSession
 
 
@@ -66,15 +68,13 @@ class RefineWish:
         small = "; small lesions stay as they were" if self.folder.manifest.target == LESION else ""
         return f"The masks were refined by {self.folder.spec} in {stages} (experimental){small}."
 
-    def organ(
-        self, session: SegmentationSession, progress: ProgressCallback | None, cancel: CancelCheck | None
-    ) -> None:
-        """Refines a session's masks in place."""
+    def organ(self, segmenter: Segmenter) -> OrganRefiner:
+        """What refines the masks of an organ on their way."""
         from sammix_core.refining.model import load_refiner
-        from sammix_core.refining.session import refine_session
+        from sammix_core.refining.organ import OrganRefiner
 
-        refiner = load_refiner(self.folder, session.axial.preprocessing, self.device)
-        refine_session(refiner, session, self.stages, progress, cancel)
+        refiner = load_refiner(self.folder, segmenter.model.preprocessing, self.device)
+        return OrganRefiner(refiner, self.stages, segmenter.model.precision)
 
     def lesions(
         self,

@@ -26,7 +26,7 @@ from sammix_core.refining.folder import LESION
 if TYPE_CHECKING:
     from sammix_core.boxes import BoxTrack
     from sammix_core.progress import ProgressCallback
-    from sammix_core.segmenter import SegmentationResult, SegmentationSession, Segmenter
+    from sammix_core.segmenter import SegmentationResult, Segmenter
     from sammix_core.sparse_slices import Sparing
     from sammix_core.volume import Volume
 
@@ -183,11 +183,7 @@ def _run(request: _Request, interrupts: Interrupts) -> None:
             segmenter = _load(request, show)
         asked = request.uncertainty is not None
         wish, refining = request.lesions, request.refining()
-
-        def refined(session: SegmentationSession) -> None:
-            if wish is None and refining is not None:
-                refining.organ(session, show, interrupts.asked)
-
+        organ = refining.organ(segmenter) if wish is None and refining is not None else None
         result = segmenter.segment_volume(
             volume,
             progress=show,
@@ -196,7 +192,7 @@ def _run(request: _Request, interrupts: Interrupts) -> None:
             uncertainty=asked,
             sparing=_sparing(request),
             keep_embeddings=request.keep_embeddings,
-            then=refined,
+            refine=organ,
         )
         if refining is not None:
             result.notes.append(refining.note)

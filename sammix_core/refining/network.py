@@ -17,7 +17,7 @@ from sammix_core.errors import InputError
 from sammix_core.msam.clicks import Clicks
 from sammix_core.msam.mask_enhanced_adapter import MaskEnhancedAdapter
 from sammix_core.refining.prompts import LARGEST_LOGIT, boxes_of
-from sammix_core.refining.window import Window, cut, put_back, windows_round
+from sammix_core.refining.window import Cutting, cut, put_back, windows_round
 from sammix_core.sam.light_decoder import LightDecoder
 from sammix_core.sam.litemedsam import EDGE_TO_CENTRE, EMBEDDING_CHANNELS
 
@@ -99,32 +99,45 @@ class SliceRefiner(nn.Module):
         points = None
         if clicks.points.shape[1]:
             points = (clicks.points.flip(-1).to(embeddings.dtype), clicks.labels)
+        return self.asked(embeddings, mask_logits, boxes, points, self.cutting(boxes, embeddings.shape[-1]))
+
+    def cutting(self, boxes: torch.Tensor, cells: int) -> Cutting:
+        """What the adapter looks at round boxes (n, 4), XYXY edges in network pixels; elsewhere it adds nothing."""
+        return Cutting.of(windows_round(boxes, cells, self.spec.side), cells, self.spec.side, boxes.device)
+
+    def asked(
+        self,
+        embeddings: torch.Tensor,
+        mask_logits: torch.Tensor,
+        boxes: torch.Tensor,
+        points: tuple[torch.Tensor, torch.Tensor] | None,
+        cutting: Cutting,
+    ) -> torch.Tensor:
+        """One stage with everything that it is asked by; nothing here depends on values, so that it can be compiled.
+
+        Args:
+            embeddings: See `forward`.
+            mask_logits: Likewise.
+            boxes: (n, 4) XYXY edges in network pixels.
+            points: (n, clicks, 2) columns and rows, and (n, clicks) labels.
+            cutting: See `cutting`.
+
+        Returns:
+            See `forward`.
+        """
         sparse, dense = self.prompt_encoder(
             points=points,
             boxes=boxes - EDGE_TO_CENTRE,
             masks=mask_logits.clamp(-LARGEST_LOGIT, LARGEST_LOGIT),
         )
-        seen = self.adapted(embeddings, dense, windows_round(boxes, embeddings.shape[-1], self.spec.side))
+        found = self.adapter(
+            self.narrow_image(cut(embeddings, cutting)),
+            self.narrow_mask(cut(dense, cutting)),
+        )
+        seen = put_back(self.widen(functional.gelu(found)), cutting)
         decoder = LightDecoder(self.prompt_encoder, self.mask_decoder)
         masks, _ = decoder.of_cells(embeddings + dense + seen, sparse)
         return masks[:, _CHOSEN : _CHOSEN + 1]
-
-    def adapted(self, image: torch.Tensor, mask: torch.Tensor, windows: list[Window]) -> torch.Tensor:
-        """What the adapter adds to image embedding and dense prompt.
-
-        Args:
-            image: (n, 256, h, w).
-            mask: (n, 256, h, w) dense prompt.
-            windows: What it looks at of each; elsewhere it adds nothing.
-
-        Returns:
-            (n, 256, h, w).
-        """
-        found = self.adapter(
-            self.narrow_image(cut(image, windows, self.spec.side)),
-            self.narrow_mask(cut(mask, windows, self.spec.side)),
-        )
-        return put_back(self.widen(functional.gelu(found)), windows, image.shape[-1])
 
     def trained_state(self) -> dict[str, torch.Tensor]:
         """The tensors that learn, by name: what a refiner's file holds."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch.nn import functional
@@ -50,22 +51,50 @@ def windows_round(boxes: torch.Tensor, cells: int, least: int) -> list[Window]:
     return found
 
 
-def cut(maps: torch.Tensor, windows: list[Window], side: int) -> torch.Tensor:
-    """Cuts (n, c, cells, cells) to (n, c, side, side); of a larger window each cell is the mean of several."""
-    found = []
-    for one, window in zip(maps, windows, strict=True):
-        part = one[:, window.row : window.row + window.side, window.col : window.col + window.side]
-        found.append(part if window.side == side else functional.adaptive_avg_pool2d(part, side))
-    return torch.stack(found)
+class Cutting(NamedTuple):
+    """Matrices that cut windows out of maps and put them back; rows and columns apart, one of each a map.
+
+    With matrices of one shape, whatever the window, a network can be compiled.
+
+    Attributes:
+        rows_out: (n, side, cells): which rows of the map a row of the part is the mean of.
+        cols_out: Likewise.
+        rows_back: (n, cells, side): which rows of the part a row of the map lies between; zeros about the window.
+        cols_back: Likewise.
+    """
+
+    rows_out: torch.Tensor
+    cols_out: torch.Tensor
+    rows_back: torch.Tensor
+    cols_back: torch.Tensor
+
+    @classmethod
+    def of(cls, windows: list[Window], cells: int, side: int, device: torch.device) -> Cutting:
+        """The matrices of some windows.
+
+        Args:
+            windows: One a map.
+            cells: Along a side of the maps.
+            side: Cells along a side of the parts; of a larger window each is the mean of several.
+            device: Where they are wanted.
+        """
+        found: tuple[list[torch.Tensor], ...] = ([], [], [], [])
+        for window in windows:
+            own, coarse = torch.eye(window.side), torch.eye(side)
+            out = functional.adaptive_avg_pool1d(own[None], side)[0].T
+            back = functional.interpolate(coarse[None], window.side, mode="linear", align_corners=False)[0].T
+            for place, start in enumerate((window.row, window.col)):
+                about = (start, cells - window.side - start)
+                found[place].append(functional.pad(out, about))
+                found[place + 2].append(functional.pad(back, (0, 0, *about)))
+        return cls(*(torch.stack(one).to(device) for one in found))
 
 
-def put_back(parts: torch.Tensor, windows: list[Window], cells: int) -> torch.Tensor:
+def cut(maps: torch.Tensor, cutting: Cutting) -> torch.Tensor:
+    """Cuts (n, c, cells, cells) to (n, c, side, side)."""
+    return cutting.rows_out[:, None] @ maps @ cutting.cols_out[:, None].transpose(2, 3)
+
+
+def put_back(parts: torch.Tensor, cutting: Cutting) -> torch.Tensor:
     """The way back from (n, c, side, side) to (n, c, cells, cells), with zeros about the windows."""
-    found = []
-    for one, window in zip(parts, windows, strict=True):
-        size = (window.side, window.side)
-        if one.shape[-1] != window.side:
-            one = functional.interpolate(one[None], size=size, mode="bilinear", align_corners=False)[0]
-        right, below = cells - window.side - window.col, cells - window.side - window.row
-        found.append(functional.pad(one, (window.col, right, window.row, below)))
-    return torch.stack(found)
+    return cutting.rows_back[:, None] @ parts @ cutting.cols_back[:, None].transpose(2, 3)

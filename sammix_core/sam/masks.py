@@ -16,6 +16,7 @@ from sammix_core.sam.backend import SamBackend
 from sammix_core.upsampling import upsampled
 
 CHOICES = ("score", "cam", "mean", "first")
+NetworkBox = tuple[float, float, float, float]  # XYXY edges
 
 
 @dataclass(frozen=True)
