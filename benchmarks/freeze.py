@@ -20,7 +20,7 @@ import platform
 import pstats
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -175,9 +175,23 @@ def paint(case: Any, index: int) -> None:
     segmentation.InvokeEvent(slicer.vtkSegmentation.SourceRepresentationModified, case.segmentId)
 
 
-def main() -> None:
-    """Starts the host, works, and writes the result."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def measure(
+    about: str | None,
+    results: Path,
+    names: Sequence[str],
+    driver_of: Callable[[Any], Any],
+    work: Callable[..., None],
+) -> None:
+    """Reads the command line, starts the host, works, prints and writes the result.
+
+    Args:
+        about: What the script does.
+        results: The file to write.
+        names: Of the CTs that are loaded.
+        driver_of: Called with the loaded module.
+        work: Called with the bench, the CTs' nodes, how often, and a folder for what is exported.
+    """
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ct", type=Path, required=True)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--profile", default="", help="an action of which to print a profile")
@@ -198,18 +212,18 @@ def main() -> None:
     for view in (ViewOnScreen, qMRMLPlotView):
         meter.watch_drawing(view)
     import slicer
-    from panel_driver import MODULE, PanelDriver
+    from panel_driver import MODULE
 
     window = slicer.util.mainWindow()
     window.resize(*WINDOW)
     window.show()
-    first, second = (a_large_ct(arguments.ct, name) for name in ("first", "second"))
+    nodes = [a_large_ct(arguments.ct, name) for name in names]
     loaded = load_module(MODULE, show=False)
     slicer.util.selectModule(loaded.panel.moduleName)
-    bench = Bench(PanelDriver(loaded), meter, arguments.profile)
+    bench = Bench(driver_of(loaded), meter, arguments.profile)
     load_before = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     with tempfile.TemporaryDirectory() as folder:
-        work(bench, first, second, arguments.repeats, Path(folder))
+        work(bench, *nodes, arguments.repeats, Path(folder))
     loaded.close()
     found = {
         "shape": list(SHAPE),
@@ -219,11 +233,17 @@ def main() -> None:
         "load_before": load_before,
         "actions": bench.results(),
     }
-    RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    results.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     for name, times in found["actions"].items():
         mark = "" if times["ours_ms"] <= LIMIT_MS else "  OVER"
         print(f"{name:34} {times['wall_ms']:7.1f} wall {times['cpu_ms']:7.1f} cpu {times['ours_ms']:7.1f} ours{mark}")
 
 
+def _driver_of(loaded: Any) -> Any:
+    from panel_driver import PanelDriver
+
+    return PanelDriver(loaded)
+
+
 if __name__ == "__main__":
-    main()
+    measure(__doc__, RESULTS, ("first", "second"), _driver_of, work)

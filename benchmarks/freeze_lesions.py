@@ -8,16 +8,11 @@ result is benchmarks/freeze_lesions.json.
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from freeze import LIMIT_MS, ROOT, SHAPE, WINDOW, Bench, a_large_ct
-from freeze_meter import FreezeMeter
+from freeze import ROOT, SHAPE, Bench, measure
 
 RESULTS = Path(__file__).with_suffix(".json")
 LABELS = ROOT / "benchmarks" / "liver_model" / "labels" / "crlm1004.json"
@@ -67,50 +62,11 @@ def deepest(driver: Any, number: int) -> tuple[int, int, int]:
     return k, j, i
 
 
-def main() -> None:
-    """Starts the host, works, and writes the result."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ct", type=Path, required=True)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--profile", default="", help="an action of which to print a profile")
-    arguments = parser.parse_args()
-
-    from slicer_host import environment
-
-    reason = environment.why_unavailable()
-    if reason:
-        raise SystemExit(reason)
-    meter = FreezeMeter()
-    from slicer_host.host import start
-    from slicer_host.module_loader import load_module
-    from slicer_host.widgets.view_widget import ViewOnScreen
-
-    start()
-    meter.watch_drawing(ViewOnScreen)
-    import slicer
+def _driver_of(loaded: Any) -> Any:
     from lesion_panel import LesionPanel
-    from panel_driver import MODULE
 
-    window = slicer.util.mainWindow()
-    window.resize(*WINDOW)
-    window.show()
-    node = a_large_ct(arguments.ct, "ct")
-    loaded = load_module(MODULE, show=False)
-    slicer.util.selectModule(loaded.panel.moduleName)
-    bench = Bench(LesionPanel(loaded), meter, arguments.profile)
-    load_before = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    with tempfile.TemporaryDirectory() as folder:
-        work(bench, node, arguments.repeats, Path(folder))
-    loaded.close()
-    found = {
-        "shape": list(SHAPE),
-        "limit_ms": LIMIT_MS,
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "load_before": load_before,
-        "actions": bench.results(),
-    }
-    RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return LesionPanel(loaded)
 
 
 if __name__ == "__main__":
-    main()
+    measure(__doc__, RESULTS, ("ct",), _driver_of, work)
