@@ -40,7 +40,7 @@ class CompiledModule:
         self._examples, self._shapes, self._how = examples, shapes, how
         self._made_of: list[tuple[int, int]] = []
         self._compiled: dict[int, Any] = {}  # by the number of streams
-        self._requests = threading.local()
+        self._free: list[tuple[Any, Any]] = []  # networks and requests that no thread is using
         self._lock = threading.Lock()
 
     def __call__(self, *inputs: torch.Tensor) -> list[np.ndarray]:
@@ -56,12 +56,22 @@ class CompiledModule:
             ImportError, OSError, RuntimeError: OpenVINO does not run here.
         """
         compiled = self.compiled()
-        kept = getattr(self._requests, "kept", None)
-        if kept is None or kept[0] is not compiled:
-            kept = self._requests.kept = (compiled, compiled.create_infer_request())
         arrays = {place: one.contiguous().float().numpy() for place, one in enumerate(inputs)}
-        found = kept[1].infer(arrays, share_inputs=True, share_outputs=True)
-        return [np.array(one) for one in found.values()]
+        request = self._request_of(compiled)
+        found = request.infer(arrays, share_inputs=True, share_outputs=True)
+        outputs = [np.array(one) for one in found.values()]
+        with self._lock:  # not where it failed: that request is dropped
+            self._free.append((compiled, request))
+        return outputs
+
+    def _request_of(self, compiled: Any) -> Any:
+        """A request that no other thread is using; making one waits for those that run, so that they are kept."""
+        with self._lock:
+            for place, (network, request) in enumerate(self._free):
+                if network is compiled:
+                    del self._free[place]
+                    return request
+        return compiled.create_infer_request()
 
     def compiled(self) -> Any:
         """OpenVINO's network for this thread, compiled if need be.
@@ -75,7 +85,7 @@ class CompiledModule:
     def _current(self, streams: int) -> Any:
         now = [(one.data_ptr(), one._version) for one in self._weights]
         if now != self._made_of:
-            self._compiled, self._made_of = {}, now
+            self._compiled, self._free, self._made_of = {}, [], now
         if streams not in self._compiled:
             module = self._make()
             self._compiled[streams] = compile_module(module, self._examples, self._shapes, streams=streams, **self._how)
