@@ -18,11 +18,11 @@ def ct_values() -> np.ndarray:
     return array
 
 
-def a_ct_node(name: str = "ct") -> Any:
-    """That CT in the scene, with voxels of 1 mm."""
+def a_ct_node(name: str = "ct", spacing: float = 1.0) -> Any:
+    """That CT in the scene, with voxels of 1 mm or more."""
     import slicer
 
-    matrix = np.diag([-1.0, -1.0, 1.0, 1.0])
+    matrix = np.diag([-spacing, -spacing, spacing, 1.0])
     matrix[:3, 3] = 20.0, 30.0, -40.0  # without an origin it would be taken for a grid of unknown spacing
     return slicer.util.addVolumeFromArray(ct_values(), ijkToRAS=matrix, name=name)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from lesion_panel import LESIONS, LesionPanel, a_ct_node
 from liver_with_lesions import MIDDLE, OTHER, a_liver, ball, dice, ijk
 from panel_driver import MODULE, use_shared_worker
+
+from sammix_core.lesions.boxed_mask import BoxedMask
 
 
 @pytest.fixture
@@ -83,6 +86,28 @@ def test_accept_and_reject_by_button_and_key_one_undo_step_each(found):
     found.click("redoLesionButton")
     assert found.statuses() == ["rejected", "candidate"]
     assert "Reject lesion" in found.status
+
+
+def test_msam_a_lesion_is_refined_by_a_button_in_one_undo_step(panel):
+    panel.give_liver(a_ct_node(spacing=5.0))  # so large that the network sees enough of its lesions
+    panel.find()
+    found = panel
+    state = found.list.state(1)
+    wrong = state.mask.on(a_liver().shape) & (np.indices(a_liver().shape)[2] <= MIDDLE[2])  # half of it is missing
+    found.list.do("Cut", {1: replace(state, mask=BoxedMask.pack(wrong))})
+    found.ui.lesionsSection.collapsed = False
+    assert not found.ui.refineLesionButton.enabled  # nothing is selected
+    found.ui.lesionTable.selectRow(0)
+    before = found.segments()["Lesion 1"]
+    found.click("refineLesionButton")
+    found.wait()
+    after = found.segments()["Lesion 1"]
+    assert (after != before).any(), found.status
+    assert found.status == f"Lesion 1 has {after.sum()} voxels now, {before.sum()} before."
+    assert found.statuses() == ["candidate", "candidate"]
+    assert float(found.rows[0][1]) == pytest.approx(0.125 * after.sum(), abs=0.006)
+    found.click("undoLesionButton")
+    np.testing.assert_array_equal(found.segments()["Lesion 1"], before)
 
 
 def test_a_row_shows_its_lesion_in_every_view(found):

@@ -17,6 +17,8 @@ from sammix_core.slice_state import PackedMask, SliceState
 VOLUME = "ct"
 GRID = np.diag([-1.0, -1.0, 1.0, 1.0])
 GRID[:3, 3] = 20, 30, -40
+COARSE = np.diag([-5.0, -5.0, 5.0, 1.0])  # five times as large: lesions that the network sees enough of
+COARSE[:3, 3] = GRID[:3, 3]
 
 
 @pytest.fixture
@@ -109,6 +111,31 @@ def test_clicks_begin_grow_and_take_and_the_voxels_of_others_stay_theirs(told):
     taken = told.of(LesionGrown)[-1].state
     assert taken.mask.meets(first.mask) == taken.figures.voxels < first.mask.unpack().sum()
     assert told.finished(worker.clickLesion(VOLUME, (9, 9, 9), True, [first])).sentence.startswith("The click 9,9,9")
+
+
+def test_msam_a_stage_refines_one_lesion_and_leaves_small_ones_and_the_voxels_of_others(told):
+    worker = told.worker
+    worker.loadModel("liver", device="cpu")
+    states = [SliceState(k, mask=PackedMask.pack(plane)) for k, plane in enumerate(a_liver()) if plane.any()]
+    worker.openVolume(VOLUME, ct_values(), COARSE, states=states)
+    wrong = LESIONS[0] & (np.indices(SHAPE)[2] <= MIDDLE[2] + 2)  # a side of it is missing
+    first = LesionState(1, LesionStatus.CANDIDATE, BoxedMask.pack(wrong))
+    theirs = state_of(2, BoxedMask.pack(ball((MIDDLE[0], MIDDLE[1] - 4, MIDDLE[2]), 1)))
+    request = worker.refineLesion(VOLUME, 1, [first, theirs])
+    assert told.finished(request).outcome is Outcome.DONE
+    refined = told.of(LesionGrown)[-1].state
+    assert (refined.number, refined.status, refined.clicks) == (1, LesionStatus.CANDIDATE, ())
+    assert refined.start == refined.mask != first.mask
+    assert not refined.mask.meets(theirs.mask)
+    assert refined.figures.volume_ml == pytest.approx(0.125 * refined.mask.unpack().sum())
+    assert dice(refined.mask.on(SHAPE), LESIONS[0]) > 0.6
+    assert not (refined.mask.on(SHAPE) & ~a_liver()).any()
+    assert any(step.stage.startswith("Refining") and step.done for step in told.of(Progressed))
+
+    small = state_of(3, BoxedMask.pack(ball(OTHER, 2)))
+    answer = told.finished(worker.refineLesion(VOLUME, 3, [small]))
+    assert answer.outcome is Outcome.FAILED
+    assert answer.sentence.startswith("The lesion is too small to be refined")
 
 
 def test_lesions_changed_by_hand_are_measured_as_they_are_given(told):

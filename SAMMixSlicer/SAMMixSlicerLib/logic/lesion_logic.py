@@ -15,7 +15,7 @@ from SAMMixSlicerLib.logic.lesion_list import LesionList
 from SAMMixSlicerLib.logic.surface_logic import SurfaceLogic
 from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.signals import Signal
-from SAMMixSlicerLib.worker import Finished, LesionsFound, LesionsMeasured, Outcome, Progressed
+from SAMMixSlicerLib.worker import Finished, LesionGrown, LesionsFound, LesionsMeasured, Outcome, Progressed
 
 _ORGAN = "liver"
 
@@ -46,12 +46,14 @@ class LesionLogic:
         self._lists: dict[str, LesionList] = {}
         self._said: dict[int, str] = {}
         self._measuring: int | None = None
+        self._refining: int | None = None
         self._surface = surface
         workspace.caseChanged.connect(self._onCaseChanged)
         surface.changed.connect(self._onSurface)
         workspace.cases.removed.connect(lambda case: self._lists.pop(case.volumeId, None))
         workspace.worker.progressed.connect(self._onProgressed)
         workspace.worker.lesionsFound.connect(self._onFound)
+        workspace.worker.lesionGrown.connect(self._onGrown)
         workspace.worker.lesionsMeasured.connect(self._onMeasured)
         workspace.worker.finished.connect(self._onFinished)
         actions.ended.connect(self._onEnded)
@@ -87,6 +89,21 @@ class LesionLogic:
         kept = [state.mask for state in found.states.values() if state.status is not LesionStatus.CANDIDATE]
         request = self._workspace.worker.findLesions(found.case.volumeId, kept)
         self._actions.begin(_("Find candidates"), found.case, {}, request, done=_("No candidate was found."))
+        self.progressed.emit(0, 0)
+
+    def refine(self, number: int) -> None:
+        """Refines a lesion by one stage, on all its slices; it has to be of some size for that.
+
+        Raises:
+            InputError: There is no such lesion, or something else is being computed.
+        """
+        found = self.ready()
+        present = found.present()
+        if number not in [state.number for state in present]:
+            raise InputError(_("Select a lesion in the table first."))
+        self._workspace.readyCase()  # other than for all else of lesions, a model is needed
+        self._refining = self._workspace.worker.refineLesion(found.case.volumeId, number, present)
+        self._actions.begin(_("Refine lesion"), found.case, {}, self._refining, done=_("Done."))
         self.progressed.emit(0, 0)
 
     def ready(self) -> LesionList:
@@ -190,6 +207,19 @@ class LesionLogic:
                 "{count} candidates: all that is clearly darker than the liver. Most are no lesions; look at each."
             ).format(count=len(new))
 
+    def _onGrown(self, event: LesionGrown) -> None:
+        found = self.listOf(event.volume_id)
+        before = None if found is None else found.state(event.state.number)
+        if found is None or before is None or event.request != self._refining:
+            return
+        found.do(_("Refine lesion"), {event.state.number: event.state})
+        figures = event.state.figures
+        self._said[event.request] = _("Lesion {number} has {voxels} voxels now, {before} before.").format(
+            number=event.state.number,
+            voxels=0 if figures is None else figures.voxels,
+            before=int(before.mask.unpack().sum()),
+        )
+
     def _onMeasured(self, event: LesionsMeasured) -> None:
         found = self.listOf(event.volume_id)
         if found is None:
@@ -206,6 +236,8 @@ class LesionLogic:
     def _onFinished(self, event: Finished) -> None:
         if event.request == self._measuring:
             self._measuring = None
+        if event.request == self._refining:
+            self._refining = None
 
     def _onEnded(self, action: Action, event: Finished) -> None:
         sentence = self._said.pop(event.request, "")

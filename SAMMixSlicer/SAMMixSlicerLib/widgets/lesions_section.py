@@ -62,6 +62,7 @@ class LesionsSection:
         for mode, button in self._modes.items():
             button.connect("clicked()", lambda mode=mode: self._onMode(mode))
         self._connect(ui.findLesionsButton, lesions.find)
+        self._connect(ui.refineLesionButton, lambda: lesions.refine(clicks.selected))
         self._connect(ui.undoLesionButton, lesions.undo)
         self._connect(ui.redoLesionButton, lesions.redo)
         self._connect(ui.acceptLesionButton, lambda: self._judge(lesions.accept))
@@ -121,6 +122,7 @@ class LesionsSection:
             button.setEnabled(found is not None and case.labelmap is not None)
             button.setChecked(self._clicks.mode is mode)
         ui.growLesionButton.setEnabled(state is not None and state.status is not LesionStatus.REJECTED)
+        ui.refineLesionButton.setEnabled(canCompute and ui.growLesionButton.enabled)
         ui.acceptLesionButton.setEnabled(state is not None and state.status is not LesionStatus.ACCEPTED and not busy)
         ui.rejectLesionButton.setEnabled(state is not None and state.status is not LesionStatus.REJECTED and not busy)
         for button, word, name in (

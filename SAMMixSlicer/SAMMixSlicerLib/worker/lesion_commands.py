@@ -44,6 +44,19 @@ class ClickLesion(VolumeCommand):
 
 
 @dataclass(frozen=True)
+class RefineLesion(VolumeCommand):
+    """Refine a lesion by one stage on all its slices: answered by `LesionGrown`. Needs a model.
+
+    Attributes:
+        number: Which.
+        lesions: All that there are and that were not rejected; the others keep their voxels.
+    """
+
+    number: int
+    lesions: tuple[LesionState, ...]
+
+
+@dataclass(frozen=True)
 class MeasureLesions(MaskCommand):
     """Measure lesions that were changed by hand: answered by `LesionsMeasured`.
 

@@ -23,7 +23,7 @@ class LesionsFound(VolumeEvent):
 
 @dataclass(frozen=True)
 class LesionGrown(VolumeEvent):
-    """What a click came to.
+    """What a click or a stage of refinement came to.
 
     Attributes:
         state: The lesion as it is now; its number is 0 where it is a new one.

@@ -123,6 +123,10 @@ class WorkerCommands:
         """Takes a click inside or outside a lesion, as `ClickLesion` says: `progressed`, `lesionGrown`."""
         return self._submit(lc.ClickLesion(self._next(), volumeId, ijk, inside, tuple(lesions), target))
 
+    def refineLesion(self, volumeId: str, number: int, lesions: Iterable[LesionState]) -> int:
+        """Refines a lesion by one stage, as `RefineLesion` says: `progressed`, `lesionGrown`."""
+        return self._submit(lc.RefineLesion(self._next(), volumeId, number, tuple(lesions)))
+
     def measureLesions(self, volumeId: str, lesions: dict[int, BoxedMask]) -> int:
         """Measures lesions, by number: `lesionsMeasured`."""
         return self._submit(lc.MeasureLesions(self._next(), volumeId, lesions))

@@ -56,6 +56,7 @@ class Handlers:
             mc.KeepCorrections: self._keep_corrections,
             lc.FindLesions: self._lesions.find,
             lc.ClickLesion: self._lesions.click,
+            lc.RefineLesion: self._lesions.refine,
             lc.MeasureLesions: self._lesions.measure,
         }
 

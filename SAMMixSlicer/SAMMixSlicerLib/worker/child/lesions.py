@@ -18,6 +18,7 @@ from SAMMixSlicerLib.planes import planeOf
 from SAMMixSlicerLib.worker import lesion_commands as lc
 from SAMMixSlicerLib.worker import lesion_events as le
 from SAMMixSlicerLib.worker.child.job import Job
+from SAMMixSlicerLib.worker.child.lesion_refiner import LesionRefiner
 from SAMMixSlicerLib.worker.events import Progressed
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Lesions:
     def __init__(self, send: Callable[[Any], None], volumes: Callable[[], OpenVolumes]) -> None:
         self._send = send
         self._volumes = volumes
+        self._refiner = LesionRefiner()
         self._grower: Grower | None = None
         self._made_of: tuple[Any, ...] = ()
 
@@ -75,17 +77,29 @@ class Lesions:
         clicks = (*state.clicks, LesionClick(command.ijk, command.inside))
         places = {kind: [click.ijk for click in clicks if click.inside is kind] for kind in (True, False)}
         mask = grower.grow(places[True], places[False], state.start)
-        for other in command.lesions:
-            if other.number != state.number:
-                mask[other.mask.box] &= ~other.mask.unpack()
-        if not mask.any():
-            raise InputError(
-                "Nothing grows from there." if command.inside else "Nothing would be left of it; reject it instead."
-            )
-        packed = BoxedMask.pack(mask)
+        packed = _own(
+            mask,
+            state.number,
+            command.lesions,
+            "Nothing grows from there." if command.inside else "Nothing would be left of it; reject it instead.",
+        )
         figures = measure_lesion(volume, packed, state.number)
         grown = replace(state, status=LesionStatus.ACCEPTED, mask=packed, clicks=clicks, figures=figures)
         self._send(le.LesionGrown(command.volume_id, job.request, grown))
+
+    def refine(self, command: lc.RefineLesion, job: Job) -> None:
+        """Refines one lesion by a stage; its clicks begin anew from there."""
+        from sammix_core.lesions.measure import measure_lesion
+
+        session = self._volumes().session(command.volume_id)
+        state = next(one for one in command.lesions if one.number == command.number)
+        shape = session.volume.shape_kji
+        mask, liver = state.mask.on(shape), self._liver(command.volume_id)
+        mask = self._refiner.refined(session, mask, liver, self._teller(command, job), job.is_cancelled)
+        packed = _own(mask, state.number, command.lesions, "Nothing would be left of it, so it stays as it is.")
+        figures = measure_lesion(session.volume, packed, state.number)
+        found = replace(state, mask=packed, start=packed, clicks=(), figures=figures)
+        self._send(le.LesionGrown(command.volume_id, job.request, found))
 
     def measure(self, command: lc.MeasureLesions, job: Job) -> None:
         """Measures lesions as they are given."""
@@ -117,20 +131,42 @@ class Lesions:
         if self._grower is None or made_of != self._made_of:
             stage = Stage("Smoothing the liver", 1, tell, job.is_cancelled)
             self._grower, self._made_of = None, ()  # two of them at once may be too much for a small machine
-            liver = np.zeros(volume.shape_kji, dtype=np.uint8)
-            for index, mask in planes.items():
-                planeOf(liver, volume.axial_order.slice_axis, index)[...] = mask.unpack()
-            self._grower, self._made_of = Grower(LiverDensity(volume, liver)), made_of
+            self._grower, self._made_of = Grower(LiverDensity(volume, self._liver(volume_id))), made_of
             stage.step()
         return self._grower
 
-    def _teller(self, command: lc.FindLesions | lc.ClickLesion, job: Job) -> Callable[[Progress], None]:
+    def _liver(self, volume_id: str) -> np.ndarray:
+        """(k, j, i) uint8, the liver as it is by now."""
+        volume = self._volumes().volume(volume_id)
+        liver = np.zeros(volume.shape_kji, dtype=np.uint8)
+        for state in self._volumes().states(volume_id):
+            if state.mask is not None:
+                planeOf(liver, volume.axial_order.slice_axis, state.slice_index)[...] = state.mask.unpack()
+        return liver
+
+    def _teller(
+        self, command: lc.FindLesions | lc.ClickLesion | lc.RefineLesion, job: Job
+    ) -> Callable[[Progress], None]:
         def tell(now: Progress) -> None:
             self._send(
                 Progressed(command.volume_id, job.request, now.stage, now.done, now.total, now.seconds_left, "steps")
             )
 
         return tell
+
+
+def _own(mask: np.ndarray, number: int, lesions: tuple[LesionState, ...], otherwise: str) -> BoxedMask:
+    """What of a mask no other lesion has, in place.
+
+    Raises:
+        InputError: Nothing is left; `otherwise` says so.
+    """
+    for other in lesions:
+        if other.number != number:
+            mask[other.mask.box] &= ~other.mask.unpack()
+    if not mask.any():
+        raise InputError(otherwise)
+    return BoxedMask.pack(mask)
 
 
 def write(command: lc.WriteLesions) -> None:
