@@ -14,8 +14,9 @@ Made by `python benchmarks/refiner/by_stage.py liver CASE` (rows in `benchmarks/
 on the LiteMedSAM embedding, trained by `benchmarks/refiner/train_refiner.py`, refines the automatic masks of the liver;
 stage 0 is the mask before. liver-refiner/0.1.0 is shipped; liver-refiner-without-crlm1004 and the decoder below it were
 trained without that patient, who is measured on labelled slices. ircadb17 and amos0001 are validation cases that
-nothing was tuned on. Seconds are those of one stage on one core; the first one encodes slices that the segmenter had
-passed over.
+nothing was tuned on; the spacing of lits117, a development case, is lost, so that it has no millimetres. Slices are
+refined as they are decoded, and thin ones between two stay mixed of them. Seconds are those of all masks on two cores
+that were busy with other things too.
 """
 _LESION = """
 Made by `python benchmarks/refiner/by_stage.py lesion CASE`. *Grown*: what an oracle's click grew by density in the
@@ -56,7 +57,10 @@ def liver_lines(rows: list[Row]) -> list[str]:
     own = _of_liver(rows)
     for refiner, case, stage in sorted(own, key=lambda key: (key[1], key[0], key[2])):
         row = own[refiner, case, stage]
-        figures = f"{row['dice']:.4f} | {row['hd95_mm']:.2f} | {row['surface_dice_2mm']:.4f}"
+        in_mm = (
+            [f"{row['hd95_mm']:.2f}", f"{row['surface_dice_2mm']:.4f}"] if row["hd95_mm"] is not None else ["-", "-"]
+        )
+        figures = " | ".join([f"{row['dice']:.4f}", *in_mm])
         lines.append(f"| {case} | {refiner} | {stage} | {figures} | {row['seconds']:.0f} |")
     return lines
 

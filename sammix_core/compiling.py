@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from functools import cache as kept_forever
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -18,6 +20,8 @@ from sammix_core.cache_folder import COMPILED, CacheFolder, key_of
 FLOAT32, BFLOAT16, INT8 = "float32", "bfloat16", "int8"
 USUAL = "usual"  # what is quickest on this processor and has passed benchmarks/speed_gate.py
 PRECISIONS = (USUAL, FLOAT32, BFLOAT16, INT8)
+
+_making_core = threading.Lock()
 
 
 def openvino() -> Any:
@@ -35,9 +39,8 @@ def openvino() -> Any:
     return openvino
 
 
-@kept_forever
 def openvino_core() -> Any:
-    """OpenVINO's one `Core` of this process.
+    """OpenVINO's one `Core` of this process; from any thread.
 
     Its CPU plugin gives the thread that loads it a larger stack for signals, and puts the stack before back when it
     goes. With several that come and go, that stack may have been freed, and the next Ctrl-C would end the process.
@@ -45,7 +48,23 @@ def openvino_core() -> Any:
     Raises:
         ImportError, OSError, RuntimeError: OpenVINO does not run here.
     """
-    return openvino().Core()
+    with _making_core:
+        return _core()
+
+
+@kept_forever
+def _core() -> Any:
+    ov = openvino()
+    core = ov.Core()
+    # OpenVINO's Python part sets up what it needs of numpy at the first inference, in a way that two threads which come
+    # first together wait for each other for ever: one has the interpreter's lock, the other what it waits for. It was
+    # seen once in some hundred runs. So the first inference is one of a network of one number, here and alone.
+    number = ov.opset13.parameter([1], np.float32)
+    model = ov.Model([ov.opset13.relu(number)], [number])
+    request = core.compile_model(model, "CPU", {"INFERENCE_NUM_THREADS": 1}).create_infer_request()
+    for found in request.infer({0: np.zeros(1, np.float32)}, share_inputs=True, share_outputs=True).values():
+        np.array(found)
+    return core
 
 
 def usual_precision() -> str:

@@ -31,7 +31,8 @@ class MaskMaker:
 
     Attributes:
         decoded: How many slices were decoded.
-        refine: What goes on from the decoder, or None; `forget` when it is changed.
+        refine: What goes on from the decoder in masks of automatic boxes, or None; `forget` when it is changed. A box
+            that a person set is answered by the decoder alone, at once.
     """
 
     def __init__(self, model: LoadedModel, search: BoxSearch, slices: SliceStore) -> None:
@@ -108,7 +109,8 @@ class MaskMaker:
         index = search.axial.canonical(box.slice_index)
         cam_logits, _ = search.prompt_of(index, box.source)
         embedding = search.cache.embedding(index)
-        decoded = decode_box(model.backend, model.masks, search.axial, box, embedding, cam_logits, self.refine)
+        refine = self.refine if self._is_automatic(box) else None
+        decoded = decode_box(model.backend, model.masks, search.axial, box, embedding, cam_logits, refine)
         with self._lock:
             self.decoded += 1
         return decoded

@@ -70,6 +70,7 @@ def build_report(
         "guidance": result.guidance,
         "device": result.device,
         "precision": result.precision,
+        "refined_by": result.refined_by,
         "seed": seed,
         "slices": len(result.slices),
         "slices_encoded": result.slices_encoded,

@@ -74,6 +74,7 @@ class SegmentationResult:
         uncertainty: (k, j, i) uint8 on the volume's own grid, 0 to 100: how far the three masks are apart, in percent.
             None unless it was asked for.
         precision: How exactly the encoder computed: "float32", "bfloat16" or "int8".
+        refined_by: What refined the masks of automatic boxes, "liver-refiner/0.1.0", or None.
     """
 
     mask: np.ndarray
@@ -92,6 +93,7 @@ class SegmentationResult:
     target: str = "liver"
     uncertainty: np.ndarray | None = None
     precision: str = "float32"
+    refined_by: str | None = None
 
     def cam_slice(self, canonical_slice: int) -> np.ndarray:
         """The class activation map on a slice's own pixels.

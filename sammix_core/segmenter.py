@@ -9,6 +9,7 @@ from sammix_core.boxes import BoxTrack
 from sammix_core.embedding_store import EmbeddingStore
 from sammix_core.loading import LoadedModel, load_model
 from sammix_core.progress import CancelCheck, Progress, ProgressCallback
+from sammix_core.refining.usual import usual_refiner
 from sammix_core.results import SegmentationResult, SliceReport
 from sammix_core.sam.litemedsam import LiteMedSam
 from sammix_core.session import SegmentationSession
@@ -31,13 +32,18 @@ __all__ = [
 class Segmenter:
     """Segments volumes with one model on one device.
 
+    Attributes:
+        model: The model.
+        refine: What goes on from the decoder in masks of automatic boxes, or None.
+
     Example:
         segmenter = Segmenter.load("liver")
         result = segmenter.segment_volume(read_volume("ct.nii.gz"))
     """
 
-    def __init__(self, model: LoadedModel) -> None:
+    def __init__(self, model: LoadedModel, refine: Refine | None = None) -> None:
         self.model = model
+        self.refine = refine
 
     @classmethod
     def load(
@@ -48,6 +54,7 @@ class Segmenter:
         base_weights: Path | None = None,
         engine: str = "auto",
         precision: str = compiling.USUAL,
+        refined: bool = True,
     ) -> Segmenter:
         """Loads a model.
 
@@ -59,11 +66,13 @@ class Segmenter:
             engine: How encoder and decoder run: "auto", "torch" or "openvino".
             precision: The encoder's: "float32", "bfloat16", "int8", or "usual" for the quickest that has been shown to
                 be as good; what the engine cannot do it does in float32.
+            refined: Whether masks are refined where a refiner goes with the model, see `usual_refiner`.
 
         Raises:
             InputError: Model, weights, device or guidance are not there or do not fit each other.
         """
-        return cls(load_model(model, device, guidance, base_weights, engine, precision))
+        loaded = load_model(model, device, guidance, base_weights, engine, precision)
+        return cls(loaded, usual_refiner(loaded) if refined else None)
 
     def open_session(
         self,
@@ -83,7 +92,11 @@ class Segmenter:
         store = None
         if keep_embeddings and isinstance(self.model.backend, LiteMedSam):
             store = EmbeddingStore(self.model.backend.encoder_key())
-        return SegmentationSession(self.model, volume, keep_uncertainty=keep_uncertainty, sparing=sparing, store=store)
+        session = SegmentationSession(
+            self.model, volume, keep_uncertainty=keep_uncertainty, sparing=sparing, store=store
+        )
+        session.refine_with(self.refine)
+        return session
 
     def segment_volume(
         self,
@@ -94,7 +107,6 @@ class Segmenter:
         uncertainty: bool = False,
         sparing: Sparing = USUAL,
         keep_embeddings: bool = False,
-        refine: Refine | None = None,
     ) -> SegmentationResult:
         """Segments a whole volume.
 
@@ -106,7 +118,6 @@ class Segmenter:
             uncertainty: Whether the result says how far the three masks are apart.
             sparing: Which slices may go without the encoder; `EVERY_SLICE` for none.
             keep_embeddings: Whether embeddings are kept on disk, so that the same CT is quicker another time.
-            refine: What goes on from the decoder, such as an `OrganRefiner`.
 
         Returns:
             The mask on the volume's own grid, with boxes and a report a slice.
@@ -118,7 +129,6 @@ class Segmenter:
         session = self.open_session(volume, uncertainty, sparing, keep_embeddings)
         if boxes is not None:
             boxes.check_fits(volume)
-        session.refine_with(refine)
         session.find_boxes(progress, cancel)
         if boxes is not None:
             session.boxes = boxes.copy()

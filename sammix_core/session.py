@@ -143,7 +143,7 @@ class SegmentationSession:
             self._search.maps_of(index)
 
     def refine_with(self, refine: Refine | None) -> None:
-        """Sets what goes on from the decoder in all masks that are made from now on; None for nothing."""
+        """Sets what goes on from the decoder in masks of automatic boxes from now on; None for nothing."""
         self._masks.refine = refine
         self._masks.forget()
 
@@ -280,6 +280,7 @@ class SegmentationSession:
             ],
             target=target,
             precision=self._model.precision,
+            refined_by=None if self._masks.refine is None else self._masks.refine.spec,
             uncertainty=None
             if self._uncertainty is None
             else self._uncertainty.volume(self.volume.shape_kji, search.axial.order, self.boxes),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,8 +16,20 @@ from sammix_core.slice_store import MaskScores
 from sammix_core.upsampling import upsampled
 
 Limits = tuple[float, float, float, float]
-# What goes on from the decoder: (decoded slice, its embedding, edges that its mask may fill) -> another decoded slice.
-Refine = Callable[[DecodedSlices, torch.Tensor, NetworkBox], DecodedSlices]
+
+
+class Refine(Protocol):
+    """What goes on from the decoder.
+
+    Attributes:
+        spec: Its name, "liver-refiner/0.1.0".
+    """
+
+    spec: str
+
+    def __call__(self, decoded: DecodedSlices, embedding: torch.Tensor, within: NetworkBox) -> DecodedSlices:
+        """Another decoded slice from one, its embedding (1, c, h, w) and the edges that its mask may fill."""
+        ...
 
 
 @dataclass(frozen=True)

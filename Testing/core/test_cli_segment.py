@@ -49,8 +49,9 @@ class AtOnce:
         self.answer: Callable[[Volume], MadeResult] = a_result
         self.seen: list[str] = []
 
-    def load(self, model: str, device: str, guidance: str | None, precision: str) -> AtOnce:
-        self.loaded = {"model": model, "device": device, "guidance": guidance, "precision": precision}
+    def load(self, model: str, device: str, guidance: str | None, precision: str, refined: bool) -> AtOnce:
+        asked = {"model": model, "device": device, "guidance": guidance}
+        self.loaded = {**asked, "precision": precision, "refined": refined}
         return self
 
     def segment_volume(
@@ -62,11 +63,9 @@ class AtOnce:
         uncertainty: bool,
         sparing: Sparing,
         keep_embeddings: bool,
-        then: Callable[[Any], None],
     ) -> MadeResult:
         self.boxes = boxes
         self.sparing, self.keep_embeddings = sparing, keep_embeddings
-        then(None)  # changes nothing where nothing is to be refined
         progress(Progress("Encoding", 1, 12, 3.0))
         assert not cancel()
         result = self.answer(volume)
@@ -146,16 +145,17 @@ def test_all_outputs_are_written_and_named(at_once: AtOnce, ct: Path, out: Path)
 def test_options_reach_the_segmenter(at_once: AtOnce, ct: Path, out: Path) -> None:
     words = ("--model", "liver/1.0.0", "--device", "cpu", "--guidance", "embedding-cam")
     assert run(ct, "-o", out / "m.nrrd", *words)[0] == 0
-    loaded = {"model": "liver/1.0.0", "device": "cpu", "guidance": "embedding-cam", "precision": "usual"}
-    assert at_once.loaded == loaded
+    loaded = {"model": "liver/1.0.0", "device": "cpu", "guidance": "embedding-cam"}
+    assert at_once.loaded == {**loaded, "precision": "usual", "refined": True}
     assert (at_once.sparing, at_once.keep_embeddings) == (USUAL, False)
 
 
 def test_the_slow_and_exact_way_can_be_asked_for(at_once: AtOnce, ct: Path, out: Path) -> None:
-    words = ("--precision", "float32", "--every-slice", "--keep-embeddings")
+    words = ("--precision", "float32", "--every-slice", "--keep-embeddings", "--refine", "0")
     assert run(ct, "-o", out / "m.nrrd", *words)[0] == 0
     assert at_once.loaded is not None
     assert at_once.loaded["precision"] == "float32"
+    assert at_once.loaded["refined"] is False
     assert (at_once.sparing, at_once.keep_embeddings) == (EVERY_SLICE, True)
 
 

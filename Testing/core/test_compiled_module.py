@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -76,3 +78,25 @@ def test_threads_compute_beside_each_other_and_get_the_same(layer: nn.Linear, st
     together = list(in_threads(lambda one: module(one)[0], inputs, threads=2))
     np.testing.assert_allclose(np.array(together), np.array(alone), atol=1e-6)
     assert streams == [1, torch.get_num_threads()]
+
+
+def test_the_first_inference_of_a_process_is_on_one_thread_alone() -> None:
+    """Two first ones at once may wait for each other for ever; see `openvino_core`."""
+    script = """
+import threading
+
+from sammix_core.compiling import openvino, openvino_core
+
+requests, seen, cores = openvino().InferRequest, [], []
+plain = requests.infer
+requests.infer = lambda *about, **more: seen.append(threading.current_thread().name) or plain(*about, **more)
+threads = [threading.Thread(target=lambda: cores.append(openvino_core())) for _ in range(4)]
+for one in threads:
+    one.start()
+for one in threads:
+    one.join(60)
+assert len(seen) == 1, seen
+assert len(cores) == 4 and all(core is cores[0] for core in cores)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr

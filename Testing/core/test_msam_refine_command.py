@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from image_files import write_with_itk
 from typer.testing import CliRunner
 
 import sammix_core.refining.model
+from sammix_core.boxes import BoxSource
 from sammix_core.cli import app
 from sammix_core.errors import InputError
 from sammix_core.evaluation.labelmap import read_labelmap
@@ -22,7 +22,7 @@ from sammix_core.model_store.base_weights import LITE_MEDSAM
 from sammix_core.model_store.weights import write_model
 from sammix_core.msam.clicks import Clicks
 from sammix_core.preprocessing import PreprocessingSpec
-from sammix_core.refining import organ
+from sammix_core.refining import usual
 from sammix_core.refining.folder import LESION, LIVER, open_refiner
 from sammix_core.refining.model import born_refiner, decoder_network, load_refiner, refiner_manifest
 from sammix_core.refining.network import RefinerSpec
@@ -90,7 +90,8 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> None:
     made = Segmenter(a_fake_model(preprocessing=spec))
     monkeypatch.setattr(Segmenter, "load", lambda *_, **__: made)
     monkeypatch.setattr(sammix_core.refining.model, "load_refiner", lambda *_: Grows())
-    monkeypatch.setattr(organ, "stage_of", lambda *_: shrunk)
+    monkeypatch.setattr(usual, "load_refiner", lambda *_: None)
+    monkeypatch.setattr(usual, "stage_of", lambda *_: shrunk)
 
 
 def run(command: str, case: Path, *words: str) -> tuple[int, str]:
@@ -167,12 +168,34 @@ def test_msam_a_slice_that_a_person_corrected_is_not_refined(case: Path) -> None
     session.find_boxes()
     before = session.segment_boxes().mask
     session.slices.corrected.add(2)
-    any_refiner: Any = None
-    session.refine_with(OrganRefiner(any_refiner, 1))
+    session.refine_with(OrganRefiner("shrinks/1.0.0", shrunk))
     after = session.segment_boxes().mask
     np.testing.assert_array_equal(after[2], before[2])
     assert session.slices.corrected == {2}
     assert 0 < after[3].sum() < before[3].sum()
+
+
+@pytest.mark.usefixtures("fake")
+def test_msam_a_box_that_a_person_moved_is_answered_by_the_decoder_alone(case: Path) -> None:
+    session = Segmenter.load().open_session(read_volume(case / "ct.nii.gz"))
+    session.find_boxes()
+    plain = session.segment_boxes().mask
+    session.refine_with(OrganRefiner("shrinks/1.0.0", shrunk))
+    assert session.segment_boxes().refined_by == "shrinks/1.0.0"
+    automatic = session.slices.automatic_boxes[3]
+    assert session.slices.plane(3).sum() < plain[3].sum()
+    edited = replace(automatic, source=BoxSource.EDITED)
+    np.testing.assert_array_equal(session.segment_slice(3, edited), plain[3])
+    assert session.slices.plane(2).sum() < plain[2].sum()
+
+
+def test_msam_the_shipped_refiner_goes_with_the_model_that_it_was_measured_on_and_no_other() -> None:
+    segmenter = Segmenter.load("liver", device="cpu")
+    assert segmenter.refine is not None
+    assert segmenter.refine.spec.startswith("liver-refiner/")
+    assert Segmenter.load("liver", device="cpu", refined=False).refine is None
+    for other in ({"spec": "liver/1.1.1"}, {"target": "kidney"}, {"preprocessing": PreprocessingSpec(size=1024)}):
+        assert usual.usual_refiner(replace(segmenter.model, **other)) is None
 
 
 def test_msam_a_refiner_comes_back_from_its_folder(folders: dict[str, ModelFolder]) -> None:

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from sammix_core.axial_order import AxialOrder
 from sammix_core.axial_slices import AxialSlices
+from sammix_core.compiling import FLOAT32
 from sammix_core.errors import Cancelled, InputError
 from sammix_core.msam.clicks import Clicks
 from sammix_core.msam.prompt_encoder import NEGATIVE, POSITIVE
@@ -104,7 +105,7 @@ def test_msam_a_stage_in_openvino_is_that_in_torch(network: Any) -> None:
     refiner = born_refiner(network, TINY, 3).eval()
     torch.nn.init.normal_(refiner.widen.weight, std=0.05)
     embeddings = 0.3 * torch.randn(1, 256, 64, 64, generator=torch.Generator().manual_seed(1))
-    stage = stage_of(refiner)
+    stage = stage_of(refiner, "openvino", FLOAT32)
     for radius in (12, 70):  # a window of the adapter's own size, and a larger one
         low = as_logits(disc(100, 120, radius))
         with torch.inference_mode():

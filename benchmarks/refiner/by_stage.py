@@ -8,6 +8,7 @@ Refiners are those of train_refiner.py, in work/refiner. Stage 0 is what refinem
 liver: the default model's automatic masks (ircadb17, amos0001: cases that nothing is tuned on), refined; with --without
 by the refiner and the decoder that a patient was left out of. For that patient (crlm1004) what is refined are the
 masks of the fold without it, on its labelled slices alone.
+Each stage begins from the decoder's masks, as in use: `Segmenter` with so many stages.
 lesion: what an oracle's click grew within the reference's liver (see lesion_model/evaluate.py), refined without further
 clicks, or with one more click a stage from where the mask is wrong; and such clicks alone, from an empty mask. A click
 acts on its own slice. crlm1004 is a training case. Rows go to results.jsonl beside, which refiner_table.py reads.
@@ -47,6 +48,7 @@ from sammix_core.refining.folder import LESION, LIVER, open_refiner  # noqa: E40
 from sammix_core.refining.model import born_refiner, load_refiner  # noqa: E402
 from sammix_core.refining.network import RefinerSpec, SliceRefiner  # noqa: E402
 from sammix_core.refining.organ import OrganRefiner  # noqa: E402
+from sammix_core.refining.stage import stage_of  # noqa: E402
 from sammix_core.refining.volume import VolumeRefinement, lesion_from  # noqa: E402
 from sammix_core.segmenter import Segmenter  # noqa: E402
 from sammix_core.session import SegmentationSession  # noqa: E402
@@ -92,8 +94,8 @@ class LiverCase:
 
     def refined(self, stages: int) -> np.ndarray:
         """(k, j, i), masks refined in so many stages."""
-        organ = OrganRefiner(self.refiner, stages, self.session.result().precision) if stages else None
-        self.session.refine_with(organ)
+        stage = stage_of(self.refiner, "openvino", self.session.result().precision)
+        self.session.refine_with(OrganRefiner("", stage, stages) if stages else None)
         return self.session.segment_boxes().mask
 
 
@@ -134,6 +136,8 @@ def liver_rows(name: str, folder: Path, stages: int, without: str | None) -> Ite
         found = order.forward(mask)[known].astype(np.uint8)
         scores = score_masks(found, order.forward(label)[known], (col_mm, row_mm, slice_mm))
         figures = {key: round(float(getattr(scores, key)), 4) for key in ("dice", "hd95_mm", "surface_dice_2mm")}
+        if not one.session.volume.spacing_known:
+            figures |= dict.fromkeys(("hd95_mm", "surface_dice_2mm"))  # they would be no millimetres
         yield {"stage": stage, **figures, "seconds": round(seconds, 1), "slices": int(found.any((1, 2)).sum())}
 
 

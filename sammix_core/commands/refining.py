@@ -70,11 +70,9 @@ class RefineWish:
 
     def organ(self, segmenter: Segmenter) -> OrganRefiner:
         """What refines the masks of an organ on their way."""
-        from sammix_core.refining.model import load_refiner
-        from sammix_core.refining.organ import OrganRefiner
+        from sammix_core.refining.usual import organ_refiner
 
-        refiner = load_refiner(self.folder, segmenter.model.preprocessing, self.device)
-        return OrganRefiner(refiner, self.stages, segmenter.model.precision)
+        return organ_refiner(segmenter.model, self.folder, self.stages)
 
     def lesions(
         self,

@@ -72,7 +72,7 @@ class _Request:
     seed: int
     quiet: bool
     lesions: LesionWish | None
-    stages: int
+    stages: int | None
     refiner: str | None
 
     def check(self) -> None:
@@ -110,9 +110,9 @@ class _Request:
         from sammix_core import model_store
 
         # Without stages there is no refiner to find, and the model's target does not matter.
-        own = self.stages > 0 and not self.lesions
+        own = bool(self.stages) and not self.lesions
         target = model_store.resolve(self.model).manifest.target if own else LESION
-        return RefineWish.of(self.stages, self.refiner, target, self.device.value)
+        return RefineWish.of(self.stages or 0, self.refiner, target, self.device.value)
 
 
 def segment(
@@ -154,8 +154,13 @@ def segment(
     ] = False,
     lesion_report: Annotated[Path | None, typer.Option(help="Where to write the lesions' table.")] = None,
     refine: Annotated[
-        int, typer.Option(min=0, max=20, help="Stages in which the target's masks are refined (experimental).")
-    ] = 0,
+        int | None,
+        typer.Option(
+            min=0,
+            max=20,
+            help="Stages in which the target's masks are refined; by default one of the liver's, and 0 for none.",
+        ),
+    ] = None,
     refiner: Annotated[str | None, typer.Option(help="A refiner of your own: name or folder.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Same input, seed and machine: same mask.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
@@ -183,7 +188,8 @@ def _run(request: _Request, interrupts: Interrupts) -> None:
             segmenter = _load(request, show)
         asked = request.uncertainty is not None
         wish, refining = request.lesions, request.refining()
-        organ = refining.organ(segmenter) if wish is None and refining is not None else None
+        if wish is None and refining is not None:
+            segmenter.refine = refining.organ(segmenter)
         result = segmenter.segment_volume(
             volume,
             progress=show,
@@ -192,7 +198,6 @@ def _run(request: _Request, interrupts: Interrupts) -> None:
             uncertainty=asked,
             sparing=_sparing(request),
             keep_embeddings=request.keep_embeddings,
-            refine=organ,
         )
         if refining is not None:
             result.notes.append(refining.note)
@@ -247,6 +252,8 @@ def _load(request: _Request, show: ProgressCallback) -> Segmenter:
         device=request.device.value,
         guidance=request.guidance,
         precision=request.precision.value,
+        # Asked for by number, masks are refined as was asked, and lesions instead of the liver.
+        refined=request.stages is None or (request.stages > 0 and request.lesions is not None),
     )
 
 

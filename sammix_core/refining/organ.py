@@ -7,10 +7,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from sammix_core.compiling import FLOAT32
-from sammix_core.refining.network import SliceRefiner
 from sammix_core.refining.prompts import mask_as_logits
-from sammix_core.refining.stage import stage_of
+from sammix_core.refining.stage import Stage
 from sammix_core.sam.masks import DecodedSlices, NetworkBox, clean_slice
 
 
@@ -20,14 +18,18 @@ class OrganRefiner:
     A slice's scores and its three masks stay those of the decoder.
 
     Args:
-        refiner: What `load_refiner` gave.
+        spec: The refiner's name, "liver-refiner/0.1.0".
+        stage: What `stage_of` gave.
         stages: How many.
-        precision: The encoder's, see `stage_of`.
+
+    Attributes:
+        spec: See above.
     """
 
-    def __init__(self, refiner: SliceRefiner, stages: int, precision: str = FLOAT32) -> None:
+    def __init__(self, spec: str, stage: Stage, stages: int = 1) -> None:
+        self.spec = spec
+        self._stage = stage
         self._stages = stages
-        self._stage = stage_of(refiner, precision)
 
     @torch.inference_mode()
     def __call__(self, decoded: DecodedSlices, embedding: torch.Tensor, within: NetworkBox) -> DecodedSlices:

@@ -13,25 +13,23 @@ from sammix_core.msam.clicks import Clicks
 from sammix_core.refining.network import SliceRefiner
 from sammix_core.refining.prompts import boxes_of
 from sammix_core.refining.window import Cutting
-from sammix_core.sam.engine import openvino_available
 from sammix_core.sam.litemedsam import EMBEDDING_CHANNELS, EMBEDDING_SIZE
 
 # (embedding (1, 256, h, w), last mask's logits (1, 1, 4h, 4w)) -> logits of the same shape
 Stage = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
-def stage_of(refiner: SliceRefiner, precision: str = FLOAT32) -> Stage:
-    """A refiner's stage, in the quickest way that runs here.
+def stage_of(refiner: SliceRefiner, engine: str, precision: str) -> Stage:
+    """A refiner's stage, run as the encoder is.
 
     Args:
         refiner: In eval mode; not trained further while the stage is in use.
-        precision: The encoder's. Beside one in float32 the refiner is exact too, else it is in bfloat16 where OpenVINO
-            runs it.
+        engine: The encoder's: "openvino", or another for torch.
+        precision: The encoder's. Beside one in float32 the refiner is exact too, else it is in bfloat16 in OpenVINO.
     """
-    device = next(refiner.parameters()).device
-    if openvino_available(device):
+    if engine == "openvino":
         return _InOpenVino(refiner, FLOAT32 if precision == FLOAT32 else BFLOAT16)
-    return _in_torch(refiner, device)
+    return _in_torch(refiner, next(refiner.parameters()).device)
 
 
 def _in_torch(refiner: SliceRefiner, device: torch.device) -> Stage:

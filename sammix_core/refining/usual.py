@@ -1,0 +1,47 @@
+"""Which refiner goes with a model, whether it is asked for or not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sammix_core.preprocessing import PreprocessingSpec
+from sammix_core.refining.folder import SHIPPED, open_refiner
+from sammix_core.refining.model import load_refiner
+from sammix_core.refining.organ import OrganRefiner
+from sammix_core.refining.stage import stage_of
+
+if TYPE_CHECKING:
+    from sammix_core.loading import LoadedModel
+    from sammix_core.model_store.store import ModelFolder
+
+
+def organ_refiner(model: LoadedModel, folder: ModelFolder, stages: int) -> OrganRefiner:
+    """A refiner of a model's masks, run as its encoder is.
+
+    Args:
+        model: The model.
+        folder: What `open_refiner` gave.
+        stages: How many.
+
+    Raises:
+        InputError: The refiner was trained on other slices, or its files do not fit each other.
+    """
+    refiner = load_refiner(folder, model.preprocessing, model.device.type)
+    engine = str(getattr(getattr(model.backend, "engine", None), "name", ""))
+    return OrganRefiner(folder.spec, stage_of(refiner, engine, model.precision), stages)
+
+
+def usual_refiner(model: LoadedModel) -> OrganRefiner | None:
+    """The shipped refiner in one stage, for the model on whose masks it was trained and measured; None for others.
+
+    A version that was fine-tuned draws edges as its user wants them; the refiner has not seen those.
+
+    Raises:
+        InputError: Its files are damaged.
+    """
+    if model.target not in SHIPPED:
+        return None
+    folder = open_refiner(None, model.target)
+    manifest = folder.manifest
+    own = PreprocessingSpec.from_dict(manifest.preprocessing) == model.preprocessing
+    return organ_refiner(model, folder, 1) if own and manifest.guidance.get("decoder") == model.spec else None
