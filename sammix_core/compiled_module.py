@@ -18,12 +18,14 @@ class CompiledModule:
     """A module compiled when it is first called, and again when its weights were changed.
 
     Called alone it computes on all threads; called from threads of `in_threads` it computes on one for each of them.
+    The number of threads can show in the last digit, so that it may be told to compute one by one on all of them.
 
     Args:
         make: Gives the module, in eval mode, on the CPU.
         weights: The parameters that it computes with; a training in place shows in them.
         examples: Inputs to trace it with.
         shapes: Shapes of its inputs; -1 for a size that may vary.
+        one_by_one: Whether it always computes on all threads, so that what comes out is the same to the bit.
         how: More for `compile_module`, such as the precision; float32 by default.
     """
 
@@ -33,10 +35,12 @@ class CompiledModule:
         weights: Sequence[torch.Tensor],
         examples: Sequence[torch.Tensor],
         shapes: Sequence[Sequence[int]],
+        one_by_one: bool = False,
         **how: Any,
     ) -> None:
         self._make = make
         self._weights = list(weights)
+        self._one_by_one = one_by_one
         self._examples, self._shapes, self._how = examples, shapes, how
         self._made_of: list[tuple[int, int]] = []
         self._compiled: dict[int, Any] = {}  # by the number of streams
@@ -80,7 +84,8 @@ class CompiledModule:
             ImportError, OSError, RuntimeError: OpenVINO does not run here.
         """
         with self._lock:
-            return self._current(torch.get_num_threads() if one_of_several() else 1)
+            several = one_of_several() and not self._one_by_one
+            return self._current(torch.get_num_threads() if several else 1)
 
     def _current(self, streams: int) -> Any:
         now = [(one.data_ptr(), one._version) for one in self._weights]

@@ -31,8 +31,8 @@ class MaskMaker:
 
     Attributes:
         decoded: How many slices were decoded.
-        refine: What goes on from the decoder in masks of automatic boxes, or None; `forget` when it is changed. A box
-            that a person set is answered by the decoder alone, at once.
+        refine: What goes on from the decoder, or None; `forget` when it is changed. A box that a person set is answered
+            by the decoder alone, at once, unless this is for every box.
     """
 
     def __init__(self, model: LoadedModel, search: BoxSearch, slices: SliceStore) -> None:
@@ -109,7 +109,9 @@ class MaskMaker:
         index = search.axial.canonical(box.slice_index)
         cam_logits, _ = search.prompt_of(index, box.source)
         embedding = search.cache.embedding(index)
-        refine = self.refine if self._is_automatic(box) else None
+        refine = self.refine
+        if refine is not None and not (refine.every_box or self._is_automatic(box)):
+            refine = None
         decoded = decode_box(model.backend, model.masks, search.axial, box, embedding, cam_logits, refine)
         with self._lock:
             self.decoded += 1

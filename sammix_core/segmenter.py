@@ -12,7 +12,7 @@ from sammix_core.progress import CancelCheck, Progress, ProgressCallback
 from sammix_core.refining.usual import usual_refiner
 from sammix_core.results import SegmentationResult, SliceReport
 from sammix_core.sam.litemedsam import LiteMedSam
-from sammix_core.session import SegmentationSession
+from sammix_core.session import EMBEDDING_LIMIT_BYTES, SegmentationSession
 from sammix_core.slice_mask import Refine
 from sammix_core.sparse_slices import USUAL, Sparing
 from sammix_core.volume import Volume
@@ -34,7 +34,7 @@ class Segmenter:
 
     Attributes:
         model: The model.
-        refine: What goes on from the decoder in masks of automatic boxes, or None.
+        refine: What goes on from the decoder, or None.
 
     Example:
         segmenter = Segmenter.load("liver")
@@ -80,6 +80,7 @@ class Segmenter:
         keep_uncertainty: bool = False,
         sparing: Sparing = USUAL,
         keep_embeddings: bool = False,
+        limit_bytes: int = EMBEDDING_LIMIT_BYTES,
     ) -> SegmentationSession:
         """Opens a volume for interactive use; nothing is computed yet.
 
@@ -88,13 +89,12 @@ class Segmenter:
             keep_uncertainty: Whether results say how far the three masks are apart.
             sparing: Which slices may go without the encoder; `EVERY_SLICE` for none.
             keep_embeddings: Whether embeddings are kept on disk, so that the same CT is quicker another time.
+            limit_bytes: What the embeddings may take in memory.
         """
         store = None
         if keep_embeddings and isinstance(self.model.backend, LiteMedSam):
             store = EmbeddingStore(self.model.backend.encoder_key())
-        session = SegmentationSession(
-            self.model, volume, keep_uncertainty=keep_uncertainty, sparing=sparing, store=store
-        )
+        session = SegmentationSession(self.model, volume, limit_bytes, keep_uncertainty, sparing, store)
         session.refine_with(self.refine)
         return session
 

@@ -143,7 +143,7 @@ class SegmentationSession:
             self._search.maps_of(index)
 
     def refine_with(self, refine: Refine | None) -> None:
-        """Sets what goes on from the decoder in masks of automatic boxes from now on; None for nothing."""
+        """Sets what goes on from the decoder in masks that are made from now on; None for nothing."""
         self._masks.refine = refine
         self._masks.forget()
 

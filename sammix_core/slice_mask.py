@@ -23,9 +23,11 @@ class Refine(Protocol):
 
     Attributes:
         spec: Its name, "liver-refiner/0.1.0".
+        every_box: Whether masks of boxes that a person set are refined too, and not those of automatic boxes alone.
     """
 
     spec: str
+    every_box: bool
 
     def __call__(self, decoded: DecodedSlices, embedding: torch.Tensor, within: NetworkBox) -> DecodedSlices:
         """Another decoded slice from one, its embedding (1, c, h, w) and the edges that its mask may fill."""

@@ -80,6 +80,15 @@ def test_threads_compute_beside_each_other_and_get_the_same(layer: nn.Linear, st
     assert streams == [1, torch.get_num_threads()]
 
 
+def test_one_by_one_it_is_compiled_once_for_any_number_of_threads(layer: nn.Linear, streams: list[int]) -> None:
+    module = CompiledModule(lambda: layer, list(layer.parameters()), [torch.zeros(1, 4)], [[-1, 4]], one_by_one=True)
+    inputs = [torch.randn(2, 4) for _ in range(40)]
+    alone = [module(one)[0] for one in inputs]
+    together = list(in_threads(lambda one: module(one)[0], inputs, threads=2))
+    np.testing.assert_array_equal(np.array(together), np.array(alone))
+    assert streams == [1]
+
+
 def test_the_first_inference_of_a_process_is_on_one_thread_alone() -> None:
     """Two first ones at once may wait for each other for ever; see `openvino_core`."""
     script = """

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 
 from sammix_core.compiling import INT8
+from sammix_core.in_threads import in_threads
 from sammix_core.sam import decoder_engine
 from sammix_core.sam.decoder_engine import DecoderEngine
 from sammix_core.sam.light_decoder import LightDecoder
@@ -70,6 +71,17 @@ def test_with_an_encoder_in_int8_it_rounds_and_moves_edges_by_a_pixel_at_most(
     assert (inside != 1).any()
     assert changed[~edge].float().mean() < 1e-4
     assert changed.float().mean() < 0.005
+
+
+@needs_openvino
+def test_a_slice_decoded_beside_others_is_the_same_to_the_bit(
+    torchs: LiteMedSam, prompts: tuple[torch.Tensor, ...]
+) -> None:
+    engine = DecoderEngine(torchs.network, INT8)
+    each = [[one[index : index + 1] for one in prompts] for index in range(3)] * 2
+    alone = [engine(*one)[0] for one in each]
+    for one, other in zip(in_threads(lambda one: engine(*one)[0], each, 3), alone, strict=True):
+        assert torch.equal(one, other)
 
 
 @needs_openvino

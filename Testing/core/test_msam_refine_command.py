@@ -187,6 +187,8 @@ def test_msam_a_box_that_a_person_moved_is_answered_by_the_decoder_alone(case: P
     edited = replace(automatic, source=BoxSource.EDITED)
     np.testing.assert_array_equal(session.segment_slice(3, edited), plain[3])
     assert session.slices.plane(2).sum() < plain[2].sum()
+    session.refine_with(OrganRefiner("shrinks/1.0.0", shrunk, every_box=True))
+    assert session.segment_slice(3, edited).sum() < plain[3].sum()
 
 
 def test_msam_the_shipped_refiner_goes_with_the_model_that_it_was_measured_on_and_no_other() -> None:

@@ -69,10 +69,10 @@ class RefineWish:
         return f"The masks were refined by {self.folder.spec} in {stages} (experimental){small}."
 
     def organ(self, segmenter: Segmenter) -> OrganRefiner:
-        """What refines the masks of an organ on their way."""
+        """What refines the masks of an organ on their way; asked for by number, those of edited boxes too."""
         from sammix_core.refining.usual import organ_refiner
 
-        return organ_refiner(segmenter.model, self.folder, self.stages)
+        return organ_refiner(segmenter.model, self.folder, self.stages, every_box=True)
 
     def lesions(
         self,

@@ -40,7 +40,8 @@ class EmbeddingCam:
         if compiled:
             example = torch.zeros(1, head.channels, _SIZE, _SIZE)
             shape = [-1, head.channels, _SIZE, _SIZE]
-            self._compiled = CompiledModule(lambda: self.head, list(self.head.parameters()), [example], [shape])
+            weights = list(self.head.parameters())
+            self._compiled = CompiledModule(lambda: self.head, weights, [example], [shape], one_by_one=True)
 
     @classmethod
     def from_state(

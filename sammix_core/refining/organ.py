@@ -21,13 +21,16 @@ class OrganRefiner:
         spec: The refiner's name, "liver-refiner/0.1.0".
         stage: What `stage_of` gave.
         stages: How many.
+        every_box: See `slice_mask.Refine`.
 
     Attributes:
         spec: See above.
+        every_box: Likewise.
     """
 
-    def __init__(self, spec: str, stage: Stage, stages: int = 1) -> None:
+    def __init__(self, spec: str, stage: Stage, stages: int = 1, every_box: bool = False) -> None:
         self.spec = spec
+        self.every_box = every_box
         self._stage = stage
         self._stages = stages
 

@@ -52,7 +52,10 @@ class _InOpenVino:
         )
         shapes = [list(one.shape) for one in examples]
         weights = list(refiner.parameters())
-        self._compiled = CompiledModule(lambda: _Asked(refiner).eval(), weights, examples, shapes, precision=precision)
+        # One by one, as the decoder: what a slice's mask is must not depend on whether others are made beside it.
+        self._compiled = CompiledModule(
+            lambda: _Asked(refiner).eval(), weights, examples, shapes, one_by_one=True, precision=precision
+        )
 
     def __call__(self, embedding: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
         if self._other is None:

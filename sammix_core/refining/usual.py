@@ -15,26 +15,28 @@ if TYPE_CHECKING:
     from sammix_core.model_store.store import ModelFolder
 
 
-def organ_refiner(model: LoadedModel, folder: ModelFolder, stages: int) -> OrganRefiner:
+def organ_refiner(model: LoadedModel, folder: ModelFolder, stages: int, every_box: bool) -> OrganRefiner:
     """A refiner of a model's masks, run as its encoder is.
 
     Args:
         model: The model.
         folder: What `open_refiner` gave.
         stages: How many.
+        every_box: See `slice_mask.Refine`.
 
     Raises:
         InputError: The refiner was trained on other slices, or its files do not fit each other.
     """
     refiner = load_refiner(folder, model.preprocessing, model.device.type)
     engine = str(getattr(getattr(model.backend, "engine", None), "name", ""))
-    return OrganRefiner(folder.spec, stage_of(refiner, engine, model.precision), stages)
+    return OrganRefiner(folder.spec, stage_of(refiner, engine, model.precision), stages, every_box)
 
 
 def usual_refiner(model: LoadedModel) -> OrganRefiner | None:
-    """The shipped refiner in one stage, for the model on whose masks it was trained and measured; None for others.
+    """The shipped refiner in one stage, for automatic boxes of the model that it was trained and measured on.
 
-    A version that was fine-tuned draws edges as its user wants them; the refiner has not seen those.
+    None for other models: a version that was fine-tuned draws edges as its user wants them, which the refiner has not
+    seen.
 
     Raises:
         InputError: Its files are damaged.
@@ -44,4 +46,6 @@ def usual_refiner(model: LoadedModel) -> OrganRefiner | None:
     folder = open_refiner(None, model.target)
     manifest = folder.manifest
     own = PreprocessingSpec.from_dict(manifest.preprocessing) == model.preprocessing
-    return organ_refiner(model, folder, 1) if own and manifest.guidance.get("decoder") == model.spec else None
+    if not own or manifest.guidance.get("decoder") != model.spec:
+        return None
+    return organ_refiner(model, folder, 1, every_box=False)

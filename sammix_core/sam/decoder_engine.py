@@ -40,6 +40,7 @@ class DecoderEngine:
             weights,
             examples,
             shapes,
+            one_by_one=True,  # a box that is reset brings the very mask back that a run made
             precision=FLOAT32 if encoder_precision == FLOAT32 else BFLOAT16,
         )
 

@@ -149,10 +149,7 @@ class OpenVolumes:
         return opened
 
     def _new_session(self, segmenter: Segmenter, opened: _Opened) -> SegmentationSession:
-        from sammix_core.session import SegmentationSession  # imports torch, which a volume alone does not need
-        from sammix_core.sparse_slices import USUAL
-
-        session = SegmentationSession(segmenter.model, opened.volume, self._limit_bytes, sparing=USUAL)
+        session = segmenter.open_session(opened.volume, limit_bytes=self._limit_bytes)
         if opened.guidance is not None:
             with suppress(InputError):  # damaged in a scene's file: the next run finds it anew
                 session.take_guidance(SavedGuidance.from_bytes(opened.guidance))
