@@ -53,6 +53,8 @@ def main() -> None:
             scores = score_masks(result.mask, label, volume.spacing if volume.spacing_known else None)
             row = {
                 "model": result.model,
+                # Oracle boxes are taken as a person's: the decoder alone answers them.
+                "refined_by": result.refined_by if boxes == "auto" else None,
                 "case": name,
                 "label_origin": origin,
                 "boxes": boxes,
