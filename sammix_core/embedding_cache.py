@@ -14,6 +14,8 @@ from sammix_core.embedding_store import EmbeddingStore
 from sammix_core.in_threads import SharedWork, in_threads
 from sammix_core.sam.backend import SamBackend
 
+_READY = 4  # slices, 4 MB each: a box is edited many times in a row
+
 
 class EmbeddingCache:
     """Embeddings by canonical slice.
@@ -44,6 +46,7 @@ class EmbeddingCache:
         self._image_of = image_of
         self._limit_bytes = limit_bytes
         self._kept: OrderedDict[int, torch.Tensor] = OrderedDict()
+        self._ready: OrderedDict[int, torch.Tensor] = OrderedDict()  # of those kept, as they are asked for
         self._bytes = 0
         self._lock = threading.RLock()  # for what is kept and counted
         self._encoding: SharedWork[torch.Tensor] = SharedWork()
@@ -58,22 +61,31 @@ class EmbeddingCache:
         return torch.from_numpy(self._image_of(index))[None, None]
 
     def embedding(self, index: int, image: torch.Tensor | None = None) -> torch.Tensor:
-        """(1, c, h, w) float32 on the backend's device.
+        """(1, c, h, w) float32 on the backend's device; others may get the same tensor, so that nobody writes into it.
 
         Args:
             index: Canonical slice.
             image: What `image(index)` gave, where the caller has it already.
         """
         with self._lock:
-            kept = self._kept.get(index)
+            kept, ready = self._kept.get(index), self._ready.get(index)
             if kept is not None:
                 self._kept.move_to_end(index)
+                if ready is not None:
+                    return ready
         if kept is None:
             kept = self._encoding.begin(index, lambda: self._kept_now(index, image)).result()
         if self._backend.device.type == "cpu":
             # numpy does this in a quarter of torch's time, and on this thread alone.
-            return torch.from_numpy(kept.numpy().astype(np.float32))
-        return kept.to(self._backend.device, torch.float32)
+            ready = torch.from_numpy(kept.numpy().astype(np.float32))
+        else:
+            ready = kept.to(self._backend.device, torch.float32)
+        with self._lock:
+            if self._kept.get(index) is kept:
+                self._ready[index] = ready
+                while len(self._ready) > _READY:
+                    self._ready.popitem(last=False)
+        return ready
 
     def ahead(self, indices: Iterable[int]) -> Generator[None]:
         """Encodes those of some slices that are not kept, as many at once as suit the backend; yields after each.
@@ -119,13 +131,15 @@ class EmbeddingCache:
             self._kept[index] = embedding
             self._bytes += embedding.nbytes
             while self._bytes > self._limit_bytes and len(self._kept) > 1:
-                _, oldest = self._kept.popitem(last=False)
+                place, oldest = self._kept.popitem(last=False)
+                self._ready.pop(place, None)
                 self._bytes -= oldest.nbytes
 
     def drop(self, index: int) -> None:
         """Forgets a slice's embedding."""
         with self._lock:
             old = self._kept.pop(index, None)
+            self._ready.pop(index, None)
             if old is not None:
                 self._bytes -= old.nbytes
 
@@ -133,4 +147,5 @@ class EmbeddingCache:
         """Forgets all embeddings."""
         with self._lock:
             self._kept.clear()
+            self._ready.clear()
             self._bytes = 0

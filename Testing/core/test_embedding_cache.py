@@ -84,10 +84,18 @@ def test_cached_or_not_the_numbers_are_the_same() -> None:
     assert not torch.equal(fresh, torch.full((1, 8, 4, 4), 7 + 1 / 3))
 
 
-def test_an_embedding_handed_out_is_the_callers_own() -> None:
-    cache, _ = a_cache(10)
-    cache.embedding(7).zero_()
-    assert cache.embedding(7).min() > 7
+def test_the_last_few_are_handed_out_again_until_they_are_dropped_or_replaced() -> None:
+    cache, backend = a_cache(10)
+    first = cache.embedding(7)
+    assert cache.embedding(7) is first
+    cache.keep(7, torch.full((1, 8, 4, 4), 0.5, dtype=torch.float16))
+    assert torch.equal(cache.embedding(7), torch.full((1, 8, 4, 4), 0.5))
+    cache.drop(7)
+    assert torch.equal(cache.embedding(7), first)
+    for index in range(6):
+        cache.embedding(index)
+    assert cache.embedding(7) is not first
+    assert backend.seen == [7, 7, 0, 1, 2, 3, 4, 5], "all ten are still kept"
 
 
 def test_an_embedding_put_in_is_used() -> None:

@@ -24,10 +24,11 @@ from sammix_core.volume import Volume
 if TYPE_CHECKING:
     from sammix_core.axial_slices import AxialSlices
 
-WHOLE_RUNS, PAIRS, EDITS = 3, 7, 40
+WHOLE_RUNS, PAIRS, EDITS = 3, 7, 100
 # The reference takes seconds a slice and the same for each, so that of long volumes it gets some, spread evenly.
 MOST_REFERENCE_SLICES = 90
 SCHEMA = "sammix-benchmark/1"
+_PAUSE_S = 0.05  # before an edit: threads of torch wait busily for a while after their work, and a hand is slower
 
 
 def peak_memory_bytes() -> int | None:
@@ -210,8 +211,10 @@ def _edits(
     ours, torchs = [], []
     for number in range(EDITS):
         moved = _moved(chosen[number % len(chosen)], random, volume)
+        time.sleep(_PAUSE_S)
         ours.append(_timed(partial(session.segment_slice, moved.slice_index, moved))[0])
         if decoder is not None:
+            time.sleep(_PAUSE_S)
             torchs.append(_timed(partial(_decoded_by_torch, decoder, embedding, edge, prompt))[0])
         stage.step()
     return ours, torchs
