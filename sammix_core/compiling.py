@@ -80,6 +80,11 @@ def usual_precision() -> str:
     return INT8 if "BF16" in capabilities and "INT8" in capabilities else FLOAT32
 
 
+def precision_beside(encoder_precision: str) -> str:
+    """The precision of what decodes an encoder's embeddings: as exact as the encoder is, else bfloat16."""
+    return FLOAT32 if encoder_precision == FLOAT32 else BFLOAT16
+
+
 def compile_module(
     module: nn.Module,
     examples: Sequence[torch.Tensor],

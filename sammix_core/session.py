@@ -109,6 +109,11 @@ class SegmentationSession:
         return self._model.spec
 
     @property
+    def device(self) -> str:
+        """Where it computes, "cpu" or "cuda"."""
+        return self._model.device.type
+
+    @property
     def embedding_bytes(self) -> int:
         """Bytes that the embeddings take."""
         return self._cache.nbytes
@@ -266,7 +271,7 @@ class SegmentationSession:
             slices=reports,
             seconds={**search.seconds, **self._seconds},
             slices_encoded=search.cache.encoded + search.looked_at,
-            device=self._model.device.type,
+            device=self.device,
             model=self._model.spec,
             guidance=self._model.guidance.name,
             cam=sigmoid(cam).astype(np.float16),

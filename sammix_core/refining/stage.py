@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from sammix_core.compiled_module import CompiledModule
-from sammix_core.compiling import BFLOAT16, FLOAT32
+from sammix_core.compiling import precision_beside
 from sammix_core.msam.clicks import Clicks
 from sammix_core.refining.network import SliceRefiner
 from sammix_core.refining.prompts import boxes_of
@@ -28,7 +28,7 @@ def stage_of(refiner: SliceRefiner, engine: str, precision: str) -> Stage:
         precision: The encoder's. Beside one in float32 the refiner is exact too, else it is in bfloat16 in OpenVINO.
     """
     if engine == "openvino":
-        return _InOpenVino(refiner, FLOAT32 if precision == FLOAT32 else BFLOAT16)
+        return _InOpenVino(refiner, precision_beside(precision))
     return _in_torch(refiner, next(refiner.parameters()).device)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from sammix_core.compiled_module import CompiledModule
-from sammix_core.compiling import BFLOAT16, FLOAT32
+from sammix_core.compiling import FLOAT32, precision_beside
 from sammix_core.sam.light_decoder import LightDecoder
 
 _SIZE = 64  # cells of the embedding along a side; a mask prompt has four times as many
@@ -41,7 +41,7 @@ class DecoderEngine:
             examples,
             shapes,
             one_by_one=True,  # a box that is reset brings the very mask back that a run made
-            precision=FLOAT32 if encoder_precision == FLOAT32 else BFLOAT16,
+            precision=precision_beside(encoder_precision),
         )
 
     def __call__(

@@ -61,6 +61,6 @@ class LesionRefiner:
             from sammix_core.refining.folder import LESION, open_refiner
             from sammix_core.refining.model import load_refiner
 
-            refiner = load_refiner(open_refiner(None, LESION), preprocessing, session.result().device)
+            refiner = load_refiner(open_refiner(None, LESION), preprocessing, session.device)
             self._loaded = preprocessing, refiner
         return self._loaded[1]
