@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from sammix_core.axial_slices import AxialSlices
-from sammix_core.boxes import Box
+from sammix_core.boxes import Box, BoxSource
+from sammix_core.guidance.cover import cover
 from sammix_core.sam.backend import SamBackend
 from sammix_core.sam.masks import DecodedSlices, MaskSettings, NetworkBox, cam_agreement, clean_slice, decode_slices
 from sammix_core.slice_store import MaskScores
@@ -60,10 +61,17 @@ def decode_box(
     cam_logits: np.ndarray,
     refine: Refine | None = None,
 ) -> DecodedSlices:
-    """Decodes one slice from a box, and refines it if asked; other arguments as of `make_mask`."""
+    """Decodes one slice from a box, and refines it if asked; other arguments as of `make_mask`.
+
+    The map is a mask prompt beside the box, but not beside a person's box that contradicts it: docs/decisions,
+    persons-boxes.md.
+    """
     edges = slices.order.box_to_canonical(box.edges, slices.shape_kji)
     network_box = slices.frame.box_to_network(edges)
-    decoded = decode_slices(backend, embedding, np.array([network_box]), cam_logits[None], settings)
+    own = box.source is BoxSource.AUTO
+    heard = own or cover(cam_logits, network_box, slices.frame.size) >= settings.least_cover
+    prompt = cam_logits[None] if heard else None
+    decoded = decode_slices(backend, embedding, np.array([network_box]), prompt, settings)
     if refine is None:
         return decoded
     x_min, y_min, x_max, y_max = network_box

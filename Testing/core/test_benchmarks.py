@@ -18,7 +18,7 @@ from synthetic_ct import LIVER, synthetic_ct
 from training_cases import QuickLiteMedSam, StubEncoder, write_config
 
 from sammix_core.axial_order import AxialOrder
-from sammix_core.boxes import BoxSource, BoxTrack
+from sammix_core.boxes import Box, BoxSource, BoxTrack
 from sammix_core.guidance.boxes_from_cam import BoxSettings
 from sammix_core.loading import GUIDANCES
 from sammix_core.sam.masks import MaskSettings
@@ -58,7 +58,7 @@ def test_every_switch_of_the_ablation_is_a_setting_that_there_is() -> None:
         assert ablation.name_of(switches) == name
         assert switches["guidance"] in GUIDANCES
         replace(BoxSettings(), **{key: switches[key] for key in ("smooth_mm", "smooth_box_mm")})
-        MaskSettings.from_dict({key: switches[key] for key in ("mask_prompt", "second_pass", "choice")})
+        MaskSettings.from_dict({key: switches[key] for key in ("mask_prompt", "second_pass", "choice", "least_cover")})
         ResNetTraining(method=switches["cam"], threshold=switches["threshold"]).check()
     # What is not turned must be what a model does by itself.
     assert ablation.DEFAULT["smooth_mm"] == BoxSettings().smooth_mm
@@ -100,10 +100,10 @@ def test_a_patient_is_scored_in_every_variant(tmp_path: Path, monkeypatch: pytes
     config = write_config(tmp_path, views=0, cases=cases, **parts)
     trainer = ablation.PaperTrainer(TrainingConfig.read(config))
     names = ["default", "guidance resnet38, threshold paper", "lora on", "smooth_box_mm 3.0"]
-    rows = list(ablation.rows_of(trainer, "anna", {name: ablation.one_by_one()[name] for name in names}))
-    both = [(name, boxes) for name in names[:3] for boxes in ("auto", "oracle")]
+    rows = list(ablation.rows_of(trainer, "anna", {name: ablation.one_by_one()[name] for name in names}, moved=True))
+    both = [(name, boxes) for name in names[:3] for boxes in ("auto", "oracle", "moved")]
     assert [(row["variant"], row["boxes"]) for row in rows] == [*both, (names[3], "auto")]
-    assert [row["embeddings"] for row in rows] == ["cached"] * 4 + ["computed"] * 2 + ["cached"]
+    assert [row["embeddings"] for row in rows] == ["cached"] * 6 + ["computed"] * 3 + ["cached"]
     assert [adapter is None for adapter in adapters] == [True, True, False, True]
     assert rows[0]["slices_encoded"] == 0, "the clean view's embeddings were there"
     for row in rows:
@@ -144,7 +144,7 @@ def test_the_results_page_compares_on_the_same_patients_and_says_what_is_missing
 
 def test_without_rows_the_page_says_so() -> None:
     page = script("results_table").page([], [], "liver/2.0.0", {"anna"})
-    assert page.count("Not measured yet.") == 3
+    assert page.count("Not measured yet.") == 4
 
 
 def test_the_results_page_is_the_one_of_the_result_files() -> None:
@@ -211,12 +211,24 @@ def test_oracle_boxes_are_tight_however_a_volume_is_stored(order: AxialOrder) ->
     assert_tight(script("oracle").oracle_boxes(volume, label), stored, order.slice_axis)
 
 
+def test_moved_boxes_are_a_little_off_and_within_the_slice() -> None:
+    oracle = script("oracle")
+    exact = BoxTrack((512, 400, 3), boxes=[Box(0, 0, 1, 512, 400), Box(1, 100, 100, 300, 260), Box(2, 5, 5, 6, 6)])
+    moved = oracle.moved_boxes(exact)
+    assert moved == oracle.moved_boxes(exact)
+    assert moved != oracle.moved_boxes(exact, seed=1)
+    assert moved.keys() == exact.keys()
+    off = np.abs(np.array(moved[1].edges) - exact[1].edges)
+    assert off.max() <= 6
+    assert off.any()
+
+
 @pytest.mark.parametrize("name", ["ablation", "validation"])
 def test_result_files_are_rows_of_numbers(name: str) -> None:
     """Each figure in the documentation comes from one of these."""
     rows = [json.loads(line) for line in (BENCHMARKS / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
     assert rows
     for row in rows:
-        assert row["boxes"] in ("auto", "oracle")
+        assert row["boxes"] in ("auto", "oracle", "moved")
         assert 0 <= row["dice"] <= 1
         assert row["hd95_mm"] is None or row["hd95_mm"] >= 0

@@ -58,6 +58,17 @@ def test_openvino_decodes_as_torch_does(torchs: LiteMedSam, prompts: tuple[torch
 
 
 @needs_openvino
+def test_without_a_mask_prompt_it_decodes_as_torch_does(torchs: LiteMedSam, prompts: tuple[torch.Tensor, ...]) -> None:
+    engine = DecoderEngine(torchs.network)
+    with torch.inference_mode():
+        expected = torchs.decode(*prompts[:2], None)
+    found = engine(*prompts[:2], None)
+    torch.testing.assert_close(found[0], expected[0], atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(found[1], expected[1], atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(engine(*prompts)[0], found[0], atol=0.1), "the prompt counts where there is one"
+
+
+@needs_openvino
 def test_with_an_encoder_in_int8_it_rounds_and_moves_edges_by_a_pixel_at_most(
     torchs: LiteMedSam, prompts: tuple[torch.Tensor, ...]
 ) -> None:

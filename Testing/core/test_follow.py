@@ -165,6 +165,15 @@ def test_what_the_map_is_sure_of_stays_whatever_its_density() -> None:
     assert all(box is not None for box in found.boxes)
 
 
+def test_the_organ_is_where_the_map_is_sure_and_not_where_a_mask_fills_the_body() -> None:
+    body = Slice((4.0, 8.0, 250.0, 240.0), hu=60.0)
+    slices = [Slice(ORGAN)] * 6 + [BOWEL] * 7 + [body] * 2
+    start = guided([one.box for one in slices])
+    start.cam_logits[13:] = np.where(start.cam_logits[13:] > 0, -2.0, start.cam_logits[13:])
+    found = follow(start, Drawn(slices), 5.0, SIZE, PLAIN)
+    assert [box is not None for box in found.boxes] == [True] * 6 + [False] * 9
+
+
 def test_a_weak_end_is_looked_at_anew_from_the_last_sure_slice() -> None:
     # The guidance's mark at the end is small and wrong; its neighbour leads the decoder to the organ, and on.
     wrong = (120.0, 140.0, 130.0, 150.0)

@@ -26,6 +26,8 @@ from sammix_core.training.semi_supervised.bank import STRONG, WEAK, Bank
 from sammix_core.training.semi_supervised.split import Split
 from sammix_core.volume import Volume
 
+from .methods import PRECISION
+
 # With 300 steps U-Net's held-back Dice still rose at the last one: the steps must not end it, its patience must.
 STEPS, BATCH, RATE, CHECK_EVERY, PATIENCE = 3000, 6, 1e-3, 25, 8
 _COMPONENT_SHARE = 0.05  # as boxes are made of maps
@@ -118,9 +120,11 @@ def train_baseline(
 
     def loss_of(images: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
         network.train()
-        return loss(network(images), shares)
+        with fabric.autocast():
+            logits = network(images)
+        return loss(logits.float(), shares)
 
-    fabric = Fabric(accelerator="cpu", devices=1)
+    fabric = Fabric(accelerator="cpu", devices=1, precision=PRECISION)
     pace = Pace(STEPS, STEPS // 4, 5.0, CHECK_EVERY)
     train_steps(network, average, parts, batch, loss_of, pace, fabric, checkpoint, name, progress, None, enough=early)
     average.load_state_dict(early.weights)

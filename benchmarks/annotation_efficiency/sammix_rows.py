@@ -6,7 +6,6 @@ import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning.fabric import Fabric
@@ -22,11 +21,10 @@ from sammix_core.training.semi_supervised.trainer import Outcome, train_sammix
 
 from . import baselines
 from .embeddings import KeptEncoder
-from .methods import Method
+from .methods import PRECISION, Method
 from .patient import Patient
 
 CPU = torch.device("cpu")
-PRECISION: Any = "bf16-mixed"  # two thirds of the time on a processor that knows bfloat16
 
 
 def checkpoint_of(method: Method, count: int, seed: int, patient: Patient, work: Path) -> Path:

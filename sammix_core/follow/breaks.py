@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from sammix_core.follow.settings import FollowSettings
-from sammix_core.follow.track import Track, typical_hu
-from sammix_core.guidance.boxes_from_cam import sigmoid
-from sammix_core.slice_look import Look
+from sammix_core.follow.track import Track
 
 
 def drop_beyond_breaks(track: Track, settings: FollowSettings) -> None:
@@ -20,8 +16,8 @@ def drop_beyond_breaks(track: Track, settings: FollowSettings) -> None:
     if not track.looks or settings.break_mm <= 0:
         return
     looks, boxes = track.looks, track.found.boxes
-    organ_hu = typical_hu(looks.values())
-    core = max(looks, key=lambda index: looks[index].area * looks[index].score)
+    organ_hu = track.typical_hu(looks)
+    core = max(looks, key=track.weight)
     most = max(1, round(settings.break_mm / track.slice_mm))
     dropped: list[int] = []
     for places in (range(core, len(boxes)), range(core, -1, -1)):
@@ -30,8 +26,7 @@ def drop_beyond_breaks(track: Track, settings: FollowSettings) -> None:
         for index in places:
             if boxes[index] is None:
                 continue  # a gap without boxes is the guidance's own business
-            look = looks.get(index)
-            if not broken and (look is None or _doubtful(track, look, index, organ_hu, settings)):
+            if not broken and (index not in looks or _doubtful(track, index, organ_hu, settings)):
                 doubtful.append(index)
                 broken = len(doubtful) >= most
             elif not broken:
@@ -44,7 +39,6 @@ def drop_beyond_breaks(track: Track, settings: FollowSettings) -> None:
         track.drop(index)
 
 
-def _doubtful(track: Track, look: Look, index: int, organ_hu: float, settings: FollowSettings) -> bool:
-    inside = track.cells(look.mask) > 0.5
-    sure = float(np.median(sigmoid(track.found.cam_logits[index][inside]))) if inside.any() else 0.0
-    return abs(look.hu - organ_hu) > settings.doubt_hu and sure < settings.sure_probability
+def _doubtful(track: Track, index: int, organ_hu: float, settings: FollowSettings) -> bool:
+    strange = abs(track.looks[index].hu - organ_hu) > settings.doubt_hu
+    return strange and track.sureness(index) < settings.sure_probability

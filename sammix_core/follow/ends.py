@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sammix_core.follow.settings import FollowSettings
-from sammix_core.follow.track import Track, overlap, typical_hu
+from sammix_core.follow.track import Track, overlap
 from sammix_core.slice_look import padded
 
 _USUAL_SLICE_MM = 5.0
@@ -55,7 +55,7 @@ def _last_sure(track: Track, end: int, direction: int, settings: FollowSettings)
 
 def _walk(track: Track, start: int, end: int, direction: int, settings: FollowSettings) -> None:
     near = max(1, round(_NEAR_MM / track.slice_mm))
-    local_hu = typical_hu(track.looks[i] for i in range(start - near, start + near + 1) if i in track.looks)
+    local_hu = track.typical_hu(i for i in range(start - near, start + near + 1) if i in track.looks)
     least_overlap = settings.least_overlap * min(1.0, _USUAL_SLICE_MM / track.slice_mm)
     least_area = settings.least_area * (track.size / 256) ** 2
     before = track.looks[start]

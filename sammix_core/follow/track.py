@@ -83,16 +83,31 @@ class Track:
         factor = len(pixels) // grid
         return pixels.reshape(grid, factor, grid, factor).mean((1, 3))
 
+    def sureness(self, index: int) -> float:
+        """The map's median probability inside a slice's mask."""
+        inside = self.cells(self.looks[index].mask) > 0.5
+        return float(np.median(sigmoid(self.found.cam_logits[index][inside]))) if inside.any() else 0.0
+
+    def weight(self, index: int) -> float:
+        """How much of the organ a slice shows, as decoder and map have it: pixels by score by sureness.
+
+        Pixels and score alone say little: of a wrong box the decoder may fill the whole body, and be proud of it.
+        """
+        look = self.looks[index]
+        return look.area * look.score * self.sureness(index)
+
+    def typical_hu(self, indices: Iterable[int]) -> float:
+        """The HU that half of what slices show lies below, by weight."""
+        chosen = list(indices)
+        values = np.array([self.looks[index].hu for index in chosen], dtype=float)
+        weights = np.array([self.weight(index) for index in chosen])
+        rank = np.argsort(values, kind="stable")
+        reached = np.cumsum(weights[rank])
+        return float(values[rank][int(np.searchsorted(reached, reached[-1] / 2))])
+
     def prompt(self, logits: np.ndarray) -> np.ndarray:
         """(size, size) logits as (h, w) logits for the dense prompt."""
         return self.cells(logits).clip(-_MAP_LIMIT, _MAP_LIMIT)
-
-
-def typical_hu(looks: Iterable[Look]) -> float:
-    """The HU that half of what is seen lies below, by area and score."""
-    values, weights = np.array(sorted((look.hu, look.area * look.score) for look in looks), dtype=float).T
-    reached = np.cumsum(weights)
-    return float(values[int(np.searchsorted(reached, reached[-1] / 2))])
 
 
 def overlap(first: np.ndarray, second: np.ndarray) -> float:

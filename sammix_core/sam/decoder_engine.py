@@ -32,8 +32,9 @@ class DecoderEngine:
             torch.zeros(2, 256, _SIZE, _SIZE),
             torch.tensor([[8.0, 8.0, 99.0, 99.0]] * 2),
             torch.zeros(2, 1, 4 * _SIZE, 4 * _SIZE),
+            torch.ones(2, 1, 1, 1),
         ]
-        shapes = [[-1, 256, _SIZE, _SIZE], [-1, 4], [-1, 1, 4 * _SIZE, 4 * _SIZE]]
+        shapes = [[-1, 256, _SIZE, _SIZE], [-1, 4], [-1, 1, 4 * _SIZE, 4 * _SIZE], [-1, 1, 1, 1]]
         weights = [*prompts.parameters(), *decoder.parameters()]
         self._compiled = CompiledModule(
             lambda: LightDecoder(prompts, decoder).eval(),
@@ -45,17 +46,21 @@ class DecoderEngine:
         )
 
     def __call__(
-        self, embeddings: torch.Tensor, boxes: torch.Tensor, mask_logits: torch.Tensor
+        self, embeddings: torch.Tensor, boxes: torch.Tensor, mask_logits: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """See `SamBackend.decode`; the mask prompt is not optional here.
+        """See `SamBackend.decode`.
 
         Raises:
             ImportError, OSError, RuntimeError: OpenVINO does not run here.
         """
         masks, scores = [], []
-        for start in range(0, len(embeddings), _MOST_AT_ONCE):
+        count = len(embeddings)
+        prompted = torch.full((count, 1, 1, 1), float(mask_logits is not None))
+        if mask_logits is None:
+            mask_logits = torch.zeros(count, 1, 4 * _SIZE, 4 * _SIZE)
+        for start in range(0, count, _MOST_AT_ONCE):
             some = slice(start, start + _MOST_AT_ONCE)
-            found = self._compiled(embeddings[some], boxes[some], mask_logits[some])
+            found = self._compiled(embeddings[some], boxes[some], mask_logits[some], prompted[some])
             masks.append(torch.from_numpy(found[0]))
             scores.append(torch.from_numpy(found[1]))
         return (masks[0], scores[0]) if len(masks) == 1 else (torch.cat(masks), torch.cat(scores))

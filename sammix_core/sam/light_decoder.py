@@ -35,7 +35,11 @@ class LightDecoder(nn.Module):
         self.decoder = mask_decoder
 
     def forward(
-        self, embeddings: torch.Tensor, boxes: torch.Tensor, mask_logits: torch.Tensor
+        self,
+        embeddings: torch.Tensor,
+        boxes: torch.Tensor,
+        mask_logits: torch.Tensor,
+        prompted: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Decodes a batch.
 
@@ -43,11 +47,14 @@ class LightDecoder(nn.Module):
             embeddings: (n, 256, h, w).
             boxes: (n, 4) XYXY edges in network pixels, float32.
             mask_logits: (n, 1, 4h, 4w).
+            prompted: (n, 1, 1, 1), 1 or 0: whether the mask prompt counts; None for all.
 
         Returns:
             Mask logits (n, 3, 4h, 4w) and scores (n, 3).
         """
         sparse, dense = self.prompts(points=None, boxes=boxes - EDGE_TO_CENTRE, masks=mask_logits)
+        if prompted is not None:
+            dense = torch.where(prompted > 0, dense, self.prompts.no_mask_embed.weight.reshape(1, -1, 1, 1))
         return self.of_cells(embeddings + dense, sparse)
 
     def of_cells(self, image: torch.Tensor, sparse: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

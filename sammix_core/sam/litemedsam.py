@@ -135,7 +135,7 @@ class LiteMedSam:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """See `SamBackend.decode`; gradients flow when they are enabled, so that training uses the same path."""
         network = self.network
-        if self._decoder is not None and mask_logits is not None and not torch.is_grad_enabled():
+        if self._decoder is not None and not torch.is_grad_enabled():
             try:
                 return self._decoder(embeddings, boxes, mask_logits)
             except (ImportError, OSError, RuntimeError):

@@ -31,6 +31,8 @@ class MaskSettings:
             is none), "mean" (their mean logits) or "first".
         second_pass: Whether the chosen mask's logits are decoded once more as dense prompt.
         box_margin: Network pixels that a mask may reach past its box.
+        least_cover: A map that fills less than this share of a box that a person set (`guidance.cover`) has missed what
+            the person sees, and is no prompt beside that box; 0 prompts with any map.
     """
 
     mask_prompt: bool = True
@@ -39,10 +41,15 @@ class MaskSettings:
     choice: str = "score"
     second_pass: bool = False
     box_margin: float = 3.0
+    least_cover: float = 0.5
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as plain JSON values."""
         return asdict(self)
+
+    def trained_with(self) -> dict[str, Any]:
+        """The fields that a decoder's training may depend on; a checkpoint is named by them."""
+        return {key: value for key, value in self.to_dict().items() if key != "least_cover"}
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> MaskSettings:

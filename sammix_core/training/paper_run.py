@@ -147,7 +147,7 @@ class PaperTrainer(Trainer):
 
     def _lora_names(self, settings: LoraTraining, trained: Trained, boxes: BoxSettings) -> list[object]:
         """Everything that LoRA's training depends on, so that its checkpoint is not taken for another one's."""
-        before = [asdict(self.config.head), asdict(self.config.decoder), boxes.to_dict(), trained.masks.to_dict()]
+        before = [asdict(self.config.head), asdict(self.config.decoder), boxes.to_dict(), trained.masks.trained_with()]
         resnet = None if self.config.resnet38 is None else asdict(self.config.resnet38)
         return [asdict(settings), *before, resnet, self.config.precision]
 

@@ -109,7 +109,7 @@ class Trainer:
             self._checkpoint(
                 "decoder",
                 without,
-                [asdict(self.config.decoder), self.config.precision, boxes.to_dict(), masks.to_dict()],
+                [asdict(self.config.decoder), self.config.precision, boxes.to_dict(), masks.trained_with()],
             ),
             f"decoder {_label(without)}",
             self._progress,
