@@ -22,6 +22,7 @@ from sammix_core.guidance.boxes_from_cam import supported_components
 from sammix_core.preprocessing import PreprocessingSpec
 from sammix_core.progress import ProgressCallback
 from sammix_core.training.loop import Pace, train_steps
+from sammix_core.training.one_cycle import one_cycle
 from sammix_core.training.semi_supervised.bank import STRONG, WEAK, Bank
 from sammix_core.training.semi_supervised.split import Split
 from sammix_core.volume import Volume
@@ -99,10 +100,9 @@ def train_baseline(
     torch.manual_seed(seed)
     network = make_network(name)
     average = copy.deepcopy(network)
-    optimiser = torch.optim.AdamW(network.parameters(), RATE, weight_decay=1e-5)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, STEPS)
     early = BestDice(average, bank, split)
-    parts = {"network": network, "average": average, "optimiser": optimiser, "schedule": schedule, "early": early}
+    learning = one_cycle([(network.parameters(), RATE)], 1e-5, STEPS)
+    parts = {"network": network, "average": average, **learning, "early": early}
     trained = split.trained_on[bank.pool.name]
     groups = ([k for k in trained if k in bank.pool.masks], [k for k in trained if k not in bank.pool.masks])
     loss = DiceCELoss(sigmoid=True, smooth_nr=1.0, smooth_dr=1.0)

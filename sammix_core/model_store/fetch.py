@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.util
 import shutil
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -141,13 +140,11 @@ def _manifest(weights: PublishedWeights) -> Manifest:
     from sammix_core.guidance.embedding_cam import NAME as EMBEDDING_CAM
     from sammix_core.sam.masks import MaskSettings
 
-    return Manifest(
+    return Manifest.of_today(
         name=weights.name,
         version=VERSION,
         target="liver",
-        created=datetime.now(UTC).date().isoformat(),
         base_model={"name": weights.name, "sha256": weights.sha256},
-        files={"weights.safetensors": "0" * 64},  # write_model puts in what it wrote
         preprocessing={"of": GUIDED_BY, "size": 1024},
         guidance={"name": EMBEDDING_CAM, "of": GUIDED_BY},
         postprocessing=MaskSettings(mask_prompt=False, box_margin=_BOX_MARGIN).to_dict(),

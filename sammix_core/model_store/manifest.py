@@ -6,7 +6,7 @@ import json
 import re
 from copy import deepcopy
 from dataclasses import asdict, dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -75,6 +75,15 @@ class Manifest:
     training_cases: list[str]
     parent: str | None = None
     schema: str = SCHEMA
+
+    @classmethod
+    def of_today(cls, **fields: Any) -> Self:
+        """A manifest for a model that is about to be written; `write_model` puts in the sums of its files.
+
+        Args:
+            fields: All others.
+        """
+        return cls(created=datetime.now(UTC).date().isoformat(), files={WEIGHTS_FILE: "0" * 64}, **fields)
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:

@@ -6,7 +6,6 @@ import copy
 import hashlib
 import json
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -180,15 +179,13 @@ def _split_state(
 def _manifest(config: MSamConfig, metrics: dict[str, Any]) -> Manifest:
     settings = config.training
     on_base = settings.encoder == LORA and config.base_weights is not None
-    return Manifest(
+    return Manifest.of_today(
         name=config.name,
         version=config.version,
         target=config.target,
-        created=datetime.now(UTC).date().isoformat(),
         base_model={"name": SAM_MED3D, "sha256": sha256_of(config.base_weights)}
         if on_base and config.base_weights is not None
         else _NO_BASE,
-        files={"weights.safetensors": "0" * 64},  # write_model puts in what it wrote
         preprocessing={"values": settings.values, "largest": LARGEST_HU},
         guidance={"name": METHOD, "network": config.spec.to_dict(), "refining_stages": settings.refining_stages},
         postprocessing={},

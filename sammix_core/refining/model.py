@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import torch
@@ -85,13 +84,11 @@ def refiner_manifest(
         cases: What it was trained on.
         metrics: What was measured.
     """
-    return Manifest(
+    return Manifest.of_today(
         name=name,
         version=version,
         target=target,
-        created=datetime.now(UTC).date().isoformat(),
         base_model={"name": LITE_MEDSAM.name, "sha256": LITE_MEDSAM.sha256},
-        files={"weights.safetensors": "0" * 64},  # write_model puts in what it wrote
         preprocessing=preprocessing.to_dict(),
         guidance={"name": REFINER, "decoder": decoder, "sizes": spec.to_dict()},
         postprocessing={},

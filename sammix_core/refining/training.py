@@ -6,7 +6,6 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from sammix_core.sam.light_decoder import LightDecoder
 from sammix_core.training.checkpoint import TrainedPart
 from sammix_core.training.head_training import Samples
 from sammix_core.training.loop import OnStep, Pace, train_steps
+from sammix_core.training.one_cycle import Learning, one_cycle
 from sammix_core.training.views import View
 
 _CHECKPOINT_STEPS = 25
@@ -96,14 +96,8 @@ def train_refiner(
     """
     born = LightDecoder(copy.deepcopy(refiner.prompt_encoder), copy.deepcopy(refiner.mask_decoder)).eval()
     average = copy.deepcopy(refiner)
-    optimiser = torch.optim.AdamW(_groups(refiner, settings), weight_decay=settings.weight_decay)
-    rates = [settings.learning_rate, settings.decoder_rate]
-    parts: dict[str, Any] = {
-        "trained": TrainedPart(refiner),
-        "average": TrainedPart(average),
-        "optimiser": optimiser,
-        "schedule": torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, settings.steps),
-    }
+    learning = one_cycle(_rated(refiner, settings), settings.weight_decay, settings.steps)
+    parts = {"trained": TrainedPart(refiner), "average": TrainedPart(average), **learning}
     samples = Samples(views, np.random.default_rng(seed))
     draws = [samples.draw(settings.batch, positive_share=1.0) for _ in range(settings.steps)]
 
@@ -148,13 +142,13 @@ def train_refiner(
     return average.eval()
 
 
-def _groups(refiner: SliceRefiner, settings: RefinerTraining) -> list[dict[str, Any]]:
+def _rated(refiner: SliceRefiner, settings: RefinerTraining) -> list[Learning]:
     """The adapter learns fast, LiteMedSAM's parts slowly."""
     own = ("prompt_encoder.", "mask_decoder.")
     learning = [(name, one) for name, one in refiner.named_parameters() if one.requires_grad]
     fast = [one for name, one in learning if not name.startswith(own)]
     slow = [one for name, one in learning if name.startswith(own)]
-    return [{"params": fast, "lr": settings.learning_rate}, {"params": slow, "lr": settings.decoder_rate}]
+    return [(fast, settings.learning_rate), (slow, settings.decoder_rate)]
 
 
 def _one_component(share: torch.Tensor, least_pixels: int, rng: np.random.Generator) -> torch.Tensor:

@@ -29,6 +29,7 @@ from sammix_core.sam.masks import MaskSettings, dense_prompt
 from sammix_core.training.config import DecoderTraining
 from sammix_core.training.head_training import Samples
 from sammix_core.training.loop import OnStep, Pace, train_steps
+from sammix_core.training.one_cycle import one_cycle
 from sammix_core.training.views import View
 
 # (weight of false positives, weight of false negatives) of m1, m2, m3
@@ -146,14 +147,8 @@ def train_decoder(
     """
     base = backend.network
     trained, average = (PromptedDecoder(base) for _ in range(2))
-    optimiser = torch.optim.AdamW(trained.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, max(1, settings.steps))
-    parts: dict[str, Any] = {
-        "trained": trained,
-        "average": average,
-        "optimiser": optimiser,
-        "schedule": schedule,
-    }
+    learning = one_cycle([(trained.parameters(), settings.learning_rate)], settings.weight_decay, settings.steps)
+    parts = {"trained": trained, "average": average, **learning}
     samples = Samples(views, np.random.default_rng(seed))
     draws = [samples.draw(settings.batch, positive_share=1.0) for _ in range(settings.steps)]
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from sammix_core.guidance.embedding_head import EmbeddingHead
 from sammix_core.progress import CancelCheck, ProgressCallback
 from sammix_core.training.config import HeadTraining
 from sammix_core.training.loop import OnStep, Pace, train_steps
+from sammix_core.training.one_cycle import one_cycle
 from sammix_core.training.views import CLEAN, View
 
 _POSITIVE_SHARE = 0.7
@@ -138,9 +138,8 @@ def train_head(
     if start is not None:
         for module in (head, average):
             module.load_state_dict(start.state_dict())
-    optimiser = torch.optim.AdamW(head.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, settings.steps)
-    parts: dict[str, Any] = {"head": head, "average": average, "optimiser": optimiser, "schedule": schedule}
+    learning = one_cycle([(head.parameters(), settings.learning_rate)], settings.weight_decay, settings.steps)
+    parts = {"head": head, "average": average, **learning}
     samples = Samples(views, np.random.default_rng(seed))
     head.train()
     # All draws are made first, those of steps already done as well: the sequence must be the same after a resume.

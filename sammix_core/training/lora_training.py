@@ -26,6 +26,7 @@ from sammix_core.training.checkpoint import TrainedPart
 from sammix_core.training.decoder_training import PromptedDecoder, PromptMaker, decoder_loss
 from sammix_core.training.head_training import Samples, head_loss
 from sammix_core.training.loop import OnStep, Pace, train_steps
+from sammix_core.training.one_cycle import one_cycle
 from sammix_core.training.paper_sections import LoraTraining
 from sammix_core.training.views import View
 
@@ -99,16 +100,9 @@ def train_lora(
     average = copy.deepcopy(network)
     adapter = list(lora.lora_parameters(network.encoder).values())
     others = [*network.decoder.parameters(), *network.head.parameters()]
-    rates = [settings.learning_rate, settings.learning_rate * _SLOWER]
-    groups = [{"params": part, "lr": rate} for part, rate in zip((adapter, others), rates, strict=True)]
-    optimiser = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, settings.steps)
-    parts: dict[str, Any] = {
-        "trained": TrainedPart(network),
-        "average": TrainedPart(average),
-        "optimiser": optimiser,
-        "schedule": schedule,
-    }
+    rated = [(adapter, settings.learning_rate), (others, settings.learning_rate * _SLOWER)]
+    learning = one_cycle(rated, settings.weight_decay, settings.steps)
+    parts = {"trained": TrainedPart(network), "average": TrainedPart(average), **learning}
     samples = Samples(views, np.random.default_rng(seed))
     draws = [samples.draw(settings.batch) for _ in range(settings.steps)]
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from sammix_core.guidance.resnet38 import STRUCTURE, ResNet38
 from sammix_core.progress import CancelCheck, ProgressCallback
 from sammix_core.training.head_training import Samples
 from sammix_core.training.loop import Pace, train_steps
+from sammix_core.training.one_cycle import one_cycle
 from sammix_core.training.paper_sections import ResNetTraining
 from sammix_core.training.views import View
 
@@ -94,9 +94,8 @@ def train_resnet38(
     """
     torch.manual_seed(seed)
     network, average = ResNet38(settings.width), ResNet38(settings.width)
-    optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, settings.steps)
-    parts: dict[str, Any] = {"network": network, "average": average, "optimiser": optimiser, "schedule": schedule}
+    learning = one_cycle([(network.parameters(), settings.learning_rate)], settings.weight_decay, settings.steps)
+    parts = {"network": network, "average": average, **learning}
     samples = Samples(views, np.random.default_rng(seed))
     # All draws are made first, those of steps already done as well: the sequence must be the same after a resume.
     draws = [samples.draw(settings.batch, positive_share=0.5) for _ in range(settings.steps)]

@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -184,13 +183,11 @@ def train_from_config(
 def _manifest(
     config: TrainingConfig, boxes: BoxSettings, masks: MaskSettings, more_guidance: Mapping[str, Any] | None = None
 ) -> Manifest:
-    return Manifest(
+    return Manifest.of_today(
         name=config.name,
         version=config.version,
         target=config.target,
-        created=datetime.now(UTC).date().isoformat(),
         base_model={"name": LITE_MEDSAM.name, "sha256": LITE_MEDSAM.sha256},
-        files={"weights.safetensors": "0" * 64},  # write_model puts in what it wrote
         preprocessing=config.preprocessing.to_dict(),
         guidance={
             "name": EMBEDDING_CAM,

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -134,13 +133,11 @@ def tensors_of(network: SamMix) -> tuple[dict[str, torch.Tensor], dict[str, dict
 def _manifest(
     config: SemiSupervisedConfig, guidance: dict[str, Any], masks: dict[str, Any], metrics: dict[str, Any]
 ) -> Manifest:
-    return Manifest(
+    return Manifest.of_today(
         name=config.name,
         version=config.version,
         target=config.target,
-        created=datetime.now(UTC).date().isoformat(),
         base_model={"name": LITE_MEDSAM.name, "sha256": LITE_MEDSAM.sha256},
-        files={"weights.safetensors": "0" * 64},  # write_model puts in what it wrote
         preprocessing=config.preprocessing.to_dict(),
         guidance={"name": config.sammix.guidance, "following": FollowSettings().to_dict(), **guidance},
         postprocessing=masks,

@@ -14,6 +14,7 @@ from lightning.fabric import Fabric
 from sammix_core.progress import CancelCheck, ProgressCallback
 from sammix_core.sam import lora
 from sammix_core.training.loop import Pace, train_steps
+from sammix_core.training.one_cycle import Learning, one_cycle
 from sammix_core.training.semi_supervised.bank import Bank
 from sammix_core.training.semi_supervised.draws import Draws
 from sammix_core.training.semi_supervised.fabric import shared_cancel
@@ -76,18 +77,14 @@ def train_sammix(
     network = SamMix(base, settings)
     draws = Draws(banks, split, settings, seed, fabric.global_rank)
     held = chosen_slices(banks, split)
-    groups, rates = _groups(network, settings)
     network.to(fabric.device)
     average = copy.deepcopy(network).eval()
-    optimiser = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, settings.steps)
     early = EarlyStopping(settings.patience)
     parts = {
         "network": LearntState(network),
         "average": LearntState(average),
-        "optimiser": optimiser,
-        "schedule": schedule,
         "early": early,
+        **one_cycle(_rated(network, settings), settings.weight_decay, settings.steps),
     }
     network.train()
     joint = fabric.setup_module(network)
@@ -120,11 +117,11 @@ def train_sammix(
     return Outcome(average.cpu().eval(), early.best, early.best_step, draws.counts())
 
 
-def _groups(network: SamMix, settings: SamMixTraining) -> tuple[list[dict[str, Any]], list[float]]:
+def _rated(network: SamMix, settings: SamMixTraining) -> list[Learning]:
     """Parameters that learn, each part at its own rate."""
-    parts: list[tuple[list[Any], float]] = [(list(network.guide.parameters()), settings.guidance_rate)]
+    parts: list[Learning] = [(network.guide.parameters(), settings.guidance_rate)]
     if settings.train_decoder:
-        parts.append((list(network.decoder.parameters()), settings.decoder_rate))
+        parts.append((network.decoder.parameters(), settings.decoder_rate))
     if network.encoder is not None:
-        parts.append((list(lora.lora_parameters(network.encoder).values()), settings.lora_rate))
-    return [{"params": own, "lr": rate} for own, rate in parts], [rate for _, rate in parts]
+        parts.append((lora.lora_parameters(network.encoder).values(), settings.lora_rate))
+    return parts
