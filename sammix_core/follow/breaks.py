@@ -5,6 +5,8 @@ from __future__ import annotations
 from sammix_core.follow.settings import FollowSettings
 from sammix_core.follow.track import Track
 
+_CORE_MM = 30.0  # to either side of the surest slice
+
 
 def drop_beyond_breaks(track: Track, settings: FollowSettings) -> None:
     """Drops slices that lie behind a stretch of doubtful or empty ones, seen from the surest slice, and the stretch.
@@ -16,8 +18,10 @@ def drop_beyond_breaks(track: Track, settings: FollowSettings) -> None:
     if not track.looks or settings.break_mm <= 0:
         return
     looks, boxes = track.looks, track.found.boxes
-    organ_hu = track.typical_hu(looks)
     core = max(looks, key=track.weight)
+    # An organ has one density; what else was found further off, of whatever volume, has no say in which.
+    near = max(1, round(_CORE_MM / track.slice_mm))
+    organ_hu = track.typical_hu(index for index in range(core - near, core + near + 1) if index in looks)
     most = max(1, round(settings.break_mm / track.slice_mm))
     dropped: list[int] = []
     for places in (range(core, len(boxes)), range(core, -1, -1)):
