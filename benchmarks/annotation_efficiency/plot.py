@@ -50,7 +50,7 @@ def draw(rows: list[Row], file: Path = FILE) -> None:
     axes.set_xlabel("labelled slices of one patient")
     axes.set_ylabel("mean Dice, whole volumes, automatic boxes")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
     file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(file) as path:
         figure.savefig(path, bbox_inches="tight", metadata={"Software": None})
