@@ -38,7 +38,7 @@ _WHOLE = "sammix_embedding"
 _PARTS = """
 Mean Dice over the cases against SAM-Mix with the embedding CAM and as many slices, the same seeds; in brackets how many
 cases differ by more than 0.01. A map that has learnt from one patient is a poor mask prompt for others: without it the
-decoder does better with automatic and with right boxes. LiteMedSAM's own decoder (SAM-PP, oracle boxes) is hard to beat
+decoder does as well or better with automatic and with right boxes. LiteMedSAM's own decoder (SAM-PP, oracle boxes) is hard to beat
 with one patient's slices, and that patient's slices without a mask show nothing that those with one do not. What the
 map is for is the boxes; there the paper's Grad-CAM, which never sees a mask, stays far behind with one patient. It also
 gains nothing from how SAMMix tells the organ from what else was boxed, by how sure the map is inside a mask: Grad-CAM's
