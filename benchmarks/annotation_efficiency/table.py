@@ -36,14 +36,14 @@ and on TotalSegmentator.
 """
 _WHOLE = "sammix_embedding"
 _PARTS = """
-Mean Dice over the cases against SAM-Mix with the embedding CAM and as many slices, the same seeds; in brackets how many
-cases differ by more than 0.01. A map that has learnt from one patient is a poor mask prompt for others: without it the
-decoder does as well or better with automatic and with right boxes. LiteMedSAM's own decoder (SAM-PP, oracle boxes) is hard to beat
-with one patient's slices, and that patient's slices without a mask show nothing that those with one do not. What the
-map is for is the boxes; there the paper's Grad-CAM, which never sees a mask, stays far behind with one patient. It also
-gains nothing from how SAMMix tells the organ from what else was boxed, by how sure the map is inside a mask: Grad-CAM's
-maps are stretched slice by slice and are sure everywhere. By that SAM-PP with 5 slices lost lits117, 0.82 before, and
-with 50 won on totalseg_example, 0.49 before.
+Mean Dice over the cases against SAM-Mix with the embedding CAM and as many slices, the same seeds; in brackets how
+many cases differ by more than 0.01. A map that has learnt from one patient is a poor mask prompt for others: without
+it the decoder does as well or better with automatic and with right boxes. LiteMedSAM's own decoder (SAM-PP, oracle
+boxes) is hard to beat with one patient's slices, and that patient's slices without a mask show nothing that those
+with one do not. What the map is for is the boxes; there the paper's Grad-CAM, which never sees a mask, stays far
+behind with one patient. It also gains nothing from how SAMMix tells the organ from what else was boxed, by how sure
+the map is inside a mask: Grad-CAM's maps are stretched slice by slice and are sure everywhere. By that SAM-PP with 5
+slices lost lits117, 0.82 before, and with 50 won on totalseg_example, 0.49 before.
 """
 _PROTOCOL = """
 The two tables are not to be set against each other. The paper trains SAM ViT-B with LoRA on a GPU, on slices of many
