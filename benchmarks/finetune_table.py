@@ -22,6 +22,9 @@ works, no more: it says nothing of another patient's kidney.
 _ADAPT = """
 The shipped model after learning from some slices of one patient. *Held-back slices* and *others of the volume* are the
 same patient's, which flatters; cases of a *check folder* are other patients, and what falls there was forgotten.
+The verdict goes by held-back slices and the check folder, and all slices that were corrected here show the organ: what
+changes on slices without it, or in which way a volume without orientation is turned, it does not see. Where *others of
+the volume* fall and held-back slices rise, that is the gap; why it is so large on lits117 is not known yet.
 """
 Row = dict[str, Any]
 
