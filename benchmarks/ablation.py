@@ -6,9 +6,9 @@
 CONFIG is a training configuration such as benchmarks/liver_model/config.yaml. For each patient everything is trained
 without that patient (resuming what is there already), and the patient's whole CT is segmented with automatic and with
 oracle boxes, with --moved also with oracle boxes whose edges were moved a little, as a hand draws them. Slices without
-a label are left out of the scores. Without --variant and --grid each switch is turned on
-its own; --grid guidance lora takes all combinations of those switches. What needs ResNet-38 or LoRA trains them, with
-the sections of the configuration or the default ones.
+a label are left out of the scores. Without --variant and --grid each switch is turned on its own; --grid guidance lora
+takes all combinations of those switches. What needs ResNet-38 or LoRA trains them, with the sections of the
+configuration or the default ones.
 
 Rows go to benchmarks/ablation.jsonl as they come; benchmarks/results_table.py makes docs/results.md of them.
 ircadb17 and amos0001 are never touched here.
@@ -194,8 +194,10 @@ def rows_of(
         turned = {switch for switch, value in switches.items() if value != DEFAULT[switch]}
         if not turned or not turned <= set(_OF_BOXES):
             label = session.volume.axial_order.back(case.mask_volume())
-            exact = oracle_boxes(session.volume, label)
-            for boxes, track in [("oracle", exact)] + [("moved", moved_boxes(exact))] * moved:
+            persons = {"oracle": oracle_boxes(session.volume, label)}
+            if moved:
+                persons["moved"] = moved_boxes(persons["oracle"])
+            for boxes, track in persons.items():
                 session.boxes = track
                 yield {**head, "boxes": boxes, **row_of(session, case, session.segment_boxes()), **embeddings}
 

@@ -28,6 +28,7 @@ from finetune_table import section as finetuning_section
 from lesion_table import LESIONS, STAGES
 from lesion_table import read_rows as read_lesions
 from lesion_table import section as lesion_section
+from oracle import MOVED
 from refiner_table import REFINED
 from refiner_table import section as refiner_section
 
@@ -204,7 +205,7 @@ def page(ablation: list[Row], validation: list[Row], model: str, patients: set[s
         "\n".join(variant_table(auto, len(patients))) if auto else nothing,
         "### Oracle boxes",
         "\n".join(variant_table(oracle, len(patients))) if oracle else nothing,
-        "### Oracle boxes, each edge moved by up to 3 of 256 pixels",
+        f"### Oracle boxes, each edge moved by up to {256 * MOVED:.0f} of 256 pixels",
         "\n".join(variant_table(moved, len(patients))) if moved else nothing,
         "### The default, patient by patient",
         "\n".join(patient_table(auto.get("default", {}), oracle.get("default", {}))),

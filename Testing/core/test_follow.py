@@ -174,6 +174,13 @@ def test_the_organ_is_where_the_map_is_sure_and_not_where_a_mask_fills_the_body(
     assert [box is not None for box in found.boxes] == [True] * 6 + [False] * 9
 
 
+def test_the_organs_density_is_that_about_its_surest_slice_whatever_else_was_boxed() -> None:
+    gut, muscle = replace(BOWEL, hu=50.0), Slice((50.0, 70.0, 140.0, 160.0), hu=70.0)
+    slices = [Slice(ORGAN)] * 6 + [gut] * 7 + [muscle] * 12
+    found = follow(guided([one.box for one in slices]), Drawn(slices), 5.0, SIZE, PLAIN)
+    assert [box is not None for box in found.boxes] == [True] * 6 + [False] * 19
+
+
 def test_a_weak_end_is_looked_at_anew_from_the_last_sure_slice() -> None:
     # The guidance's mark at the end is small and wrong; its neighbour leads the decoder to the organ, and on.
     wrong = (120.0, 140.0, 130.0, 150.0)

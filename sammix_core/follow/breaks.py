@@ -20,8 +20,7 @@ def drop_beyond_breaks(track: Track, settings: FollowSettings) -> None:
     looks, boxes = track.looks, track.found.boxes
     core = max(looks, key=track.weight)
     # An organ has one density; what else was found further off, of whatever volume, has no say in which.
-    near = max(1, round(_CORE_MM / track.slice_mm))
-    organ_hu = track.typical_hu(index for index in range(core - near, core + near + 1) if index in looks)
+    organ_hu = track.hu_about(core, _CORE_MM)
     most = max(1, round(settings.break_mm / track.slice_mm))
     dropped: list[int] = []
     for places in (range(core, len(boxes)), range(core, -1, -1)):

@@ -54,8 +54,7 @@ def _last_sure(track: Track, end: int, direction: int, settings: FollowSettings)
 
 
 def _walk(track: Track, start: int, end: int, direction: int, settings: FollowSettings) -> None:
-    near = max(1, round(_NEAR_MM / track.slice_mm))
-    local_hu = track.typical_hu(i for i in range(start - near, start + near + 1) if i in track.looks)
+    local_hu = track.hu_about(start, _NEAR_MM)
     least_overlap = settings.least_overlap * min(1.0, _USUAL_SLICE_MM / track.slice_mm)
     least_area = settings.least_area * (track.size / 256) ** 2
     before = track.looks[start]

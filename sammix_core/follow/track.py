@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -96,9 +95,15 @@ class Track:
         look = self.looks[index]
         return look.area * look.score * self.sureness(index)
 
-    def typical_hu(self, indices: Iterable[int]) -> float:
-        """The HU that half of what slices show lies below, by weight."""
-        chosen = list(indices)
+    def hu_about(self, centre: int, reach_mm: float) -> float:
+        """The HU that half of what a slice and its neighbours show lies below, by weight.
+
+        Args:
+            centre: A slice that was looked at.
+            reach_mm: How far its neighbours may be; the next slice always counts.
+        """
+        near = max(1, round(reach_mm / self.slice_mm))
+        chosen = [index for index in range(centre - near, centre + near + 1) if index in self.looks]
         values = np.array([self.looks[index].hu for index in chosen], dtype=float)
         weights = np.array([self.weight(index) for index in chosen])
         rank = np.argsort(values, kind="stable")

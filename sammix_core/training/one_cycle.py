@@ -1,4 +1,4 @@
-"""The optimiser and the schedule that every training here takes its steps with."""
+"""The optimiser and the schedule of all trainings on slices; M-SAM in 3-D has the one of its paper."""
 
 from __future__ import annotations
 
