@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from corrected_slices import a_patient
 from fake_network import FakeBackend, a_fake_model
 
 from sammix_core.axial_slices import AxialSlices
-from sammix_core.finetuning.candidate import Weights, between
+from sammix_core.finetuning import share as sharing
+from sammix_core.finetuning.candidate import Shares, Weights, between
 from sammix_core.finetuning.case_folder import LabelledVolume
 from sammix_core.finetuning.correction import Correction, corrections_of_volume
 from sammix_core.finetuning.encoded import EncodedSlice, Encoder
@@ -108,12 +110,43 @@ def test_the_clean_view_is_what_a_session_sees() -> None:
 def test_part_of_the_way_is_between_the_weights() -> None:
     old = Weights({"a": torch.zeros(2)}, {"b": torch.ones(2)})
     new = Weights({"a": torch.ones(2)}, {"b": torch.full((2,), 3.0)})
-    half = between(old, new, 0.5)
+    half = between(old, new, Shares(0.5, 0.5))
     assert (half.head["a"].tolist(), half.decoder["b"].tolist()) == ([0.5, 0.5], [2.0, 2.0])
-    assert between(old, new, 0.0).decoder["b"].tolist() == [1.0, 1.0]
-    assert between(old, new, 0.25, head_too=False).head["a"].tolist() == [1.0, 1.0]
+    decoder_alone = between(old, new, Shares(0.0, 1.0))
+    assert (decoder_alone.head["a"].tolist(), decoder_alone.decoder["b"].tolist()) == ([0.0, 0.0], [3.0, 3.0])
+    head_alone = between(old, new, Shares(1.0, 0.0))
+    assert (head_alone.head["a"].tolist(), head_alone.decoder["b"].tolist()) == ([1.0, 1.0], [1.0, 1.0])
     third = Weights({"a": torch.full((1,), 1 / 3)}, {"b": torch.full((1,), 1 / 3)}).stored()
     assert third.head["a"].item() == torch.tensor(1 / 3).half().float().item() != 1 / 3
+
+
+@pytest.mark.parametrize(
+    ("auto_gain", "oracle_gain", "expected"),
+    [
+        (lambda head, decoder: 0.0, lambda head, decoder: 0.04 * decoder, Shares(0.0, 1.0)),
+        (lambda head, decoder: 0.003 * head, lambda head, decoder: 0.0, Shares(0.0, 0.25)),
+        (lambda head, decoder: 0.1 * min(head, 0.5), lambda head, decoder: 0.0, Shares(0.5, 0.25)),
+        (lambda head, decoder: -0.1 * head, lambda head, decoder: 0.1 * min(decoder, 0.75), Shares(0.0, 0.75)),
+    ],
+)
+def test_the_head_goes_only_where_better_boxes_pay(
+    monkeypatch: pytest.MonkeyPatch, auto_gain: Any, oracle_gain: Any, expected: Shares
+) -> None:
+    """Gains in Dice over 0.8 by how far head and decoder went, and the shares that are to be taken."""
+
+    def scores(weights: Weights, *_: Any) -> dict[str, Any]:
+        shares = weights.head["h"].item(), weights.decoder["d"].item()
+        dice = {"auto": 0.8 + auto_gain(*shares), "oracle": 0.8 + oracle_gain(*shares)}
+        return {"case": {kind: Overlap(round(one * 5e5), 1_000_000) for kind, one in dice.items()}}
+
+    monkeypatch.setattr(sharing, "score_samples", scores)
+    monkeypatch.setattr(sharing, "with_weights", lambda model, weights, boxes: weights)
+    old, new = (Weights({"h": one(1)}, {"d": one(1)}) for one in (torch.zeros, torch.ones))
+    rest = {"samples": (), "made": None, "step": None, "boxes": BoxSettings()}
+    chosen = sharing.choose_shares(None, old, new, **rest, new_structure=False)  # type: ignore[arg-type]
+    assert chosen == expected
+    new_head = sharing.choose_shares(None, old, new, **rest, new_structure=True)  # type: ignore[arg-type]
+    assert new_head.head == 1.0, "a head for a new structure has no parent's to be mixed with"
 
 
 def samples(*rows: tuple[str, int, bool]) -> list[Sample]:

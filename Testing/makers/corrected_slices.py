@@ -60,7 +60,9 @@ def quick_models(home: Path, patch: pytest.MonkeyPatch) -> Path:
     recipe = recipes.Recipe(HeadTraining(4, batch=2), DecoderTraining(2, batch=1))
     patch.setattr(recipes, "gentle", lambda learnt: recipe)
     patch.setattr(recipes, "from_scratch", lambda learnt: recipe)
-    for name, value in (("SHARES", (0.5, 1.0)), ("CURVE_POINTS", 1), ("MOST_FOR_SHARE", 1)):
+    # The head always moves, so that what it has learnt can be seen in the version that is offered.
+    shares = {"DECODER_SHARES": (0.5, 1.0), "HEAD_SHARES": (0.5, 1.0)}
+    for name, value in {**shares, "CURVE_POINTS": 1, "MOST_FOR_SHARE": 1}.items():
         patch.setattr(recipes, name, value)
     return an_untrained_model(home / "models")
 

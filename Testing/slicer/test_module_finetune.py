@@ -19,7 +19,7 @@ from sammix_core.finetuning import recipe
 from sammix_core.training.config import DecoderTraining, HeadTraining
 quick = recipe.Recipe(HeadTraining(6, batch=2, learning_rate=2e-4), DecoderTraining(3, batch=1, learning_rate=2e-5))
 recipe.gentle = recipe.from_scratch = lambda learnt: quick
-recipe.SHARES = (1.0,)
+recipe.DECODER_SHARES = recipe.HEAD_SHARES = (1.0,)
 runpy.run_module("sammix_core.finetuning", run_name="__main__", alter_sys=True)
 """
 

@@ -55,21 +55,36 @@ def weights_of(model: LoadedModel) -> Weights:
     return Weights({name: tensor.clone() for name, tensor in guidance.head.state_dict().items()}, decoder)
 
 
-def between(parent: Weights, trained: Weights, share: float, *, head_too: bool = True) -> Weights:
+@dataclass(frozen=True)
+class Shares:
+    """How far weights go from the parent's to the trained ones: 0 for the parent's, 1 for the trained.
+
+    Attributes:
+        head: Of the guidance head.
+        decoder: Of prompt encoder and mask decoder.
+    """
+
+    head: float
+    decoder: float
+
+
+def between(parent: Weights, trained: Weights, shares: Shares) -> Weights:
     """Weights part of the way from the parent's to the trained ones.
 
     Args:
         parent: Where the way begins.
         trained: Where it ends.
-        share: 0 for the parent, 1 for the trained.
-        head_too: Whether the head goes part of the way too; a head for a new structure has no parent.
+        shares: How far each part goes.
     """
 
-    def mixed(old: Mapping[str, torch.Tensor], new: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def mixed(
+        old: Mapping[str, torch.Tensor], new: Mapping[str, torch.Tensor], share: float
+    ) -> dict[str, torch.Tensor]:
         return {name: torch.lerp(old[name].float(), new[name].float(), share) for name in new}
 
-    head = mixed(parent.head, trained.head) if head_too else trained.head
-    return Weights(head, mixed(parent.decoder, trained.decoder))
+    return Weights(
+        mixed(parent.head, trained.head, shares.head), mixed(parent.decoder, trained.decoder, shares.decoder)
+    )
 
 
 def with_weights(model: LoadedModel, weights: Weights, boxes: BoxSettings | None = None) -> LoadedModel:

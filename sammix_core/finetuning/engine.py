@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from sammix_core.finetuning import recipe as recipes
-from sammix_core.finetuning.candidate import Weights, between, weights_of, with_weights
+from sammix_core.finetuning.candidate import Shares, Weights, between, weights_of, with_weights
 from sammix_core.finetuning.encoded import EncodedSlice, Encoder, as_views, view_names, within_memory
 from sammix_core.finetuning.figures import CHECKING, SCORING, check_figures, slice_figures
 from sammix_core.finetuning.gather import Gathered, Sample, gather
@@ -22,7 +22,7 @@ from sammix_core.finetuning.reporter import Reporter
 from sammix_core.finetuning.result import Figure, FineTuneResult, judge
 from sammix_core.finetuning.run_folder import FineTuneRun
 from sammix_core.finetuning.scoring import KINDS, RememberingBackend, mean_dice, score_samples
-from sammix_core.finetuning.share import choose_share, slices_for_share
+from sammix_core.finetuning.share import choose_shares, shares_tried, slices_for_share
 from sammix_core.finetuning.trainings import Trainings, groups_of, out_of_fold_guidance, scaled_boxes, stage_of
 from sammix_core.guidance.base import Guidance
 from sammix_core.guidance.boxes_from_cam import BoxSettings
@@ -103,13 +103,13 @@ class FineTuning:
             *(self._key(), self._reporter, self._curve),
         )
         trained = self._train(trainings)
-        stage = self._stage(CHOOSING, len(recipes.SHARES) * len(to_share))
-        share = choose_share(
+        stage = self._stage(CHOOSING, shares_tried(self._new) * len(to_share))
+        shares = choose_shares(
             *(self._parent, self._weights, trained.weights, to_share, self._clean, stage.step),
             boxes=trained.boxes,
-            head_too=not self._new,
+            new_structure=self._new,
         )
-        weights = between(self._weights, trained.weights, share, head_too=not self._new)
+        weights = between(self._weights, trained.weights, shares)
         base, encoder, adapter = self._parent, self._encoder, None
         if self._settings.lora:
             adapted = adapt(
@@ -122,7 +122,7 @@ class FineTuning:
             encoder = Encoder(adapted.backend, base.preprocessing, key, self._settings.seed)
         weights = weights.stored()
         figures = self._figures(with_weights(base, weights, trained.boxes), encoder)
-        return self._offer(weights, adapter, trained.boxes, share, figures)
+        return self._offer(weights, adapter, trained.boxes, shares, figures)
 
     def _train(self, trainings: Trainings) -> _Trained:
         groups = groups_of(self._learnt, self._new)
@@ -168,7 +168,7 @@ class FineTuning:
         weights: Weights,
         adapter: dict[str, torch.Tensor] | None,
         boxes: BoxSettings,
-        share: float,
+        shares: Shares,
         figures: list[Figure],
     ) -> FineTuneResult:
         verdict, sentence = judge(figures, self._new)
@@ -179,7 +179,8 @@ class FineTuning:
             verdict=verdict,
             sentence=sentence,
             figures=tuple(figures),
-            mix=share,
+            head_share=shares.head,
+            decoder_share=shares.decoder,
             seconds=round(self._reporter.seconds, 1),
             train_slices=len(self._learnt),
             held_back_slices=len(self._gathered.held_back),
@@ -227,7 +228,7 @@ class FineTuning:
             ENCODING: (len(self._missing()), 1.1),
             stage_of("head"): (head, 0.5),
             stage_of("decoder"): (decoder, 1.3),
-            CHOOSING: (len(recipes.SHARES) * len(to_share), 0.5),
+            CHOOSING: (shares_tried(self._new) * len(to_share), 0.5),
             SCORING: ((1 if self._new else 2) * len(self._gathered.held_back), 0.5),
         }
         groups = set(groups_of(self._learnt, self._new).values())

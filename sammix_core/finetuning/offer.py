@@ -31,7 +31,8 @@ Made on this machine by fine-tuning [{parent}] on {slices} slices of {cases}. {r
 
 The slices that these figures are on were not learnt from. {notes}
 
-Target: {target}. Weights: {share:.0%} of the way from the parent's to the trained ones.
+Target: {target}. Weights: {decoder_share:.0%} of the way from the parent's to the trained ones, the guidance head's
+{head_share:.0%}.
 """
 
 
@@ -101,5 +102,6 @@ def _card(manifest: Manifest, cases: Sequence[str], result: FineTuneResult) -> s
         rows=rows,
         notes=" ".join(result.notes),
         target=manifest.target,
-        share=result.mix,
+        decoder_share=result.decoder_share,
+        head_share=result.head_share,
     )

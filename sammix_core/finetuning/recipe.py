@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from sammix_core.training.config import DecoderTraining, HeadTraining
 
-# Shares of the way from the parent's weights to the trained ones that are tried.
-SHARES = (0.25, 0.5, 0.75, 1.0)
+# Shares of the way from the parent's weights to the trained ones that are tried; the head may stay where it is.
+DECODER_SHARES = (0.25, 0.5, 0.75, 1.0)
+HEAD_SHARES = (0.0, *DECODER_SHARES)
 # The smallest share is taken whose Dice on what was learnt from is within this of the best.
 CLOSE_ENOUGH = 0.003
 # Slices by which the share is chosen, and by which the live curve is drawn.

@@ -54,7 +54,8 @@ class FineTuneResult:
         verdict: "better", "same", "worse", or "new" for a structure that the parent does not know.
         sentence: The verdict in words.
         figures: Dice by case.
-        mix: How far the weights went from the parent's to the trained ones, 0 to 1.
+        head_share: How far the guidance head's weights went from the parent's to the trained ones, 0 to 1.
+        decoder_share: The same of prompt encoder and mask decoder.
         seconds: Work, without pauses.
         train_slices: Slices that were learnt from.
         held_back_slices: Slices that were kept from learning.
@@ -67,7 +68,8 @@ class FineTuneResult:
     verdict: str
     sentence: str
     figures: tuple[Figure, ...]
-    mix: float
+    head_share: float
+    decoder_share: float
     seconds: float
     train_slices: int
     held_back_slices: int

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 
 from sammix_core.finetuning import recipe as recipes
-from sammix_core.finetuning.candidate import Weights, between, with_weights
+from sammix_core.finetuning.candidate import Shares, Weights, between, with_weights
 from sammix_core.finetuning.encoded import EncodedSlice
 from sammix_core.finetuning.gather import Sample, even
 from sammix_core.finetuning.scoring import KINDS, mean_dice, score_samples
@@ -26,7 +26,12 @@ def slices_for_share(learnt: Sequence[Sample]) -> list[Sample]:
     return chosen
 
 
-def choose_share(
+def shares_tried(new_structure: bool) -> int:
+    """How many candidates `choose_shares` scores."""
+    return len(recipes.DECODER_SHARES) + (0 if new_structure else sum(share > 0 for share in recipes.HEAD_SHARES))
+
+
+def choose_shares(
     model: LoadedModel,
     parent: Weights,
     trained: Weights,
@@ -35,12 +40,14 @@ def choose_share(
     step: Callable[[], None],
     *,
     boxes: BoxSettings,
-    head_too: bool,
-) -> float:
-    """Takes the smallest share that does about as well as any.
+    new_structure: bool,
+) -> Shares:
+    """Takes the smallest shares that do about as well as any, the decoder's first and then the head's.
 
     All that was learnt from fits better the further one goes, so the best share by that alone would always be the
-    whole way. What lies nearer to the parent forgets less, and is taken as long as it costs next to nothing.
+    whole way. What lies nearer to the parent forgets less, and is taken as long as it costs next to nothing. The head
+    stays as it was where its boxes were right already: corrected slices mostly show the structure, and a head that
+    learns from those alone comes to see it everywhere.
 
     Args:
         model: The parent, for its encoder and settings.
@@ -50,13 +57,25 @@ def choose_share(
         made: Gives a slice as the encoder sees it.
         step: Called after each slice.
         boxes: How boxes are made of maps.
-        head_too: See `between`.
+        new_structure: Whether the parent does not know the structure; then the head is as trained.
     """
-    scores = {}
-    for share in recipes.SHARES:
-        candidate = with_weights(model, between(parent, trained, share, head_too=head_too), boxes)
+
+    def score(shares: Shares) -> float:
+        candidate = with_weights(model, between(parent, trained, shares), boxes)
         cases = score_samples(candidate, samples, made, step)
         known = [dice for dice in (mean_dice(cases, kind) for kind in KINDS) if dice is not None]
-        scores[share] = fmean(known) if known else 0.0
+        return fmean(known) if known else 0.0
+
+    head = 1.0 if new_structure else 0.0
+    by_decoder = {share: score(Shares(head, share)) for share in recipes.DECODER_SHARES}
+    decoder = _smallest_good(by_decoder)
+    if new_structure:
+        return Shares(head, decoder)
+    known = {head: by_decoder[decoder]}
+    by_head = {one: known[one] if one in known else score(Shares(one, decoder)) for one in recipes.HEAD_SHARES}
+    return Shares(_smallest_good(by_head), decoder)
+
+
+def _smallest_good(scores: Mapping[float, float]) -> float:
     best = max(scores.values())
     return min(share for share, score in scores.items() if score >= best - recipes.CLOSE_ENOUGH)
