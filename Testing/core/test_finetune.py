@@ -24,7 +24,7 @@ from sammix_core.errors import Cancelled, InputError
 from sammix_core.finetuning import FineTuneRun, FineTuneSettings, lora_part
 from sammix_core.finetuning.lora_part import stacked
 from sammix_core.finetuning.process import work
-from sammix_core.finetuning.result import Figure, judge
+from sammix_core.finetuning.result import ONE_SIDED, Figure, judge
 from sammix_core.model_store.weights import load_model_weights
 from sammix_core.segmenter import Segmenter
 from sammix_core.training.paper_sections import LoraTraining
@@ -102,6 +102,18 @@ def test_a_version_is_offered_with_both_figures_and_used_by_nobody(finished: Fin
     before = (finished.folder / "events.jsonl").read_bytes()
     assert work(FineTuneRun.open(finished.folder)) == result  # nothing is done again
     assert (finished.folder / "events.jsonl").read_bytes() == before
+
+
+def test_where_a_head_has_learnt_from_one_kind_of_slices_alone_the_verdict_says_so(
+    finished: FineTuneRun, home: Path
+) -> None:
+    result = finished.result()
+    assert result is not None
+    assert result.head_share > 0
+    assert result.sentence.endswith(ONE_SIDED)
+    with_an_empty_one = work(a_run(home, sources=(a_correction_set(home / "both", slices=(0, 2, 3, 4, 5)).folder,)))
+    assert (with_an_empty_one.train_slices, with_an_empty_one.head_share > 0) == (4, True)
+    assert ONE_SIDED not in with_an_empty_one.sentence
 
 
 def test_training_changes_head_and_decoder_and_the_offered_model_loads(finished: FineTuneRun, its_home: Path) -> None:

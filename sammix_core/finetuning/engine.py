@@ -19,7 +19,7 @@ from sammix_core.finetuning.lora_part import SETTINGS as LORA
 from sammix_core.finetuning.lora_part import adapt, encoder_key
 from sammix_core.finetuning.offer import offer
 from sammix_core.finetuning.reporter import Reporter
-from sammix_core.finetuning.result import Figure, FineTuneResult, judge
+from sammix_core.finetuning.result import ONE_SIDED, Figure, FineTuneResult, judge
 from sammix_core.finetuning.run_folder import FineTuneRun
 from sammix_core.finetuning.scoring import KINDS, RememberingBackend, mean_dice, score_samples
 from sammix_core.finetuning.share import choose_shares, shares_tried, slices_for_share
@@ -172,6 +172,8 @@ class FineTuning:
         figures: list[Figure],
     ) -> FineTuneResult:
         verdict, sentence = judge(figures, self._new)
+        if not self._new and shares.head > 0 and all(sample.positive for sample in self._learnt):
+            sentence = f"{sentence} {ONE_SIDED}"
         result = FineTuneResult(
             model=self._settings.name,
             parent=self._folder.spec,

@@ -17,6 +17,11 @@ GROUPS = {
     "check": "check folder",
 }
 _BOXES = {"auto": "automatic boxes", "oracle": "oracle boxes"}
+# What the figures do not see: a head that has learnt from slices with the structure alone comes to see it everywhere.
+ONE_SIDED = (
+    "Where it looks has changed too, and was learnt from slices that all show the structure: look at slices without it "
+    "before you activate the new version, or keep some of those to learn from as well."
+)
 # Less than this is no difference: the same correction drawn twice differs by more.
 _NOTICED = 0.002
 _WORSE = 0.005
