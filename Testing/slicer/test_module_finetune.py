@@ -174,6 +174,11 @@ def test_a_new_structure_is_drawn_into_a_segment_of_its_own(panel, a_ct, home):
     kept = CorrectionSet.open(home / "corrections" / "right_kidney")
     assert (kept.target, len(kept)) == ("right kidney", 1)
     assert panel.ui.modelNameEdit.text == "right-kidney"
+    # A slice without it can be kept too: it says where none is.
+    panel.go_to(0)
+    panel.click("acceptButton")
+    mouse.wait_until(lambda: panel.ui.correctionsTable.rowCount == 2, 120)
+    assert texts(panel.ui.correctionsTable)[1][1:3] == ["0", "nothing here"]
 
 
 def paint_new(panel, index):
