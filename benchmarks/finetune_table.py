@@ -23,8 +23,9 @@ _ADAPT = """
 The shipped model after learning from some slices of one patient. *Held-back slices* and *others of the volume* are the
 same patient's, which flatters; cases of a *check folder* are other patients, and what falls there was forgotten.
 The verdict goes by held-back slices and the check folder, and all slices that were corrected here show the organ: what
-changes on slices without it, or in which way a volume without orientation is turned, it does not see. Where *others of
-the volume* fall and held-back slices rise, that is the gap; why it is so large on lits117 is not known yet.
+changes on slices without it, it does not see. So the guidance head stays where it was unless better boxes pay; when it
+went along with the decoder, the other slices of lits117 fell and the verdict said better
+([why](decisions/gentle-finetuning.md)).
 """
 Row = dict[str, Any]
 
@@ -85,7 +86,11 @@ def _kidney(row: Row) -> str:
 def _adapted_table(row: Row) -> list[str]:
     volume = row["volume_dice_auto"]
     lines = [
-        f"{row['learnt']} slices of {row['case']} (label: {row['label_origin']}), verdict: {row['verdict']}.",
+        _wrapped(
+            f"{row['learnt']} slices of {row['case']} (label: {row['label_origin']}), verdict: {row['verdict']}. Of the "
+            f"way from the parent's weights to the trained ones the decoder went {row['decoder_share']:.0%}, the head "
+            f"{row['head_share']:.0%}."
+        ),
         "",
         "| Dice | before | after |",
         "| --- | --- | --- |",
