@@ -164,7 +164,7 @@ def test_fine_tuning_is_shown_with_its_last_rows_and_what_is_missing() -> None:
     adapt = {
         **{"what": "adapt", "case": "anna", "label_origin": "person", "learnt": 7, "verdict": "worse"},
         **{"dice": {"held-back slices, automatic boxes": [0.8, 0.9]}, "figures": figures},
-        "volume_dice_auto": {"before": 0.81, "after": 0.88},
+        **{"volume_dice_auto": {"before": 0.81, "after": 0.88}, "head_share": 0.25, "decoder_share": 0.75},
     }
     rows = [
         {**time, "cached_embeddings": False, "seconds": 300.0},
@@ -178,6 +178,7 @@ def test_fine_tuning_is_shown_with_its_last_rows_and_what_is_missing() -> None:
     assert "999" not in text
     assert "| held-back slices, automatic boxes | 0.800 | 0.900 |" in text
     assert "| cleo, auto boxes | 0.950 | 0.930 |" in text
+    assert "the decoder went 75%, the head 25%." in text
     assert "Not measured yet: a new structure." in text
 
 
