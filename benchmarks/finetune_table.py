@@ -87,8 +87,8 @@ def _adapted_table(row: Row) -> list[str]:
     volume = row["volume_dice_auto"]
     lines = [
         _wrapped(
-            f"{row['learnt']} slices of {row['case']} (label: {row['label_origin']}), verdict: {row['verdict']}. Of "
-            f"the way from the parent's weights to the trained ones the decoder went {row['decoder_share']:.0%}, the head "
+            f"{row['learnt']} slices of {row['case']} (label: {row['label_origin']}), verdict: {row['verdict']}. "
+            f"Of the way to the trained weights the decoder went {row['decoder_share']:.0%}, the guidance head "
             f"{row['head_share']:.0%}."
         ),
         "",
