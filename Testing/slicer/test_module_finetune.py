@@ -152,6 +152,20 @@ def test_from_corrections_to_a_version_in_use_and_back(panel, a_ct, home):
     assert model_store.resolve("liver").spec == "liver/1.1.0"
 
 
+def test_a_result_that_cannot_be_read_is_one_sentence(panel, home):
+    """Of a run that an earlier version of SAMMix made, or that the disk has damaged."""
+    from sammix_core.finetuning import CorrectionSet, FineTuneRun, FineTuneSettings
+
+    kept = CorrectionSet.create(home / "set", "liver")
+    run = FineTuneRun.create(FineTuneSettings(name="mine", sources=(kept.folder,)))
+    (run.folder / "result.json").write_text('{"mix": 0.75}')
+    run.set_state("finished")
+    panel.logic.fineTuning.takeUp()
+    assert panel.logic.fineTuning.state == "finished"
+    assert "result" in panel.status.lower()
+    assert panel.ui.figuresTable.rowCount == 0
+
+
 def test_a_new_structure_is_drawn_into_a_segment_of_its_own(panel, a_ct, home):
     from slicer_host import mouse
 

@@ -82,8 +82,8 @@ class FineTuneLogic:
         return self._run is not None and not self.isGoing and self._state in _CAN_GO_ON
 
     def result(self) -> FineTuneResult | None:
-        """What the run came to, or None before it is finished."""
-        return None if self._run is None else self._run.result()
+        """What the run came to, or None before it is finished, and where its file cannot be read; that is said."""
+        return None if self._run is None else self._workspace.attempt(self._run.result)
 
     def takeUp(self) -> None:
         """Shows the user's last run, which an earlier session may have left; called when the module is opened."""
@@ -202,8 +202,8 @@ class FineTuneLogic:
         if process is not None and state in ("failed", "stopped"):
             logging.error("SAMMix: fine-tuning %s\n%s", state, process.lastWords())
         self.changed.emit()
-        if state == "finished":
-            self.finished.emit(self.result())
+        if state == "finished" and (result := self.result()) is not None:
+            self.finished.emit(result)
 
     def _tell(self, event: dict[str, Any]) -> None:
         kind = event.get("event")
