@@ -37,16 +37,16 @@ and on TotalSegmentator.
 _WHOLE = "sammix_embedding"
 _PARTS = """
 Mean Dice over the cases against SAM-Mix with the embedding CAM and as many slices, the same seeds; in brackets how
-many cases differ by more than 0.01. With one patient to learn from none of the three parts pays for others, with
-three seeds either. A map that has learnt from one patient is a poor mask prompt for others: without it the decoder
-does as well or better with automatic and with right boxes, most with 50 slices. LiteMedSAM's own decoder (SAM-PP,
-oracle boxes) is hard to beat with one patient's slices, and that patient's slices without a mask show nothing that
-those with one do not. The default keeps all three parts, as the paper has them: these cases are not what it may be
-chosen by. LoRA gains with few slices and with many, by one seed; in models of several patients it does not
-([weighed](decisions/lora.md)). What the map is for is the boxes; there the paper's Grad-CAM, which never sees a
-mask, stays far behind with one patient. It also gains nothing from how SAMMix tells the organ from what else was
-boxed, by how sure the map is inside a mask: Grad-CAM's maps are stretched slice by slice and are sure everywhere.
-By that SAM-PP lost lits117 with 5 slices, and won on totalseg_example with 50.
+many cases differ by more than 0.01. With one patient to learn from none of the three parts pays for others with
+automatic boxes, in the mean of three seeds. A map that has learnt from one patient is a poor mask prompt for
+others: without it the decoder does as well or better with automatic and with right boxes, most with 50 slices.
+LiteMedSAM's own decoder (SAM-PP, oracle boxes) is hard to beat with one patient's slices, and that patient's slices
+without a mask show nothing that those with one do not. The default keeps all three parts, as the paper has them:
+these cases are not what it may be chosen by. LoRA gains with few slices and with many, by one seed; in models of
+several patients it does not ([weighed](decisions/lora.md)). What the map is for is the boxes; there the paper's
+Grad-CAM, which never sees a mask, stays far behind with one patient. It also gains nothing from how SAMMix tells
+the organ from what else was boxed, by how sure the map is inside a mask: Grad-CAM's maps are stretched slice by
+slice and are sure everywhere. By that SAM-PP lost lits117 with 5 slices, and won on totalseg_example with 50.
 """
 _PROTOCOL = """
 The two tables are not to be set against each other. The paper trains SAM ViT-B with LoRA on a GPU, on slices of many

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from statistics import fmean
 
 from sammix_core.finetuning import recipe as recipes
@@ -60,6 +61,7 @@ def choose_shares(
         new_structure: Whether the parent does not know the structure; then the head is as trained.
     """
 
+    @cache
     def score(shares: Shares) -> float:
         candidate = with_weights(model, between(parent, trained, shares), boxes)
         cases = score_samples(candidate, samples, made, step)
@@ -71,8 +73,7 @@ def choose_shares(
     decoder = _smallest_good(by_decoder)
     if new_structure:
         return Shares(head, decoder)
-    known = {head: by_decoder[decoder]}
-    by_head = {one: known[one] if one in known else score(Shares(one, decoder)) for one in recipes.HEAD_SHARES}
+    by_head = {share: score(Shares(share, decoder)) for share in recipes.HEAD_SHARES}
     return Shares(_smallest_good(by_head), decoder)
 
 

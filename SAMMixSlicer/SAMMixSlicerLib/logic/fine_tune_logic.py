@@ -62,6 +62,7 @@ class FineTuneLogic:
         self._interpreter = interpreter
         self._clock = clock
         self._run: FineTuneRun | None = None
+        self._result: FineTuneResult | None = None
         self._process: FineTuneProcess | None = None
         self._state = ""
         self._lookedAt = clock()
@@ -83,7 +84,7 @@ class FineTuneLogic:
 
     def result(self) -> FineTuneResult | None:
         """What the run came to, or None before it is finished, and where its file cannot be read; that is said."""
-        return None if self._run is None else self._workspace.attempt(self._run.result)
+        return self._result
 
     def takeUp(self) -> None:
         """Shows the user's last run, which an earlier session may have left; called when the module is opened."""
@@ -173,6 +174,7 @@ class FineTuneLogic:
         self.plot.remove()
         self._run, self._process, self.plot = run, None, TrainingPlot()
         self._state = run.state
+        self._readResult()
         self.changed.emit()
 
     def _launch(self) -> None:
@@ -197,13 +199,19 @@ class FineTuneLogic:
         if state == self._state:
             return
         self._state = state
+        self._readResult()
         if process is not None and state not in _GOING:
             self._process = None
         if process is not None and state in ("failed", "stopped"):
             logging.error("SAMMix: fine-tuning %s\n%s", state, process.lastWords())
         self.changed.emit()
-        if state == "finished" and (result := self.result()) is not None:
-            self.finished.emit(result)
+        if self._result is not None:
+            self.finished.emit(self._result)
+
+    def _readResult(self) -> None:
+        """Reads it once, so that a file that cannot be read is said once."""
+        isFinished = self._run is not None and self._state == "finished"
+        self._result = self._workspace.attempt(self._run.result) if isFinished else None
 
     def _tell(self, event: dict[str, Any]) -> None:
         kind = event.get("event")

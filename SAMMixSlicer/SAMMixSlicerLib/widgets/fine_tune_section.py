@@ -78,7 +78,7 @@ class FineTuneSection:
     def _sentence(self, missing: bool, count: int) -> str:
         if missing:
             return _("Install what is missing first (section Input).")
-        result = self._fineTuning.result() if self._fineTuning.state == "finished" else None
+        result = self._fineTuning.result()
         if result is not None:
             return result.sentence
         words = {
@@ -94,7 +94,7 @@ class FineTuneSection:
         return "" if count else _("Correct some slices; they are kept to learn from. Nothing leaves this computer.")
 
     def _showResult(self) -> None:
-        result = self._fineTuning.result() if self._fineTuning.state == "finished" else None
+        result = self._fineTuning.result()
         table = self._ui.figuresTable
         table.setVisible(result is not None)
         if result is None:
