@@ -12,10 +12,10 @@ import json
 import time
 from pathlib import Path
 
-from sammix_core.segmenter import Segmenter
-from sammix_core.sparse_slices import EVERY_SLICE, USUAL
-from sammix_core.speed.made_volume import made_volume
-from sammix_core.speed.quick import peak_memory_bytes
+from sammix_core.evaluation.speed.quick import peak_memory_bytes
+from sammix_core.evaluation.speed.synthetic_volume import made_volume
+from sammix_core.segmentation.segmenter import Segmenter
+from sammix_core.segmentation.slice_sampling import EVERY_SLICE, USUAL
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
 

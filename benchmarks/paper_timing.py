@@ -19,7 +19,7 @@ import torch
 
 from sammix_core.guidance.gradcam import activation_maps
 from sammix_core.guidance.resnet38 import STRUCTURE, ResNet38
-from sammix_core.model_store.published import PUBLISHED
+from sammix_core.model_store.third_party_weights import PUBLISHED
 from sammix_core.sam import lora
 from sammix_core.sam.litemedsam import LiteMedSam
 from sammix_core.sam.vit import VitSam

@@ -33,7 +33,7 @@ from refiner_table import REFINED
 from refiner_table import section as refiner_section
 
 from sammix_core.files import write_text_atomic
-from sammix_core.model_store.published import PUBLISHED
+from sammix_core.model_store.third_party_weights import PUBLISHED
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "results.md"

@@ -21,10 +21,11 @@ import numpy as np
 import torch
 from validate import CASES as VALIDATION
 
-from sammix_core.evaluation.labelmap import read_labelmap
-from sammix_core.segmenter import SegmentationSession, Segmenter
-from sammix_core.sparse_slices import EVERY_SLICE, Sparing
+from sammix_core.segmentation.segmenter import Segmenter
+from sammix_core.segmentation.session import SegmentationSession
+from sammix_core.segmentation.slice_sampling import EVERY_SLICE, Sparing
 from sammix_core.volume_io import read_volume
+from sammix_core.volume_io.labelmap_reading import read_labelmap
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
 KEPT = Path(__file__).resolve().parents[1] / "work" / "speed_gate"

@@ -10,9 +10,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sammix_core import loading
-from sammix_core.model_store import fetch, published
-from sammix_core.model_store.published import PublishedWeights
+from sammix_core.model_store import third_party_weights as published
+from sammix_core.model_store.third_party_weights import PublishedWeights
+from sammix_core.sam import fetch
+from sammix_core.segmentation import model_loading as loading
 
 # The package has a function of the same name, which hides the module from an ordinary import.
 build_sam = importlib.import_module("segment_anything.build_sam")

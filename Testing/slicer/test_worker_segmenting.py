@@ -31,9 +31,9 @@ from synthetic_ct import synthetic_ct
 from worker_driver import IJK_TO_RAS, Recorder
 
 from sammix_core.boxes import Box, BoxSource
-from sammix_core.segmenter import Segmenter
-from sammix_core.session import SegmentationSession
-from sammix_core.volume import Volume, grid_from_ras
+from sammix_core.segmentation.segmenter import Segmenter
+from sammix_core.segmentation.session import SegmentationSession
+from sammix_core.volume.volume import Volume, grid_from_ras
 
 CT = synthetic_ct((3, 96, 128))
 EDITED = BoxSource.EDITED

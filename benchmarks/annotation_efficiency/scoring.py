@@ -11,11 +11,11 @@ from torch import nn
 
 from sammix_core.evaluation.metrics import score_masks
 from sammix_core.evaluation.oracle import oracle_boxes
-from sammix_core.loading import LoadedModel
-from sammix_core.preprocessing import PreprocessingSpec
-from sammix_core.segmenter import Segmenter
-from sammix_core.sparse_slices import EVERY_SLICE
-from sammix_core.volume import Volume
+from sammix_core.preprocessing.spec import PreprocessingSpec
+from sammix_core.segmentation.model_loading import LoadedModel
+from sammix_core.segmentation.segmenter import Segmenter
+from sammix_core.segmentation.slice_sampling import EVERY_SLICE
+from sammix_core.volume.volume import Volume
 
 from .baselines import segment_with
 from .cases import TestCase

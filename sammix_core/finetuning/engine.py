@@ -17,7 +17,7 @@ from sammix_core.finetuning.figures import CHECKING, SCORING, check_figures, sli
 from sammix_core.finetuning.gather import Gathered, Sample, gather
 from sammix_core.finetuning.lora_part import SETTINGS as LORA
 from sammix_core.finetuning.lora_part import adapt, encoder_key
-from sammix_core.finetuning.offer import offer
+from sammix_core.finetuning.publishing import offer
 from sammix_core.finetuning.reporter import Reporter
 from sammix_core.finetuning.result import ONE_SIDED, Figure, FineTuneResult, judge
 from sammix_core.finetuning.run_folder import FineTuneRun
@@ -27,10 +27,10 @@ from sammix_core.finetuning.trainings import Trainings, groups_of, out_of_fold_g
 from sammix_core.guidance.base import Guidance
 from sammix_core.guidance.boxes_from_cam import BoxSettings
 from sammix_core.guidance.embedding_head import EmbeddingHead
-from sammix_core.loading import LoadedModel, load_model
 from sammix_core.model_store.activation import check_usable
 from sammix_core.model_store.store import resolve
 from sammix_core.progress import Stage
+from sammix_core.segmentation.model_loading import LoadedModel, load_model
 from sammix_core.training.calibrate import calibrate_boxes
 from sammix_core.training.views import CLEAN, View
 

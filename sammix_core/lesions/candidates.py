@@ -12,7 +12,7 @@ from scipy import ndimage
 from sammix_core.lesions.density import LiverDensity
 from sammix_core.lesions.growing import BRIDGE_MM
 from sammix_core.progress import CancelCheck, ProgressCallback, Stage
-from sammix_core.volume import Volume
+from sammix_core.volume.volume import Volume
 
 DARKER_HU = 25.0  # less than the liver's; chosen on lits117
 RIM_MM = 3.0  # of the liver's mask, where it is mixed with what lies beside it

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from sammix_core.lesions.components import lesion_components
-from sammix_core.lesions.density import Ijk
-from sammix_core.msam.network import MSam
-from sammix_core.msam.refine import Refinement
+from sammix_core.lesions.state import Ijk
 from sammix_core.progress import CancelCheck, ProgressCallback, Stage
-from sammix_core.volume import Volume
+from sammix_core.refinement.msam.network import MSam
+from sammix_core.refinement.msam.refine import Refinement
+from sammix_core.volume.volume import Volume
 
 
 def refine_lesions(

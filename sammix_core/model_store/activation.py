@@ -10,8 +10,8 @@ from sammix_core.errors import InputError
 from sammix_core.model_store.active_file import is_spec, read_active, write_active
 from sammix_core.model_store.base_weights import BASE_MODELS
 from sammix_core.model_store.manifest import is_name
-from sammix_core.model_store.published import PUBLISHED
 from sammix_core.model_store.store import ModelFolder, list_models, resolve, user_models_folder, verify
+from sammix_core.model_store.third_party_weights import PUBLISHED
 
 
 def active_models() -> dict[str, str]:

@@ -10,10 +10,10 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-import sammix_core
 from sammix_core.errors import InputError
 from sammix_core.files import sha256_of
 from sammix_core.progress import CancelCheck, ProgressCallback, Stage
+from sammix_core.version import __version__
 
 _BLOCK_BYTES = 1 << 20
 _TIMEOUT_SECONDS = 30
@@ -112,7 +112,7 @@ def megabytes(size: int) -> str:
 
 def _append(address: str, part: Path, there: int, stage: Stage) -> None:
     """Fetches what is missing and appends it; starts anew where the server sends the whole file all the same."""
-    headers = {"User-Agent": f"sammix/{sammix_core.__version__}", "Accept-Encoding": "identity"}
+    headers = {"User-Agent": f"sammix/{__version__}", "Accept-Encoding": "identity"}
     if there:
         headers["Range"] = f"bytes={there}-"
     request = urllib.request.Request(address, headers=headers)

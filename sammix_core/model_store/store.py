@@ -13,7 +13,7 @@ from sammix_core.errors import InputError
 from sammix_core.files import sha256_of
 from sammix_core.model_store.active_file import read_active
 from sammix_core.model_store.manifest import MANIFEST_FILE, WEIGHTS_FILE, Manifest, is_name, is_version
-from sammix_core.model_store.published import PUBLISHED
+from sammix_core.model_store.third_party_weights import PUBLISHED
 
 CARD_FILE = "MODEL_CARD.md"
 HOME_VARIABLE = "SAMMIX_HOME"

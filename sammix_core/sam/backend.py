@@ -6,6 +6,9 @@ from typing import Protocol
 
 import torch
 
+# SAM's prompt encoder adds 0.5 to take a box's corners for pixel centres; ours are edges already.
+EDGE_TO_CENTRE = 0.5
+
 
 class SamBackend(Protocol):
     """Image -> embedding -> masks. All tensors are float32, NCHW, in the network's pixel frame.

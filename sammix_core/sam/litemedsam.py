@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sammix_core.cache_folder import key_of
+from sammix_core.engines.cache_folder import key_of
+from sammix_core.engines.encoder_engine import EncoderEngine, make_engine, openvino_available
+from sammix_core.engines.openvino_compiler import FLOAT32, INT8, USUAL
 from sammix_core.errors import InputError
 from sammix_core.model_store.base_weights import find_base_weights
-from sammix_core.sam.engine import FLOAT32, INT8, USUAL, EncoderEngine, make_engine, openvino_available
+from sammix_core.sam.backend import EDGE_TO_CENTRE
 from sammix_core.sam.lora import merge
 
 if TYPE_CHECKING:
@@ -26,8 +28,6 @@ IMAGE_SIZE = 256
 EMBEDDING_CHANNELS = 256
 EMBEDDING_SIZE = 64
 TRAINED_PARTS = ("prompt_encoder.", "mask_decoder.")
-# The checkpoint trains with boxes at pixel centres (its prompt encoder adds 0.5); ours are edges.
-EDGE_TO_CENTRE = 0.5
 
 
 def build_network(base_weights: Path | None = None) -> Any:

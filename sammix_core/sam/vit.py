@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 
+from sammix_core.engines.encoder_engine import EncoderEngine, make_engine
 from sammix_core.errors import InputError
-from sammix_core.model_store.published import PublishedWeights
-from sammix_core.sam.engine import EncoderEngine, make_engine
-from sammix_core.sam.litemedsam import EDGE_TO_CENTRE, decode_with, three_from_single
+from sammix_core.model_store.third_party_weights import PublishedWeights
+from sammix_core.sam.backend import EDGE_TO_CENTRE
+from sammix_core.sam.litemedsam import decode_with, three_from_single
 from sammix_core.sam.lora import merge
 
 IMAGE_SIZE = 1024

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from sammix_core.datasets.cases import load_case
 from sammix_core.progress import CancelCheck, ProgressCallback, Stage
 from sammix_core.sam.backend import SamBackend
-from sammix_core.training.cases import load_case
 from sammix_core.training.config import TrainingConfig
 from sammix_core.training.views import View, has_view, make_view, open_view, slice_count, view_names, views_folder
 

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sammix_core.datasets.cases import Case, load_case
 from sammix_core.errors import InputError
 from sammix_core.files import atomic_path
 from sammix_core.progress import CancelCheck, ProgressCallback, Stage
-from sammix_core.training.cases import Case, load_case
 from sammix_core.training.config import TrainingConfig
 from sammix_core.training.views import View, draw_slice, views_folder
 

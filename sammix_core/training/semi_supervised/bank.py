@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from sammix_core.files import atomic_path
-from sammix_core.preprocessing import PreprocessingSpec, slice_image
+from sammix_core.preprocessing.spec import PreprocessingSpec
+from sammix_core.preprocessing.window import slice_image
 from sammix_core.progress import CancelCheck, ProgressCallback, Stage
 from sammix_core.sam.backend import SamBackend
 from sammix_core.training.semi_supervised.pairs import RECIPE, moved, pair, view_seed

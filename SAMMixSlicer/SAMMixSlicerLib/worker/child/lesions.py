@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sammix_core.errors import InputError
-from sammix_core.lesions.boxed_mask import BoxedMask
 from sammix_core.lesions.lesion import FIRST_LESION, LIVER
 from sammix_core.lesions.state import LesionClick, LesionState, LesionStatus
+from sammix_core.masks.boxed_mask import BoxedMask
 from sammix_core.progress import Progress, Stage
-from sammix_core.volume import Volume, grid_from_ras
+from sammix_core.volume.volume import Volume, grid_from_ras
 from SAMMixSlicerLib.planes import planeOf
 from SAMMixSlicerLib.worker import lesion_commands as lc
 from SAMMixSlicerLib.worker import lesion_events as le
