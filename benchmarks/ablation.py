@@ -153,7 +153,7 @@ class Fold:
 
 def session_for(model: LoadedModel, case_ct: Path, views: list[View]) -> SegmentationSession:
     """A session whose embeddings are those of the clean view, where there are any."""
-    session = Segmenter(model).open_session(read_volume(case_ct), sparing=EVERY_SLICE)
+    session = Segmenter(model).open_session(read_volume(case_ct), sampling=EVERY_SLICE)
     for view in views:
         for index, embedding in zip(view.slices, view.embeddings, strict=True):
             session.preload(int(index), embedding)

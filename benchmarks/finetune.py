@@ -138,7 +138,7 @@ def volume_dice(model: str, volume: Volume, mask: np.ndarray, skipped: set[int],
     torch.manual_seed(0)
     found = (
         Segmenter.load(model, device="cpu", precision="float32")
-        .segment_volume(volume, sparing=EVERY_SLICE)
+        .segment_volume(volume, sampling=EVERY_SLICE)
         .mask.astype(bool)
     )
     kept = [k for k in range(len(order.forward(mask))) if k not in skipped]

@@ -39,7 +39,7 @@ ProgressCallback = Callable[[Progress], None]
 CancelCheck = Callable[[], bool]
 
 
-class Stage:
+class ProgressReporter:
     """Counts the steps of one stage, tells them and looks whether the user wants to stop."""
 
     def __init__(self, name: str, total: int, progress: ProgressCallback | None, cancel: CancelCheck | None) -> None:

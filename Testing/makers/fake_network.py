@@ -38,7 +38,7 @@ class FakeBackend:
     device = CPU
     image_size = 256
     batch = 3
-    at_once = 2
+    concurrency = 2
 
     def __init__(self) -> None:
         self.encoded = 0

@@ -53,7 +53,7 @@ def boxes_of(method_network: str) -> tuple[str, ...]:
 
 def rows_with_boxes(model: LoadedModel, loaded: Loaded, method: str, count: int, seed: int) -> Iterator[Row]:
     """Rows of a SAM: automatic boxes, then the label's own."""
-    session = Segmenter(model).open_session(loaded.volume, sparing=EVERY_SLICE)
+    session = Segmenter(model).open_session(loaded.volume, sampling=EVERY_SLICE)
     start = time.monotonic()
     session.find_boxes()
     mask = session.segment_boxes().mask

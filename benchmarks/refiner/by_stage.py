@@ -95,7 +95,7 @@ class LiverCase:
     def refined(self, stages: int) -> np.ndarray:
         """(k, j, i), masks refined in so many stages."""
         stage = stage_of(self.refiner, "openvino", self.session.result().precision)
-        self.session.refine_with(OrganRefiner("", stage, stages) if stages else None)
+        self.session.set_refiner(OrganRefiner("", stage, stages) if stages else None)
         return self.session.segment_boxes().mask
 
 

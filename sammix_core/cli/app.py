@@ -36,6 +36,15 @@ EXIT_FAILED, EXIT_REFUSED, EXIT_CANCELLED = 1, 2, 130
 _DEBUG = "--debug"
 
 
+def _with_present_names(words: list[str]) -> list[str]:
+    """Takes "--precision usual", the name of "default" in earlier versions, without listing it in the help."""
+    renamed = ["--precision=default" if word == "--precision=usual" else word for word in words]
+    for place, word in enumerate(renamed[1:], start=1):
+        if word == "usual" and renamed[place - 1] == "--precision":
+            renamed[place] = "default"
+    return renamed
+
+
 class SammixGroup(TyperGroup):
     """Turns every error into one plain line on stderr and its exit code, for all commands."""
 
@@ -64,7 +73,7 @@ class SammixGroup(TyperGroup):
         words = list(sys.argv[1:] if args is None else args)
         # Taken out here, so that it may stand anywhere on the line.
         debug = _DEBUG in words
-        words = [word for word in words if word != _DEBUG]
+        words = _with_present_names([word for word in words if word != _DEBUG])
         sys.exit(self._run(words, prog_name, debug, **extra))
 
     def _run(self, words: list[str], prog_name: str | None, debug: bool, **extra: Any) -> int:

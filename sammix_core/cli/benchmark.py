@@ -27,7 +27,7 @@ def benchmark(
     json: Annotated[Path | None, typer.Option(help="Where to write the figures.")] = None,
     model: Annotated[str, typer.Option(help='A model: "liver", "liver/1.0.0" or its folder.')] = "liver",
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.AUTO,
-    precision: Annotated[Precision, typer.Option(help="The image encoder's.")] = Precision.USUAL,
+    precision: Annotated[Precision, typer.Option(help="The image encoder's.")] = Precision.DEFAULT,
     every_slice: Annotated[bool, typer.Option("--every-slice", help="Encode all slices.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:

@@ -15,7 +15,7 @@ from sammix_core.cli import console
 from sammix_core.cli.lesion_table import print_lesions, voxel_of
 from sammix_core.cli.outputs import Output, check_outputs, write_together
 from sammix_core.cli.progress import duration, shown_progress
-from sammix_core.cli.refine_options import RefineWish
+from sammix_core.cli.refine_options import RefineOptions
 from sammix_core.cli.segment import Device
 from sammix_core.cli.segment_lesions import ORGAN_OF_LESIONS, FoundLesions
 from sammix_core.errors import InputError
@@ -78,7 +78,7 @@ class _Request:
             raise InputError("A click begins a lesion in its first stage: --refine must be 1 or more.")
 
     @cached_property
-    def refining(self) -> RefineWish | None:
+    def refining(self) -> RefineOptions | None:
         """How lesions are refined slice by slice: by the shipped refiner, or where the model does that.
 
         Raises:
@@ -89,7 +89,7 @@ class _Request:
         slicewise = bool(self.stages) if self.model is None else is_refiner(resolve(self.model))
         if not slicewise:
             return None
-        return RefineWish(self.stages, open_refiner(self.model, LESION), self.device.value)
+        return RefineOptions(self.stages, open_refiner(self.model, LESION), self.device.value)
 
     @property
     def grows(self) -> bool:

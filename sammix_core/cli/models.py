@@ -48,7 +48,7 @@ def fetch(
     from sammix_core.progress import Interrupts
     from sammix_core.sam import fetch as fetching
 
-    weights = fetching.published_weights(name)
+    weights = fetching.third_party_weights(name)
     fetching.check_absent(weights)
     if from_file is None and not yes:
         _ask(fetching.what_is_asked(weights))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class RefineWish:
+class RefineOptions:
     """How masks are to be refined.
 
     Attributes:
@@ -33,7 +33,7 @@ class RefineWish:
     device: str
 
     @classmethod
-    def of(cls, stages: int, refiner: str | None, target: str, device: str) -> RefineWish | None:
+    def of(cls, stages: int, refiner: str | None, target: str, device: str) -> RefineOptions | None:
         """The wish of a command line; None where nothing is to be refined.
 
         Args:

@@ -17,8 +17,8 @@ from sammix_core.cli import console
 from sammix_core.cli.lesion_table import print_lesions
 from sammix_core.cli.outputs import Output, check_outputs, write_together
 from sammix_core.cli.progress import duration, shown_progress
-from sammix_core.cli.refine_options import RefineWish
-from sammix_core.cli.segment_lesions import LesionWish, Target
+from sammix_core.cli.refine_options import RefineOptions
+from sammix_core.cli.segment_lesions import LesionOptions, Target
 from sammix_core.errors import InputError
 from sammix_core.progress import Interrupts
 from sammix_core.refinement.folder import LESION
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sammix_core.progress import ProgressCallback
     from sammix_core.segmentation.result import SegmentationResult
     from sammix_core.segmentation.segmenter import Segmenter
-    from sammix_core.segmentation.slice_sampling import Sparing
+    from sammix_core.segmentation.slice_sampling import SliceSampling
     from sammix_core.volume.volume import Volume
 
 _JSON = (".json",)
@@ -46,7 +46,7 @@ class Device(StrEnum):
 class Precision(StrEnum):
     """How exactly the image encoder computes."""
 
-    USUAL = "usual"
+    DEFAULT = "default"
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
     INT8 = "int8"
@@ -72,7 +72,7 @@ class _Request:
     keep_embeddings: bool
     seed: int
     quiet: bool
-    lesions: LesionWish | None
+    lesions: LesionOptions | None
     stages: int | None
     refiner: str | None
 
@@ -102,7 +102,7 @@ class _Request:
 
             choose_device(self.device)
 
-    def refining(self) -> RefineWish | None:
+    def refining(self) -> RefineOptions | None:
         """What is to be refined, and by what.
 
         Raises:
@@ -113,7 +113,7 @@ class _Request:
         # Without stages there is no refiner to find, and the model's target does not matter.
         own = bool(self.stages) and not self.lesions
         target = model_store.resolve(self.model).manifest.target if own else LESION
-        return RefineWish.of(self.stages or 0, self.refiner, target, self.device.value)
+        return RefineOptions.of(self.stages or 0, self.refiner, target, self.device.value)
 
 
 def segment(
@@ -138,7 +138,7 @@ def segment(
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.AUTO,
     precision: Annotated[
         Precision, typer.Option(help="The image encoder's; float32 is the slowest and the most exact.")
-    ] = Precision.USUAL,
+    ] = Precision.DEFAULT,
     every_slice: Annotated[
         bool, typer.Option("--every-slice", help="Encode all slices, those far from the organ and thin ones too.")
     ] = False,
@@ -170,7 +170,7 @@ def segment(
     request = _Request(
         *(input, series, output, boxes_in, boxes_out, preview, report, uncertainty),
         *(guidance, model, device, precision, every_slice, keep_embeddings, seed, quiet),
-        LesionWish.of(target, click, candidates, lesion_report),
+        LesionOptions.of(target, click, candidates, lesion_report),
         *(refine, refiner),
     )
     with Interrupts() as interrupts:
@@ -197,7 +197,7 @@ def _run(request: _Request, interrupts: Interrupts) -> None:
             cancel=interrupts.asked,
             boxes=boxes,
             uncertainty=asked,
-            sparing=_sparing(request),
+            sampling=_sparing(request),
             keep_embeddings=request.keep_embeddings,
         )
         if refining is not None:
@@ -258,10 +258,10 @@ def _load(request: _Request, show: ProgressCallback) -> Segmenter:
     )
 
 
-def _sparing(request: _Request) -> Sparing:
-    from sammix_core.segmentation.slice_sampling import EVERY_SLICE, USUAL
+def _sparing(request: _Request) -> SliceSampling:
+    from sammix_core.segmentation.slice_sampling import DEFAULT_SAMPLING, EVERY_SLICE
 
-    return EVERY_SLICE if request.every_slice else USUAL
+    return EVERY_SLICE if request.every_slice else DEFAULT_SAMPLING
 
 
 def _set_seed(seed: int) -> None:

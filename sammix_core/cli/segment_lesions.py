@@ -14,7 +14,7 @@ from sammix_core.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
-    from sammix_core.cli.refine_options import RefineWish
+    from sammix_core.cli.refine_options import RefineOptions
     from sammix_core.lesions.lesion import Lesion
     from sammix_core.progress import CancelCheck, ProgressCallback
     from sammix_core.segmentation.result import SegmentationResult
@@ -32,7 +32,7 @@ class Target(StrEnum):
 
 
 @dataclass(frozen=True)
-class LesionWish:
+class LesionOptions:
     """Which lesions are asked for.
 
     Attributes:
@@ -46,7 +46,9 @@ class LesionWish:
     report: Path | None
 
     @classmethod
-    def of(cls, target: Target, clicks: list[str] | None, candidates: bool, report: Path | None) -> LesionWish | None:
+    def of(
+        cls, target: Target, clicks: list[str] | None, candidates: bool, report: Path | None
+    ) -> LesionOptions | None:
         """The wish of a command line; None where the organ alone is asked for.
 
         Raises:
@@ -67,7 +69,7 @@ class LesionWish:
         volume: Volume,
         organ: SegmentationResult,
         segmenter: Segmenter,
-        refining: RefineWish | None,
+        refining: RefineOptions | None,
         progress: ProgressCallback,
         cancel: CancelCheck,
     ) -> FoundLesions:

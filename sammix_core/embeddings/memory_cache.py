@@ -32,7 +32,7 @@ class ImageEncoder(Protocol):
         ...
 
     @property
-    def at_once(self) -> int:
+    def concurrency(self) -> int:
         """How many slices it encodes best at the same time, each from a thread of its own."""
         ...
 
@@ -118,8 +118,8 @@ class EmbeddingCache:
             indices: Canonical slices; no more than fit into the limit.
         """
         wanted = [index for index in dict.fromkeys(indices) if index not in self._kept]
-        if self._backend.at_once > 1:
-            with closing(in_threads(self.embedding, wanted, self._backend.at_once)) as made:
+        if self._backend.concurrency > 1:
+            with closing(in_threads(self.embedding, wanted, self._backend.concurrency)) as made:
                 for _ in made:
                     yield
             return

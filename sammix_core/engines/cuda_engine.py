@@ -33,7 +33,7 @@ class CudaEngine:
     """
 
     name = "cuda"
-    at_once = 1
+    concurrency = 1
 
     def __init__(
         self, encoder: nn.Module, device: torch.device, precision: str = FLOAT32, compiled: bool = False

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from sammix_core.engines.compiled_module import CompiledModule
-from sammix_core.engines.openvino_compiler import BFLOAT16, FLOAT32, INT8, PRECISIONS, USUAL, usual_precision
+from sammix_core.engines.openvino_compiler import BFLOAT16, DEFAULT, FLOAT32, INT8, PRECISIONS, default_precision
 from sammix_core.engines.threads import in_threads, one_of_several
 from sammix_core.errors import InputError
 
@@ -30,13 +30,13 @@ class EncoderEngine(Protocol):
         name: "torch", "openvino" or "cuda".
         precision: "float32", "bfloat16" or "int8".
         batch: Slices that it takes best in one call.
-        at_once: Calls that it takes best at the same time, each from a thread of its own (`in_threads`).
+        concurrency: Calls that it takes best at the same time, each from a thread of its own (`in_threads`).
     """
 
     name: str
     precision: str
     batch: int
-    at_once: int
+    concurrency: int
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Encodes a batch."""
@@ -49,7 +49,7 @@ class TorchEngine:
     name = "torch"
     precision = FLOAT32
     batch = 1
-    at_once = 1
+    concurrency = 1
 
     def __init__(self, encoder: nn.Module) -> None:
         self._encoder = encoder
@@ -69,8 +69,8 @@ class OpenVinoEngine:
     batch = 1
 
     def __init__(self, encoder: nn.Module, image_size: int, precision: str = FLOAT32) -> None:
-        self.precision = usual_precision() if precision == USUAL else precision
-        self.at_once = torch.get_num_threads()
+        self.precision = default_precision() if precision == DEFAULT else precision
+        self.concurrency = torch.get_num_threads()
         how: dict[str, Any] = {"precision": self.precision}
         if self.precision == INT8:
             from sammix_core.engines import int8
@@ -83,7 +83,7 @@ class OpenVinoEngine:
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Encodes a batch of any size."""
-        threads = 1 if len(images) == 1 or one_of_several() else self.at_once
+        threads = 1 if len(images) == 1 or one_of_several() else self.concurrency
         return torch.from_numpy(np.concatenate(list(in_threads(self._encoded, images, threads))))
 
     def _encoded(self, image: torch.Tensor) -> np.ndarray:
@@ -104,7 +104,7 @@ def make_engine(
         device: Where it runs.
         name: "torch", "openvino", or "auto" (OpenVINO on a CPU where it is installed and runs).
         image_size: Side of the encoder's images in pixels.
-        precision: "float32", "bfloat16", "int8", or "usual" for what `usual_precision` says; torch on a CPU takes
+        precision: "float32", "bfloat16", "int8", or "default" for what `default_precision` says; torch on a CPU takes
             float32 whatever is asked for, and so does a GPU unless it is bfloat16.
 
     Raises:
@@ -112,6 +112,8 @@ def make_engine(
     """
     if name not in ENGINES:
         raise InputError(f"There is no encoder engine {name!r}; choose one of {', '.join(ENGINES)}.")
+    if precision == "usual":  # its name in earlier versions
+        precision = DEFAULT
     if precision not in PRECISIONS:
         raise InputError(f"There is no precision {precision!r}; choose one of {', '.join(PRECISIONS)}.")
     available = openvino_available(device)
@@ -138,11 +140,11 @@ def openvino_available(device: torch.device) -> bool:
 
 __all__ = [
     "BFLOAT16",
+    "DEFAULT",
     "ENGINES",
     "FLOAT32",
     "INT8",
     "PRECISIONS",
-    "USUAL",
     "EncoderEngine",
     "OpenVinoEngine",
     "TorchEngine",

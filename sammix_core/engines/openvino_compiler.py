@@ -18,8 +18,8 @@ from sammix_core.engines.cache_folder import COMPILED, CacheFolder, key_of
 from sammix_core.version import __version__
 
 FLOAT32, BFLOAT16, INT8 = "float32", "bfloat16", "int8"
-USUAL = "usual"  # what is quickest on this processor and has passed benchmarks/speed_gate.py
-PRECISIONS = (USUAL, FLOAT32, BFLOAT16, INT8)
+DEFAULT = "default"  # what is quickest on this processor and has passed benchmarks/speed_gate.py
+PRECISIONS = (DEFAULT, FLOAT32, BFLOAT16, INT8)
 
 _making_core = threading.Lock()
 
@@ -67,7 +67,7 @@ def _core() -> Any:
     return core
 
 
-def usual_precision() -> str:
+def default_precision() -> str:
     """The precision of an encoder that OpenVINO runs, where none is asked for.
 
     Processors with bfloat16 all multiply int8 without overflow (VNNI). Older ones add two products in 16 bits, where

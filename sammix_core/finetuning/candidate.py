@@ -121,7 +121,7 @@ class _OtherDecoder:
         self.device = encoder.device
         self.image_size = encoder.image_size
         self.batch = encoder.batch
-        self.at_once = 1
+        self.concurrency = 1
         self._encoder = encoder
         self._decoder = decoder
 

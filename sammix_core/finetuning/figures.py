@@ -12,12 +12,12 @@ from sammix_core.finetuning.gather import Sample
 from sammix_core.finetuning.result import Figure
 from sammix_core.finetuning.scoring import KINDS, RememberingBackend, Scores, score_samples, score_volume
 from sammix_core.finetuning.settings import FineTuneSettings
-from sammix_core.progress import CancelCheck, Stage
+from sammix_core.progress import CancelCheck, ProgressReporter
 from sammix_core.segmentation.model_loading import LoadedModel
 
 SCORING, CHECKING = "Scoring", "Checking the folder"
 Made = Callable[[Sample], EncodedSlice]
-MakeStage = Callable[[str, int], Stage]
+MakeStage = Callable[[str, int], ProgressReporter]
 
 
 def slice_figures(

@@ -36,7 +36,7 @@ Target: {target}. Weights: {decoder_share:.0%} of the way from the parent's to t
 """
 
 
-def offer(
+def publish_candidate(
     parent: ModelFolder,
     weights: Weights,
     adapter: Mapping[str, torch.Tensor] | None,

@@ -23,7 +23,7 @@ from sammix_core.sam.backend import SamBackend
 from sammix_core.segmentation.following.follow import follow
 from sammix_core.segmentation.model_loading import LoadedModel
 from sammix_core.segmentation.session import SegmentationSession
-from sammix_core.segmentation.slice_look import SliceViewer
+from sammix_core.segmentation.slice_look import SliceDecoder
 from sammix_core.segmentation.slice_mask import decode_box, make_mask
 from sammix_core.volume.axial_order import AxialOrder
 
@@ -142,7 +142,7 @@ class RememberingBackend:
     """
 
     batch = 1  # an image is found again whichever others were asked for with it
-    at_once = 1
+    concurrency = 1
 
     def __init__(self, backend: SamBackend, known: dict[bytes, torch.Tensor]) -> None:
         self.name = backend.name
@@ -182,7 +182,7 @@ def _guided(model: LoadedModel, image: np.ndarray, embedding: torch.Tensor) -> G
     )
     guided = boxes_from_cam(maps, 1.0, size, alone)
 
-    viewer = SliceViewer(
+    viewer = SliceDecoder(
         model.backend, model.masks, model.preprocessing, lambda _index: image, lambda _index: embedding
     )
     return follow(guided, viewer, 1.0, size, replace(model.following, follow_mm=0.0, break_mm=0.0))

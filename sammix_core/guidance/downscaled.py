@@ -10,7 +10,7 @@ from torch.nn import functional
 from sammix_core.guidance.base import Guidance, GuidanceMaps
 
 
-class OnSmallerImages:
+class DownscaledGuidance:
     """A guidance for images of another size than its own.
 
     Masks by SAM ViT-B come from 1024 x 1024 pixels, while boxes come from LiteMedSAM's embedding of 256 x 256. So the

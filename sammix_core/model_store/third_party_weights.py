@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class PublishedWeights:
+class ThirdPartyWeights:
     """One file of weights.
 
     Attributes:
@@ -42,10 +42,10 @@ class PublishedWeights:
 
 _SAM = "https://dl.fbaipublicfiles.com/segment_anything"
 
-PUBLISHED = {
+THIRD_PARTY_WEIGHTS = {
     weights.name: weights
     for weights in (
-        PublishedWeights(
+        ThirdPartyWeights(
             name="sam_vit_b",
             title="SAM ViT-B",
             architecture="vit_b",
@@ -54,7 +54,7 @@ PUBLISHED = {
             sha256="ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
             licence="Apache-2.0",
         ),
-        PublishedWeights(
+        ThirdPartyWeights(
             name="sam_vit_l",
             title="SAM ViT-L",
             architecture="vit_l",
@@ -63,7 +63,7 @@ PUBLISHED = {
             sha256="3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
             licence="Apache-2.0",
         ),
-        PublishedWeights(
+        ThirdPartyWeights(
             name="sam_vit_h",
             title="SAM ViT-H",
             architecture="vit_h",
@@ -72,7 +72,7 @@ PUBLISHED = {
             sha256="a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
             licence="Apache-2.0",
         ),
-        PublishedWeights(
+        ThirdPartyWeights(
             name="medsam",
             title="MedSAM",
             architecture="vit_b",

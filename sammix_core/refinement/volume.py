@@ -8,7 +8,7 @@ from scipy import ndimage
 from sammix_core.boxes import tight_box
 from sammix_core.errors import InputError
 from sammix_core.preprocessing.axial_slices import AxialSlices
-from sammix_core.progress import CancelCheck, ProgressCallback, Stage
+from sammix_core.progress import CancelCheck, ProgressCallback, ProgressReporter
 from sammix_core.refinement.network import SliceRefiner
 from sammix_core.refinement.slices import EmbeddedSlices, SliceRefinement
 
@@ -72,7 +72,7 @@ class VolumeRefinement:
         filled = sorted({*np.flatnonzero(self._begun.any((1, 2))).tolist(), *self._work})
         if not filled:
             raise InputError("There is nothing to refine yet: begin with a mask or a click.")
-        told = Stage(label, len(filled), progress, cancel)
+        told = ProgressReporter(label, len(filled), progress, cancel)
         self._stages.append([])
         try:
             for index in filled:
@@ -172,7 +172,7 @@ def refined_lesions(
         Cancelled: The user stopped.
     """
     components, count = ndimage.label(lesions != 0, _TOUCHING)
-    told = Stage("Refining lesions", count, progress, cancel)
+    told = ProgressReporter("Refining lesions", count, progress, cancel)
     found = np.zeros(lesions.shape, dtype=bool)
     for number in range(1, count + 1):
         begun = components == number

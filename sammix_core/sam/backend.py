@@ -29,7 +29,7 @@ class SamBackend(Protocol):
         ...
 
     @property
-    def at_once(self) -> int:
+    def concurrency(self) -> int:
         """Slices that are best worked on at the same time, each from a thread of its own (`in_threads`)."""
         ...
 

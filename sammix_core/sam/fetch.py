@@ -16,7 +16,7 @@ from sammix_core.errors import InputError
 from sammix_core.model_store.download import copy_checked, download, megabytes
 from sammix_core.model_store.manifest import Manifest
 from sammix_core.model_store.store import ModelFolder, user_models_folder
-from sammix_core.model_store.third_party_weights import PUBLISHED, PublishedWeights
+from sammix_core.model_store.third_party_weights import THIRD_PARTY_WEIGHTS, ThirdPartyWeights
 from sammix_core.model_store.weights import write_model
 from sammix_core.progress import CancelCheck, ProgressCallback
 
@@ -38,18 +38,18 @@ For research, not a medical device.
 """
 
 
-def published_weights(name: str) -> PublishedWeights:
+def third_party_weights(name: str) -> ThirdPartyWeights:
     """Finds published weights by name.
 
     Raises:
         InputError: There are none of that name.
     """
-    if name not in PUBLISHED:
-        raise InputError(f"There are no published weights {name!r}; choose one of {', '.join(PUBLISHED)}.")
-    return PUBLISHED[name]
+    if name not in THIRD_PARTY_WEIGHTS:
+        raise InputError(f"There are no published weights {name!r}; choose one of {', '.join(THIRD_PARTY_WEIGHTS)}.")
+    return THIRD_PARTY_WEIGHTS[name]
 
 
-def check_absent(weights: PublishedWeights) -> None:
+def check_absent(weights: ThirdPartyWeights) -> None:
     """Refuses to fetch what is there already.
 
     Raises:
@@ -60,7 +60,7 @@ def check_absent(weights: PublishedWeights) -> None:
         raise InputError(f"{weights.title} is there already, in {folder}; use it with --model {weights.name}.")
 
 
-def what_is_asked(weights: PublishedWeights) -> str:
+def what_is_asked(weights: ThirdPartyWeights) -> str:
     """The question before a download: what, from where, how much, under which licence, and to where."""
     return (
         f"Download {weights.title} ({megabytes(weights.size)}, {weights.licence}) from {weights.address} into "
@@ -69,7 +69,7 @@ def what_is_asked(weights: PublishedWeights) -> str:
 
 
 def fetch(
-    weights: PublishedWeights,
+    weights: ThirdPartyWeights,
     from_file: Path | None = None,
     progress: ProgressCallback | None = None,
     cancel: CancelCheck | None = None,
@@ -120,7 +120,7 @@ def _downloads_folder(size: int) -> Path:
     return downloads
 
 
-def _read(file: Path, weights: PublishedWeights) -> Mapping[str, Tensor]:
+def _read(file: Path, weights: ThirdPartyWeights) -> Mapping[str, Tensor]:
     """The tensors of a checked file; no code in it is run."""
     import pickle
 
@@ -136,7 +136,7 @@ def _read(file: Path, weights: PublishedWeights) -> Mapping[str, Tensor]:
     return state
 
 
-def _manifest(weights: PublishedWeights) -> Manifest:
+def _manifest(weights: ThirdPartyWeights) -> Manifest:
     from sammix_core.sam.decoding import MaskSettings
 
     return Manifest.of_today(
@@ -152,5 +152,5 @@ def _manifest(weights: PublishedWeights) -> Manifest:
     )
 
 
-def _card(weights: PublishedWeights) -> str:
+def _card(weights: ThirdPartyWeights) -> str:
     return _CARD.format(title=weights.title, licence=weights.licence, address=weights.address, of=GUIDED_BY)

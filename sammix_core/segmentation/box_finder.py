@@ -24,14 +24,14 @@ from sammix_core.progress import (
     LOOKING_WHICH_WAY_UP,
     CancelCheck,
     ProgressCallback,
-    Stage,
+    ProgressReporter,
 )
 from sammix_core.segmentation.following.follow import follow
 from sammix_core.segmentation.orientation import likeliest_cut, orders_looked_at
-from sammix_core.segmentation.slice_look import SliceViewer
+from sammix_core.segmentation.slice_look import SliceDecoder
 from sammix_core.segmentation.slice_sampling import (
     EVERY_SLICE,
-    Sparing,
+    SliceSampling,
     look_sparsely,
     thin_slices_filled,
     with_those_between,
@@ -51,7 +51,7 @@ _OTHER_WAY_UP = (
 )
 
 
-class BoxSearch:
+class BoxFinder:
     """Maps and embeddings of one volume's slices, by canonical index, and what was found in them.
 
     Args:
@@ -59,7 +59,7 @@ class BoxSearch:
         volume: The CT.
         limit_bytes: What the embeddings may take.
         turned: Told the new order when the slices are turned.
-        sparing: Which slices may go without the encoder.
+        sampling: Which slices may go without the encoder.
         store: Where embeddings are kept on disk, or None.
 
     Attributes:
@@ -77,7 +77,7 @@ class BoxSearch:
         volume: Volume,
         limit_bytes: int,
         turned: Callable[[AxialOrder], None],
-        sparing: Sparing = EVERY_SLICE,
+        sampling: SliceSampling = EVERY_SLICE,
         store: EmbeddingStore | None = None,
     ) -> None:
         self.axial = AxialSlices.cut(volume, volume.axial_order, model.preprocessing)
@@ -91,7 +91,7 @@ class BoxSearch:
         self._model = model
         self._volume = volume
         self._turned = turned
-        self._sparing = sparing
+        self._sparing = sampling
         self._maps: dict[int, GuidanceMaps] = {}
 
     def run(
@@ -110,7 +110,7 @@ class BoxSearch:
         """
         if not self._volume.spacing_known and self.guided is None:
             self._look_which_way_up(progress, cancel)
-        stage = Stage(f"Looking for the {self._model.target}", len(self.axial), progress, cancel)
+        stage = ProgressReporter(f"Looking for the {self._model.target}", len(self.axial), progress, cancel)
         count, size = len(self.axial), self._model.preprocessing.size
         known = self._volume.spacing_known
         stride = min(self._sparing.stride(self.axial.slice_mm, known), max(1, count - 1))
@@ -142,8 +142,8 @@ class BoxSearch:
     def _probabilities(self, indices: Sequence[int]) -> Generator[float]:
         """Looks at canonical slices, several at once where that suits the backend."""
         backend, needed = self._model.backend, self._model.guidance.needs_embeddings
-        if needed and backend.at_once > 1:
-            with closing(in_threads(self.maps_of, indices, backend.at_once)) as maps:
+        if needed and backend.concurrency > 1:
+            with closing(in_threads(self.maps_of, indices, backend.concurrency)) as maps:
                 yield from (float(one.probabilities[0]) for one in maps)
             return
         size = backend.batch if needed else 1
@@ -193,7 +193,7 @@ class BoxSearch:
 
     def _look_which_way_up(self, progress: ProgressCallback | None, cancel: CancelCheck | None) -> None:
         """Turns the slices the way that the guidance understands, where the header has lost it."""
-        stage = Stage(LOOKING_WHICH_WAY_UP, orders_looked_at(len(self.axial)), progress, cancel)
+        stage = ProgressReporter(LOOKING_WHICH_WAY_UP, orders_looked_at(len(self.axial)), progress, cancel)
         chosen = likeliest_cut(self._volume, self._model, stage.step)
         self.looked_at += stage.done if self._model.guidance.needs_embeddings else 0
         self.seconds["orientation"] = stage.seconds
@@ -216,7 +216,7 @@ class BoxSearch:
         model = self._model
         if model.following.grow <= 0:
             return guided  # and no stage of no steps is told of
-        stage = Stage(FITTING_BOXES, sum(box is not None for box in guided.boxes), progress, cancel)
+        stage = ProgressReporter(FITTING_BOXES, sum(box is not None for box in guided.boxes), progress, cancel)
         slice_mm = self.axial.slice_mm * stride
         followed = follow(guided, self._viewer(stride), slice_mm, size, model.following, stage.step)
         self.seconds["fitting"] = stage.seconds
@@ -226,7 +226,7 @@ class BoxSearch:
         self, guided: GuidedBoxes, stride: int, size: int, progress: ProgressCallback | None, cancel: CancelCheck | None
     ) -> GuidedBoxes:
         """All slices from every `stride`-th one; those between that have to be looked at are encoded together."""
-        stage = Stage(LOOKING_BETWEEN, len(self.axial), progress, cancel)
+        stage = ProgressReporter(LOOKING_BETWEEN, len(self.axial), progress, cancel)
 
         def encode(coming: Sequence[int]) -> None:
             with closing(self.cache.ahead(coming)) as encoded:
@@ -238,10 +238,10 @@ class BoxSearch:
         self.seconds["between"] = stage.seconds
         return filled
 
-    def _viewer(self, stride: int) -> SliceViewer:
+    def _viewer(self, stride: int) -> SliceDecoder:
         """Shows every `stride`-th slice."""
         model = self._model
-        return SliceViewer(
+        return SliceDecoder(
             model.backend,
             model.masks,
             model.preprocessing,

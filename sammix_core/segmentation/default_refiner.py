@@ -32,7 +32,7 @@ def organ_refiner(model: LoadedModel, folder: ModelFolder, stages: int, every_bo
     return OrganRefiner(folder.spec, stage_of(refiner, engine, model.precision), stages, every_box)
 
 
-def usual_refiner(model: LoadedModel) -> OrganRefiner | None:
+def default_refiner(model: LoadedModel) -> OrganRefiner | None:
     """The shipped refiner in one stage, for automatic boxes of the model that it was trained and measured on.
 
     None for other models: a version that was fine-tuned draws edges as its user wants them, which the refiner has not

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sammix_core.boxes import Box, BoxSource
 from sammix_core.engines.threads import SharedWork, in_threads
 from sammix_core.sam.decoding import DecodedSlices, mixed
-from sammix_core.segmentation.box_finder import BoxSearch
+from sammix_core.segmentation.box_finder import BoxFinder
 from sammix_core.segmentation.slice_mask import Refine, SliceMask, decode_box, make_mask
 from sammix_core.segmentation.slice_store import SliceStore
 
@@ -35,7 +35,7 @@ class MaskMaker:
             by the decoder alone, at once, unless this is for every box.
     """
 
-    def __init__(self, model: LoadedModel, search: BoxSearch, slices: SliceStore) -> None:
+    def __init__(self, model: LoadedModel, search: BoxFinder, slices: SliceStore) -> None:
         self.decoded = 0
         self.refine: Refine | None = None
         self._model = model
@@ -65,10 +65,10 @@ class MaskMaker:
                 yield index, box, None if box is None else self.mask_of(box)
             return
         held = [box for box in map(self._slices.boxes.get, chosen) if box is not None]
-        at_once = self._model.backend.at_once
-        if at_once > 1 and self._search.thin:
-            at_once *= 2  # some wait for a neighbour that another one decodes
-        with closing(in_threads(lambda box: (box, self.mask_of(box)), held, at_once)) as masks:
+        concurrency = self._model.backend.concurrency
+        if concurrency > 1 and self._search.thin:
+            concurrency *= 2  # some wait for a neighbour that another one decodes
+        with closing(in_threads(lambda box: (box, self.mask_of(box)), held, concurrency)) as masks:
             ahead = next(masks, None)
             for index in chosen:
                 box, made = self._slices.boxes.get(index), None

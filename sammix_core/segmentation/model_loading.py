@@ -12,12 +12,12 @@ from sammix_core.errors import InputError
 from sammix_core.guidance import embedding_cam, resnet38_cam
 from sammix_core.guidance.base import Guidance
 from sammix_core.guidance.boxes_from_cam import BoxSettings
-from sammix_core.guidance.downscaled import OnSmallerImages
+from sammix_core.guidance.downscaled import DownscaledGuidance
 from sammix_core.guidance.embedding_cam import EmbeddingCam
 from sammix_core.guidance.resnet38_cam import CamSettings, ResNet38Cam
 from sammix_core.model_store.base_weights import LITE_MEDSAM
 from sammix_core.model_store.store import ModelFolder, resolve
-from sammix_core.model_store.third_party_weights import PUBLISHED
+from sammix_core.model_store.third_party_weights import THIRD_PARTY_WEIGHTS
 from sammix_core.model_store.weights import load_model_weights
 from sammix_core.preprocessing.spec import PreprocessingSpec
 from sammix_core.sam import lora
@@ -88,7 +88,7 @@ def load_model(
     name = guidance or str(folder.manifest.guidance.get("name"))
     if name not in GUIDANCES:
         raise InputError(f"There is no guidance {name!r}; choose one of: {', '.join(GUIDANCES)}.")
-    if folder.manifest.base_model.get("name") in PUBLISHED:
+    if folder.manifest.base_model.get("name") in THIRD_PARTY_WEIGHTS:
         return _load_published(folder, name, device, base_weights, engine, precision)
     return _load_trained(folder, name, device, base_weights, engine, precision)
 
@@ -127,23 +127,23 @@ def _load_published(
     from sammix_core.sam.vit import IMAGE_SIZE, VitSam
 
     manifest = folder.manifest
-    published = PUBLISHED[manifest.base_model["name"]]
+    published = THIRD_PARTY_WEIGHTS[manifest.base_model["name"]]
     if manifest.base_model["sha256"] != published.sha256:
         raise InputError(
             f"{manifest.spec} was made of another file than the {published.title} that this version knows."
         )
     of = resolve(str(manifest.guidance.get("of")))
-    if of.manifest.base_model.get("name") in PUBLISHED:
+    if of.manifest.base_model.get("name") in THIRD_PARTY_WEIGHTS:
         raise InputError(f"{manifest.spec} takes its boxes from {of.spec}, which has no guidance of its own.")
     masks = MaskSettings.from_dict(manifest.postprocessing)
     small = PreprocessingSpec.from_dict(of.manifest.preprocessing)
     boxes = _box_settings(of, guidance)
     chosen = choose_device(device)
     if guidance == resnet38_cam.NAME:
-        found = OnSmallerImages(_resnet38(of, chosen), small.size)
+        found = DownscaledGuidance(_resnet38(of, chosen), small.size)
     else:
         other = _load_trained(of, guidance, device, base_weights, engine, precision)
-        found = OnSmallerImages(other.guidance, small.size, other.backend.encode)
+        found = DownscaledGuidance(other.guidance, small.size, other.backend.encode)
     backend = VitSam(chosen, published, load_model_weights(folder), engine, _adapter(folder))
     left, top, right, bottom = (edge * IMAGE_SIZE / small.size for edge in boxes.padding)
     return LoadedModel(

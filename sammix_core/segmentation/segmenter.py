@@ -6,15 +6,15 @@ from pathlib import Path
 
 from sammix_core.boxes import BoxTrack
 from sammix_core.embeddings.disk_store import EmbeddingStore
-from sammix_core.engines import openvino_compiler as compiling
+from sammix_core.engines import openvino_compiler
 from sammix_core.progress import CancelCheck, Progress, ProgressCallback
 from sammix_core.sam.litemedsam import LiteMedSam
-from sammix_core.segmentation.default_refiner import usual_refiner
+from sammix_core.segmentation.default_refiner import default_refiner
 from sammix_core.segmentation.model_loading import LoadedModel, load_model
 from sammix_core.segmentation.result import SegmentationResult, SliceReport
 from sammix_core.segmentation.session import EMBEDDING_LIMIT_BYTES, SegmentationSession
 from sammix_core.segmentation.slice_mask import Refine
-from sammix_core.segmentation.slice_sampling import USUAL, Sparing
+from sammix_core.segmentation.slice_sampling import DEFAULT_SAMPLING, SliceSampling
 from sammix_core.volume.volume import Volume
 
 __all__ = [
@@ -53,7 +53,7 @@ class Segmenter:
         guidance: str | None = None,
         base_weights: Path | None = None,
         engine: str = "auto",
-        precision: str = compiling.USUAL,
+        precision: str = openvino_compiler.DEFAULT,
         refined: bool = True,
     ) -> Segmenter:
         """Loads a model.
@@ -64,21 +64,21 @@ class Segmenter:
             guidance: "embedding_cam" or "resnet38", or None for the model's own.
             base_weights: A local file of the base model's weights, or None for the installed one.
             engine: How encoder and decoder run: "auto", "torch" or "openvino".
-            precision: The encoder's: "float32", "bfloat16", "int8", or "usual" for the quickest that has been shown to
-                be as good; what the engine cannot do it does in float32.
-            refined: Whether masks are refined where a refiner goes with the model, see `usual_refiner`.
+            precision: The encoder's: "float32", "bfloat16", "int8", or "default" for the quickest that has been shown
+                to be as good; what the engine cannot do it does in float32.
+            refined: Whether masks are refined where a refiner goes with the model, see `default_refiner`.
 
         Raises:
             InputError: Model, weights, device or guidance are not there or do not fit each other.
         """
         loaded = load_model(model, device, guidance, base_weights, engine, precision)
-        return cls(loaded, usual_refiner(loaded) if refined else None)
+        return cls(loaded, default_refiner(loaded) if refined else None)
 
     def open_session(
         self,
         volume: Volume,
         keep_uncertainty: bool = False,
-        sparing: Sparing = USUAL,
+        sampling: SliceSampling = DEFAULT_SAMPLING,
         keep_embeddings: bool = False,
         limit_bytes: int = EMBEDDING_LIMIT_BYTES,
     ) -> SegmentationSession:
@@ -87,15 +87,15 @@ class Segmenter:
         Args:
             volume: The CT.
             keep_uncertainty: Whether results say how far the three masks are apart.
-            sparing: Which slices may go without the encoder; `EVERY_SLICE` for none.
+            sampling: Which slices may go without the encoder; `EVERY_SLICE` for none.
             keep_embeddings: Whether embeddings are kept on disk, so that the same CT is quicker another time.
             limit_bytes: What the embeddings may take in memory.
         """
         store = None
         if keep_embeddings and isinstance(self.model.backend, LiteMedSam):
             store = EmbeddingStore(self.model.backend.encoder_key())
-        session = SegmentationSession(self.model, volume, limit_bytes, keep_uncertainty, sparing, store)
-        session.refine_with(self.refine)
+        session = SegmentationSession(self.model, volume, limit_bytes, keep_uncertainty, sampling, store)
+        session.set_refiner(self.refine)
         return session
 
     def segment_volume(
@@ -105,7 +105,7 @@ class Segmenter:
         cancel: CancelCheck | None = None,
         boxes: BoxTrack | None = None,
         uncertainty: bool = False,
-        sparing: Sparing = USUAL,
+        sampling: SliceSampling = DEFAULT_SAMPLING,
         keep_embeddings: bool = False,
     ) -> SegmentationResult:
         """Segments a whole volume.
@@ -116,7 +116,7 @@ class Segmenter:
             cancel: Asked after each slice.
             boxes: Boxes to use as they are (a slice without one gets no mask), or None to find them.
             uncertainty: Whether the result says how far the three masks are apart.
-            sparing: Which slices may go without the encoder; `EVERY_SLICE` for none.
+            sampling: Which slices may go without the encoder; `EVERY_SLICE` for none.
             keep_embeddings: Whether embeddings are kept on disk, so that the same CT is quicker another time.
 
         Returns:
@@ -126,7 +126,7 @@ class Segmenter:
             Cancelled: The user stopped; nothing remains.
             InputError: The boxes do not fit the volume.
         """
-        session = self.open_session(volume, uncertainty, sparing, keep_embeddings)
+        session = self.open_session(volume, uncertainty, sampling, keep_embeddings)
         if boxes is not None:
             boxes.check_fits(volume)
         session.find_boxes(progress, cancel)

@@ -16,13 +16,13 @@ from sammix_core.errors import InputError
 from sammix_core.guidance.boxes_from_cam import sigmoid
 from sammix_core.guidance.saved_guidance import SavedGuidance
 from sammix_core.preprocessing.axial_slices import AxialSlices
-from sammix_core.progress import CancelCheck, ProgressCallback, Stage
+from sammix_core.progress import CancelCheck, ProgressCallback, ProgressReporter
 from sammix_core.sam.decoding import inside_box
-from sammix_core.segmentation.box_finder import BoxSearch
+from sammix_core.segmentation.box_finder import BoxFinder
 from sammix_core.segmentation.mask_maker import MaskMaker
 from sammix_core.segmentation.result import SegmentationResult, cam_on_slice, report_of
 from sammix_core.segmentation.slice_mask import Refine, SliceMask
-from sammix_core.segmentation.slice_sampling import EVERY_SLICE, Sparing
+from sammix_core.segmentation.slice_sampling import EVERY_SLICE, SliceSampling
 from sammix_core.segmentation.slice_store import SliceStore
 from sammix_core.segmentation.uncertainty import UncertaintyPlanes
 from sammix_core.volume.axial_order import AxialOrder
@@ -45,7 +45,7 @@ class SegmentationSession:
         volume: The volume.
         limit_bytes: What the embeddings may take.
         keep_uncertainty: Whether results say how far the three masks are apart.
-        sparing: Which slices may go without the encoder; `EVERY_SLICE` for none.
+        sampling: Which slices may go without the encoder; `EVERY_SLICE` for none.
         store: Where embeddings are kept on disk as well, or None.
 
     Attributes:
@@ -59,13 +59,13 @@ class SegmentationSession:
         volume: Volume,
         limit_bytes: int = EMBEDDING_LIMIT_BYTES,
         keep_uncertainty: bool = False,
-        sparing: Sparing = EVERY_SLICE,
+        sampling: SliceSampling = EVERY_SLICE,
         store: EmbeddingStore | None = None,
     ) -> None:
         self.volume = volume
         self.slices = SliceStore(volume.shape_kji, volume.axial_order)
         self._model = model
-        self._search = BoxSearch(model, volume, limit_bytes, self._turn, sparing, store)
+        self._search = BoxFinder(model, volume, limit_bytes, self._turn, sampling, store)
         self._cache = self._search.cache
         self._seconds: dict[str, float] = {}
         self._masks = MaskMaker(model, self._search, self.slices)
@@ -147,7 +147,7 @@ class SegmentationSession:
         if self._search.guided is None:
             self._search.maps_of(index)
 
-    def refine_with(self, refine: Refine | None) -> None:
+    def set_refiner(self, refine: Refine | None) -> None:
         """Sets what goes on from the decoder in masks that are made from now on; None for nothing."""
         self._masks.refine = refine
         self._masks.forget()
@@ -217,7 +217,7 @@ class SegmentationSession:
         protected = [index for index in wanted if index in self.slices.corrected and not force]
         chosen = [index for index in wanted if index not in protected]
         counted = [index for index in chosen if take_box is not None or index in self.boxes]
-        stage = Stage("Segmenting", len(counted), progress, cancel)
+        stage = ProgressReporter("Segmenting", len(counted), progress, cancel)
         with closing(self._masks.in_turn(chosen, take_box)) as masks:
             for index, box, made in masks:
                 if box is not None and made is not None:

@@ -45,7 +45,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class SliceViewer:
+class SliceDecoder:
     """Shows a volume's slices as the decoder sees them.
 
     Attributes:
@@ -63,9 +63,9 @@ class SliceViewer:
     embedding: Callable[[int], torch.Tensor]
 
     @property
-    def at_once(self) -> int:
+    def concurrency(self) -> int:
         """How many slices are best looked at at the same time, each from a thread of its own (`in_threads`)."""
-        return self.backend.at_once
+        return self.backend.concurrency
 
     def look(
         self, index: int, box: NetworkBox, map_logits: np.ndarray | None, support: np.ndarray | None

@@ -16,7 +16,7 @@ import numpy as np
 from sammix_core.boxes import NetworkBox
 from sammix_core.guidance.base import GuidanceMaps
 from sammix_core.guidance.boxes_from_cam import GuidedBoxes
-from sammix_core.segmentation.slice_look import SliceViewer, padded
+from sammix_core.segmentation.slice_look import SliceDecoder, padded
 
 # Half of what goes on with a run of slices (0.3, and 0.7 to begin one): without the organ it is 0.02 to 0.1.
 _LEAST_PROBABILITY = 0.15
@@ -30,7 +30,7 @@ _LEAST_OVERLAP = 0.4
 
 
 @dataclass(frozen=True)
-class Sparing:
+class SliceSampling:
     """How many slices may go without the encoder.
 
     Attributes:
@@ -56,8 +56,8 @@ class Sparing:
         return max(1, int(self.search_mm / slice_mm + _ROUNDED))
 
 
-EVERY_SLICE = Sparing(0.0, 0.0)
-USUAL = Sparing()
+EVERY_SLICE = SliceSampling(0.0, 0.0)
+DEFAULT_SAMPLING = SliceSampling()
 
 
 def look_sparsely(count: int, step: int, look: Callable[[Sequence[int]], Iterable[float]]) -> set[int]:
@@ -111,7 +111,7 @@ def thin_slices_filled(
     stride: int,
     count: int,
     size: int,
-    viewer: SliceViewer,
+    viewer: SliceDecoder,
     soon: Callable[[Sequence[int]], None] | None = None,
 ) -> GuidedBoxes:
     """From what was found on every `stride`-th slice to all slices.
@@ -167,7 +167,7 @@ def _neighbours(wanted: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.
     return low, high, np.where(high > low, (wanted - places[low]) / gap, 0.0).astype(np.float32)
 
 
-def _fill_between(result: GuidedBoxes, first: int, second: int, viewer: SliceViewer, size: int) -> None:
+def _fill_between(result: GuidedBoxes, first: int, second: int, viewer: SliceDecoder, size: int) -> None:
     """Lets two slices with boxes stand for those between them, or looks at the middle one where they differ."""
     box, other = result.boxes[first], result.boxes[second]
     if second - first < 2:
@@ -201,7 +201,7 @@ def _alike(result: GuidedBoxes, first: int, second: int) -> bool:
 
 
 def _follow_past_the_end(
-    result: GuidedBoxes, guided: GuidedBoxes, end: int, slices: range, viewer: SliceViewer, size: int
+    result: GuidedBoxes, guided: GuidedBoxes, end: int, slices: range, viewer: SliceDecoder, size: int
 ) -> None:
     """Gives slices between the organ's last one and one without it boxes, as far as the decoder is sure of them."""
     box, logits, support = guided.boxes[end], guided.cam_logits[end], guided.support[end]

@@ -38,7 +38,7 @@ def in_process(code: str) -> subprocess.CompletedProcess[str]:
 def test_help_loads_nothing_heavy() -> None:
     code = """
 import sys
-from sammix_core import cli
+from sammix_core.cli import app as cli
 try:
     cli.app(["--help"])
 except SystemExit as left:

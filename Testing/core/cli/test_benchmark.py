@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from sammix_core.cli import app as cli
 from sammix_core.evaluation.speed import growth, quick
-from sammix_core.evaluation.speed.synthetic_volume import made_volume
+from sammix_core.evaluation.speed.synthetic_volume import synthetic_volume
 from sammix_core.segmentation.segmenter import Segmenter
 
 KEYS = {
@@ -78,7 +78,7 @@ def test_figures_are_written_and_shown(ct: Path, tmp_path: Path, fakes: list[dic
     assert figures["decoder_torch_ms"] is None, "the stand-in has no decoder of torch's"
     assert len(figures["whole_volume_seconds_each"]) == quick.WHOLE_RUNS
     assert "ct.nii" not in json.dumps(figures)
-    assert [options["precision"] for options in fakes] == ["usual", "float32"]
+    assert [options["precision"] for options in fakes] == ["default", "float32"]
     assert "against" in stdout
     assert str(tmp_path / "out.json") in stdout
 
@@ -129,7 +129,7 @@ def test_growth_has_slopes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(growth, "SIZES", (32, 64))
     monkeypatch.setattr(growth, "BATCHES", (1, 2))
     monkeypatch.setattr(growth, "THREADS", (1, 2))
-    figures = growth.growth("liver", "cpu", "usual", quick.EVERY_SLICE)
+    figures = growth.growth("liver", "cpu", "default", quick.EVERY_SLICE)
     assert [row["encoded"] for row in figures["slices"]["rows"]] == [5, 10]
     assert [row["size"] for row in figures["in_plane"]] == [32, 64]
     assert math.isfinite(figures["slices"]["seconds_each"])
@@ -137,7 +137,7 @@ def test_growth_has_slopes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_made_volume_holds_an_organ_and_air() -> None:
-    volume = made_volume((20, 64, 64), 2.0)
+    volume = synthetic_volume((20, 64, 64), 2.0)
     assert volume.shape_kji == (20, 64, 64)
     assert volume.spacing == pytest.approx((400 / 64, 400 / 64, 2.0))
     assert np.median(volume.array[10][volume.array[10] > 50]) == pytest.approx(110, abs=5)

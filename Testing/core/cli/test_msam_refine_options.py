@@ -25,7 +25,7 @@ from sammix_core.refinement.model import born_refiner, decoder_network, load_ref
 from sammix_core.refinement.msam.clicks import Clicks
 from sammix_core.refinement.network import RefinerSpec
 from sammix_core.refinement.organ import OrganRefiner
-from sammix_core.segmentation import default_refiner as usual
+from sammix_core.segmentation import default_refiner
 from sammix_core.segmentation.segmenter import Segmenter
 from sammix_core.volume_io import read_volume
 from sammix_core.volume_io.labelmap_reading import read_labelmap
@@ -90,8 +90,8 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> None:
     made = Segmenter(a_fake_model(preprocessing=spec))
     monkeypatch.setattr(Segmenter, "load", lambda *_, **__: made)
     monkeypatch.setattr(sammix_core.refinement.model, "load_refiner", lambda *_: Grows())
-    monkeypatch.setattr(usual, "load_refiner", lambda *_: None)
-    monkeypatch.setattr(usual, "stage_of", lambda *_: shrunk)
+    monkeypatch.setattr(default_refiner, "load_refiner", lambda *_: None)
+    monkeypatch.setattr(default_refiner, "stage_of", lambda *_: shrunk)
 
 
 def run(command: str, case: Path, *words: str) -> tuple[int, str]:
@@ -168,7 +168,7 @@ def test_msam_a_slice_that_a_person_corrected_is_not_refined(case: Path) -> None
     session.find_boxes()
     before = session.segment_boxes().mask
     session.slices.corrected.add(2)
-    session.refine_with(OrganRefiner("shrinks/1.0.0", shrunk))
+    session.set_refiner(OrganRefiner("shrinks/1.0.0", shrunk))
     after = session.segment_boxes().mask
     np.testing.assert_array_equal(after[2], before[2])
     assert session.slices.corrected == {2}
@@ -180,14 +180,14 @@ def test_msam_a_box_that_a_person_moved_is_answered_by_the_decoder_alone(case: P
     session = Segmenter.load().open_session(read_volume(case / "ct.nii.gz"))
     session.find_boxes()
     plain = session.segment_boxes().mask
-    session.refine_with(OrganRefiner("shrinks/1.0.0", shrunk))
+    session.set_refiner(OrganRefiner("shrinks/1.0.0", shrunk))
     assert session.segment_boxes().refined_by == "shrinks/1.0.0"
     automatic = session.slices.automatic_boxes[3]
     assert session.slices.plane(3).sum() < plain[3].sum()
     edited = replace(automatic, source=BoxSource.EDITED)
     np.testing.assert_array_equal(session.segment_slice(3, edited), plain[3])
     assert session.slices.plane(2).sum() < plain[2].sum()
-    session.refine_with(OrganRefiner("shrinks/1.0.0", shrunk, every_box=True))
+    session.set_refiner(OrganRefiner("shrinks/1.0.0", shrunk, every_box=True))
     assert session.segment_slice(3, edited).sum() < plain[3].sum()
 
 
@@ -197,7 +197,7 @@ def test_msam_the_shipped_refiner_goes_with_the_model_that_it_was_measured_on_an
     assert segmenter.refine.spec.startswith("liver-refiner/")
     assert Segmenter.load("liver", device="cpu", refined=False).refine is None
     for other in ({"spec": "liver/1.1.1"}, {"target": "kidney"}, {"preprocessing": PreprocessingSpec(size=1024)}):
-        assert usual.usual_refiner(replace(segmenter.model, **other)) is None
+        assert default_refiner.default_refiner(replace(segmenter.model, **other)) is None
 
 
 def test_msam_a_refiner_comes_back_from_its_folder(folders: dict[str, ModelFolder]) -> None:

@@ -86,7 +86,7 @@ def test_the_disk_is_not_filled(tmp_path: Path) -> None:
 
 def segmented(volume: Volume, path: Path) -> tuple[SegmentationResult, FakeBackend]:
     model = a_fake_model()
-    session = SegmentationSession(model, volume, sparing=EVERY_SLICE, store=a_store(path, limit=10**9))
+    session = SegmentationSession(model, volume, sampling=EVERY_SLICE, store=a_store(path, limit=10**9))
     session.find_boxes()
     assert isinstance(model.backend, FakeBackend)
     return session.segment_boxes(), model.backend

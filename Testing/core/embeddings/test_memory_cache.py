@@ -17,7 +17,7 @@ class Counting:
     device = torch.device("cpu")
     image_size = 16
     batch = 3
-    at_once = 1
+    concurrency = 1
 
     def __init__(self) -> None:
         self.seen: list[int] = []

@@ -1,4 +1,4 @@
-"""The encoder's precisions in OpenVINO: how near they are to float32, which is the usual one, and what is kept."""
+"""The encoder's precisions in OpenVINO: how near they are to float32, which is the default, and what is kept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sammix_core.engines import int8
 from sammix_core.engines import openvino_compiler as compiling
 from sammix_core.engines.cache_folder import CacheFolder
 from sammix_core.engines.encoder_engine import OpenVinoEngine, TorchEngine, make_engine
-from sammix_core.engines.openvino_compiler import BFLOAT16, FLOAT32, INT8, USUAL
+from sammix_core.engines.openvino_compiler import BFLOAT16, DEFAULT, FLOAT32, INT8
 from sammix_core.errors import InputError
 from sammix_core.sam.litemedsam import LiteMedSam, build_network
 
@@ -59,7 +59,7 @@ def test_alone_or_together_is_the_same_to_the_bit(
 ) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     engine = OpenVinoEngine(encoder, 256, INT8)
-    assert engine.at_once == 2
+    assert engine.concurrency == 2
     together = engine(torch.cat([images, images.flip(3)]))
     assert not torch.equal(together[0], together[1])
     for place, image in enumerate(images):
@@ -67,11 +67,11 @@ def test_alone_or_together_is_the_same_to_the_bit(
 
 
 @pytest.mark.parametrize(
-    ("capabilities", "usual"),
+    ("capabilities", "default"),
     [(["FP32", "INT8", "BF16"], INT8), (["FP32", "INT8"], FLOAT32), (["FP32", "FP16"], FLOAT32)],
 )
-def test_int8_is_usual_where_the_processor_multiplies_it_without_overflow(
-    capabilities: list[str], usual: str, monkeypatch: pytest.MonkeyPatch
+def test_int8_is_the_default_where_the_processor_multiplies_it_without_overflow(
+    capabilities: list[str], default: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Core:
         def get_property(self, device: str, name: str) -> list[str]:
@@ -79,16 +79,16 @@ def test_int8_is_usual_where_the_processor_multiplies_it_without_overflow(
             return capabilities
 
     monkeypatch.setattr(compiling, "openvino_core", Core)
-    assert compiling.usual_precision() == usual
+    assert compiling.default_precision() == default
 
 
-def test_without_openvino_the_usual_precision_is_float32_in_torch(
+def test_without_openvino_the_default_precision_is_float32_in_torch(
     encoder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sammix_core.engines.encoder_engine.openvino_available", lambda device: False)
-    engine = make_engine(encoder, CPU, precision=USUAL)
+    engine = make_engine(encoder, CPU, precision=DEFAULT)
     assert isinstance(engine, TorchEngine)
-    assert (engine.precision, engine.at_once) == (FLOAT32, 1)
+    assert (engine.precision, engine.concurrency) == (FLOAT32, 1)
 
 
 def test_ranges_that_are_missing_or_of_another_encoder_mean_torch_in_float32(
@@ -100,11 +100,11 @@ def test_ranges_that_are_missing_or_of_another_encoder_mean_torch_in_float32(
 
 def test_lora_keeps_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sammix_core.sam.litemedsam.merge", lambda encoder, adapter: None)
-    assert LiteMedSam(CPU, adapter={}, precision=USUAL).engine.precision == FLOAT32
+    assert LiteMedSam(CPU, adapter={}, precision=DEFAULT).engine.precision == FLOAT32
 
 
 def test_a_precision_that_is_not_known_is_one_sentence(encoder: Any) -> None:
-    with pytest.raises(InputError, match="no precision 'int4'; choose one of usual, float32, bfloat16, int8"):
+    with pytest.raises(InputError, match="no precision 'int4'; choose one of default, float32, bfloat16, int8"):
         make_engine(encoder, CPU, precision="int4")
 
 

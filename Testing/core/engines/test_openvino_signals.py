@@ -18,13 +18,13 @@ SCRIPT = """
 import gc, signal, sys
 import torch
 from sammix_core.engines.cache_folder import CacheFolder
-from sammix_core.engines.openvino_compiler import compile_module, usual_precision
+from sammix_core.engines.openvino_compiler import compile_module, default_precision
 from pathlib import Path
 
 kept = CacheFolder(Path(sys.argv[1]), 10**9)
 example = torch.zeros(1, 3, 8, 8)
 for _ in range(2):
-    usual_precision()
+    default_precision()
     first, second = [
         compile_module(torch.nn.Conv2d(3, n, 3).eval(), [example], [[1, 3, 8, 8]], cache=kept) for n in (2, 4)
     ]

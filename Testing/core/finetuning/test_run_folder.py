@@ -22,7 +22,7 @@ from sammix_core.finetuning import FineTuneRun, FineTuneSettings, runs_folder
 from sammix_core.finetuning.process import work
 from sammix_core.finetuning.process_lock import ProcessLock
 from sammix_core.finetuning.reporter import Reporter
-from sammix_core.progress import Progress, Stage
+from sammix_core.progress import Progress, ProgressReporter
 
 _HOLD = """
 import sys, time
@@ -181,7 +181,7 @@ def test_a_stage_stops_as_asked(run: FineTuneRun) -> None:
     from sammix_core.errors import Cancelled
 
     reporter = Reporter(run)
-    stage = Stage("Encoding", 3, reporter.tell, reporter.asked)
+    stage = ProgressReporter("Encoding", 3, reporter.tell, reporter.asked)
     stage.step()
     run.cancel()
     with pytest.raises(Cancelled):

@@ -155,7 +155,7 @@ class Three:
     device = torch.device("cpu")
     image_size = 16
     batch = 1
-    at_once = 1
+    concurrency = 1
 
     def __init__(self, *scores: tuple[float, float, float]) -> None:
         self._scores = torch.tensor(scores)

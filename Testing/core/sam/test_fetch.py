@@ -19,7 +19,7 @@ from sammix_core.cli import models
 from sammix_core.errors import Cancelled, InputError
 from sammix_core.model_store import download, list_models, resolve, verify
 from sammix_core.model_store import third_party_weights as published
-from sammix_core.model_store.third_party_weights import PublishedWeights
+from sammix_core.model_store.third_party_weights import ThirdPartyWeights
 from sammix_core.progress import Progress
 from sammix_core.sam import fetch
 
@@ -45,7 +45,7 @@ def server(content: bytes) -> Iterator[FileServer]:
 
 
 @pytest.fixture
-def weights(server: FileServer, content: bytes, home: Path, monkeypatch: pytest.MonkeyPatch) -> PublishedWeights:
+def weights(server: FileServer, content: bytes, home: Path, monkeypatch: pytest.MonkeyPatch) -> ThirdPartyWeights:
     return publish(monkeypatch, NAME, content, server.address)
 
 
@@ -62,22 +62,22 @@ def run(*words: object) -> tuple[int, str, str]:
 
 
 def test_the_official_files() -> None:
-    known = {name: (one.file, one.size, one.sha256[:8]) for name, one in published.PUBLISHED.items()}
+    known = {name: (one.file, one.size, one.sha256[:8]) for name, one in published.THIRD_PARTY_WEIGHTS.items()}
     assert known == {
         "sam_vit_b": ("sam_vit_b_01ec64.pth", 375_042_383, "ec2df627"),
         "sam_vit_l": ("sam_vit_l_0b3195.pth", 1_249_524_607, "3adcc431"),
         "sam_vit_h": ("sam_vit_h_4b8939.pth", 2_564_550_879, "a7bf3b02"),
         "medsam": ("medsam_vit_b.pth", 375_049_145, "34b34b78"),
     }
-    assert all(len(one.sha256) == 64 for one in published.PUBLISHED.values())
-    assert all(one.address.startswith("https://") for one in published.PUBLISHED.values())
+    assert all(len(one.sha256) == 64 for one in published.THIRD_PARTY_WEIGHTS.values())
+    assert all(one.address.startswith("https://") for one in published.THIRD_PARTY_WEIGHTS.values())
 
 
 # The whole way
 
 
 def test_what_is_fetched_is_a_model_like_any_other(
-    weights: PublishedWeights, server: FileServer, content: bytes, home: Path
+    weights: ThirdPartyWeights, server: FileServer, content: bytes, home: Path
 ) -> None:
     seen: list[Progress] = []
     model = fetch.fetch(weights, progress=seen.append)
@@ -96,7 +96,7 @@ def test_what_is_fetched_is_a_model_like_any_other(
     assert "has not been measured" in (model.path / "MODEL_CARD.md").read_text()
 
 
-def test_twice_is_refused_before_anything_is_asked(weights: PublishedWeights, server: FileServer) -> None:
+def test_twice_is_refused_before_anything_is_asked(weights: ThirdPartyWeights, server: FileServer) -> None:
     fetch.fetch(weights)
     code, _, stderr = run(NAME)
     assert code == 2
@@ -105,7 +105,7 @@ def test_twice_is_refused_before_anything_is_asked(weights: PublishedWeights, se
 
 
 def test_a_cut_connection_is_taken_up_where_it_was(
-    weights: PublishedWeights, server: FileServer, content: bytes, home: Path
+    weights: ThirdPartyWeights, server: FileServer, content: bytes, home: Path
 ) -> None:
     server.cut_after = 1_000_000
     with pytest.raises(InputError, match=r"cut after 1 MB of \d+ MB; what arrived stays, and the same command"):
@@ -121,7 +121,7 @@ def test_a_cut_connection_is_taken_up_where_it_was(
 
 
 def test_a_server_without_resume_sends_it_all_again(
-    weights: PublishedWeights, server: FileServer, content: bytes, home: Path
+    weights: ThirdPartyWeights, server: FileServer, content: bytes, home: Path
 ) -> None:
     part_of(home).parent.mkdir(parents=True)
     part_of(home).write_bytes(content[:5000])
@@ -131,7 +131,7 @@ def test_a_server_without_resume_sends_it_all_again(
 
 
 def test_a_part_that_is_whole_is_not_asked_for(
-    weights: PublishedWeights, server: FileServer, content: bytes, home: Path
+    weights: ThirdPartyWeights, server: FileServer, content: bytes, home: Path
 ) -> None:
     part_of(home).parent.mkdir(parents=True)
     part_of(home).write_bytes(content)
@@ -140,7 +140,7 @@ def test_a_part_that_is_whole_is_not_asked_for(
 
 
 def test_a_part_that_is_too_long_is_thrown_away(
-    weights: PublishedWeights, server: FileServer, content: bytes, home: Path
+    weights: ThirdPartyWeights, server: FileServer, content: bytes, home: Path
 ) -> None:
     part_of(home).parent.mkdir(parents=True)
     part_of(home).write_bytes(content + b"more")
@@ -150,7 +150,7 @@ def test_a_part_that_is_too_long_is_thrown_away(
 
 @pytest.mark.parametrize("change", ["byte", "longer"])
 def test_another_file_is_deleted_and_never_read(
-    weights: PublishedWeights,
+    weights: ThirdPartyWeights,
     server: FileServer,
     content: bytes,
     home: Path,
@@ -165,14 +165,14 @@ def test_another_file_is_deleted_and_never_read(
     assert not (home / "models").exists()
 
 
-def test_a_server_that_refuses(weights: PublishedWeights, server: FileServer) -> None:
+def test_a_server_that_refuses(weights: ThirdPartyWeights, server: FileServer) -> None:
     server.status = 503
     with pytest.raises(InputError, match=r"refused by its server .503"):
         fetch.fetch(weights)
 
 
 def test_a_shorter_file_than_expected(
-    weights: PublishedWeights, server: FileServer, content: bytes, home: Path
+    weights: ThirdPartyWeights, server: FileServer, content: bytes, home: Path
 ) -> None:
     part_of(home).parent.mkdir(parents=True)
     part_of(home).write_bytes(content[:-10])
@@ -191,7 +191,7 @@ def test_offline(content: bytes, home: Path, monkeypatch: pytest.MonkeyPatch) ->
         fetch.fetch(offline)
 
 
-def test_stopped_it_keeps_what_arrived(weights: PublishedWeights, home: Path) -> None:
+def test_stopped_it_keeps_what_arrived(weights: ThirdPartyWeights, home: Path) -> None:
     seen: list[Progress] = []
     with pytest.raises(Cancelled):
         fetch.fetch(weights, progress=seen.append, cancel=lambda: len(seen) > 3)
@@ -199,7 +199,7 @@ def test_stopped_it_keeps_what_arrived(weights: PublishedWeights, home: Path) ->
     assert verify(fetch.fetch(weights)) == []
 
 
-def test_no_room(weights: PublishedWeights, server: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_room(weights: ThirdPartyWeights, server: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = type("Usage", (), {"free": weights.size})
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
     with pytest.raises(InputError, match="not enough room"):
@@ -208,7 +208,7 @@ def test_no_room(weights: PublishedWeights, server: FileServer, monkeypatch: pyt
 
 
 def test_without_the_package_nothing_is_downloaded(
-    weights: PublishedWeights, server: FileServer, monkeypatch: pytest.MonkeyPatch
+    weights: ThirdPartyWeights, server: FileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"needs the package segment-anything.*sammix\[paper\]"):
@@ -217,7 +217,7 @@ def test_without_the_package_nothing_is_downloaded(
 
 
 def test_a_download_that_was_whole_survives_a_failure_after_it(
-    weights: PublishedWeights, server: FileServer, monkeypatch: pytest.MonkeyPatch
+    weights: ThirdPartyWeights, server: FileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(fetch, "write_model", lambda *_, **__: (_ for _ in ()).throw(InputError("the disk is full")))
@@ -231,7 +231,7 @@ def test_a_download_that_was_whole_survives_a_failure_after_it(
 
 
 def test_from_a_file_nothing_is_downloaded(
-    weights: PublishedWeights, server: FileServer, content: bytes, tmp_path: Path
+    weights: ThirdPartyWeights, server: FileServer, content: bytes, tmp_path: Path
 ) -> None:
     file = tmp_path / "mine.pth"
     file.write_bytes(content)
@@ -242,7 +242,7 @@ def test_from_a_file_nothing_is_downloaded(
     assert file.read_bytes() == content
 
 
-def test_another_file_is_refused(weights: PublishedWeights, content: bytes, home: Path, tmp_path: Path) -> None:
+def test_another_file_is_refused(weights: ThirdPartyWeights, content: bytes, home: Path, tmp_path: Path) -> None:
     file = tmp_path / "mine.pth"
     file.write_bytes(content[:-1])
     code, _, stderr = run(NAME, "--from-file", file)
@@ -267,7 +267,7 @@ def test_weights_of_another_network_are_not_stored(
 # Consent
 
 
-def test_a_script_has_to_say_yes(weights: PublishedWeights, server: FileServer) -> None:
+def test_a_script_has_to_say_yes(weights: ThirdPartyWeights, server: FileServer) -> None:
     code, _, stderr = run(NAME)
     assert code == 2
     assert f"{weights.size / 1e6:.0f} MB, Apache-2.0) from {weights.address}" in stderr
@@ -280,7 +280,7 @@ def test_a_script_has_to_say_yes(weights: PublishedWeights, server: FileServer) 
 
 @pytest.mark.parametrize(("answer", "code"), [("n", 130), ("y", 0)])
 def test_a_person_is_asked(
-    weights: PublishedWeights, server: FileServer, monkeypatch: pytest.MonkeyPatch, answer: str, code: int
+    weights: ThirdPartyWeights, server: FileServer, monkeypatch: pytest.MonkeyPatch, answer: str, code: int
 ) -> None:
     asked: list[str] = []
     monkeypatch.setattr(models, "_is_person", lambda: True)

@@ -146,7 +146,7 @@ def test_the_engine_is_chosen_by_name_and_device(backend: LiteMedSam, monkeypatc
         make_engine(encoder, CPU, "onnx")
     with pytest.raises(InputError, match="use the engine 'torch'"):
         make_engine(encoder, torch.device("cuda"), "openvino")
-    on_gpu = make_engine(copy.deepcopy(encoder), torch.device("cuda"), "auto", precision="usual")
+    on_gpu = make_engine(copy.deepcopy(encoder), torch.device("cuda"), "auto", precision="default")
     assert (on_gpu.name, on_gpu.precision) == ("cuda", "float32")
     monkeypatch.setattr(engine_module.importlib.util, "find_spec", lambda name: None)
     assert isinstance(make_engine(encoder, CPU, "auto"), TorchEngine)

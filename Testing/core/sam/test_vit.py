@@ -20,9 +20,9 @@ from training_cases import QuickLiteMedSam
 from sammix_core.boxes import Box, BoxSource, BoxTrack
 from sammix_core.errors import InputError
 from sammix_core.guidance.base import GuidanceMaps
-from sammix_core.guidance.downscaled import OnSmallerImages
+from sammix_core.guidance.downscaled import DownscaledGuidance
 from sammix_core.model_store import ModelFolder
-from sammix_core.model_store.third_party_weights import PUBLISHED
+from sammix_core.model_store.third_party_weights import THIRD_PARTY_WEIGHTS
 from sammix_core.model_store.weights import save_weights
 from sammix_core.sam import fetch, lora
 from sammix_core.sam.vit import VitSam, build_network
@@ -46,7 +46,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def backend(name: str, state: dict[str, torch.Tensor], **options: Any) -> VitSam:
-    return VitSam(CPU, PUBLISHED[name], state, engine="torch", **options)
+    return VitSam(CPU, THIRD_PARTY_WEIGHTS[name], state, engine="torch", **options)
 
 
 def an_image() -> torch.Tensor:
@@ -85,7 +85,7 @@ def test_medsams_images_lie_between_0_and_1(state: dict[str, torch.Tensor]) -> N
 def test_the_engines_agree(state: dict[str, torch.Tensor]) -> None:
     pytest.importorskip("openvino")
     image = an_image()
-    compiled = VitSam(CPU, PUBLISHED["sam_vit_b"], state, engine="openvino")
+    compiled = VitSam(CPU, THIRD_PARTY_WEIGHTS["sam_vit_b"], state, engine="openvino")
     assert compiled.engine.name == "openvino"
     torch.testing.assert_close(compiled.encode(image), backend("sam_vit_b", state).encode(image), atol=1e-4, rtol=1e-4)
 
@@ -94,8 +94,8 @@ def test_the_engines_agree(state: dict[str, torch.Tensor]) -> None:
 def test_the_large_ones_stay_with_torch(
     state: dict[str, torch.Tensor], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sam_model_registry, PUBLISHED[name].architecture, small_sam)
-    assert VitSam(CPU, PUBLISHED[name], state).engine.name == "torch"
+    monkeypatch.setitem(sam_model_registry, THIRD_PARTY_WEIGHTS[name].architecture, small_sam)
+    assert VitSam(CPU, THIRD_PARTY_WEIGHTS[name], state).engine.name == "torch"
 
 
 # What comes out
@@ -159,7 +159,7 @@ class Asked:
 
 def test_a_guidance_sees_images_of_its_own_size_and_its_own_embeddings() -> None:
     inner = Asked()
-    guidance = OnSmallerImages(inner, 256, lambda images: images * 2)
+    guidance = DownscaledGuidance(inner, 256, lambda images: images * 2)
     image = torch.arange(1024 * 1024.0).reshape(1, 1, 1024, 1024) / 1024**2
     maps = guidance.maps(image, torch.empty(0))
     assert (guidance.name, guidance.needs_embeddings, len(maps.probabilities)) == ("asked", False, 1)
@@ -260,7 +260,7 @@ def test_a_full_pass_through_the_real_vit_b(monkeypatch: pytest.MonkeyPatch) -> 
     torch.manual_seed(0)
     network = sam_model_registry["vit_b"]()
     assert sum(parameter.numel() for parameter in network.parameters()) == 93_735_472
-    real = VitSam(CPU, PUBLISHED["sam_vit_b"], network.state_dict(), engine="torch")
+    real = VitSam(CPU, THIRD_PARTY_WEIGHTS["sam_vit_b"], network.state_dict(), engine="torch")
     with torch.inference_mode():
         embeddings = real.encode(an_image())
         logits, scores = real.decode(embeddings, BOX[:1], torch.zeros(1, 1, 256, 256))

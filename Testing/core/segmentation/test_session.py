@@ -234,7 +234,7 @@ def test_a_slice_is_answered_from_the_cache(segmenter: Segmenter, volume: Volume
 
 def test_a_slice_that_seemed_empty_is_encoded_again(segmenter: Segmenter) -> None:
     without = np.where(liver(), 40, AXIAL).astype(np.int16)
-    session = segmenter.open_session(turned_volume(np.concatenate([AXIAL, without]), CANONICAL), sparing=EVERY_SLICE)
+    session = segmenter.open_session(turned_volume(np.concatenate([AXIAL, without]), CANONICAL), sampling=EVERY_SLICE)
     session.find_boxes()
     for encoded in (14, 15, 15):  # what one person looked at is kept
         assert session.result().slices_encoded == encoded

@@ -13,7 +13,13 @@ from sammix_core.boxes import Box, BoxSource
 from sammix_core.guidance.base import GuidanceMaps
 from sammix_core.segmentation.result import SegmentationResult
 from sammix_core.segmentation.session import SegmentationSession
-from sammix_core.segmentation.slice_sampling import EVERY_SLICE, USUAL, Sparing, look_sparsely, with_those_between
+from sammix_core.segmentation.slice_sampling import (
+    DEFAULT_SAMPLING,
+    EVERY_SLICE,
+    SliceSampling,
+    look_sparsely,
+    with_those_between,
+)
 from sammix_core.volume.axial_order import AxialOrder
 from sammix_core.volume.volume import Volume
 
@@ -27,14 +33,14 @@ def a_volume(slice_mm: float, slices: int = 41, empty: int = 0) -> Volume:
     return turned_volume(np.concatenate([nothing, axial, nothing]), CANONICAL, (slice_mm, 1.6, 1.1))
 
 
-def opened(volume: Volume, sparing: Sparing) -> tuple[SegmentationSession, FakeBackend]:
+def opened(volume: Volume, sampling: SliceSampling) -> tuple[SegmentationSession, FakeBackend]:
     model = a_fake_model()
     assert isinstance(model.backend, FakeBackend)
-    return SegmentationSession(model, volume, sparing=sparing), model.backend
+    return SegmentationSession(model, volume, sampling=sampling), model.backend
 
 
-def segmented(volume: Volume, sparing: Sparing) -> tuple[SegmentationResult, FakeBackend, SegmentationSession]:
-    session, backend = opened(volume, sparing)
+def segmented(volume: Volume, sampling: SliceSampling) -> tuple[SegmentationResult, FakeBackend, SegmentationSession]:
+    session, backend = opened(volume, sampling)
     session.find_boxes()
     return session.segment_boxes(), backend, session
 
@@ -48,11 +54,11 @@ def dice(one: np.ndarray, other: np.ndarray) -> float:
     [(0.5, 13), (1.0, 6), (1.25, 5), (1.6, 4), (1.60000002, 4), (2.0, 3), (2.4, 2), (2.5, 1), (3.0, 1), (5.0, 1)],
 )
 def test_thin_slices_are_looked_at_every_six_millimetres_or_so(slice_mm: float, stride: int) -> None:
-    assert USUAL.stride(slice_mm, spacing_known=True) == stride
+    assert DEFAULT_SAMPLING.stride(slice_mm, spacing_known=True) == stride
 
 
 def test_nothing_is_thin_where_the_spacing_was_lost() -> None:
-    assert USUAL.stride(1.0, spacing_known=False) == 1
+    assert DEFAULT_SAMPLING.stride(1.0, spacing_known=False) == 1
     assert EVERY_SLICE.stride(0.5, spacing_known=True) == EVERY_SLICE.step(0.5, spacing_known=True) == 1
 
 
@@ -81,7 +87,7 @@ def test_maps_between_are_linear() -> None:
 def test_far_slices_are_not_encoded_and_the_mask_is_the_same() -> None:
     volume = a_volume(4.0, slices=13, empty=30)
     full, every, _ = segmented(volume, EVERY_SLICE)
-    sparse, some, _ = segmented(volume, USUAL)
+    sparse, some, _ = segmented(volume, DEFAULT_SAMPLING)
     assert every.encoded == full.slices_encoded == 73
     assert some.encoded == sparse.slices_encoded < 42
     assert full.mask.any()
@@ -92,7 +98,7 @@ def test_thin_slices_cost_a_part_of_the_encoding_and_no_slice_is_missed() -> Non
     """Counted work of the usual way; it may become less, and more is a step back."""
     volume = a_volume(1.0, slices=81)
     full, every, whole = segmented(volume, EVERY_SLICE)
-    sparse, some, session = segmented(volume, USUAL)
+    sparse, some, session = segmented(volume, DEFAULT_SAMPLING)
     assert (every.encoded, whole.decoded) == (81, 57)
     assert some.encoded <= 24
     assert session.decoded <= 19
@@ -103,7 +109,7 @@ def test_thin_slices_cost_a_part_of_the_encoding_and_no_slice_is_missed() -> Non
 
 def test_a_thin_slice_that_is_edited_is_encoded_and_stands_for_itself() -> None:
     volume = a_volume(1.0)
-    session, backend = opened(volume, USUAL)
+    session, backend = opened(volume, DEFAULT_SAMPLING)
     session.find_boxes()
     session.segment_boxes()
     skipped = next(k for k in range(15, 25) if session._search.anchors_of(k) is not None)
@@ -122,7 +128,7 @@ def test_a_thin_slice_that_is_edited_is_encoded_and_stands_for_itself() -> None:
 
 
 def test_a_skipped_slice_is_encoded_when_it_is_prepared() -> None:
-    session, backend = opened(a_volume(4.0, slices=13, empty=30), USUAL)
+    session, backend = opened(a_volume(4.0, slices=13, empty=30), DEFAULT_SAMPLING)
     session.find_boxes()
     encoded = backend.encoded
     session.prepare_slice(2)
@@ -132,4 +138,6 @@ def test_a_skipped_slice_is_encoded_when_it_is_prepared() -> None:
 
 def test_twice_is_the_same_mask() -> None:
     volume = a_volume(1.0)
-    np.testing.assert_array_equal(segmented(volume, USUAL)[0].mask, segmented(volume, USUAL)[0].mask)
+    np.testing.assert_array_equal(
+        segmented(volume, DEFAULT_SAMPLING)[0].mask, segmented(volume, DEFAULT_SAMPLING)[0].mask
+    )

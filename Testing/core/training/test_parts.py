@@ -89,7 +89,7 @@ class Still:
     device = torch.device("cpu")
     image_size = 256
     batch = 1
-    at_once = 1
+    concurrency = 1
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         return torch.zeros(len(images), 2, 4, 4)

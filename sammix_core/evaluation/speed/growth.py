@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from sammix_core.evaluation.speed.quick import peak_memory_bytes
-from sammix_core.evaluation.speed.synthetic_volume import made_volume
-from sammix_core.progress import CancelCheck, ProgressCallback, Stage
+from sammix_core.evaluation.speed.synthetic_volume import synthetic_volume
+from sammix_core.progress import CancelCheck, ProgressCallback, ProgressReporter
 from sammix_core.segmentation.segmenter import Segmenter
-from sammix_core.segmentation.slice_sampling import Sparing
+from sammix_core.segmentation.slice_sampling import SliceSampling
 
 # Peak memory never falls again, so that sizes go upwards.
 SLICES = (50, 100, 200, 400, 800, 2000)
@@ -27,7 +27,7 @@ def growth(
     model: str,
     device: str,
     precision: str,
-    sparing: Sparing,
+    sampling: SliceSampling,
     progress: ProgressCallback | None = None,
     cancel: CancelCheck | None = None,
 ) -> dict[str, Any]:
@@ -36,10 +36,10 @@ def growth(
     Raises:
         Cancelled: The user stopped.
     """
-    stage = Stage("How cost grows", len(SLICES) + len(SIZES) + len(BATCHES) + len(THREADS), progress, cancel)
+    stage = ProgressReporter("How cost grows", len(SLICES) + len(SIZES) + len(BATCHES) + len(THREADS), progress, cancel)
     segmenter = Segmenter.load(model, device=device, precision=precision)
-    sizes = [_row(segmenter, (_FEW, size, size), sparing, size, stage) for size in SIZES]
-    slices = [_row(segmenter, (count, 256, 256), sparing, count, stage) for count in SLICES]
+    sizes = [_row(segmenter, (_FEW, size, size), sampling, size, stage) for size in SIZES]
+    slices = [_row(segmenter, (count, 256, 256), sampling, count, stage) for count in SLICES]
     batches = [_batch(segmenter, count, stage) for count in BATCHES]
     return {
         "slices": _fitted(slices),
@@ -50,11 +50,11 @@ def growth(
 
 
 def _row(
-    segmenter: Segmenter, shape: tuple[int, int, int], sparing: Sparing, size: int, stage: Stage
+    segmenter: Segmenter, shape: tuple[int, int, int], sampling: SliceSampling, size: int, stage: ProgressReporter
 ) -> dict[str, Any]:
-    volume = made_volume(shape, _SLICE_MM)
+    volume = synthetic_volume(shape, _SLICE_MM)
     started = time.perf_counter()
-    result = segmenter.segment_volume(volume, sparing=sparing)
+    result = segmenter.segment_volume(volume, sampling=sampling)
     seconds = time.perf_counter() - started
     stage.step()
     peak = peak_memory_bytes()
@@ -66,7 +66,7 @@ def _row(
     }
 
 
-def _batch(segmenter: Segmenter, count: int, stage: Stage) -> dict[str, Any]:
+def _batch(segmenter: Segmenter, count: int, stage: ProgressReporter) -> dict[str, Any]:
     backend = segmenter.model.backend
     images = torch.rand(count, 1, backend.image_size, backend.image_size)
     with torch.inference_mode():
@@ -80,7 +80,7 @@ def _batch(segmenter: Segmenter, count: int, stage: Stage) -> dict[str, Any]:
     return {"size": count, "seconds": float(np.median(times))}
 
 
-def _threads(model: str, device: str, precision: str, stage: Stage) -> list[dict[str, Any]]:
+def _threads(model: str, device: str, precision: str, stage: ProgressReporter) -> list[dict[str, Any]]:
     rows = []
     before = torch.get_num_threads()
     try:

@@ -15,12 +15,12 @@ from sammix_core.boxes import Box, BoxSource
 from sammix_core.engines.openvino_compiler import FLOAT32
 from sammix_core.engines.threads import in_threads
 from sammix_core.evaluation.speed.reference import Reference
-from sammix_core.progress import CancelCheck, ProgressCallback, Stage
+from sammix_core.progress import CancelCheck, ProgressCallback, ProgressReporter
 from sammix_core.sam.litemedsam import LiteMedSam, decode_with
 from sammix_core.segmentation.result import SegmentationResult
 from sammix_core.segmentation.segmenter import Segmenter
 from sammix_core.segmentation.session import SegmentationSession
-from sammix_core.segmentation.slice_sampling import EVERY_SLICE, Sparing
+from sammix_core.segmentation.slice_sampling import EVERY_SLICE, SliceSampling
 from sammix_core.volume.volume import Volume
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def run_quick(
     model: str,
     device: str,
     precision: str,
-    sparing: Sparing,
+    sampling: SliceSampling,
     progress: ProgressCallback | None = None,
     cancel: CancelCheck | None = None,
 ) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def run_quick(
         model: Which model of ours.
         device: "auto", "cpu" or "cuda".
         precision: The encoder's.
-        sparing: Which slices may go without the encoder.
+        sampling: Which slices may go without the encoder.
         progress: Told after each step.
         cancel: Asked after each step.
 
@@ -75,13 +75,13 @@ def run_quick(
     slices = _slices_of(segmenter, volume)
     count = min(len(slices), MOST_REFERENCE_SLICES)
     places = [int(place) for place in np.linspace(0, len(slices) - 1, count).round()]
-    stage = Stage("Measuring", 2 * WHOLE_RUNS + 1 + PAIRS + EDITS, progress, cancel)
+    stage = ProgressReporter("Measuring", 2 * WHOLE_RUNS + 1 + PAIRS + EDITS, progress, cancel)
     whole: list[float] = []
     by_slice: list[float] = []
     result, peak = None, None
     reference = None
     for run in range(WHOLE_RUNS):
-        session = segmenter.open_session(volume, sparing=sparing)
+        session = segmenter.open_session(volume, sampling=sampling)
         seconds, result = _timed(partial(_whole, session))
         whole.append(seconds)
         stage.step()
@@ -98,7 +98,7 @@ def run_quick(
     pairs = [_pair(segmenter, reference, slices, result, number, stage) for number in range(PAIRS)]
     edits = _edits(segmenter, volume, result, stage)
     full = Segmenter.load(model, device=device, precision=FLOAT32)
-    full_seconds, exact = _timed(lambda: _whole(full.open_session(volume, sparing=EVERY_SLICE)))
+    full_seconds, exact = _timed(lambda: _whole(full.open_session(volume, sampling=EVERY_SLICE)))
     stage.step()
     ours, theirs = float(np.median(whole)), float(np.median(by_slice)) * len(slices)
     one, alone, other = (float(np.median([pair[place] for pair in pairs])) for place in (0, 1, 2))
@@ -120,7 +120,7 @@ def run_quick(
         "reference_seconds_a_slice": float(np.median(by_slice)),
         "slice_seconds": one,
         "slice_seconds_alone": alone,
-        "slices_at_once": segmenter.model.backend.at_once,
+        "slices_at_once": segmenter.model.backend.concurrency,
         "slice_reference_seconds": other,
         "stages": result.seconds,
         "slices": len(slices),
@@ -128,7 +128,7 @@ def run_quick(
         "shape_kji": list(volume.shape_kji),
         "slices_encoded": result.slices_encoded,
         "precision": result.precision,
-        "sparing": {"search_mm": sparing.search_mm, "thin_mm": sparing.thin_mm},
+        "sampling": {"search_mm": sampling.search_mm, "thin_mm": sampling.thin_mm},
         "model": result.model,
         "device": result.device,
         "threads": torch.get_num_threads(),
@@ -168,11 +168,11 @@ def _pair(
     slices: AxialSlices,
     result: SegmentationResult,
     number: int,
-    stage: Stage,
+    stage: ProgressReporter,
 ) -> tuple[float, float, float]:
     """Seconds a slice, from HU to logits: ours as in a volume, ours alone, the reference's; other slices each time."""
     backend, spec = segmenter.model.backend, slices.preprocessing
-    count = min(max(4 * backend.at_once, backend.batch), len(slices))
+    count = min(max(4 * backend.concurrency, backend.batch), len(slices))
     first = int((number + 0.5) / PAIRS * (len(slices) - count + 1))
     box, prompt = torch.tensor([[40.0, 60.0, 180.0, 200.0]]), torch.zeros(1, 1, 256, 256)
 
@@ -184,9 +184,9 @@ def _pair(
 
     def in_turn() -> None:
         """As a volume is gone through: a slice a thread where that suits the backend, else as many as it takes."""
-        size = 1 if backend.at_once > 1 else backend.batch
+        size = 1 if backend.concurrency > 1 else backend.batch
         several = [range(place, min(place + size, first + count)) for place in range(first, first + count, size)]
-        list(in_threads(ours, several, backend.at_once))
+        list(in_threads(ours, several, backend.concurrency))
 
     together = _timed(in_turn)[0] / count
     alone = _timed(partial(ours, range(first, first + 1)))[0]
@@ -196,7 +196,7 @@ def _pair(
 
 
 def _edits(
-    segmenter: Segmenter, volume: Volume, result: SegmentationResult, stage: Stage
+    segmenter: Segmenter, volume: Volume, result: SegmentationResult, stage: ProgressReporter
 ) -> tuple[list[float], list[float]]:
     """Seconds for an edited box on a cached slice, and for the decoder alone in torch, by turns."""
     session = segmenter.open_session(volume)

@@ -11,10 +11,10 @@ from typing import Any
 from sammix_core.evaluation.report import versions
 from sammix_core.evaluation.speed.growth import growth
 from sammix_core.evaluation.speed.quick import run_quick
-from sammix_core.evaluation.speed.synthetic_volume import made_volume
+from sammix_core.evaluation.speed.synthetic_volume import synthetic_volume
 from sammix_core.files import write_text_atomic
 from sammix_core.progress import CancelCheck, ProgressCallback
-from sammix_core.segmentation.slice_sampling import EVERY_SLICE, USUAL
+from sammix_core.segmentation.slice_sampling import DEFAULT_SAMPLING, EVERY_SLICE
 from sammix_core.volume_io import read_volume
 
 _MADE_SHAPE, _MADE_MM = (120, 512, 512), 2.0
@@ -46,12 +46,12 @@ def measure_all(
         Cancelled: The user stopped.
         InputError: The CT or the model cannot be read.
     """
-    volume = made_volume(_MADE_SHAPE, _MADE_MM) if path is None else read_volume(path)
-    sparing = EVERY_SLICE if every_slice else USUAL
+    volume = synthetic_volume(_MADE_SHAPE, _MADE_MM) if path is None else read_volume(path)
+    sampling = EVERY_SLICE if every_slice else DEFAULT_SAMPLING
     load = _load()
-    figures = run_quick(volume, model, device, precision, sparing, progress, cancel)
+    figures = run_quick(volume, model, device, precision, sampling, progress, cancel)
     if not quick:
-        figures["growth"] = growth(model, device, precision, sparing, progress, cancel)
+        figures["growth"] = growth(model, device, precision, sampling, progress, cancel)
     return {
         **figures,
         "volume": "made" if path is None else "given",

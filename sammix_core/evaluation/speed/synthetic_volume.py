@@ -10,7 +10,7 @@ _AIR, _FAT, _ORGAN, _NOISE = -1000, -80, 110, 12
 _WIDTH_MM = 400.0
 
 
-def made_volume(shape_kji: tuple[int, int, int], slice_mm: float) -> Volume:
+def synthetic_volume(shape_kji: tuple[int, int, int], slice_mm: float) -> Volume:
     """Makes a volume.
 
     Args:

@@ -48,7 +48,7 @@ def follow(
         grown = padded(box, settings.grow, size)
         return viewer.look(index, grown, guided.cam_logits[index], guided.support[index])
 
-    with closing(in_threads(refitted, held, viewer.at_once)) as looks:
+    with closing(in_threads(refitted, held, viewer.concurrency)) as looks:
         for (index, _), look in zip(held, looks, strict=True):
             if look is not None:
                 track.looks[index] = look

@@ -16,10 +16,10 @@ _HELD = 0.3  # share of a cell that the mask fills, from which on the cell suppo
 
 
 class Viewer(Protocol):
-    """Shows slices as the decoder sees them; `sammix_core.segmentation.slice_look.SliceViewer` for real ones."""
+    """Shows slices as the decoder sees them; `sammix_core.segmentation.slice_look.SliceDecoder` for real ones."""
 
     @property
-    def at_once(self) -> int:
+    def concurrency(self) -> int:
         """How many slices are best looked at at the same time."""
 
     def look(

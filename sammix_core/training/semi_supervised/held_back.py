@@ -74,7 +74,7 @@ class _Decoder:
     name = "litemedsam"
     image_size = 256
     batch = 1
-    at_once = 1
+    concurrency = 1
 
     def __init__(self, network: SamMix, device: torch.device) -> None:
         self._network = network

@@ -35,7 +35,7 @@ class Drawn:
     slices: list[Slice]
     asked: list[int] = field(default_factory=list)
 
-    at_once: ClassVar[int] = 1  # slices are asked for in their order
+    concurrency: ClassVar[int] = 1  # slices are asked for in their order
 
     def look(self, index: int, box: NetworkBox, logits: np.ndarray | None, support: np.ndarray | None) -> Look | None:
         self.asked.append(index)

@@ -34,7 +34,7 @@ class Patient:
     sure_both: float = 0.9
     there: tuple[int, ...] = (0, 1, 2, 3)
 
-    at_once: ClassVar[int] = 1  # slices are asked for in their order
+    concurrency: ClassVar[int] = 1  # slices are asked for in their order
 
     def planes(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         liver, other = np.zeros((2, SIZE, SIZE), dtype=bool)
