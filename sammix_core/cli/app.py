@@ -27,9 +27,8 @@ from sammix_core.cli import (
     segment,
     train,
 )
-from sammix_core.errors import Cancelled, SammixError
+from sammix_core.errors import Cancelled, SammixError, silent_libraries
 from sammix_core.version import __version__
-from sammix_core.volume_io.quiet import silent_libraries
 
 EXIT_FAILED, EXIT_REFUSED, EXIT_CANCELLED = 1, 2, 130
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from sammix_core.errors import Cancelled, SammixError
+from sammix_core.errors import Cancelled, SammixError, silent_libraries
 from sammix_core.finetuning.process import STOPPED, work
 from sammix_core.finetuning.run_folder import FineTuneRun
 from sammix_core.progress import Interrupts
-from sammix_core.volume_io.quiet import silent_libraries
 
 
 def main(words: Sequence[str]) -> int:

@@ -55,24 +55,3 @@ def stderr_turned_away() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
-
-
-@contextmanager
-def silent_libraries() -> Iterator[None]:
-    """Keeps the warnings of libraries away from the user: they concern programmers, and hide what we have to say.
-
-    Everything is as before when the block ends, since tests run commands within their own process.
-    """
-    disabled_before = logging.root.manager.disable
-    added = {"TORCH_CPP_LOG_LEVEL": "ERROR", "PYTHONWARNINGS": "ignore"}
-    added = {name: value for name, value in added.items() if name not in os.environ}
-    os.environ.update(added)
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled_before)
-        for name in added:
-            os.environ.pop(name, None)

@@ -18,12 +18,11 @@ from typer.testing import CliRunner
 from sammix_core import model_store
 from sammix_core.cli import app as cli
 from sammix_core.cli.progress import duration, shown_progress
-from sammix_core.errors import Cancelled, InputError
+from sammix_core.errors import Cancelled, InputError, silent_libraries
 from sammix_core.model_store import Manifest, ModelFolder, open_model, user_models_folder
 from sammix_core.model_store.weights import write_model
 from sammix_core.progress import CancelCheck, Progress, ProgressCallback
 from sammix_core.version import __version__
-from sammix_core.volume_io.quiet import silent_libraries
 
 
 def run(*words: object) -> tuple[int, str, str]:
