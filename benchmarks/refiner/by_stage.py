@@ -42,7 +42,7 @@ from sammix_core.errors import InputError  # noqa: E402
 from sammix_core.evaluation.metrics import score_masks  # noqa: E402
 from sammix_core.lesions.density import LiverDensity  # noqa: E402
 from sammix_core.lesions.growing import GrownLesion, deepest_voxel  # noqa: E402
-from sammix_core.masks.boxed_mask import BoxedMask  # noqa: E402
+from sammix_core.masks.packed_mask import BoxedMask  # noqa: E402
 from sammix_core.model_store.weights import load_model_weights  # noqa: E402
 from sammix_core.refinement.folder import LESION, LIVER, open_refiner  # noqa: E402
 from sammix_core.refinement.model import born_refiner, load_refiner  # noqa: E402

@@ -14,7 +14,8 @@ from scipy import ndimage
 from sammix_core.errors import InputError
 from sammix_core.lesions.density import LiverDensity, Place
 from sammix_core.lesions.state import Ijk, LesionClick
-from sammix_core.masks.boxed_mask import BoxedMask
+from sammix_core.masks.components import component_at
+from sammix_core.masks.packed_mask import BoxedMask
 from sammix_core.volume.volume import Volume
 
 BRIDGE_MM = 1.8  # radius of the ball that a lesion's core must hold: vessels and noise between two lesions do not
@@ -144,10 +145,9 @@ def _grown_from(density: LiverDensity, place: Place) -> np.ndarray:
     alike = _alike(density, density.smoothed, density.level_at(place), _LEVEL_SHARE)
     ball = density.ball(BRIDGE_MM)
     whole = np.zeros_like(alike)
-    parts, _ = ndimage.label(alike)
-    if not parts[place]:
+    alike = component_at(alike, place)
+    if not alike.any():
         return whole
-    alike = parts == parts[place]
     cut = _box_of(alike, ball)  # no ball reaches from one part to another, so the rest need not be looked at
     alike, here = alike[cut], tuple(at - part.start for at, part in zip(place, cut, strict=True))
     core = ndimage.binary_opening(alike, ball)
@@ -156,8 +156,7 @@ def _grown_from(density: LiverDensity, place: Place) -> np.ndarray:
         close = tuple(slice(max(0, at - n), at + n + 1) for at, n in near)
         core = np.zeros_like(alike)
         core[close] = alike[close]
-    parts, _ = ndimage.label(core)
-    found = ndimage.binary_dilation(parts == parts[here], ball, mask=alike)
+    found = ndimage.binary_dilation(component_at(core, here), ball, mask=alike)
     sharper = density.sharper[cut]
     edge = _alike(density, sharper, float(np.median(sharper[found])), _EDGE_SHARE, cut)
     whole[cut] = ndimage.binary_dilation(found, ball, mask=edge | found)

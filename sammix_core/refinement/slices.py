@@ -10,6 +10,7 @@ import torch
 from scipy import ndimage
 
 from sammix_core.errors import InputError
+from sammix_core.masks.components import components_touching
 from sammix_core.preprocessing.axial_slices import AxialSlices
 from sammix_core.refinement.msam.clicks import Clicks
 from sammix_core.refinement.msam.prompt_encoder import NEGATIVE, POSITIVE
@@ -78,9 +79,7 @@ class SliceRefinement:
                 slice(max(0, int(low)), int(high) + 1) for low, high in ((row_min, row_max), (col_min, col_max))
             )
             support[rows, cols] = True
-        pieces, _ = ndimage.label(found)
-        touched = np.unique(pieces[support & found])
-        return np.asarray(ndimage.binary_fill_holes(np.isin(pieces, touched) & found))
+        return np.asarray(ndimage.binary_fill_holes(components_touching(found, support)))
 
     def click(self, place: tuple[int, int], inside: bool = True) -> None:
         """One more stage, with one more click.

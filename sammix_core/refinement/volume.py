@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
 
 from sammix_core.boxes import tight_box
 from sammix_core.errors import InputError
+from sammix_core.masks.components import components_touching, label_components
 from sammix_core.preprocessing.axial_slices import AxialSlices
 from sammix_core.progress import CancelCheck, ProgressCallback, ProgressReporter
 from sammix_core.refinement.network import SliceRefiner
 from sammix_core.refinement.slices import EmbeddedSlices, SliceRefinement
 
-_TOUCHING = np.ones((3, 3, 3), dtype=bool)
 # Network pixels, some 33 mm in the usual frame. On lits117 what is smaller got worse; see docs/decisions.
 LEAST_LESION_SIDE = 24.0
 
@@ -171,7 +170,7 @@ def refined_lesions(
         InputError: The mask lies on another grid.
         Cancelled: The user stopped.
     """
-    components, count = ndimage.label(lesions != 0, _TOUCHING)
+    components, count = label_components(lesions, corners=True)
     told = ProgressReporter("Refining lesions", count, progress, cancel)
     found = np.zeros(lesions.shape, dtype=bool)
     for number in range(1, count + 1):
@@ -206,7 +205,5 @@ def lesion_from(mask: np.ndarray, begun: np.ndarray, within: np.ndarray) -> np.n
     Returns:
         (k, j, i) bool; `begun` where nothing is left.
     """
-    components, _ = ndimage.label(mask & within, _TOUCHING)
-    touched = np.unique(components[begun])
-    kept = np.isin(components, touched[touched > 0])
+    kept = components_touching(mask & within, begun, corners=True)
     return kept if kept.any() else begun

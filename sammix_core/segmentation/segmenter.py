@@ -6,13 +6,14 @@ from pathlib import Path
 
 from sammix_core.boxes import BoxTrack
 from sammix_core.embeddings.disk_store import EmbeddingStore
+from sammix_core.embeddings.limits import EMBEDDING_LIMIT_BYTES
 from sammix_core.engines import openvino_compiler
 from sammix_core.progress import CancelCheck, Progress, ProgressCallback
 from sammix_core.sam.litemedsam import LiteMedSam
 from sammix_core.segmentation.default_refiner import default_refiner
 from sammix_core.segmentation.model_loading import LoadedModel, load_model
 from sammix_core.segmentation.result import SegmentationResult, SliceReport
-from sammix_core.segmentation.session import EMBEDDING_LIMIT_BYTES, SegmentationSession
+from sammix_core.segmentation.session import SegmentationSession
 from sammix_core.segmentation.slice_mask import Refine
 from sammix_core.segmentation.slice_sampling import DEFAULT_SAMPLING, SliceSampling
 from sammix_core.volume.volume import Volume

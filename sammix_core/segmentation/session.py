@@ -12,9 +12,10 @@ import torch
 
 from sammix_core.boxes import Box, BoxTrack
 from sammix_core.embeddings.disk_store import EmbeddingStore
+from sammix_core.embeddings.limits import EMBEDDING_LIMIT_BYTES
 from sammix_core.errors import InputError
-from sammix_core.guidance.boxes_from_cam import sigmoid
 from sammix_core.guidance.saved_guidance import SavedGuidance
+from sammix_core.masks.probability import sigmoid
 from sammix_core.preprocessing.axial_slices import AxialSlices
 from sammix_core.progress import CancelCheck, ProgressCallback, ProgressReporter
 from sammix_core.sam.decoding import inside_box
@@ -31,7 +32,6 @@ from sammix_core.volume.volume import Volume
 if TYPE_CHECKING:
     from sammix_core.segmentation.model_loading import LoadedModel
 
-EMBEDDING_LIMIT_BYTES = 3 * 1024**3  # about 1,500 slices of LiteMedSAM in float16
 _NOTHING_FOUND = "No {} was found; the mask is empty."
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sammix_core.embeddings.limits import EMBEDDING_LIMIT_BYTES
 from sammix_core.segmentation.slice_state import SliceState
 from SAMMixSlicerLib.worker import commands as c
 from SAMMixSlicerLib.worker import descriptions as d
@@ -22,7 +23,6 @@ from SAMMixSlicerLib.worker.worker_commands import WorkerCommands
 from SAMMixSlicerLib.worker.worker_signals import WorkerSignals
 from SAMMixSlicerLib.worker.worker_state import WorkerState
 
-_EMBEDDING_LIMIT_BYTES = 3 * 1024**3
 _CLOSE_SECONDS = 2.0
 _TELL_SECONDS = 0.02
 
@@ -49,7 +49,7 @@ class Worker(WorkerCommands, WorkerSignals):
         self,
         interpreter: str | Path,
         systemPath: Sequence[str] | None = None,
-        embeddingLimitBytes: int = _EMBEDDING_LIMIT_BYTES,
+        embeddingLimitBytes: int = EMBEDDING_LIMIT_BYTES,
     ) -> None:
         super().__init__()
         self.state = WorkerState.STOPPED
