@@ -215,11 +215,12 @@ class _LesionTask:
         options = self.refinement
         if options.model is None:
             return mask
-        from sammix_core.lesions.refining import refine_lesions
+        from sammix_core.lesions.refining import refine_lesions_with_msam
         from sammix_core.refinement.msam.refine import load_network
 
         network = load_network(options.model, self.device.value, options.base_weights)
-        return refine_lesions(network, volume, mask, self.clicks.inside, options.stages, show, interrupts.asked)
+        clicks = self.clicks.inside
+        return refine_lesions_with_msam(network, volume, mask, clicks, options.stages, show, interrupts.asked)
 
 
 @option_groups

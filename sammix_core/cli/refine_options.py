@@ -103,7 +103,7 @@ class ChosenRefiner:
     ) -> np.ndarray:
         """Refines a mask of lesions, (k, j, i) bool, one by one on a session's embeddings."""
         from sammix_core.refinement.model import load_refiner
-        from sammix_core.refinement.volume import refined_lesions
+        from sammix_core.refinement.volume import refine_lesions
 
         refiner = load_refiner(self.folder, session.axial.preprocessing, self.device)
-        return refined_lesions(refiner, session, mask, liver, self.stages, progress, cancel)
+        return refine_lesions(refiner, session, mask, liver, self.stages, progress, cancel)

@@ -48,11 +48,11 @@ class LesionRefiner:
             InputError: It is too small, or the model's slices are not those that the refiner knows.
             Cancelled: The user stopped.
         """
-        from sammix_core.refinement.volume import LEAST_LESION_SIDE, lesion_from, longer_side, refined
+        from sammix_core.refinement.volume import LEAST_LESION_SIDE, lesion_from, longer_side, refine_mask
 
         if longer_side(session.axial, mask) < LEAST_LESION_SIDE:
             raise InputError(_TOO_SMALL)
-        found = refined(self._refiner(session), session, mask, 1, tell, cancel)
+        found = refine_mask(self._refiner(session), session, mask, 1, tell, cancel)
         return lesion_from(found, mask, (liver != 0) | mask)
 
     def _refiner(self, session: SegmentationSession) -> SliceRefiner:
