@@ -46,8 +46,8 @@ class SegmentFiles:
     series: Annotated[
         str | None, typer.Option(help="Which series of a DICOM folder with several; without it they are listed.")
     ] = None
-    boxes_in: Annotated[Path | None, typer.Option(help="Boxes to segment from, as edited (sammix-boxes/1).")] = None
-    boxes_out: Annotated[Path | None, typer.Option(help="Where to write the boxes (sammix-boxes/1).")] = None
+    boxes_in: Annotated[Path | None, typer.Option(help="Boxes to segment from, as edited (sammix-boxes/2).")] = None
+    boxes_out: Annotated[Path | None, typer.Option(help="Where to write the boxes (sammix-boxes/2).")] = None
     preview: Annotated[Path | None, typer.Option(help="Where to write a contact sheet, as PNG.")] = None
     report: Annotated[Path | None, typer.Option(help="Where to write a report (sammix-report/1).")] = None
     uncertainty: Annotated[

@@ -115,7 +115,8 @@ class Segmenter:
             volume: The CT.
             progress: Told after each slice.
             cancel: Asked after each slice.
-            boxes: Boxes to use as they are (a slice without one gets no mask), or None to find them.
+            boxes: Boxes to use as they are (a slice without one gets no mask), or None to find them. They may have been
+                made on the same CT in another order of axes.
             uncertainty: Whether the result says how far the three masks are apart.
             sampling: Which slices may go without the encoder; `EVERY_SLICE` for none.
             keep_embeddings: Whether embeddings are kept on disk, so that the same CT is quicker another time.
@@ -132,5 +133,5 @@ class Segmenter:
             boxes.check_fits(volume)
         session.find_boxes(progress, cancel)
         if boxes is not None:
-            session.boxes = boxes.copy()
+            session.boxes = boxes
         return session.segment_boxes(progress, cancel)

@@ -122,7 +122,7 @@ class Case:
         """The boxes, as a track of their own."""
         n_k, n_j, n_i = self.shapeKji
         found = [state.box for state in self.states.values() if state.box is not None]
-        track = BoxTrack((n_i, n_j, n_k), self.sliceAxis, found)
+        track = BoxTrack((n_i, n_j, n_k), self.sliceAxis, found, self._source.grid())
         for state in self.states.values():
             if state.deleted:
                 track.delete(state.slice_index)

@@ -74,7 +74,7 @@ class HeldVolume:
         return self._states.get(sliceIndex) or SliceState(sliceIndex)
 
     def boxes(self) -> BoxTrack:
-        """The boxes in use, as a track of its own; for the file `sammix-boxes/1`."""
+        """The boxes in use, as a track of its own."""
         n_k, n_j, n_i = self.array.shape
         track = BoxTrack((n_i, n_j, n_k), self.sliceAxis)
         for state in self._states.values():
