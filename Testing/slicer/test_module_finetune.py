@@ -118,7 +118,7 @@ def test_from_corrections_to_a_version_in_use_and_back(panel, a_ct, home):
     panel.click("pauseButton")
     until(lambda: tuning.state == "running")
     panel.click("stopButton")
-    until(lambda: tuning.state == "cancelled" and not tuning.isGoing)
+    until(lambda: tuning.state == "cancelled" and not tuning.isActive)
     assert "Resume" in ui.fineTuneLabel.text
     assert ui.fineTuneButton.enabled
     panel.click("pauseButton")
@@ -160,7 +160,7 @@ def test_a_result_that_cannot_be_read_is_one_sentence(panel, home):
     run = FineTuneRun.create(FineTuneSettings(name="mine", sources=(kept.folder,)))
     (run.folder / "result.json").write_text('{"mix": 0.75}')
     run.set_state("finished")
-    panel.logic.fineTuning.takeUp()
+    panel.logic.fineTuning.restore()
     assert panel.logic.fineTuning.state == "finished"
     assert "result" in panel.status.lower()
     assert panel.ui.figuresTable.rowCount == 0

@@ -141,14 +141,14 @@ class TestUndo:
 
 @pytest.mark.parametrize("slice_axis", "ijk")
 def test_different_planes_are_found_along_every_axis(app, slice_axis):
-    from SAMMixSlicerLib.planes import differentPlanes, planeOf
+    from SAMMixSlicerLib.array_slices import differingSlices, sliceOf
 
     first = np.zeros((4, 5, 6), np.uint8)
     second = first.copy()
-    assert differentPlanes(first, second, slice_axis) == []
-    planeOf(second, slice_axis, 1)[0, 1] = 1
-    planeOf(second, slice_axis, 3)[-1, -1] = 1
-    assert differentPlanes(first, second, slice_axis) == [1, 3]
+    assert differingSlices(first, second, slice_axis) == []
+    sliceOf(second, slice_axis, 1)[0, 1] = 1
+    sliceOf(second, slice_axis, 3)[-1, -1] = 1
+    assert differingSlices(first, second, slice_axis) == [1, 3]
 
 
 def test_the_most_doubtful_slice_comes_first_and_then_the_next(panel, a_ct):

@@ -38,7 +38,7 @@ def test_it_is_the_one_of_slicer(app, grid, smoothing):
     assert smoothingOf(node) == smoothing
     segment_id = outputSegment(node, volume, "liver")
     mask = a_mask()
-    openLabelmap(node, segment_id, volume).writePlanes("k", dict(enumerate(mask)))
+    openLabelmap(node, segment_id, volume).writeSlices("k", dict(enumerate(mask)))
     showSurface(node, segment_id)
     segment = node.GetSegmentation().GetSegment(segment_id)
     by_slicer = segment.GetRepresentation("Closed surface")

@@ -67,7 +67,7 @@ def test_an_oblique_volume_is_shown_in_its_own_slices(make_volume, views, axis):
     if axis != "i":  # the turn is about the first axis, so sagittal slices are not oblique
         assert views.alignedViews() == []
 
-    views.turnToSlices()
+    views.alignView()
     views.jumpTo(4)
 
     assert views.alignedViews() == [slice_node(name)]
@@ -168,8 +168,8 @@ def test_the_plot_draws_what_is_known(app):
 
 def test_measurements_of_a_mask_that_can_be_counted_by_hand(make_volume):
     import slicer
+    from SAMMixSlicerLib.mask_statistics import maskStatistics
     from SAMMixSlicerLib.scene.geometry import volumeFromNode
-    from SAMMixSlicerLib.statistics import maskStatistics
 
     node = make_volume()
     values = slicer.util.arrayFromVolume(node)
