@@ -16,7 +16,8 @@ from SAMMixSlicerLib.worker import CorrectionsSaved, Finished, Outcome
 from SAMMixSlicerLib.worker.mask_commands import SaveCorrections
 
 if TYPE_CHECKING:
-    from sammix_core.finetuning import CorrectionSet, Entry
+    from sammix_core.datasets.correction_file import Entry
+    from sammix_core.datasets.correction_set import CorrectionSet
 
 
 class CorrectionRecorder:
@@ -51,7 +52,7 @@ class CorrectionRecorder:
     @property
     def folder(self) -> Path:
         """Folder of the correction set."""
-        from sammix_core.finetuning import default_corrections_folder
+        from sammix_core.datasets.correction_set import default_corrections_folder
 
         return default_corrections_folder(self.target)
 
@@ -107,7 +108,7 @@ class CorrectionRecorder:
     def _set(self) -> CorrectionSet | None:
         if self._install.missing():
             return None
-        from sammix_core.finetuning import CorrectionSet, is_correction_set
+        from sammix_core.datasets.correction_set import CorrectionSet, is_correction_set
 
         if self._openSet is None or self._openSet.folder != self.folder:
             self._openSet = CorrectionSet.open(self.folder) if is_correction_set(self.folder) else None

@@ -6,7 +6,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from sammix_core.slice_state import SliceState
+from sammix_core.segmentation.slice_state import SliceState
 from SAMMixSlicerLib.logic.actions import Actions
 from SAMMixSlicerLib.logic.box_logic import BoxLogic
 from SAMMixSlicerLib.logic.workspace import Workspace

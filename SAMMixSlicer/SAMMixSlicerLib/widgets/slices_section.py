@@ -7,7 +7,7 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from sammix_core.boxes import BoxSource
-from sammix_core.slice_state import SliceState
+from sammix_core.segmentation.slice_state import SliceState
 from SAMMixSlicerLib.logic.actions import Actions
 from SAMMixSlicerLib.logic.case import Case
 from SAMMixSlicerLib.logic.review_logic import ReviewLogic

@@ -24,7 +24,7 @@ class WriteLabelmap(MaskCommand):
     Attributes:
         mask: The mask on the grid that goes into the file.
         spacing_known: Whether the grid holds real millimetres.
-        path: The suffix selects the format; see `sammix_core.volume_io.labelmaps.write_labelmap`.
+        path: The suffix selects the format; see `sammix_core.volume_io.labelmap_writing.write_labelmap`.
         segment: Name, colour and terminology of the mask.
     """
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sammix_core.slice_state import SliceState
+from sammix_core.segmentation.slice_state import SliceState
 from SAMMixSlicerLib.signals import Signal
 from SAMMixSlicerLib.worker.commands import CloseVolume, Command, LoadModel, SetStates, VolumeCommand
 from SAMMixSlicerLib.worker.descriptions import Hello, ModelLoaded

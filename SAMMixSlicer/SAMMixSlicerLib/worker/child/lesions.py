@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sammix_core.errors import InputError
-from sammix_core.lesions.boxed_mask import BoxedMask
 from sammix_core.lesions.lesion import FIRST_LESION, LIVER
 from sammix_core.lesions.state import LesionClick, LesionState, LesionStatus
-from sammix_core.progress import Progress, Stage
-from sammix_core.volume import Volume, grid_from_ras
+from sammix_core.masks.boxed_mask import BoxedMask
+from sammix_core.progress import Progress, ProgressReporter
+from sammix_core.volume.volume import Volume, grid_from_ras
 from SAMMixSlicerLib.array_slices import sliceOf
 from SAMMixSlicerLib.worker import lesion_commands as lc
 from SAMMixSlicerLib.worker import lesion_events as le
@@ -61,7 +61,7 @@ class LesionHandlers:
         density = self._grower_of(command.volume_id, job, progress).density
         mask = candidates_in(density, progress, job.is_cancelled)
         masks = lesion_masks(lesion_components(volume, mask))
-        stage = Stage("Measuring lesions", len(masks), progress, job.is_cancelled)
+        stage = ProgressReporter("Measuring lesions", len(masks), progress, job.is_cancelled)
         candidates = []
         for number, candidate in masks.items():
             if not any(candidate.meets(kept) for kept in command.kept):
@@ -138,7 +138,7 @@ class LesionHandlers:
         planes = {state.slice_index: state.mask for state in states if state.mask is not None}
         key = (volume_id, tuple((index, mask.bits) for index, mask in sorted(planes.items())))
         if self._grower is None or key != self._grower_key:
-            stage = Stage("Smoothing the liver", 1, progress, job.is_cancelled)
+            stage = ProgressReporter("Smoothing the liver", 1, progress, job.is_cancelled)
             self._grower, self._grower_key = None, ()  # two at once may need too much memory
             self._grower, self._grower_key = Grower(LiverDensity(volume, self._liver(volume_id))), key
             stage.step()
