@@ -32,7 +32,7 @@ class TestParameter:
         from SAMMixSlicerLib.parameter import Parameter
 
         assert Parameter().isValid() == (True, "")
-        assert Parameter(device="abacus").isValid()[1] == "There is no device abacus; choose auto, cpu or cuda."
+        assert Parameter(device="abacus").isValid()[1] == "There is no device abacus. Choose auto, cpu or cuda."
         assert "is not there" in Parameter(baseWeights=str(tmp_path / "no.pth")).isValid()[1]
         assert not Parameter(model="").isValid()[0]
         assert not Parameter(mapOpacity=1.5).isValid()[0]
@@ -55,7 +55,7 @@ class TestParameter:
         panel.choose(a_ct)
         panel.logic.workspace.update(baseWeights="/no/such/file.pth")
         panel.click("segmentButton")
-        assert panel.status == "The weights file /no/such/file.pth is not there."
+        assert panel.status == "The weights file /no/such/file.pth does not exist."
         assert panel.case is None
         assert not panel.logic.actions.isBusy
 
