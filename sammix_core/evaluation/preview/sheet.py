@@ -110,7 +110,7 @@ class _Caption:
     def numbers(self) -> str:
         if self.report is None:
             return ""
-        score = "-" if self.report.score is None else f"{self.report.score:.2f}"
+        score = "-" if self.report.scores.score is None else f"{self.report.scores.score:.2f}"
         # Not a number where a session was asked for masks only.
         probability = "-" if math.isnan(self.report.probability) else f"{self.report.probability:.2f}"
         return f"p {probability}   score {score}"
