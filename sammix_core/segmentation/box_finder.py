@@ -112,7 +112,8 @@ class BoxFinder:
         Raises:
             Cancelled: The user stopped; the maps computed so far stay.
         """
-        if not self._volume.spacing_known and self.guided is None:
+        stated = self._volume.spacing_known and self._volume.orientation_known
+        if not stated and self.guided is None:
             self._detect_orientation(progress, cancel)
         stage = ProgressReporter(f"Looking for the {self._model.target}", len(self.axial), progress, cancel)
         count, size = len(self.axial), self._model.preprocessing.size
