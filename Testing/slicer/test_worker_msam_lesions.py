@@ -151,7 +151,7 @@ def test_msam_a_stage_refines_one_lesion_and_leaves_small_ones_and_the_voxels_of
     small = state_of(3, BoxedMask.pack(ball(OTHER, 2)))
     answer = told.run(RefineLesion(VOLUME, 3, (small,)))
     assert answer.outcome is Outcome.FAILED
-    assert answer.sentence.startswith("The lesion is too small to be refined")
+    assert answer.sentence.startswith("The lesion is too small to refine")
 
 
 def test_lesions_changed_by_hand_are_measured_as_they_are_given(told):

@@ -207,7 +207,7 @@ def test_boxes_between_two_edited_ones(worker: Worker, recorder: Recorder, opene
     before = [held.state(index) for index in range(3)]
     answer = recorder.run(InterpolateBoxes(opened))
     assert answer.outcome is Outcome.FAILED
-    assert "set the boxes of two slices" in answer.sentence
+    assert "Edit the boxes of two slices" in answer.sentence
     for index, edges in ((0, (20, 20, 60, 60)), (2, (30, 40, 70, 80))):
         recorder.run(SegmentSlice(opened, Box(index, *edges, EDITED)))
     ends = [held.state(0), held.state(2)]
