@@ -266,6 +266,7 @@ def test_an_edit_takes_the_surface_away_until_it_is_asked_for_again(a_volume_nod
     assert not node.GetDisplayNode().GetSegmentVisibility3D(labelmap.segmentId)
 
 
+@pytest.mark.alone
 def test_one_slice_of_a_large_ct_is_written_within_5_ms(app):
     import slicer
     from SAMMixSlicerLib.scene.segment_output import newSegmentation

@@ -27,8 +27,7 @@ from shared_worker import shared_worker
 from worker_driver import Recorder
 
 from sammix_core.lesions.state import LesionState, LesionStatus
-from sammix_core.masks.boxed_mask import BoxedMask
-from sammix_core.masks.packed_mask import PackedMask
+from sammix_core.masks.packed_mask import BoxedMask, PackedMask
 from sammix_core.segmentation.slice_state import SliceState
 
 VOLUME = "ct"

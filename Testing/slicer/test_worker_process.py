@@ -59,6 +59,7 @@ def is_gone(pid: int, seconds: float = 10.0) -> bool:
     return True
 
 
+@pytest.mark.alone
 def test_it_starts_with_the_first_command_and_says_what_there_is(worker: Worker, recorder: Recorder) -> None:
     assert (worker.state, worker.busy, worker.fileno()) == (WorkerState.STOPPED, False, -1)
     request = worker.submit(Describe())

@@ -46,6 +46,9 @@ from sammix_core.segmentation.segmenter import Segmenter
 from sammix_core.segmentation.session import SegmentationSession
 from sammix_core.volume.volume import Volume, grid_from_ras
 
+# Many of them measure how long the panel waits.
+pytestmark = pytest.mark.alone
+
 CT = synthetic_ct((3, 96, 128))
 EDITED = BoxSource.EDITED
 

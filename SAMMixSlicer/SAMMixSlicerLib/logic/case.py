@@ -122,7 +122,7 @@ class Case:
         """The current boxes, as an independent track."""
         n_k, n_j, n_i = self.shapeKji
         boxes = [state.box for state in self.states.values() if state.box is not None]
-        track = BoxTrack((n_i, n_j, n_k), self.sliceAxis, boxes)
+        track = BoxTrack((n_i, n_j, n_k), self.sliceAxis, boxes, self._source.grid())
         for state in self.states.values():
             if state.deleted:
                 track.delete(state.slice_index)

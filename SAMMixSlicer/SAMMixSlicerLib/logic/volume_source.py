@@ -11,7 +11,15 @@ from slicer.util import arrayFromVolume
 
 from sammix_core.errors import InputError
 from sammix_core.volume.axial_order import AxialOrder
-from SAMMixSlicerLib.scene.geometry import checkIsCt, ijkToWorld, isSpacingKnown, straightGrid, straightIjkToWorld
+from sammix_core.volume.grid import VolumeGrid
+from SAMMixSlicerLib.scene.geometry import (
+    checkIsCt,
+    ijkToWorld,
+    isSpacingKnown,
+    straightGrid,
+    straightIjkToRas,
+    straightIjkToWorld,
+)
 
 _ROW_STEP = 4
 
@@ -72,6 +80,12 @@ class VolumeSource:
     def matrix(self) -> np.ndarray:
         """(4, 4): voxel indices to world RAS mm, of the straightened grid."""
         return straightIjkToWorld(self._node)
+
+    def grid(self) -> VolumeGrid | None:
+        """Where its voxels lie by its own file, transforms aside; None where its millimetres are no real ones."""
+        if not self.isSpacingKnown():
+            return None
+        return VolumeGrid.from_ras(self.shapeKji, straightIjkToRas(self._node))
 
     def isSpacingKnown(self) -> bool:
         """Whether its spacing is in real millimetres."""

@@ -52,7 +52,7 @@ def labelmapNode(volumeNode: Any, segmentationNode: Any, segmentId: str, mask: M
 
 
 def writeBoxes(boxes: BoxTrack, path: str) -> Path:
-    """Writes the boxes as `sammix-boxes/1`.
+    """Writes the boxes as `sammix-boxes/2`.
 
     Raises:
         InputError: The file cannot be written.

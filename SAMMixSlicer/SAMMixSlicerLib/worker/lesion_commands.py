@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from sammix_core.lesions.state import Ijk, LesionState
-from sammix_core.masks.boxed_mask import BoxedMask
+from sammix_core.masks.packed_mask import BoxedMask
 from SAMMixSlicerLib.worker.commands import VolumeCommand
 from SAMMixSlicerLib.worker.mask_commands import MaskCommand
 from SAMMixSlicerLib.worker.mask_on_grid import MaskOnGrid

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sammix_core.lesions.lesion import Lesion
 from sammix_core.lesions.state import LesionState
-from sammix_core.masks.boxed_mask import BoxedMask
+from sammix_core.masks.packed_mask import BoxedMask
 from SAMMixSlicerLib.worker.events import VolumeEvent
 
 

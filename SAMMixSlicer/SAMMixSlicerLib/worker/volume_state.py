@@ -77,7 +77,7 @@ class VolumeState:
         return self._states.get(sliceIndex) or SliceState(sliceIndex)
 
     def boxes(self) -> BoxTrack:
-        """The current boxes, as an independent track; for the file `sammix-boxes/1`."""
+        """The current boxes, as an independent track."""
         n_k, n_j, n_i = self.array.shape
         track = BoxTrack((n_i, n_j, n_k), self.sliceAxis)
         for state in self._states.values():

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sammix_core.embeddings.limits import EMBEDDING_LIMIT_BYTES
 from sammix_core.segmentation.slice_state import SliceState
 from SAMMixSlicerLib.signals import Signal
 from SAMMixSlicerLib.worker.commands import CloseVolume, Command, LoadModel, SetStates, VolumeCommand
@@ -22,7 +23,6 @@ from SAMMixSlicerLib.worker.process import ChildProcess
 from SAMMixSlicerLib.worker.supervisor import ProcessDied, Supervisor
 from SAMMixSlicerLib.worker.volume_state import VolumeState
 
-_EMBEDDING_LIMIT_BYTES = 3 * 1024**3
 _CLOSE_SECONDS = 2.0
 _EMIT_SECONDS = 0.02
 
@@ -62,7 +62,7 @@ class Worker:
         self,
         interpreter: str | Path,
         systemPath: Sequence[str] | None = None,
-        embeddingLimitBytes: int = _EMBEDDING_LIMIT_BYTES,
+        embeddingLimitBytes: int = EMBEDDING_LIMIT_BYTES,
     ) -> None:
         self.state = WorkerState.STOPPED
         self.sentence = ""

@@ -48,11 +48,11 @@ class LesionRefiner:
             InputError: The lesion is too small, or the refiner does not fit the model's preprocessing.
             Cancelled: The user stopped.
         """
-        from sammix_core.refinement.volume import LEAST_LESION_SIDE, lesion_from, longer_side, refined
+        from sammix_core.refinement.volume import LEAST_LESION_SIDE, lesion_from, longer_side, refine_mask
 
         if longer_side(session.axial, mask) < LEAST_LESION_SIDE:
             raise InputError(_TOO_SMALL)
-        refined_mask = refined(self._refiner(session), session, mask, 1, progress, cancel)
+        refined_mask = refine_mask(self._refiner(session), session, mask, 1, progress, cancel)
         return lesion_from(refined_mask, mask, (liver != 0) | mask)
 
     def _refiner(self, session: SegmentationSession) -> SliceRefiner:

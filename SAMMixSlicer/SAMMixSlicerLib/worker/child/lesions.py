@@ -11,7 +11,7 @@ import numpy as np
 from sammix_core.errors import InputError
 from sammix_core.lesions.lesion import FIRST_LESION, LIVER
 from sammix_core.lesions.state import LesionClick, LesionState, LesionStatus
-from sammix_core.masks.boxed_mask import BoxedMask
+from sammix_core.masks.packed_mask import BoxedMask
 from sammix_core.progress import Progress, ProgressReporter
 from sammix_core.volume.volume import Volume, grid_from_ras
 from SAMMixSlicerLib.array_slices import sliceOf
