@@ -66,7 +66,7 @@ test: lint
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy sammix_core
+	$(BIN)/mypy
 
 format: $(INSTALLED)
 	$(BIN)/ruff format .
