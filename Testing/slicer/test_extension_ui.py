@@ -11,7 +11,7 @@ import pytest
 
 MODULE = Path(__file__).parents[2] / "SAMMixSlicer"
 UI = MODULE / "Resources" / "UI" / "SAMMixSlicer.ui"
-DEMO_UI = Path(__file__).parent / "data" / "HostDemo" / "Resources" / "UI" / "HostDemo.ui"
+DEMO_UI = Path(__file__).parents[1] / "host" / "data" / "HostDemo" / "Resources" / "UI" / "HostDemo.ui"
 SOURCES = sorted(MODULE.rglob("*.py"))
 # A user does something with these, or something is shown in them that only code can know.
 ALIVE = {
