@@ -1,4 +1,4 @@
-"""The commands of the worker: each has a handler, and its own traits decide what the supervisor and the queue do with it."""
+"""The commands of the worker: each has a handler, and its traits are its own."""
 
 from __future__ import annotations
 
