@@ -1,4 +1,4 @@
-"""Tutorial and checklist: what they point at is there."""
+"""Tutorial and checklist: everything they refer to exists."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_tests_that_are_named_exist():
     assert {name for name in named if not any((folder / name).exists() for folder in folders)} == set()
 
 
-def test_what_is_called_tested_names_a_test():
+def test_every_tested_point_names_its_test():
     assert [row[0] for row in _rows() if row[3] != "person" and not row[4]] == []
 
 

@@ -94,6 +94,6 @@ def test_an_event_is_emitted_by_the_signal_of_its_class_and_of_its_bases(monkeyp
     ],
     ids=lambda value: value.name if isinstance(value, c.Command) else "",
 )
-def test_the_traits_are_the_commands_own_and_survive_the_way_to_the_process(command: Any, traits: str) -> None:
+def test_each_command_carries_its_own_traits_also_after_pickling(command: Any, traits: str) -> None:
     for arrived in (command, pickle.loads(pickle.dumps(command))):
         assert " ".join(name for name in ("stoppable", "repeatable", "quick") if getattr(arrived, name)) == traits
