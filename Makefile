@@ -74,7 +74,7 @@ test-fast: lint
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy sammix_core
+	$(BIN)/mypy
 
 format: $(INSTALLED)
 	$(BIN)/ruff format .

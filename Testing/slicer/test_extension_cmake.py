@@ -145,7 +145,7 @@ def test_the_package_is_described_by_literal_values(build):
     assert "cmake_minimum_required(VERSION 3.28.0...3.28.0 FATAL_ERROR)" in text
 
 
-def test_a_file_that_is_not_there_ends_the_configuration(tmp_path):
+def test_a_missing_file_stops_the_configuration(tmp_path):
     source = tmp_path / "source"
     (source / "Broken").mkdir(parents=True)
     text = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")

@@ -155,7 +155,9 @@ def test_an_older_slicer_uses_pip_install(app, monkeypatch, calls):
     assert calls == [("pip", ["-r", str(REQUIREMENTS)])]
 
 
-def test_without_the_pytorch_extension_the_way_to_it_is_said_and_nothing_else_done(app, monkeypatch, packaging, calls):
+def test_without_the_pytorch_extension_the_panel_says_how_to_get_it_and_installs_nothing(
+    app, monkeypatch, packaging, calls
+):
     monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
     logic = install_logic(set())
     assert not logic.install()
@@ -163,7 +165,7 @@ def test_without_the_pytorch_extension_the_way_to_it_is_said_and_nothing_else_do
     assert "Extensions Manager" in logic.said[0][1]
 
 
-def test_a_failure_of_pip_is_one_sentence(app, packaging):
+def test_a_failure_of_pip_is_reported_in_one_sentence(app, packaging):
     def fail(*_what, **_how):
         raise RuntimeError("No space left on device\nlong log")
 
@@ -176,7 +178,7 @@ def test_a_failure_of_pip_is_one_sentence(app, packaging):
     assert "long log" not in sentence
 
 
-def test_the_requirements_are_those_of_the_package_but_torch(app):
+def test_the_requirements_are_those_of_the_package_except_torch(app):
     import re
     import tomllib
 

@@ -153,7 +153,7 @@ def read_labels(path):
     return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
 
 
-def test_a_cancelled_run_keeps_what_was_done_and_can_go_on(panel, a_ct):
+def test_a_cancelled_run_keeps_finished_slices_and_can_be_continued(panel, a_ct):
     import time
 
     from slicer_host import mouse
@@ -182,7 +182,7 @@ def test_a_cancelled_run_keeps_what_was_done_and_can_go_on(panel, a_ct):
         np.testing.assert_array_equal(whole[index], kept[index])
 
 
-def test_exports_say_what_they_hold(panel, a_ct, tmp_path):
+def test_exported_files_contain_mask_boxes_and_measurements(panel, a_ct, tmp_path):
     import slicer
 
     panel.segment(a_ct)
