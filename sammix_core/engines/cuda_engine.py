@@ -6,11 +6,14 @@ Written for a GPU and tested by `pytest -m cuda`; not measured yet (docs/perform
 from __future__ import annotations
 
 import copy
+import logging
 
 import torch
 from torch import nn
 
 from sammix_core.engines.openvino_compiler import BFLOAT16, FLOAT32
+
+_log = logging.getLogger(__name__)
 
 _FIRST_BATCH = 32
 
@@ -29,7 +32,7 @@ class CudaEngine:
         name: "cuda".
         precision: As asked for.
         batch: Slices at once that the memory has sufficed for.
-        notes: Plain sentences on what did not go as usual.
+        notes: Plain sentences on what went wrong and was handled.
     """
 
     name = "cuda"
@@ -78,6 +81,8 @@ class CudaEngine:
         torch.cuda.empty_cache()
         if self.batch > 1:
             self.batch //= 2
+            _log.info("The GPU's memory is short: encoding %d slices at a time.", self.batch)
             return
         self._on_cpu = copy.deepcopy(self._encoder).cpu().float()
         self.notes.append("The GPU's memory does not suffice for one slice, so slices were encoded on the CPU.")
+        _log.warning(self.notes[-1])

@@ -15,7 +15,7 @@ from sammix_core.masks.components import component_sizes, component_weights, lab
 from sammix_core.masks.overlap import mask_dice, mask_iou
 from sammix_core.masks.probability import sigmoid
 from sammix_core.preprocessing.upsampling import upsampled
-from sammix_core.sam.backend import SamBackend
+from sammix_core.sam.backend import PromptDecoder
 
 CHOICES = ("score", "cam", "mean", "first")
 
@@ -141,7 +141,7 @@ def dense_prompt(cam_logits: np.ndarray, size: int, settings: MaskSettings) -> t
 
 @torch.inference_mode()
 def decode_slices(
-    backend: SamBackend,
+    backend: PromptDecoder,
     embeddings: torch.Tensor,
     boxes: np.ndarray,
     cam_logits: np.ndarray | None,
@@ -150,7 +150,7 @@ def decode_slices(
     """Decodes a batch and chooses.
 
     Args:
-        backend: The SAM backend.
+        backend: The backend.
         embeddings: (n, c, h, w).
         boxes: (n, 4) XYXY edges in network pixels.
         cam_logits: (n, h, w) of the guidance, or None for boxes alone.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from sammix_core.errors import InputError
 from sammix_core.model_store.download import copy_checked, download, megabytes
 from sammix_core.model_store.manifest import Manifest
+from sammix_core.model_store.organs import DEFAULT_MODEL, DEFAULT_ORGAN
 from sammix_core.model_store.store import ModelFolder, user_models_folder
 from sammix_core.model_store.third_party_weights import THIRD_PARTY_WEIGHTS, ThirdPartyWeights
 from sammix_core.model_store.weights import write_model
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 VERSION = "1.0.0"
-GUIDED_BY = "liver"
+GUIDED_BY = DEFAULT_MODEL
 _BOX_MARGIN = 12.0  # pixels of 1024: the 3 of 256 that our own models leave
 _CARD = """# {title}
 
@@ -142,7 +143,7 @@ def _manifest(weights: ThirdPartyWeights) -> Manifest:
     return Manifest.of_today(
         name=weights.name,
         version=VERSION,
-        target="liver",
+        target=DEFAULT_ORGAN.name,
         base_model={"name": weights.name, "sha256": weights.sha256},
         preprocessing={"of": GUIDED_BY, "size": 1024},
         guidance={"name": "embedding_cam", "of": GUIDED_BY},

@@ -28,8 +28,8 @@ def organ_refiner(model: LoadedModel, folder: ModelFolder, stages: int, every_bo
         InputError: The refiner was trained on other slices, or its files do not fit each other.
     """
     refiner = load_refiner(folder, model.preprocessing, model.device.type)
-    engine = str(getattr(getattr(model.backend, "engine", None), "name", ""))
-    return OrganRefiner(folder.spec, stage_of(refiner, engine, model.precision), stages, every_box)
+    stage = stage_of(refiner, model.backend.engine_name, model.precision)
+    return OrganRefiner(folder.spec, stage, stages, every_box)
 
 
 def default_refiner(model: LoadedModel) -> OrganRefiner | None:

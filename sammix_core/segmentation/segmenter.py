@@ -8,8 +8,8 @@ from sammix_core.boxes import BoxTrack
 from sammix_core.embeddings.disk_store import EmbeddingStore
 from sammix_core.embeddings.limits import EMBEDDING_LIMIT_BYTES
 from sammix_core.engines import openvino_compiler
+from sammix_core.model_store.organs import DEFAULT_MODEL
 from sammix_core.progress import CancelCheck, Progress, ProgressCallback
-from sammix_core.sam.litemedsam import LiteMedSam
 from sammix_core.segmentation.default_refiner import default_refiner
 from sammix_core.segmentation.model_loading import LoadedModel, load_model
 from sammix_core.segmentation.result import SegmentationResult, SliceReport
@@ -49,7 +49,7 @@ class Segmenter:
     @classmethod
     def load(
         cls,
-        model: str | Path = "liver",
+        model: str | Path = DEFAULT_MODEL,
         device: str = "auto",
         guidance: str | None = None,
         base_weights: Path | None = None,
@@ -93,7 +93,7 @@ class Segmenter:
             limit_bytes: What the embeddings may take in memory.
         """
         store = None
-        if keep_embeddings and isinstance(self.model.backend, LiteMedSam):
+        if keep_embeddings:
             store = EmbeddingStore(self.model.backend.encoder_key())
         session = SegmentationSession(self.model, volume, limit_bytes, keep_uncertainty, sampling, store)
         session.set_refiner(self.refiner)
