@@ -73,7 +73,7 @@ class TorchEngine:
 class OpenVinoEngine:
     """The encoder compiled by OpenVINO for the CPU: a slice alone on all threads, several with one thread each.
 
-    What comes out is the same to the bit, alone or with others.
+    Its output is the same to the bit, alone or with others.
     """
 
     name = "openvino"
@@ -117,10 +117,10 @@ def make_engine(
         name: "torch", "openvino", or "auto" (OpenVINO on a CPU where it is installed and runs).
         image_size: Side of the encoder's images in pixels.
         precision: "float32", "bfloat16", "int8", or "default" for what `default_precision` says; torch on a CPU takes
-            float32 whatever is asked for, and so does a GPU unless it is bfloat16.
+            float32 in any case, and so does a GPU unless bfloat16 is chosen.
 
     Raises:
-        InputError: An engine or precision that is not known, or OpenVINO asked for where it cannot run.
+        InputError: An unknown engine or precision, or OpenVINO where it cannot run.
     """
     if name not in ENGINES:
         raise InputError(f"There is no encoder engine {name!r}; choose one of {', '.join(ENGINES)}.")

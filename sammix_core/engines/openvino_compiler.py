@@ -132,10 +132,10 @@ def compile_module(
     processor = core.get_property("CPU", "FULL_DEVICE_NAME"), *capabilities
     about = (__version__, ov.__version__, torch.__version__, *processor, precision, change_key)
     key = key_of((*about, str(streams), str(list(shapes)), type(module).__qualname__, *_weights_of(module)))
-    kept = folder.get(key)
-    if kept is not None:
+    cached = folder.get(key)
+    if cached is not None:
         try:
-            return core.import_model(io.BytesIO(kept), "CPU", options)
+            return core.import_model(io.BytesIO(cached), "CPU", options)
         except RuntimeError as error:  # of another build of the same version
             _log.info("A network in the cache cannot be loaded (%s), so it is compiled again.", error)
             folder.drop(key)

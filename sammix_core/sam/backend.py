@@ -126,10 +126,10 @@ class WrappedBackend:
     """A backend that passes everything on to another one; base of those that change a part of it.
 
     Args:
-        backend: The other one.
+        backend: The wrapped backend.
 
     Attributes:
-        backend: The other one.
+        backend: The wrapped backend.
     """
 
     def __init__(self, backend: SamBackend) -> None:

@@ -32,8 +32,8 @@ class MaskSettings:
             is none), "mean" (their mean logits) or "first".
         second_pass: Whether the chosen mask's logits are decoded once more as dense prompt.
         box_margin: Network pixels that a mask may reach past its box.
-        least_cover: A map that fills less than this share of a box that a person set (`guidance.cover`) has missed what
-            the person sees, and is no prompt beside that box; 0 prompts with any map.
+        least_cover: A map that fills less than this share of a box that a person set (`map_coverage`) has missed what
+            the person sees, and is not used as a prompt beside that box; 0 prompts with any map.
     """
 
     mask_prompt: bool = True
@@ -76,7 +76,7 @@ class DecodedSlices:
         logits: (n, size, size) float32, the chosen mask.
         all_logits: (n, 3, size, size) float32, all three, for uncertainty.
         scores: (n, 3) float32, predicted IoU.
-        chosen: (n,) int, which was taken; -1 for their mean.
+        chosen: (n,) int, the index of the chosen mask; -1 for the mean of the three.
     """
 
     logits: np.ndarray
@@ -245,7 +245,7 @@ def clean_slice(mask: np.ndarray, box: tuple[float, float, float, float], suppor
     """
     whole = mask & inside_box(mask.shape, box)
     result = np.zeros(mask.shape, dtype=bool)
-    # Labels and holes are looked for near the mask alone; a border of background goes along, so that a hole is one.
+    # Components and holes are searched near the mask alone, with a border of background, so that a hole is closed.
     near = tuple(slice(max(0, first - 1), last + 2) for first, last in _extents(whole))
     if len(near) < 2:
         return result

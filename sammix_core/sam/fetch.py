@@ -1,6 +1,6 @@
-"""Makes a model of published weights: downloaded with consent, checked, and stored as safetensors.
+"""Makes a model from published weights: downloaded with consent, checked, and stored as safetensors.
 
-What is stored is an ordinary `sammix-model/1` folder of the user's own, so that `sammix models` lists, verifies and
+The result is an ordinary `sammix-model/1` folder among the user's models, so that `sammix models` lists, verifies and
 removes it like any other. Its boxes come from the guidance of another model.
 """
 
@@ -51,10 +51,10 @@ def third_party_weights(name: str) -> ThirdPartyWeights:
 
 
 def check_absent(weights: ThirdPartyWeights) -> None:
-    """Refuses to fetch what is there already.
+    """Refuses to fetch weights again.
 
     Raises:
-        InputError: It is there.
+        InputError: The model exists already.
     """
     folder = user_models_folder() / weights.name / VERSION
     if folder.exists():
@@ -80,15 +80,15 @@ def fetch(
     Args:
         weights: Which.
         from_file: A file that was fetched otherwise, or None to download.
-        progress: Told how far the download is.
-        cancel: Asked now and then.
+        progress: Called after each megabyte of the download.
+        cancel: Polled now and then; return True to stop.
 
     Returns:
         The model, to be used by its name.
 
     Raises:
-        InputError: It is there already, cannot be had, or is another file; see `download`.
-        Cancelled: The user stopped; what was downloaded stays, and the next call goes on from there.
+        InputError: The model exists already, or the file cannot be downloaded or is another one; see `download`.
+        Cancelled: The user stopped; the next call resumes the download.
     """
     check_absent(weights)
     if importlib.util.find_spec("segment_anything") is None:

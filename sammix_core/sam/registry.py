@@ -1,4 +1,4 @@
-"""The backends by the base model that a manifest names; a new one is registered here.
+"""The backends by the base model that a manifest names; register a new one here.
 
 A backend is registered as a function that builds it from a model's folder: see `BackendBuilder`.
 """

@@ -1,4 +1,4 @@
-"""Segment Anything with its own ViT encoders at 1024 x 1024, and MedSAM, which has the same architecture.
+"""Segment Anything with its ViT encoders at 1024 x 1024, and MedSAM, which has the same architecture.
 
 The network is that of the package `segment-anything`; the weights are fetched (`sammix models fetch`).
 """
@@ -30,7 +30,7 @@ def build_network(architecture: str, state: Mapping[str, torch.Tensor]) -> Any:
 
     Args:
         architecture: "vit_b", "vit_l" or "vit_h".
-        state: Tensors named as in SAM; they become the network's own, without a copy.
+        state: Tensors named as in SAM; the network takes them over without a copy.
 
     Raises:
         InputError: The package is not installed, or the tensors are those of another network.
@@ -113,7 +113,7 @@ class VitSam(EngineBackend):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """See `SamBackend.decode`: logits (n, 3, 256, 256), since SAM's masks and mask prompts are as coarse as that.
 
-        SAM's are its own three masks; of MedSAM, trained with a single one, all three begin as that one.
+        SAM has three masks; MedSAM was trained with a single one, so that all three begin as that one.
         """
         prompt_encoder, decoder = self.network.prompt_encoder, self.network.mask_decoder
         boxes = boxes.to(self.device)

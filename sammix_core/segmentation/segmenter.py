@@ -1,4 +1,4 @@
-"""The one door: from a volume to boxes and masks."""
+"""The entry point: from a volume to boxes and masks."""
 
 from __future__ import annotations
 
@@ -113,8 +113,8 @@ class Segmenter:
 
         Args:
             volume: The CT.
-            progress: Told after each slice.
-            cancel: Asked after each slice.
+            progress: Called after each slice.
+            cancel: Polled after each slice; return True to stop.
             boxes: Boxes to use as they are (a slice without one gets no mask), or None to find them. They may have been
                 made on the same CT in another order of axes.
             uncertainty: Whether the result says how far the three masks are apart.
