@@ -11,6 +11,7 @@ import typer
 
 from sammix_core.cli import console
 from sammix_core.cli.options import Device, DeviceName, ModelName, Precision, Quiet, option_groups
+from sammix_core.model_store.organs import DEFAULT_MODEL
 
 
 class Against(StrEnum):
@@ -23,7 +24,7 @@ class Against(StrEnum):
 class BenchmarkedModel:
     """Which model is measured, and how it is run."""
 
-    model: ModelName = "liver"
+    model: ModelName = DEFAULT_MODEL
     device: DeviceName = Device.AUTO
     precision: Annotated[Precision, typer.Option(help="The image encoder's.")] = Precision.DEFAULT
     every_slice: Annotated[bool, typer.Option("--every-slice", help="Encode all slices.")] = False

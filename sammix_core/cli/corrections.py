@@ -9,6 +9,7 @@ import typer
 
 from sammix_core.cli import console
 from sammix_core.errors import InputError
+from sammix_core.model_store.organs import DEFAULT_ORGAN
 
 app = typer.Typer(help="See and delete corrected slices.", no_args_is_help=True)
 
@@ -19,7 +20,7 @@ _Target = Annotated[str, typer.Option("--target", help="The structure whose corr
 
 
 @app.command("list")
-def list_entries(folder: _Folder = None, target: _Target = "liver") -> None:
+def list_entries(folder: _Folder = None, target: _Target = DEFAULT_ORGAN.name) -> None:
     """List the corrected slices, in the order in which they were added."""
     from sammix_core.datasets.correction_set import CorrectionSet
 
@@ -37,7 +38,7 @@ def list_entries(folder: _Folder = None, target: _Target = "liver") -> None:
 def remove(
     names: Annotated[list[str], typer.Argument(metavar="ID...", help='Entries, as "case-0123456789ab-0012".')],
     folder: _Folder = None,
-    target: _Target = "liver",
+    target: _Target = DEFAULT_ORGAN.name,
 ) -> None:
     """Delete corrected slices, with their pixels, for good."""
     from sammix_core.datasets.correction_set import CorrectionSet

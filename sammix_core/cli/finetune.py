@@ -12,6 +12,7 @@ from sammix_core.cli import console
 from sammix_core.cli.options import Quiet, option_groups
 from sammix_core.cli.progress import duration, shown_progress
 from sammix_core.errors import Cancelled, InputError
+from sammix_core.model_store.organs import DEFAULT_MODEL
 from sammix_core.progress import Interrupts
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class NewModelOptions:
 
     parent: Annotated[
         str, typer.Option("--from", help='The model to begin with: "liver", "liver/1.1.0" or its folder.')
-    ] = "liver"
+    ] = DEFAULT_MODEL
     cases: Annotated[
         list[Path] | None,
         typer.Option(

@@ -20,6 +20,7 @@ from sammix_core.cli.progress import duration, shown_progress
 from sammix_core.cli.refine_options import ChosenRefiner, RefineOptions
 from sammix_core.cli.segment_lesions import LesionOptions
 from sammix_core.errors import InputError
+from sammix_core.model_store.organs import DEFAULT_MODEL
 from sammix_core.progress import Interrupts
 from sammix_core.refinement.folder import LESION
 
@@ -88,7 +89,7 @@ class ModelOptions:
     guidance: Annotated[
         str | None, typer.Option(help="How boxes are found: embedding_cam or resnet38; the model's own way by default.")
     ] = None
-    model: ModelName = "liver"
+    model: ModelName = DEFAULT_MODEL
     device: DeviceName = Device.AUTO
     precision: Annotated[
         Precision, typer.Option(help="The image encoder's; float32 is the slowest and the most exact.")

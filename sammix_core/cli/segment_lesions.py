@@ -13,6 +13,7 @@ import typer
 
 from sammix_core.cli.lesion_table import voxel_of
 from sammix_core.errors import InputError
+from sammix_core.model_store.organs import LIVER
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from sammix_core.segmentation.segmenter import Segmenter
     from sammix_core.volume.volume import Volume
 
-ORGAN_OF_LESIONS = "liver"
+ORGAN_OF_LESIONS = LIVER.name
 
 
 class Target(StrEnum):

@@ -11,8 +11,8 @@ from sammix_core.errors import InputError
 from sammix_core.guidance.boxes_from_cam import BoxSettings
 from sammix_core.guidance.embedding_cam import PREFIX, EmbeddingCam
 from sammix_core.guidance.embedding_head import EmbeddingHead
-from sammix_core.sam.backend import SamBackend
-from sammix_core.sam.litemedsam import LiteMedSam
+from sammix_core.sam.backend import SamBackend, WrappedBackend
+from sammix_core.sam.litemedsam import is_litemedsam, require_litemedsam
 from sammix_core.segmentation.model_loading import LoadedModel
 from sammix_core.training.decoder_training import PromptedDecoder
 
@@ -46,7 +46,7 @@ def weights_of(model: LoadedModel) -> Weights:
         InputError: It is none of those: only models on LiteMedSAM with the embedding CAM learn from corrections.
     """
     backend, guidance = model.backend, model.guidance
-    if not isinstance(backend, LiteMedSam) or not isinstance(guidance, EmbeddingCam):
+    if not is_litemedsam(backend) or not isinstance(guidance, EmbeddingCam):
         raise InputError(
             f"{model.spec} cannot learn from corrections: only models on LiteMedSAM whose boxes come from the "
             "embedding CAM can."
@@ -89,9 +89,7 @@ def between(parent: Weights, trained: Weights, shares: Shares) -> Weights:
 
 def with_weights(model: LoadedModel, weights: Weights, boxes: BoxSettings | None = None) -> LoadedModel:
     """A model with other weights, ready to compute; the encoder is shared."""
-    backend = model.backend
-    assert isinstance(backend, LiteMedSam)
-    decoder = PromptedDecoder(backend.network)
+    decoder = PromptedDecoder(require_litemedsam(model.backend).network)
     decoder.load_state_dict(dict(weights.decoder), strict=False)  # buffers are those of the base model
     head = EmbeddingHead()
     head.load_state_dict(dict(weights.head))
@@ -112,22 +110,14 @@ def with_modules(
     )
 
 
-class _OtherDecoder:
+class _OtherDecoder(WrappedBackend):
     """A backend that encodes as another one does, and decodes with a decoder of its own."""
 
-    name = "litemedsam"
+    concurrency = 1
 
     def __init__(self, encoder: SamBackend, decoder: PromptedDecoder) -> None:
-        self.device = encoder.device
-        self.image_size = encoder.image_size
-        self.batch = encoder.batch
-        self.concurrency = 1
-        self._encoder = encoder
+        super().__init__(encoder)
         self._decoder = decoder
-
-    def encode(self, images: torch.Tensor) -> torch.Tensor:
-        """See `SamBackend.encode`."""
-        return self._encoder.encode(images)
 
     def decode(
         self, embeddings: torch.Tensor, boxes: torch.Tensor, mask_logits: torch.Tensor | None

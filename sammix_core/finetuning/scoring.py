@@ -20,7 +20,7 @@ from sammix_core.guidance.boxes_from_cam import GuidedBoxes, boxes_from_cam
 from sammix_core.masks.overlap import Overlap
 from sammix_core.preprocessing.axial_slices import AxialSlices
 from sammix_core.progress import CancelCheck
-from sammix_core.sam.backend import SamBackend
+from sammix_core.sam.backend import SamBackend, WrappedBackend
 from sammix_core.segmentation.following.follow import follow
 from sammix_core.segmentation.model_loading import LoadedModel
 from sammix_core.segmentation.session import SegmentationSession
@@ -107,7 +107,7 @@ def score_volume(model: LoadedModel, case: LabelledVolume, cancel: CancelCheck) 
     return found
 
 
-class RememberingBackend:
+class RememberingBackend(WrappedBackend):
     """A backend that encodes each image once, for models that share an encoder to be scored on one volume.
 
     Args:
@@ -119,24 +119,15 @@ class RememberingBackend:
     concurrency = 1
 
     def __init__(self, backend: SamBackend, known: dict[bytes, torch.Tensor]) -> None:
-        self.name = backend.name
-        self.device = backend.device
-        self.image_size = backend.image_size
-        self._backend = backend
+        super().__init__(backend)
         self._known = known
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """See `SamBackend.encode`; what is remembered has half precision, as in a session."""
         key = hashlib.sha256(images.cpu().numpy().tobytes()).digest()
         if key not in self._known:
-            self._known[key] = self._backend.encode(images).to(torch.float16).cpu()
+            self._known[key] = self.backend.encode(images).to(torch.float16).cpu()
         return self._known[key].to(self.device, torch.float32)
-
-    def decode(
-        self, embeddings: torch.Tensor, boxes: torch.Tensor, mask_logits: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """See `SamBackend.decode`."""
-        return self._backend.decode(embeddings, boxes, mask_logits)
 
     def forget(self) -> None:
         """Gives the memory back."""

@@ -12,6 +12,7 @@ from sammix_core.datasets.correction_set import is_correction_set
 from sammix_core.documents import check_keys
 from sammix_core.errors import InputError
 from sammix_core.model_store.manifest import is_name, is_version
+from sammix_core.model_store.organs import DEFAULT_MODEL
 from sammix_core.model_store.store import resolve, shipped_models_folder, user_models_folder
 
 _MOST_VIEWS, _MOST_THREADS = 16, 256
@@ -38,7 +39,7 @@ class FineTuneSettings:
 
     name: str
     sources: tuple[Path, ...]
-    parent: str = "liver"
+    parent: str = DEFAULT_MODEL
     target: str | None = None
     check: Path | None = None
     lora: bool = False

@@ -23,7 +23,7 @@ from sammix_core.guidance.boxes_from_cam import BoxSettings
 from sammix_core.guidance.embedding_cam import EmbeddingCam
 from sammix_core.guidance.embedding_head import EmbeddingHead
 from sammix_core.progress import Progress
-from sammix_core.sam.litemedsam import LiteMedSam
+from sammix_core.sam.litemedsam import require_litemedsam
 from sammix_core.segmentation.model_loading import LoadedModel
 from sammix_core.training.decoder_training import PromptedDecoder, PromptMaker, train_decoder
 from sammix_core.training.head_training import train_head
@@ -109,8 +109,7 @@ class Trainings:
             boxes: How boxes are made of maps.
             head: The head that the decoder will be used with, for the live curve.
         """
-        backend = self._parent.backend
-        assert isinstance(backend, LiteMedSam)
+        backend = require_litemedsam(self._parent.backend)
 
         def point(step: int, module: nn.Module) -> None:
             assert isinstance(module, PromptedDecoder)
@@ -146,8 +145,7 @@ class Trainings:
             head: To begin with.
             settings: Steps, batch, rates, rank.
         """
-        backend = self._parent.backend
-        assert isinstance(backend, LiteMedSam)
+        backend = require_litemedsam(self._parent.backend)
         stage, told = self._told("lora", "lora", settings.steps, None)
         prompts = PromptMaker(guidance, boxes, self._parent.masks)
         checkpoint = self._checkpoint("lora", [asdict(settings), boxes.to_dict()])
@@ -197,8 +195,7 @@ class _Told:
 
 
 def _decoder(parent: LoadedModel, state: Mapping[str, torch.Tensor]) -> PromptedDecoder:
-    assert isinstance(parent.backend, LiteMedSam)
-    decoder = PromptedDecoder(parent.backend.network)
+    decoder = PromptedDecoder(require_litemedsam(parent.backend).network)
     decoder.load_state_dict(dict(state), strict=False)
     return decoder
 

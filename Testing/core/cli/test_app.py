@@ -152,10 +152,17 @@ def test_warnings_and_logs_of_libraries_are_silenced_and_come_back(capfd: pytest
     with silent_libraries():
         warnings.warn("from a library", FutureWarning, stacklevel=1)
         logging.getLogger("pydicom").error("from a library")
+        created = logging.getLogger("created.in.the.block")
+        created.addHandler(logging.StreamHandler())
+        created.setLevel(logging.INFO)
+        created.error("from a library with a handler of its own")
+        assert logging.getLogger("sammix_core.engines").isEnabledFor(logging.WARNING)
     assert capfd.readouterr().err == ""
     with pytest.warns(FutureWarning, match="again"):
         warnings.warn("again", FutureWarning, stacklevel=1)
     assert logging.getLogger("pydicom").isEnabledFor(logging.ERROR)
+    assert created.isEnabledFor(logging.ERROR)
+    assert type(logging.getLogger("created.after.the.block")) is logging.Logger
 
 
 def test_durations_are_for_people() -> None:

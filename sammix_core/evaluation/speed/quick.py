@@ -17,7 +17,7 @@ from sammix_core.engines.threads import in_threads
 from sammix_core.evaluation.speed.reference import Reference
 from sammix_core.masks.overlap import mask_dice
 from sammix_core.progress import CancelCheck, ProgressCallback, ProgressReporter
-from sammix_core.sam.litemedsam import LiteMedSam, decode_with
+from sammix_core.sam.litemedsam import LiteMedSam, decode_with, is_litemedsam
 from sammix_core.segmentation.result import SegmentationResult
 from sammix_core.segmentation.segmenter import Segmenter
 from sammix_core.segmentation.session import SegmentationSession
@@ -205,7 +205,7 @@ def _edits(
     chosen = [boxes[int(place)] for place in np.linspace(0.2, 0.8, 3) * (len(boxes) - 1)]
     random = np.random.default_rng(0)
     backend = segmenter.model.backend
-    decoder = backend if isinstance(backend, LiteMedSam) else None
+    decoder = backend if is_litemedsam(backend) else None
     embedding, prompt = torch.rand(1, 256, 64, 64), torch.zeros(1, 1, 256, 256)
     edge = torch.tensor([[40.0, 60.0, 180.0, 200.0]])
     for box in chosen:
