@@ -152,10 +152,13 @@ def test_warnings_and_logs_of_libraries_are_silenced_and_come_back(capfd: pytest
     with silent_libraries():
         warnings.warn("from a library", FutureWarning, stacklevel=1)
         logging.getLogger("pydicom").error("from a library")
+        logging.getLogger("loaded.meanwhile").error("from a library")
+        logging.getLogger().error("from a script")
+        assert logging.getLogger("sammix_core.engines").isEnabledFor(logging.ERROR)
     assert capfd.readouterr().err == ""
     with pytest.warns(FutureWarning, match="again"):
         warnings.warn("again", FutureWarning, stacklevel=1)
-    assert logging.getLogger("pydicom").isEnabledFor(logging.ERROR)
+    assert all(logging.getLogger(name).isEnabledFor(logging.ERROR) for name in ("pydicom", "loaded.meanwhile"))
 
 
 def test_durations_are_for_people() -> None:
