@@ -1,4 +1,4 @@
-"""`sammix corrections`: the corrected slices that fine-tuning learns from, to be seen and deleted."""
+"""`sammix corrections`: lists and deletes the corrected slices that fine-tuning learns from."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def list_entries(folder: _Folder = None, target: _Target = DEFAULT_ORGAN.name) -
     """List the corrected slices, in the order in which they were added."""
     from sammix_core.datasets.correction_set import CorrectionSet
 
-    path = _place(folder, target)
+    path = _set_folder(folder, target)
     corrections = CorrectionSet.open(path)
     screen = console.out()
     for entry in corrections.entries():
@@ -43,13 +43,13 @@ def remove(
     """Delete corrected slices, with their pixels, for good."""
     from sammix_core.datasets.correction_set import CorrectionSet
 
-    corrections = CorrectionSet.open(_place(folder, target))
+    corrections = CorrectionSet.open(_set_folder(folder, target))
     for name in names:
         corrections.remove(name)
         console.out().print(f"Removed {name}")
 
 
-def _place(folder: Path | None, target: str) -> Path:
+def _set_folder(folder: Path | None, target: str) -> Path:
     from sammix_core.datasets.correction_set import default_corrections_folder, is_correction_set
 
     if folder is not None:

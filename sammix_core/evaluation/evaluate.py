@@ -1,4 +1,4 @@
-"""Scores of a labelmap file against a reference file."""
+"""Scores a labelmap file against a reference file."""
 
 from __future__ import annotations
 
@@ -21,13 +21,26 @@ def evaluate_files(prediction: str | Path, reference: str | Path, label: int | N
     Args:
         prediction: The labelmap to be scored.
         reference: The labelmap to score it against.
-        label: The label of the reference that is meant.
+        label: The label of the reference to score; None for all.
 
     Returns:
         The scores, with notes on which labels were merged.
 
     Raises:
         InputError: A file cannot be used, the grids differ, or the reference has no such label.
+
+    Example:
+        >>> import tempfile
+        >>> import SimpleITK as sitk
+        >>> reference = np.zeros((6, 8, 8), np.uint8)
+        >>> reference[1:5, 2:6, 2:6] = 1
+        >>> prediction = np.roll(reference, 1, axis=2)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name, mask in (("reference", reference), ("prediction", prediction)):
+        ...         sitk.WriteImage(sitk.GetImageFromArray(mask), f"{folder}/{name}.nrrd")
+        ...     scores = evaluate_files(f"{folder}/prediction.nrrd", f"{folder}/reference.nrrd")
+        >>> scores.dice, scores.prediction_voxels
+        (0.75, 64)
     """
     pred_map, ref_map = read_labelmap(prediction), read_labelmap(reference)
     difference = pred_map.difference_from(ref_map)

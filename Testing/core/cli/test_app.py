@@ -295,7 +295,7 @@ def test_doctor_fails_without_base_weights(monkeypatch: pytest.MonkeyPatch, tmp_
 
 def test_train_without_settings(tmp_path: Path) -> None:
     path = tmp_path / "absent.yaml"
-    assert run("train", path) == (2, "", f"The settings {path} are not there: name a file.\n")
+    assert run("train", path) == (2, "", f"There is no settings file {path}.\n")
 
 
 @pytest.fixture
@@ -329,7 +329,7 @@ def test_the_first_interruption_lets_the_training_save_itself(config: Path, monk
     monkeypatch.setattr("sammix_core.training.run.train_from_config", trains)
     code, _, stderr = run("train", config)
     assert (code, seen) == (130, [True])
-    assert stderr == "Stopped as asked; what is finished stays, and the same command goes on from there.\n"
+    assert stderr == "Stopped as asked; the same command continues the training from here.\n"
 
 
 def test_the_second_interruption_stops_at_once(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
