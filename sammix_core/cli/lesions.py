@@ -254,12 +254,9 @@ def lesions(
 
 def _mask_of(volume: Volume, path: Path | None, label: int | None) -> np.ndarray | None:
     """(k, j, i) bool of a labelmap on the CT's grid."""
-    from sammix_core.volume_io.labelmap_reading import grid_difference, read_labelmap
+    from sammix_core.volume_io.labelmap_reading import placed_on_ct, read_labelmap
 
     if path is None:
         return None
-    labelmap = read_labelmap(path)
-    difference = grid_difference(labelmap, volume)
-    if difference is not None:
-        raise InputError(f"{path} and the CT lie on different grids ({difference}).")
+    labelmap = placed_on_ct(read_labelmap(path), volume, path.name)
     return labelmap.array == label if label else labelmap.array != 0

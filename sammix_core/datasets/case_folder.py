@@ -17,7 +17,7 @@ from sammix_core.datasets.labels import CaseLabels
 from sammix_core.errors import InputError
 from sammix_core.volume.volume import Volume
 from sammix_core.volume_io import LABELMAP_SUFFIXES, read_volume
-from sammix_core.volume_io.labelmap_reading import Labelmap, check_grid, read_labelmap
+from sammix_core.volume_io.labelmap_reading import Labelmap, placed_on_ct, read_labelmap
 
 _CT = "_ct"
 _LABEL = "_label"
@@ -109,8 +109,7 @@ def read_case(pair: CasePair, label: int | None, sparse: bool) -> LabelledVolume
     if pair.labels.suffix == ".json":
         mask, known = _from_label_file(pair, volume)
     else:
-        labelmap = read_labelmap(pair.labels)
-        check_grid(labelmap, volume, pair.name)
+        labelmap = placed_on_ct(read_labelmap(pair.labels), volume, pair.name)
         mask = _chosen(pair, labelmap, label)
         count = mask.shape["kji".index(axis)]
         shown = [index for index in range(count) if np.take(mask, index, "kji".index(axis)).any()]

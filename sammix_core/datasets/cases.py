@@ -15,7 +15,7 @@ from sammix_core.preprocessing.body_crop import body_crop
 from sammix_core.preprocessing.spec import PreprocessingSpec
 from sammix_core.volume.volume import Volume
 from sammix_core.volume_io import read_volume
-from sammix_core.volume_io.labelmap_reading import check_grid, read_labelmap
+from sammix_core.volume_io.labelmap_reading import placed_on_ct, read_labelmap
 
 CASE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # files are called so
 
@@ -117,8 +117,7 @@ def load_case(config: CaseConfig, spec: PreprocessingSpec) -> Case:
         if order.slice_axis != "k":
             raise InputError(f"{config.labels} labels k slices, but the axial slices of {config.ct} are others.")
     else:
-        found = read_labelmap(config.labels)
-        check_grid(found, volume, f"the training case {config.name}")
+        found = placed_on_ct(read_labelmap(config.labels), volume, f"the training case {config.name}")
         labelmap, shape = found.array, found.array.shape
         masks_kji = np.isin(labelmap, config.values) if config.values else labelmap > 0
         known = np.ones(shape[{"k": 0, "j": 1, "i": 2}[order.slice_axis]], dtype=bool)

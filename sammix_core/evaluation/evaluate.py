@@ -43,6 +43,10 @@ def evaluate_files(prediction: str | Path, reference: str | Path, label: int | N
         (0.75, 64)
     """
     pred_map, ref_map = read_labelmap(prediction), read_labelmap(reference)
+    if pred_map.array.size < ref_map.array.size:
+        pred_map = pred_map.placed_on(ref_map)
+    else:
+        ref_map = ref_map.placed_on(pred_map)
     difference = pred_map.difference_from(ref_map)
     if difference is not None:
         raise InputError(f"The two labelmaps lie on different grids ({difference}); save both on one grid.")
@@ -62,7 +66,7 @@ def _reference_mask(labelmap: Labelmap, label: int | None) -> tuple[np.ndarray, 
     if label == 0:
         raise InputError("Label 0 is the background; name the label of the liver.")
     if labels and label not in labels:
-        raise InputError(f"{labelmap.name} has no label {label}; it has {_listed(labels)}.")
+        raise InputError(f"{labelmap.name} has no label {label}; it has {_listed(labels, labelmap)}.")
     return labelmap.array == label, []
 
 
@@ -76,8 +80,9 @@ def _prediction_mask(labelmap: Labelmap, label: int | None) -> tuple[np.ndarray,
 
 
 def _merged(role: str, labelmap: Labelmap, labels: list[int], hint: str) -> list[str]:
-    return [f"The {role} {labelmap.name} has labels {_listed(labels)}, which were merged{hint}."]
+    return [f"The {role} {labelmap.name} has labels {_listed(labels, labelmap)}, which were merged{hint}."]
 
 
-def _listed(labels: list[int]) -> str:
-    return ", ".join(map(str, labels))
+def _listed(labels: list[int], labelmap: Labelmap) -> str:
+    names = labelmap.segment_names
+    return ", ".join(f"{label} ({names[label]})" if label in names else str(label) for label in labels)
