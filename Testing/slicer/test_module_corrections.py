@@ -77,7 +77,7 @@ def test_a_correction_can_be_undone_and_redone(panel, a_ct):
     panel.click("undoButton")
     np.testing.assert_array_equal(panel.mask(), before)
     assert panel.case.corrected() == []
-    assert panel.case.state(2).score == 0.9
+    assert panel.case.state(2).scores.score == 0.9
     panel.click("redoButton")
     np.testing.assert_array_equal(panel.mask(), painted)
     assert panel.case.corrected() == [2]
@@ -143,7 +143,7 @@ def test_corrections_are_saved_in_the_scene_and_come_back(panel, a_ct, scene, tm
 
     assert panel.case.corrected() == [4]
     np.testing.assert_array_equal(panel.mask(), painted)
-    assert panel.case.state(2).score == 0.9
+    assert panel.case.state(2).scores.score == 0.9
     assert panel.logic.workspace.parameter.mapOpacity == 0.25
     assert not panel.ui.outlineCheck.checked
     assert panel.ui.volumeSelector.currentNode().GetName() == "ct"

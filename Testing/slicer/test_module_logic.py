@@ -84,15 +84,17 @@ class TestUndo:
 
     def score(self, stack, **changes):
         """Sets scores as one action: slice "s3" to a number."""
-        from sammix_core.segmentation.slice_state import SliceState
+        from sammix_core.segmentation.slice_state import SliceScores, SliceState
 
         indices = {int(name[1:]): value for name, value in changes.items()}
         before = {index: stack.states.get(index) or SliceState(index) for index in indices}
-        stack.states.update({index: SliceState(index, score=value) for index, value in indices.items()})
+        stack.states.update(
+            {index: SliceState(index, scores=SliceScores(score=value)) for index, value in indices.items()}
+        )
         stack.push(str(changes), before)
 
     def scores(self, stack):
-        return {index: state.score for index, state in stack.states.items()}
+        return {index: state.scores.score for index, state in stack.states.items()}
 
     def test_each_action_is_one_step_of_undo_and_redo(self, stack):
         self.score(stack, s1=0.1, s2=0.2)
@@ -115,10 +117,10 @@ class TestUndo:
         assert stack.undoName
 
     def test_changes_after_the_start_of_an_action_belong_to_it(self, stack):
-        from sammix_core.segmentation.slice_state import SliceState
+        from sammix_core.segmentation.slice_state import SliceScores, SliceState
 
         self.score(stack, s1=0.1)
-        stack.states[1] = SliceState(1, score=0.9)  # the mask that was computed for it came later
+        stack.states[1] = SliceState(1, scores=SliceScores(score=0.9))  # the mask that was computed for it came later
         stack.undo()
         stack.redo()
         assert self.scores(stack) == {1: 0.9}

@@ -129,15 +129,15 @@ def test_from_the_click_to_the_labelmap(panel, a_ct, ct_file, tmp_path, scene):
     assert panel.case.boxes() == boxes
     panel.go_to(3)
     panel.click("plotButton")
-    assert plotted_score(panel, 3) == pytest.approx(panel.case.state(3).score)
-    edited = panel.case.state(3).score
+    assert plotted_score(panel, 3) == pytest.approx(panel.case.state(3).scores.score)
+    edited = panel.case.state(3).scores.score
     panel.click("resetBoxButton")
     panel.wait()
     after = panel.mask()
     np.testing.assert_array_equal(after[3], automatic[3])
     np.testing.assert_array_equal(np.delete(after, 3, axis=0), np.delete(interpolated, 3, axis=0))
-    assert panel.case.state(3).score != edited
-    mouse.wait_until(lambda: plotted_score(panel, 3) == pytest.approx(panel.case.state(3).score), 5)
+    assert panel.case.state(3).scores.score != edited
+    mouse.wait_until(lambda: plotted_score(panel, 3) == pytest.approx(panel.case.state(3).scores.score), 5)
 
 
 def plotted_score(panel, index):

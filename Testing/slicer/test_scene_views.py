@@ -199,11 +199,11 @@ def test_a_case_node_survives_a_scene_file(make_volume, scene, tmp_path):
     from SAMMixSlicerLib.scene import case_node
 
     from sammix_core.boxes import Box, BoxSource
-    from sammix_core.segmentation.slice_state import SliceState
+    from sammix_core.segmentation.slice_state import SliceScores, SliceState
 
     node = case_node.newCaseNode(make_volume())
     states = {
-        2: SliceState(2, box=Box(2, 1, 2, 5, 6, BoxSource.EDITED), score=0.5, corrected=True),
+        2: SliceState(2, box=Box(2, 1, 2, 5, 6, BoxSource.EDITED), scores=SliceScores(score=0.5), corrected=True),
         9: SliceState(9, deleted=True, automatic_box=Box(9, 0, 0, 3, 3, score=0.125)),
     }
     case_node.writeStates(node, states, {2: 0.75}, "liver/1.0.0")

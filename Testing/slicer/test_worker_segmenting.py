@@ -190,7 +190,7 @@ def test_a_slice_corrected_by_hand_is_protected(worker: Worker, recorder: Record
     painted[10:20, 30:45] = 1
     worker.setStates(opened, [volume.state(1).corrected_to(painted)])
     state = volume.state(1)
-    assert (state.corrected, state.area_px, state.score) == (True, 150, None)
+    assert (state.corrected, state.area_px, state.scores.score) == (True, 150, None)
     answer = recorder.run(SegmentSlice(opened, Box(1, 20, 30, 60, 70, EDITED)))
     assert answer.outcome is Outcome.FAILED
     assert answer.sentence == "Slice 1 was corrected by hand, so its mask stays as it is."
