@@ -321,8 +321,6 @@ def test_the_box_of_a_label() -> None:
     assert label_box(share) == (30, 10, 50, 20)
 
 
-
-
 def test_settings_are_only_changed_where_calibrated() -> None:
     view = a_view("a", "clean", [88])
     start = BoxSettings(probability_low=0.2, component_share=0.1, smooth_box_mm=4.0)
