@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
+from torch import nn
 
 from sammix_core.errors import InputError
 from sammix_core.guidance.boxes_from_cam import BoxSettings
@@ -88,26 +89,40 @@ def between(parent: Weights, trained: Weights, shares: Shares) -> Weights:
 
 
 def with_weights(model: LoadedModel, weights: Weights, boxes: BoxSettings | None = None) -> LoadedModel:
-    """A model with other weights, ready to compute; the encoder is shared."""
+    """A model with other weights, ready to compute; the encoder is shared.
+
+    Raises:
+        InputError: The model is not on LiteMedSAM.
+    """
     decoder = PromptedDecoder(require_litemedsam(model.backend).network)
     decoder.load_state_dict(dict(weights.decoder), strict=False)  # buffers are those of the base model
-    head = EmbeddingHead()
-    head.load_state_dict(dict(weights.head))
-    return with_modules(model, head, decoder, boxes)
+    return with_modules(model, head_from(weights.head), decoder, boxes)
 
 
 def with_modules(
-    model: LoadedModel, head: EmbeddingHead, decoder: PromptedDecoder, boxes: BoxSettings | None = None
+    model: LoadedModel, head: nn.Module, decoder: nn.Module, boxes: BoxSettings | None = None
 ) -> LoadedModel:
-    """A model with modules that are there, as in the midst of a training; the head is copied, the decoder is not."""
-    copied = EmbeddingHead()
-    copied.load_state_dict(head.state_dict())
+    """A model with other modules, as in the midst of a training; the head is copied, the decoder is not.
+
+    Args:
+        model: The model.
+        head: An `EmbeddingHead`.
+        decoder: A `PromptedDecoder`.
+        boxes: How boxes are made of maps; None for the model's own settings.
+    """
     return replace(
         model,
         backend=_OtherDecoder(model.backend, decoder.to(model.device)),
-        guidance=EmbeddingCam(copied, model.device),
+        guidance=EmbeddingCam(head_from(head.state_dict()), model.device),
         boxes=model.boxes if boxes is None else boxes,
     )
+
+
+def head_from(state: Mapping[str, torch.Tensor]) -> EmbeddingHead:
+    """A head of its own with the given tensors."""
+    head = EmbeddingHead()
+    head.load_state_dict(dict(state))
+    return head
 
 
 class _OtherDecoder(WrappedBackend):
@@ -115,7 +130,7 @@ class _OtherDecoder(WrappedBackend):
 
     concurrency = 1
 
-    def __init__(self, encoder: SamBackend, decoder: PromptedDecoder) -> None:
+    def __init__(self, encoder: SamBackend, decoder: nn.Module) -> None:
         super().__init__(encoder)
         self._decoder = decoder
 
@@ -123,5 +138,5 @@ class _OtherDecoder(WrappedBackend):
         self, embeddings: torch.Tensor, boxes: torch.Tensor, mask_logits: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """See `SamBackend.decode`."""
-        found: tuple[torch.Tensor, torch.Tensor] = self._decoder(embeddings, boxes.to(self.device), mask_logits)
-        return found
+        decoded: tuple[torch.Tensor, torch.Tensor] = self._decoder(embeddings, boxes.to(self.device), mask_logits)
+        return decoded

@@ -1,6 +1,7 @@
 """Which version a name means: the newest one, unless the user has activated another.
 
-A version published by fine-tuning lies in the store unused until it is activated. Then its target and its name mean it: after `activate("my-liver/1.1.0")`, "liver" and "my-liver" are that version.
+A version published by fine-tuning lies in the store unused until it is activated. Then its target and its name mean it:
+after `activate("my-liver/1.1.0")`, "liver" and "my-liver" are that version.
 """
 
 from __future__ import annotations
