@@ -14,6 +14,7 @@ OTHERS = {
     "slicer_host.scene.modules.Module": "qSlicerScriptedLoadableModule",
     "slicer_host.scene.io_manager.IOManager": "qSlicerIOManager",
     "slicer_host.module_widget.qSlicerScriptedLoadableModuleWidget": "qSlicerScriptedLoadableModuleWidget",
+    "slicer_host.widgets.node_combo_box.qMRMLSortFilterProxyModel": "qMRMLSortFilterProxyModel",
     "slicer_host.main_window.MainWindow": "qSlicerMainWindow",
     "slicer_host.main_window.ModuleSelector": "qSlicerModuleSelectorToolBar",
 }

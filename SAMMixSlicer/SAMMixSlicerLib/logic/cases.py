@@ -11,6 +11,7 @@ from slicer.util import VTKObservationMixin
 from sammix_core.errors import InputError
 from SAMMixSlicerLib.logic.case import Case
 from SAMMixSlicerLib.scene import case_node
+from SAMMixSlicerLib.scene.scene_changes import SceneChanges
 from SAMMixSlicerLib.signals import Signal
 from SAMMixSlicerLib.worker import Worker
 
@@ -20,14 +21,15 @@ class Cases(VTKObservationMixin):
 
     Args:
         worker: Computes.
+        sceneChanges: Tells when a scene was closed or loaded.
 
     Attributes:
         removed: Emits (case) when its volume has left the scene.
-        reloaded: Emits when the scene's cases are others than before.
+        reloaded: Emits when a scene was closed or loaded, with the cases that there are then.
         failed: Emits (sentence).
     """
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Worker, sceneChanges: SceneChanges) -> None:
         VTKObservationMixin.__init__(self)
         self.removed = Signal()
         self.reloaded = Signal()
@@ -37,7 +39,7 @@ class Cases(VTKObservationMixin):
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.NodeRemovedEvent, self._onNodeRemoved)
         self.addObserver(scene, scene.StartCloseEvent, self._onClose)
-        self.addObserver(scene, scene.EndImportEvent, self._onImported)
+        sceneChanges.replaced.connect(self.restoreAll)
         worker.sliceChanged.connect(self._onSliceChanged)
         self.restoreAll()
 
@@ -113,6 +115,3 @@ class Cases(VTKObservationMixin):
     def _onClose(self, *_event: Any) -> None:
         for case in self.all():
             self._remove(case)
-
-    def _onImported(self, *_event: Any) -> None:
-        self.restoreAll()

@@ -14,6 +14,7 @@ from SAMMixSlicerLib.logic.case import Case
 from SAMMixSlicerLib.logic.cases import Cases
 from SAMMixSlicerLib.parameter import Parameter, ParameterNode
 from SAMMixSlicerLib.scene.geometry import checkIsCt
+from SAMMixSlicerLib.scene.scene_changes import SceneChanges
 from SAMMixSlicerLib.scene.slice_views import SliceViews
 from SAMMixSlicerLib.scene.window_level import setAbdomenWindow
 from SAMMixSlicerLib.signals import Signal
@@ -28,7 +29,8 @@ class Workspace:
         parameterNodeSource: Gives the module's parameter node; asked again after the scene was closed.
 
     Attributes:
-        caseChanged: Emits (case or None) when another volume is worked on.
+        caseChanged: Emits (case or None) when another volume is worked on, or another scene.
+        choiceChanged: Emits when the node selectors have to show again what is chosen.
         parameterChanged: Emits (parameter).
         said: Emits (sentence, isError) for the status line.
         modelTarget: What the model in use segments.
@@ -36,11 +38,13 @@ class Workspace:
 
     def __init__(self, worker: Worker, parameterNodeSource: Callable[[], Any]) -> None:
         self.caseChanged = Signal()
+        self.choiceChanged = Signal()
         self.parameterChanged = Signal()
         self.said = Signal()
         self.worker = worker
         self.views = SliceViews()
-        self.cases = Cases(worker)
+        self.sceneChanges = SceneChanges()
+        self.cases = Cases(worker, self.sceneChanges)
         self._parameterNodeSource = parameterNodeSource
         self._case: Case | None = None
         self.modelTarget = "liver"
@@ -48,7 +52,8 @@ class Workspace:
         self._segmentationChoice: Any = None
         self._wantsNew = False
         self.cases.removed.connect(self._onCaseRemoved)
-        self.cases.reloaded.connect(self.takeUp)
+        self.cases.reloaded.connect(self._onSceneReplaced)
+        self.sceneChanges.nodeRemoved.connect(self._onNodeRemoved)
         self.cases.failed.connect(lambda sentence: self.say(sentence, isError=True))
         worker.died.connect(self._onDied)
         worker.finished.connect(self._onFinished)
@@ -89,17 +94,28 @@ class Workspace:
         """Has the model loaded again with the next action: its name means another version now."""
         self._loadedModel = None
 
+    @property
+    def segmentationNode(self) -> Any:
+        """Where the masks go from the next action on, or None for a new one."""
+        if self._segmentationChoice is not None or self._wantsNew:
+            return self._segmentationChoice
+        return None if self._case is None else self._case.segmentationNode
+
     def chooseVolume(self, volumeNode: Any) -> None:
         """Works on another volume, and shows it if work on it has begun; what was done on the one before stays."""
+        case = None if volumeNode is None else self.cases.find(volumeNode.GetID())
+        if volumeNode is self.volumeNode and case is self._case:
+            return  # selectors name a node again when others go, or when it has another name
         self.parameterNode.volumeNode = volumeNode
         self._segmentationChoice, self._wantsNew = None, False
-        case = None if volumeNode is None else self.cases.find(volumeNode.GetID())
         self._take(case)
         if case is not None:
             self._show(case)
 
     def chooseSegmentation(self, segmentationNode: Any) -> None:
         """Sets where the masks go from the next action on; None for a new one."""
+        if segmentationNode is self.segmentationNode:
+            return
         self._segmentationChoice, self._wantsNew = segmentationNode, segmentationNode is None
 
     def readyCase(self) -> Case:
@@ -153,6 +169,7 @@ class Workspace:
         """Saves everything into the scene and stops listening to it."""
         self._case = None
         self.views.follow(None, "k")
+        self.sceneChanges.teardown()
         self.cases.giveUp()
 
     def _loadModel(self) -> None:
@@ -184,6 +201,24 @@ class Workspace:
         case = None if volumeNode is None else self.cases.find(volumeNode.GetID())
         if case is not self._case:
             self._take(case)
+
+    def _onSceneReplaced(self) -> None:
+        """Shows what the scene holds after it was closed or loaded: no choice of the scene before is one in this."""
+        self._segmentationChoice, self._wantsNew = None, False
+        self.parameterChanged.emit(self.parameter)
+        volumeNode = self.volumeNode
+        self._take(None if volumeNode is None else self.cases.find(volumeNode.GetID()))
+        self.choiceChanged.emit()
+
+    def _onNodeRemoved(self, node: Any) -> None:
+        """A node that was chosen is replaced by none; Slicer's selectors take its neighbour."""
+        if not node.IsA("vtkMRMLScalarVolumeNode") and not node.IsA("vtkMRMLSegmentationNode"):
+            return
+        if node is self._segmentationChoice:
+            self._segmentationChoice = None
+        if node is self.volumeNode:  # its references go after this event
+            self.parameterNode.volumeNode = None
+        self.choiceChanged.emit()
 
     def _onFinished(self, event: Finished) -> None:
         if event.command == "LoadModel" and event.outcome is not Outcome.DONE:

@@ -14,7 +14,14 @@ from SAMMixSlicerLib.planes import planeOf
 from SAMMixSlicerLib.scene.geometry import ijkToRas
 
 _FULL = 255
+_MARK = "SAMMix.ActivationMap"
 _SHOWN_FROM = 26  # a tenth: below, the map would tint the whole slice
+
+
+def overlayNodes() -> list[Any]:
+    """All maps of the scene; none of them is a CT to choose."""
+    nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    return [node for node in nodes if node.GetAttribute(_MARK)]
 
 
 def newOverlay(volumeNode: Any) -> Any:
@@ -26,6 +33,7 @@ def newOverlay(volumeNode: Any) -> Any:
     node = slicer.mrmlScene.AddNewNodeByClass(
         "vtkMRMLScalarVolumeNode", slicer.mrmlScene.GenerateUniqueName(f"{volumeNode.GetName()} activation map")
     )
+    node.SetAttribute(_MARK, "1")
     node.SetIJKToRASMatrix(vtkMatrixFromArray(ijkToRas(volumeNode)))
     node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
     node.CreateDefaultDisplayNodes()

@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 from SAMMixSlicerLib.logic.install_logic import InstallLogic
 from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.parameter import Parameter
+from SAMMixSlicerLib.scene.cam_overlay import overlayNodes
 from SAMMixSlicerLib.worker import Description, ModelInfo, ModelLoaded
 
 
@@ -35,7 +36,8 @@ class InputSection:
         ui.installButton.connect("clicked()", self._onInstall)
         workspace.worker.described.connect(self._onDescribed)
         workspace.worker.modelLoaded.connect(self._onModelLoaded)
-        workspace.caseChanged.connect(self._onCaseChanged)
+        workspace.caseChanged.connect(lambda _case: self._showChoice())
+        workspace.choiceChanged.connect(self._showChoice)
         workspace.parameterChanged.connect(self._onParameter)
         installLogic.progressed.connect(self._onInstallProgress)
         installLogic.finished.connect(self._onInstallFinished)
@@ -48,7 +50,7 @@ class InputSection:
         explanation = self._install.explanation()
         self._ui.installFrame.setVisible(bool(explanation))
         self._ui.installLabel.setText(explanation)
-        self._onCaseChanged(self._workspace.case)
+        self._showChoice()
         self._onParameter(self._workspace.parameter)
 
     def _setTargets(self, targets: list[tuple[str, str]]) -> None:
@@ -72,17 +74,19 @@ class InputSection:
                 box.setCurrentIndex(names.index(value))
 
     def _onVolume(self, node: Any) -> None:
-        if not self._isFilling and not self._workspace.isSceneBusy:
+        if not self._isFilling and not self._workspace.sceneChanges.isBusy:
             self._workspace.chooseVolume(node)
 
     def _onSegmentation(self, node: Any) -> None:
-        if not self._isFilling and not self._workspace.isSceneBusy:
+        if not self._isFilling and not self._workspace.sceneChanges.isBusy:
             self._workspace.chooseSegmentation(node)
 
-    def _onCaseChanged(self, case: Any) -> None:
+    def _showChoice(self) -> None:
+        """Sets the selectors to what is chosen, whatever they have come to show by themselves."""
         self._isFilling = True
+        self._ui.volumeSelector.sortFilterProxyModel().hiddenNodeIDs = [node.GetID() for node in overlayNodes()]
         self._ui.volumeSelector.setCurrentNode(self._workspace.volumeNode)
-        self._ui.segmentationSelector.setCurrentNode(None if case is None else case.segmentationNode)
+        self._ui.segmentationSelector.setCurrentNode(self._workspace.segmentationNode)
         self._isFilling = False
 
     def _onDescribed(self, event: Description) -> None:
