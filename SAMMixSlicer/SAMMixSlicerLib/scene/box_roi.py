@@ -12,6 +12,7 @@ from slicer.util import arrayFromVTKMatrix, vtkMatrixFromArray
 from sammix_core.boxes import Box, BoxSource
 from SAMMixSlicerLib.scene.box_geometry import Edges, boxEdges, boxPose
 from SAMMixSlicerLib.scene.geometry import ijkToRas
+from SAMMixSlicerLib.scene.placing import nextPlacedKept
 from SAMMixSlicerLib.signals import Signal
 
 # Those of sammix_core.preview.palette, which needs Pillow; a test holds the two together.
@@ -96,7 +97,8 @@ class BoxRoi:
         node.SetName(_("SAMMix box"))
         # The boxes are saved with the case; this node only shows one of them.
         node.SetSaveWithScene(False)
-        node = slicer.mrmlScene.AddNode(node)
+        with nextPlacedKept():
+            node = slicer.mrmlScene.AddNode(node)
         node.CreateDefaultDisplayNodes()
         display = node.GetDisplayNode()
         display.SetSaveWithScene(False)

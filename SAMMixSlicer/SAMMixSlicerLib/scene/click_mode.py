@@ -8,6 +8,7 @@ import slicer
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
+from SAMMixSlicerLib.scene.placing import NextPlaced
 from SAMMixSlicerLib.signals import Signal
 
 
@@ -25,7 +26,7 @@ class ClickMode(VTKObservationMixin):
         self.ended = Signal()
         self._node: Any = None
         self._leaving: list[Any] = []
-        self._before = ("", "")
+        self._before: tuple[NextPlaced, int] | None = None
 
     @property
     def isOn(self) -> bool:
@@ -45,10 +46,7 @@ class ClickMode(VTKObservationMixin):
         logic = slicer.app.applicationLogic()
         selection, interaction = logic.GetSelectionNode(), logic.GetInteractionNode()
         # Before our node is there: Slicer makes any new list of points the one to place next.
-        self._before = (
-            selection.GetActivePlaceNodeClassName() or "vtkMRMLMarkupsFiducialNode",
-            selection.GetActivePlaceNodeID() or "",
-        )
+        self._before = NextPlaced.current(), interaction.GetPlaceModePersistence()
         node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLMarkupsFiducialNode")
         node.UnRegister(None)
         node.SetName(_("SAMMix click"))
@@ -115,12 +113,13 @@ class ClickMode(VTKObservationMixin):
         self.ended.emit()
 
     def _leave(self, node: Any) -> None:
-        """What would be placed next is what it was before, unless somebody else has chosen since."""
+        """Puts place mode back to how it was, except for what somebody else has chosen since."""
+        if self._before is None:
+            return
+        (nextPlaced, persistence), self._before = self._before, None
         if self._isActive(node):
-            selection = slicer.app.applicationLogic().GetSelectionNode()
-            className, nodeId = self._before
-            selection.SetReferenceActivePlaceNodeClassName(className)
-            selection.SetActivePlaceNodeID(nodeId if slicer.mrmlScene.GetNodeByID(nodeId) else None)
+            nextPlaced.restore()
+        slicer.app.applicationLogic().GetInteractionNode().SetPlaceModePersistence(persistence)
 
     def _forget(self) -> Any:
         node, self._node = self._node, None
