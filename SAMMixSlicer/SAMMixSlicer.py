@@ -83,6 +83,8 @@ class SAMMixSlicerWidget(ScriptedLoadableModuleWidget):
         self.cleanup()  # with the code that made it
         forgetModules()
         ScriptedLoadableModuleWidget.onReload(self)
+        if self.parent.isEntered:
+            slicer.modules.SAMMixSlicerWidget.enter()  # Slicer enters a reloaded module when it is opened again
 
 
 class SAMMixSlicerLogic(ScriptedLoadableModuleLogic):

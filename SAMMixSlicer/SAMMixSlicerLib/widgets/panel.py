@@ -41,6 +41,8 @@ class Panel:
         self._logic = logic
         workspace, actions = logic.workspace, logic.actions
         self.slices = SlicesSection(ui, workspace, actions, logic.review, logic.show)
+        lesions = LesionsSection(ui, workspace, logic.lesions, logic.lesionClicks, logic.lesionExport, actions, dialogs)
+        self._lesions = lesions
         self.sections = [
             InputSection(ui, workspace, logic.install),
             RunSection(ui, workspace, logic.run, actions, logic.install),
@@ -48,7 +50,7 @@ class Panel:
             BoxesSection(ui, workspace, logic.boxes, actions),
             ShowSection(ui, workspace, logic.surface),
             CorrectSection(ui, workspace, logic.corrections),
-            LesionsSection(ui, workspace, logic.lesions, logic.lesionClicks, logic.lesionExport, actions, dialogs),
+            lesions,
             CorrectionsList(ui, workspace, logic.keeper, logic.newStructure, logic.install),
             FineTuneSection(ui, workspace, logic.fineTuning, logic.keeper, logic.install, dialogs),
             VersionsRow(ui, workspace, logic.versions, logic.fineTuning, dialogs),
@@ -66,6 +68,7 @@ class Panel:
     def stop(self) -> None:
         """Stops the timer, and lets the selectors tell nothing any more."""
         self._timer.stop()
+        self._lesions.teardown()
         self._ui.volumeSelector.blockSignals(True)
         self._ui.segmentationSelector.blockSignals(True)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import shiboken6
 import vtk
 from PySide6.QtCore import Property, QObject, Qt, Signal
 from PySide6.QtGui import QStandardItem, QStandardItemModel
@@ -257,14 +258,23 @@ class qMRMLNodeComboBox(QWidget):
 
     # What the scene does
 
+    def _is_gone(self) -> bool:
+        """Whether Qt has deleted the box, which takes the observers of the real one along."""
+        if shiboken6.isValid(self._model):
+            return False
+        for observed, tag in (*self._observations, *self._nodes_observed.values()):
+            observed.RemoveObserver(tag)
+        self._observations, self._nodes_observed = [], {}
+        return True
+
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _on_added(self, _scene: Any, _event: str, node: Any) -> None:
-        if not self._scene.IsImporting():
+        if not self._is_gone() and not self._scene.IsImporting():
             self._take_up(node)
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _on_about_to_be_removed(self, _scene: Any, _event: str, node: Any) -> None:
-        if self._scene.IsClosing():
+        if self._is_gone() or self._scene.IsClosing():
             return
         observed, tag = self._nodes_observed.pop(node.GetID(), (None, 0))
         if observed is not None:
@@ -274,14 +284,20 @@ class qMRMLNodeComboBox(QWidget):
             self._model.removeRow(row)
 
     def _on_scene_replaced(self, *_event: Any) -> None:
-        self._rebuild_nodes()
+        if not self._is_gone():
+            self._rebuild_nodes()
 
     def _filter_again(self) -> None:
         for node, _tag in list(self._nodes_observed.values()):
             self._on_modified(node)
 
     def _on_modified(self, node: Any) -> None:
-        if self._scene.IsClosing() or self._scene.IsImporting() or not self._scene.IsNodePresent(node):
+        if (
+            self._is_gone()
+            or self._scene.IsClosing()
+            or self._scene.IsImporting()
+            or not self._scene.IsNodePresent(node)
+        ):
             return
         row = self._row_of(node.GetID())
         if not self._is_listed(node):
