@@ -18,9 +18,8 @@ from SAMMixSlicerLib.planes import planeOf
 
 SCHEMA = "sammix-case/1"
 _MARK = "SAMMix.Case"
-_STATES, _SEGMENT, _MODEL = "SAMMix.States", "SAMMix.Segment", "SAMMix.Model"
+_STATES, _SEGMENT, _GUIDANCE = "SAMMix.States", "SAMMix.Segment", "SAMMix.Guidance"
 VOLUME, SEGMENTATION, OVERLAY = "SAMMix.Volume", "SAMMix.Segmentation", "SAMMix.Overlay"
-GUIDANCE = "SAMMix.Guidance"
 TABLE, CHART, STATISTICS = "SAMMix.Table", "SAMMix.Chart", "SAMMix.Statistics"
 
 
@@ -92,33 +91,28 @@ def readStates(node: Any) -> tuple[dict[int, SliceState], dict[int, float], str]
 
 
 def writeGuidance(node: Any, guidance: bytes | None) -> None:
-    """Keeps what the guidance found in a text node of its own, so that masks after loading are those before saving."""
-    textNode = node.GetNodeReference(GUIDANCE)
+    """Keeps what the guidance found, so that masks after loading are those before saving.
+
+    It is an attribute, as the boxes are: the Save dialog passes hidden nodes with a file of their own over, while a
+    megabyte in the scene's XML takes some 15 ms to load.
+
+    Args:
+        node: Of the case.
+        guidance: As `SavedGuidance.to_bytes` makes it; None leaves what is there.
+    """
     if guidance is None:
         return
     text = base64.b64encode(guidance).decode("ascii")
-    if textNode is None:
-        textNode = slicer.mrmlScene.CreateNodeByClass("vtkMRMLTextNode")
-        textNode.UnRegister(None)
-        textNode.SetName(f"{node.GetName()} guidance")
-        textNode.SetHideFromEditors(True)
-        # In a file of its own beside the scene: megabytes of attributes would make the scene's XML slow.
-        textNode.SetForceCreateStorageNode(slicer.vtkMRMLTextNode.CreateStorageNodeAlways)
-        textNode = slicer.mrmlScene.AddNode(textNode)
-        node.SetNodeReferenceID(GUIDANCE, textNode.GetID())
-    if textNode.GetText() != text:
-        textNode.SetText(text)
+    if node.GetAttribute(_GUIDANCE) != text:
+        node.SetAttribute(_GUIDANCE, text)
 
 
 def readGuidance(node: Any) -> bytes | None:
     """What `writeGuidance` kept; None where there is none, or something else."""
-    textNode = node.GetNodeReference(GUIDANCE)
-    if textNode is None or not textNode.GetText():
-        return None
     try:
-        return base64.b64decode(textNode.GetText(), validate=True)
+        return base64.b64decode(node.GetAttribute(_GUIDANCE) or "", validate=True) or None
     except ValueError:
-        return None  # the next run finds it anew
+        return None  # the next run finds it again
 
 
 def withMasks(states: dict[int, SliceState], mask: np.ndarray, sliceAxis: str) -> dict[int, SliceState]:

@@ -3,7 +3,7 @@
 The real one is a QComboBox on a model of the scene, and much of what it emits is nobody's choice: the rows go and come
 when a scene is loaded or closed, a row is removed, a node is renamed. This one is a QComboBox on a model too, which
 changes at the events, in the order and with the priorities of the real one, so that Qt itself decides what follows.
-The facts are in ``slicer_behaviour.json`` under ``qMRMLNodeComboBox``.
+The facts are in ``slicer_facts.json`` under ``node-box-...``.
 """
 
 from __future__ import annotations
@@ -97,7 +97,8 @@ class qMRMLNodeComboBox(QWidget):
             "noneDisplay": "None",
             "baseName": "",
         }
-        self._combo.currentTextChanged.connect(lambda _text: self._emit_current())
+        # 5.10 listens to the index, main to the text; with Qt 5 an index that moves along with its row tells both.
+        self._combo.currentIndexChanged.connect(lambda _row: self._emit_current())
         self._combo.activated.connect(self._emit_activated)
 
     showHidden = _option("showHidden", bool)
@@ -307,6 +308,8 @@ class qMRMLNodeComboBox(QWidget):
             self._take_up(node)
         elif self._model.item(row).text() != node.GetName():
             self._model.item(row).setText(node.GetName())
+            if row == self._combo.currentIndex:
+                self._emit_current()
 
     # What is chosen
 
