@@ -58,7 +58,7 @@ screenshots: $(INSTALLED) $(filter $(DEMO_CT),$(TUTORIAL_CT))
 $(DEMO_CT): | $(INSTALLED)
 	@mkdir -p $(DEMO_SOURCE)
 	$(VENV_PYTHON) -m pip install --quiet --no-deps --upgrade --target $(DEMO_SOURCE) liver-ct-segmentation-package
-	$(VENV_PYTHON) -m sammix_core.demo_data $(DEMO_SOURCE) $@
+	$(VENV_PYTHON) benchmarks/demo_data.py $(DEMO_SOURCE) $@
 
 test: lint
 	$(VENV_PYTHON) -m pytest

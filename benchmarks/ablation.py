@@ -27,19 +27,20 @@ from typing import Any
 import torch
 from oracle import moved_boxes, oracle_boxes
 
+from sammix_core.datasets.cases import Case, load_case
 from sammix_core.evaluation.metrics import score_masks
-from sammix_core.follow import NOT_FOLLOWED, FollowSettings
 from sammix_core.guidance.base import Guidance
 from sammix_core.guidance.embedding_cam import NAME as EMBEDDING_CAM
 from sammix_core.guidance.embedding_cam import EmbeddingCam
 from sammix_core.guidance.resnet38_cam import NAME as RESNET38
-from sammix_core.results import SegmentationResult
+from sammix_core.sam.decoding import CHOICES
 from sammix_core.sam.litemedsam import LiteMedSam
-from sammix_core.sam.masks import CHOICES
-from sammix_core.segmenter import LoadedModel, Segmenter
-from sammix_core.session import SegmentationSession
-from sammix_core.sparse_slices import EVERY_SLICE
-from sammix_core.training.cases import Case, load_case
+from sammix_core.segmentation.following.settings import NOT_FOLLOWED, FollowSettings
+from sammix_core.segmentation.model_loading import LoadedModel
+from sammix_core.segmentation.result import SegmentationResult
+from sammix_core.segmentation.segmenter import Segmenter
+from sammix_core.segmentation.session import SegmentationSession
+from sammix_core.segmentation.slice_sampling import EVERY_SLICE
 from sammix_core.training.config import TrainingConfig
 from sammix_core.training.paper_run import PaperTrainer
 from sammix_core.training.paper_sections import THRESHOLDS, LoraTraining, ResNetTraining
@@ -152,7 +153,7 @@ class Fold:
 
 def session_for(model: LoadedModel, case_ct: Path, views: list[View]) -> SegmentationSession:
     """A session whose embeddings are those of the clean view, where there are any."""
-    session = Segmenter(model).open_session(read_volume(case_ct), sparing=EVERY_SLICE)
+    session = Segmenter(model).open_session(read_volume(case_ct), sampling=EVERY_SLICE)
     for view in views:
         for index, embedding in zip(view.slices, view.embeddings, strict=True):
             session.preload(int(index), embedding)

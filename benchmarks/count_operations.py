@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from sammix_core.compiling import openvino
-from sammix_core.sam import int8
+from sammix_core.engines import int8
+from sammix_core.engines.openvino_compiler import openvino
 from sammix_core.sam.litemedsam import build_network, decode_with
 
 RESULTS = Path(__file__).with_suffix(".json")

@@ -40,8 +40,8 @@ from SAMMixSlicerLib.worker import Outcome, SliceChanged, Worker  # noqa: E402
 from synthetic_ct import synthetic_ct  # noqa: E402
 
 from sammix_core.boxes import Box, BoxSource  # noqa: E402
-from sammix_core.report import versions  # noqa: E402
-from sammix_core.volume import Volume, grid_from_ras  # noqa: E402
+from sammix_core.evaluation.report import versions  # noqa: E402
+from sammix_core.volume.volume import Volume, grid_from_ras  # noqa: E402
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
 IJK_TO_RAS = np.diag([-0.8, -0.8, 2.0, 1.0])
@@ -157,10 +157,10 @@ def timed(parts: dict[str, float], name: str, owner: Any, function: str) -> Iter
 
 def measure_parts(model: str, device: str, edits: int) -> dict[str, list[float]]:
     # Here, because importing them imports torch, which reads the wait policy then.
-    from sammix_core import slice_mask
-    from sammix_core.embedding_cache import EmbeddingCache
-    from sammix_core.preprocessing import Frame
-    from sammix_core.segmenter import Segmenter
+    from sammix_core.embeddings.memory_cache import EmbeddingCache
+    from sammix_core.preprocessing.frame import Frame
+    from sammix_core.segmentation import slice_mask
+    from sammix_core.segmentation.segmenter import Segmenter
 
     session = Segmenter.load(model, device).open_session(Volume(a_ct(), *grid_from_ras(IJK_TO_RAS)))
     for box in boxes(2 * len(SLICES)):

@@ -32,24 +32,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from sammix_core.axial_order import AxialOrder
-from sammix_core.evaluation.labelmap import read_labelmap
-from sammix_core.finetuning import (
-    CorrectionSet,
-    FineTuneResult,
-    FineTuneRun,
-    FineTuneSettings,
-    Source,
-    corrections_of_volume,
-)
+from sammix_core.datasets.correction import Source, corrections_of_volume
+from sammix_core.datasets.correction_set import CorrectionSet
+from sammix_core.datasets.labels import CaseLabels
+from sammix_core.datasets.split import SCHEMA as SPLIT_SCHEMA
+from sammix_core.finetuning import FineTuneResult, FineTuneRun, FineTuneSettings
 from sammix_core.finetuning.process import work
 from sammix_core.finetuning.scoring import Overlap
-from sammix_core.finetuning.split import SCHEMA as SPLIT_SCHEMA
 from sammix_core.progress import Progress
-from sammix_core.segmenter import Segmenter
-from sammix_core.sparse_slices import EVERY_SLICE
-from sammix_core.training.labels import CaseLabels
-from sammix_core.volume import Volume, read_volume
+from sammix_core.segmentation.segmenter import Segmenter
+from sammix_core.segmentation.slice_sampling import EVERY_SLICE
+from sammix_core.volume.axial_order import AxialOrder
+from sammix_core.volume.volume import Volume
+from sammix_core.volume_io import read_volume
+from sammix_core.volume_io.labelmap_reading import read_labelmap
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
 LABELS = Path(__file__).with_name("liver_model") / "labels"
@@ -83,8 +79,8 @@ def turned(volume: Volume) -> AxialOrder:
     """The order that a session finds, where the header has lost it."""
     if volume.spacing_known:
         return volume.axial_order
-    from sammix_core.loading import load_model
-    from sammix_core.which_way_up import likeliest_cut
+    from sammix_core.segmentation.model_loading import load_model
+    from sammix_core.segmentation.orientation import likeliest_cut
 
     return likeliest_cut(volume, load_model("liver", "cpu", None, None, "auto"), lambda: None).order
 
@@ -142,7 +138,7 @@ def volume_dice(model: str, volume: Volume, mask: np.ndarray, skipped: set[int],
     torch.manual_seed(0)
     found = (
         Segmenter.load(model, device="cpu", precision="float32")
-        .segment_volume(volume, sparing=EVERY_SLICE)
+        .segment_volume(volume, sampling=EVERY_SLICE)
         .mask.astype(bool)
     )
     kept = [k for k in range(len(order.forward(mask))) if k not in skipped]

@@ -20,7 +20,7 @@ LABELS = ROOT / "benchmarks" / "liver_model" / "labels" / "crlm1004.json"
 
 def a_liver(shape: tuple[int, int, int]) -> np.ndarray:
     """(k, j, i) bool: our label, spread as the CT is."""
-    from sammix_core.training.labels import CaseLabels
+    from sammix_core.datasets.labels import CaseLabels
 
     labels = CaseLabels.read(LABELS)
     mask = np.zeros(labels.shape, dtype=bool)

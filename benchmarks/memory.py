@@ -12,10 +12,10 @@ import json
 import time
 from pathlib import Path
 
-from sammix_core.segmenter import Segmenter
-from sammix_core.sparse_slices import EVERY_SLICE, USUAL
-from sammix_core.speed.made_volume import made_volume
-from sammix_core.speed.quick import peak_memory_bytes
+from sammix_core.evaluation.speed.quick import peak_memory_bytes
+from sammix_core.evaluation.speed.synthetic_volume import synthetic_volume
+from sammix_core.segmentation.segmenter import Segmenter
+from sammix_core.segmentation.slice_sampling import DEFAULT_SAMPLING, EVERY_SLICE
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
 
@@ -30,9 +30,9 @@ def main() -> None:
     arguments = parser.parse_args()
     segmenter = Segmenter.load("liver", device="cpu")
     before = peak_memory_bytes()
-    volume = made_volume((arguments.slices, arguments.size, arguments.size), arguments.slice_mm)
+    volume = synthetic_volume((arguments.slices, arguments.size, arguments.size), arguments.slice_mm)
     started = time.monotonic()
-    result = segmenter.segment_volume(volume, sparing=EVERY_SLICE if arguments.every_slice else USUAL)
+    result = segmenter.segment_volume(volume, sampling=EVERY_SLICE if arguments.every_slice else DEFAULT_SAMPLING)
     peak = peak_memory_bytes()
     row = {
         "shape_kji": list(volume.shape_kji),

@@ -19,7 +19,7 @@ import torch
 
 from sammix_core.guidance.gradcam import activation_maps
 from sammix_core.guidance.resnet38 import STRUCTURE, ResNet38
-from sammix_core.model_store.published import PUBLISHED
+from sammix_core.model_store.third_party_weights import THIRD_PARTY_WEIGHTS
 from sammix_core.sam import lora
 from sammix_core.sam.litemedsam import LiteMedSam
 from sammix_core.sam.vit import VitSam
@@ -73,7 +73,7 @@ def vit_rows() -> Iterator[dict[str, Any]]:
     state, image = sam_model_registry["vit_b"]().state_dict(), torch.rand(1, 1, 1024, 1024)
     for engine in ("torch", "openvino"):
         made: list[VitSam] = []
-        load = partial(VitSam, CPU, PUBLISHED["sam_vit_b"], state, engine)
+        load = partial(VitSam, CPU, THIRD_PARTY_WEIGHTS["sam_vit_b"], state, engine)
         yield measured(f"ViT-B, loaded for {engine}", lambda made=made, load=load: made.append(load()))
         yield measured(f"ViT-B, one slice by {engine}", partial(made[0].encode, image), 2)
 

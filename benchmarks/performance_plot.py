@@ -17,7 +17,7 @@ import numpy as np
 
 HERE = Path(__file__).parent
 PICTURE = HERE.parent / "docs" / "images" / "performance.png"
-WAYS = ("float32", "float32, sparing", "int8", "int8, sparing")
+WAYS = ("float32", "float32, sampling", "int8", "int8, sampling")
 
 
 def main() -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from sammix_core.preview import render_preview
-from sammix_core.segmenter import Segmenter
+from sammix_core.evaluation.preview import render_preview
+from sammix_core.segmentation.segmenter import Segmenter
 from sammix_core.volume_io import read_volume
 
 IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"

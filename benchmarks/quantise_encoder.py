@@ -1,11 +1,11 @@
-"""Measures the ranges of the image encoder's int8 form: sammix_core/sam/encoder_int8.safetensors.
+"""Measures the ranges of the image encoder's int8 form: sammix_core/engines/encoder_int8.safetensors.
 
     pip install nncf
     python benchmarks/quantise_encoder.py --data ../shared/data [--slices 24]
 
 NNCF's post-training quantisation (mixed preset, transformer) looks at slices of the training cases alone; what it finds
-is written down, and OpenVINO alone applies it (sammix_core/sam/int8.py). Printed: how far the embeddings of slices that
-were not looked at are from float32's, for NNCF's own model and for ours.
+is written down, and OpenVINO alone applies it (sammix_core/engines/int8.py). Printed: how far the embeddings of slices
+that were not looked at are from float32's, for NNCF's own model and for ours.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from safetensors.numpy import save_file
 
-from sammix_core.axial_slices import AxialSlices
-from sammix_core.compiling import openvino
+from sammix_core.engines import int8
+from sammix_core.engines.openvino_compiler import openvino
 from sammix_core.model_store import LITE_MEDSAM
-from sammix_core.preprocessing import PreprocessingSpec
-from sammix_core.sam import int8
+from sammix_core.preprocessing.axial_slices import AxialSlices
+from sammix_core.preprocessing.spec import PreprocessingSpec
 from sammix_core.sam.litemedsam import IMAGE_SIZE, build_network
 from sammix_core.volume_io import read_volume
 

@@ -33,7 +33,7 @@ from refiner_table import REFINED
 from refiner_table import section as refiner_section
 
 from sammix_core.files import write_text_atomic
-from sammix_core.model_store.published import PUBLISHED
+from sammix_core.model_store.third_party_weights import THIRD_PARTY_WEIGHTS
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "results.md"
@@ -177,7 +177,8 @@ def not_measured(auto: Rows, patients: set[str]) -> list[str]:
     if not together:
         lines.append("Switches turned together, beyond the ones listed: gains need not add up.")
     lines.append(
-        f"{', '.join(one.title for one in PUBLISHED.values())} on livers: their weights could not be fetched here."
+        f"{', '.join(weights.title for weights in THIRD_PARTY_WEIGHTS.values())} on livers: their weights could not be "
+        "fetched here."
     )
     lines.append("Whether the uncertainty map finds errors.")
     return [f"- {line}" for line in lines]

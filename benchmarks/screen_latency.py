@@ -158,7 +158,7 @@ def main() -> None:
     load_before = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
     with busy_programs(arguments.busy):
         parts = measure(arguments.edits)
-    from sammix_core.report import versions
+    from sammix_core.evaluation.report import versions
 
     row = {
         "what": "screen",

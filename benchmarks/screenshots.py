@@ -171,9 +171,9 @@ def find_lesions(driver: Any, name: str) -> None:
     """
     import slicer
 
-    from sammix_core.lesions.boxed_mask import BoxedMask
+    from sammix_core.datasets.labels import CaseLabels
     from sammix_core.lesions.growing import deepest_voxel
-    from sammix_core.training.labels import CaseLabels
+    from sammix_core.masks.boxed_mask import BoxedMask
 
     _show_only(driver, "lesionsSection")
     slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
@@ -232,7 +232,7 @@ def correct(driver: Any, name: str) -> None:
     import slicer
     from slicer_host import mouse
 
-    from sammix_core.training.labels import CaseLabels
+    from sammix_core.datasets.labels import CaseLabels
 
     kept = driver.ui.correctionsTable
     used = np.flatnonzero(driver.mask().any(axis=(1, 2)))

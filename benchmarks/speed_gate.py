@@ -1,11 +1,11 @@
 """What the faster ways cost in Dice: each is off unless it passes here.
 
-    python benchmarks/speed_gate.py --data ../shared/data [--case crlm1004 ...] [--way "int8, sparing" ...]
+    python benchmarks/speed_gate.py --data ../shared/data [--case crlm1004 ...] [--way "int8, sampling" ...]
 
 Every way segments whole volumes fully automatically. Rows in benchmarks/speed_gate.jsonl: Dice against float32 with
 every slice encoded (`dice_vs_full`), Dice against the label where a person made one, its fall, slices encoded, and
 which of the slices that full precision gives a mask were left without one (`missed`). The limits are 0.003 (precision)
-and 0.005 (sparing) on every validation case. Settings were chosen on the training cases; the validation cases are read
+and 0.005 (sampling) on every validation case. Settings were chosen on the training cases; the validation cases are read
 with them fixed. Embeddings are kept in work/speed_gate, so that a second run takes minutes.
 """
 
@@ -21,10 +21,11 @@ import numpy as np
 import torch
 from validate import CASES as VALIDATION
 
-from sammix_core.evaluation.labelmap import read_labelmap
-from sammix_core.segmenter import SegmentationSession, Segmenter
-from sammix_core.sparse_slices import EVERY_SLICE, Sparing
+from sammix_core.segmentation.segmenter import Segmenter
+from sammix_core.segmentation.session import SegmentationSession
+from sammix_core.segmentation.slice_sampling import EVERY_SLICE, SliceSampling
 from sammix_core.volume_io import read_volume
+from sammix_core.volume_io.labelmap_reading import read_labelmap
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
 KEPT = Path(__file__).resolve().parents[1] / "work" / "speed_gate"
@@ -37,11 +38,11 @@ TRAINING = {
 }
 WAYS = {
     "float32": ("float32", EVERY_SLICE),
-    "float32, sparing": ("float32", Sparing()),
+    "float32, sampling": ("float32", SliceSampling()),
     "bfloat16": ("bfloat16", EVERY_SLICE),
-    "bfloat16, sparing": ("bfloat16", Sparing()),
+    "bfloat16, sampling": ("bfloat16", SliceSampling()),
     "int8": ("int8", EVERY_SLICE),
-    "int8, sparing": ("int8", Sparing()),
+    "int8, sampling": ("int8", SliceSampling()),
 }
 
 
@@ -89,12 +90,12 @@ def main() -> None:
         volume = read_volume(arguments.data / ct)
         full = None
         for way in ["float32", *(way for way in arguments.way if way != "float32")]:
-            precision, sparing = WAYS[way]
+            precision, sampling = WAYS[way]
             if precision not in segmenters:
                 segmenters[precision] = Segmenter.load(arguments.model, device="cpu", precision=precision)
                 KeptEmbeddings(segmenters[precision], precision)
             started = time.monotonic()
-            session = SegmentationSession(segmenters[precision].model, volume, sparing=sparing)
+            session = SegmentationSession(segmenters[precision].model, volume, sampling=sampling)
             session.find_boxes()
             result = session.segment_boxes()
             mask = volume.axial_order.forward(result.mask) > 0

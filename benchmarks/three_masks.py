@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from sammix_core.datasets.labels import CaseLabels
 from sammix_core.model_store.base_weights import find_base_weights
-from sammix_core.preprocessing import slice_image, volume_frame
-from sammix_core.sam.masks import MaskSettings, dense_prompt
-from sammix_core.segmenter import Segmenter
+from sammix_core.preprocessing.body_crop import volume_frame
+from sammix_core.preprocessing.window import slice_image
+from sammix_core.sam.decoding import MaskSettings, dense_prompt
+from sammix_core.segmentation.segmenter import Segmenter
 from sammix_core.training.calibrate import label_box
-from sammix_core.training.labels import CaseLabels
 from sammix_core.volume_io import read_volume
 
 HERE = Path(__file__).parent

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 from oracle import oracle_boxes
 
-from sammix_core.evaluation.labelmap import read_labelmap
 from sammix_core.evaluation.metrics import score_masks
-from sammix_core.segmenter import Segmenter
+from sammix_core.segmentation.segmenter import Segmenter
 from sammix_core.volume_io import read_volume
+from sammix_core.volume_io.labelmap_reading import read_labelmap
 
 RESULTS = Path(__file__).with_name("validation.jsonl")
 

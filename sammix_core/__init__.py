@@ -10,13 +10,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from sammix_core.errors import Cancelled, InputError, SammixError
+from sammix_core.version import __version__
 
 if TYPE_CHECKING:
-    from sammix_core.boxes import Box, BoxSource, BoxTrack
-    from sammix_core.segmenter import Progress, SegmentationResult, Segmenter
-    from sammix_core.volume import Volume, read_volume, write_labelmap
-
-__version__ = "0.1.0"
+    from sammix_core.boxes.box import Box, BoxSource
+    from sammix_core.boxes.track import BoxTrack
+    from sammix_core.progress import Progress
+    from sammix_core.segmentation.result import SegmentationResult
+    from sammix_core.segmentation.segmenter import Segmenter
+    from sammix_core.segmentation.session import SegmentationSession
+    from sammix_core.volume.volume import Volume
+    from sammix_core.volume_io.labelmap_writing import write_labelmap
+    from sammix_core.volume_io.reading import read_volume
 
 __all__ = [
     "Box",
@@ -27,6 +32,7 @@ __all__ = [
     "Progress",
     "SammixError",
     "SegmentationResult",
+    "SegmentationSession",
     "Segmenter",
     "Volume",
     "__version__",
@@ -35,15 +41,16 @@ __all__ = [
 ]
 
 _HOME_OF = {
-    "Box": "boxes",
-    "BoxSource": "boxes",
-    "BoxTrack": "boxes",
-    "Progress": "segmenter",
-    "SegmentationResult": "segmenter",
-    "Segmenter": "segmenter",
-    "Volume": "volume",
-    "read_volume": "volume",
-    "write_labelmap": "volume",
+    "Box": "boxes.box",
+    "BoxSource": "boxes.box",
+    "BoxTrack": "boxes.track",
+    "Progress": "progress",
+    "SegmentationResult": "segmentation.result",
+    "SegmentationSession": "segmentation.session",
+    "Segmenter": "segmentation.segmenter",
+    "Volume": "volume.volume",
+    "read_volume": "volume_io.reading",
+    "write_labelmap": "volume_io.labelmap_writing",
 }
 
 

@@ -55,7 +55,7 @@ def coreInfo(moduleFolder: Path) -> CoreInfo:
     import sammix_core
 
     bundled = _bundledFolder(moduleFolder)
-    version = _VERSION.search((bundled / "__init__.py").read_text(encoding="utf-8")) if bundled else None
+    version = _VERSION.search((bundled / "version.py").read_text(encoding="utf-8")) if bundled else None
     return CoreInfo(
         version=sammix_core.__version__,
         folder=Path(sammix_core.__file__).resolve().parent,

@@ -10,7 +10,8 @@ import slicer
 from slicer.util import arrayFromSegmentBinaryLabelmap
 
 from sammix_core.boxes import Box, BoxSource
-from sammix_core.slice_state import PackedMask, SliceState
+from sammix_core.masks.packed_mask import PackedMask
+from sammix_core.segmentation.slice_state import SliceState
 from SAMMixSlicerLib.planes import planeOf
 from SAMMixSlicerLib.scene import case_node
 from SAMMixSlicerLib.scene.box_roi import BoxRoi

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sammix_core.volume import Volume
+from sammix_core.volume.volume import Volume
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ MODULES = sorted(
 
 
 def test_there_are_examples() -> None:
-    assert {"sammix_core.boxes.track", "sammix_core.files", "sammix_core.axial_order"} <= set(MODULES)
+    assert {"sammix_core.boxes.track", "sammix_core.files", "sammix_core.volume.axial_order"} <= set(MODULES)
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -14,13 +14,14 @@ from synthetic_ct import LIVER, synthetic_ct
 from torch.nn import functional
 from training_cases import QuickLiteMedSam
 
-from sammix_core import loading
-from sammix_core.finetuning import CorrectionSet, Source, corrections_of_volume
+from sammix_core.datasets.correction import Source, corrections_of_volume
+from sammix_core.datasets.correction_set import CorrectionSet
 from sammix_core.finetuning import recipe as recipes
 from sammix_core.sam import litemedsam
+from sammix_core.segmentation import model_loading as loading
 from sammix_core.training import decoder_training
 from sammix_core.training.config import DecoderTraining, HeadTraining
-from sammix_core.volume import Volume
+from sammix_core.volume.volume import Volume
 
 SHAPE = (8, 50, 60)
 

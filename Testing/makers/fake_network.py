@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from sammix_core.axial_order import AxialOrder
 from sammix_core.guidance.base import GuidanceMaps
 from sammix_core.guidance.boxes_from_cam import BoxSettings
-from sammix_core.preprocessing import PreprocessingSpec
-from sammix_core.sam.masks import MaskSettings
-from sammix_core.segmenter import LoadedModel
-from sammix_core.volume import Volume
+from sammix_core.preprocessing.spec import PreprocessingSpec
+from sammix_core.sam.decoding import MaskSettings
+from sammix_core.segmentation.model_loading import LoadedModel
+from sammix_core.volume.axial_order import AxialOrder
+from sammix_core.volume.volume import Volume
 
 CPU = torch.device("cpu")
 _LIVER_VALUE = 0.675  # 110 HU through the default window
@@ -38,7 +38,7 @@ class FakeBackend:
     device = CPU
     image_size = 256
     batch = 3
-    at_once = 2
+    concurrency = 2
 
     def __init__(self) -> None:
         self.encoded = 0

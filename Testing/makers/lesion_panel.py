@@ -49,7 +49,8 @@ class LesionPanel(PanelDriver):
         """Works on a CT whose liver is segmented."""
         from SAMMixSlicerLib.planes import planeOf
 
-        from sammix_core.slice_state import PackedMask, SliceState
+        from sammix_core.masks.packed_mask import PackedMask
+        from sammix_core.segmentation.slice_state import SliceState
 
         self.choose(volume_node)
         workspace = self.logic.workspace

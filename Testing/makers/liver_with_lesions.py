@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sammix_core.volume import Volume
+from sammix_core.volume.volume import Volume
 
 SHAPE = (24, 40, 44)
 LIVER, LESION = 115.0, 60.0

@@ -10,8 +10,8 @@ from sammix_core.guidance.embedding_cam import NAME, PREFIX
 from sammix_core.guidance.embedding_head import EmbeddingHead
 from sammix_core.model_store import LITE_MEDSAM, Manifest
 from sammix_core.model_store.weights import write_model
-from sammix_core.preprocessing import PreprocessingSpec
-from sammix_core.sam.masks import MaskSettings
+from sammix_core.preprocessing.spec import PreprocessingSpec
+from sammix_core.sam.decoding import MaskSettings
 
 
 def an_untrained_model(parent: Path) -> Path:

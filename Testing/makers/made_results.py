@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sammix_core.boxes import Box, BoxSource, BoxTrack
-from sammix_core.preprocessing import Frame
-from sammix_core.results import SegmentationResult, SliceReport
-from sammix_core.volume import Volume
+from sammix_core.preprocessing.frame import Frame
+from sammix_core.segmentation.result import SegmentationResult, SliceReport
+from sammix_core.volume.volume import Volume
 
 
 @dataclass

@@ -9,7 +9,7 @@ import numpy as np
 import yaml
 from image_files import write_with_itk
 
-from sammix_core.msam.spec import MSamSpec
+from sammix_core.refinement.msam.spec import MSamSpec
 
 SIZES: dict[str, Any] = {
     "crop": 16,

@@ -12,8 +12,8 @@ from image_files import write_with_itk
 from synthetic_ct import LIVER, synthetic_ct
 from torch.nn import functional
 
+from sammix_core.datasets.labels import CaseLabels
 from sammix_core.sam.litemedsam import LiteMedSam
-from sammix_core.training.labels import CaseLabels
 
 SPACING = (6.0, 6.0, 6.0)
 

@@ -68,7 +68,7 @@ def test_what_only_posix_has_is_found_unless_the_system_was_looked_at():
 def test_a_mac_with_mps_computes_on_its_cpu(monkeypatch):
     import torch
 
-    from sammix_core.device import choose_device
+    from sammix_core.engines.device import choose_device
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)

@@ -82,7 +82,7 @@ def test_from_corrections_to_a_version_in_use_and_back(panel, a_ct, home):
     import slicer
 
     from sammix_core import model_store
-    from sammix_core.finetuning import CorrectionSet
+    from sammix_core.datasets.correction_set import CorrectionSet
 
     # Kept as they are corrected; a slice that is right can be kept, and every entry deleted.
     panel.segment(a_ct)
@@ -154,7 +154,8 @@ def test_from_corrections_to_a_version_in_use_and_back(panel, a_ct, home):
 
 def test_a_result_that_cannot_be_read_is_one_sentence(panel, home):
     """Of a run that an earlier version of SAMMix made, or that the disk has damaged."""
-    from sammix_core.finetuning import CorrectionSet, FineTuneRun, FineTuneSettings
+    from sammix_core.datasets.correction_set import CorrectionSet
+    from sammix_core.finetuning import FineTuneRun, FineTuneSettings
 
     kept = CorrectionSet.create(home / "set", "liver")
     run = FineTuneRun.create(FineTuneSettings(name="mine", sources=(kept.folder,)))
@@ -169,7 +170,7 @@ def test_a_result_that_cannot_be_read_is_one_sentence(panel, home):
 def test_a_new_structure_is_drawn_into_a_segment_of_its_own(panel, a_ct, home):
     from slicer_host import mouse
 
-    from sammix_core.finetuning import CorrectionSet
+    from sammix_core.datasets.correction_set import CorrectionSet
 
     panel.draw(a_ct, 1)
     liver, segment_id = panel.case.segmentationNode, panel.case.segmentId

@@ -74,7 +74,7 @@ class TestUndo:
     def stack(self, app):
         from SAMMixSlicerLib.logic.undo import UndoStack
 
-        from sammix_core.slice_state import SliceState
+        from sammix_core.segmentation.slice_state import SliceState
 
         states = {}
         stack = UndoStack(lambda index: states.get(index) or SliceState(index), states.update)
@@ -83,7 +83,7 @@ class TestUndo:
 
     def score(self, stack, **changes):
         """Sets scores as one action: slice "s3" to a number."""
-        from sammix_core.slice_state import SliceState
+        from sammix_core.segmentation.slice_state import SliceState
 
         indices = {int(name[1:]): value for name, value in changes.items()}
         before = {index: stack.states.get(index) or SliceState(index) for index in indices}
@@ -114,7 +114,7 @@ class TestUndo:
         assert stack.undoName
 
     def test_what_came_after_the_start_of_an_action_belongs_to_it(self, stack):
-        from sammix_core.slice_state import SliceState
+        from sammix_core.segmentation.slice_state import SliceState
 
         self.score(stack, s1=0.1)
         stack.states[1] = SliceState(1, score=0.9)  # the mask that was computed for it came later
@@ -123,7 +123,7 @@ class TestUndo:
         assert self.scores(stack) == {1: 0.9}
 
     def test_an_action_that_changed_nothing_is_no_step(self, stack):
-        from sammix_core.slice_state import SliceState
+        from sammix_core.segmentation.slice_state import SliceState
 
         stack.push("nothing", {3: SliceState(3)})
         assert stack.undoName == ""
@@ -224,7 +224,8 @@ class TestCoreLocation:
         from SAMMixSlicerLib.core_location import coreInfo
 
         (tmp_path / "sammix_core").mkdir()
-        (tmp_path / "sammix_core" / "__init__.py").write_text('__version__ = "9.9.9"\n')
+        (tmp_path / "sammix_core" / "__init__.py").touch()
+        (tmp_path / "sammix_core" / "version.py").write_text('__version__ = "9.9.9"\n')
         info = coreInfo(tmp_path)
         assert info.isShadowed
         assert info.bundledVersion == "9.9.9"

@@ -12,7 +12,7 @@ from lesion_panel import LESIONS, LesionPanel, a_ct_node
 from liver_with_lesions import MIDDLE, OTHER, a_liver, ball, dice, ijk
 from panel_driver import MODULE, use_shared_worker
 
-from sammix_core.lesions.boxed_mask import BoxedMask
+from sammix_core.masks.boxed_mask import BoxedMask
 
 
 @pytest.fixture
@@ -420,8 +420,8 @@ def test_a_hundred_lesions_come_and_go_without_a_standstill(panel):
 
     from slicer_host import mouse
 
-    from sammix_core.lesions.boxed_mask import BoxedMask
     from sammix_core.lesions.state import LesionState, LesionStatus
+    from sammix_core.masks.boxed_mask import BoxedMask
 
     panel.give_liver(a_ct_node())
     panel.ui.lesionsSection.collapsed = False

@@ -197,6 +197,6 @@ def test_the_roi_node_gives_its_box_back_under_a_transform(app, a_volume_node, g
 def test_boxes_have_the_colours_of_the_preview(app):
     from SAMMixSlicerLib.scene.box_roi import COLORS
 
-    from sammix_core.preview.palette import BOX
+    from sammix_core.evaluation.preview.palette import BOX
 
     assert {source: tuple(round(255 * part) for part in color) for source, color in COLORS.items()} == BOX

@@ -30,7 +30,7 @@ def test_it_is_the_one_of_slicer(app, grid, smoothing):
     from SAMMixSlicerLib.worker.mask_commands import MakeSurface
     from vtk.util.numpy_support import vtk_to_numpy
 
-    from sammix_core.slice_state import PackedMask
+    from sammix_core.masks.packed_mask import PackedMask
 
     volume = slicer.util.addVolumeFromArray(np.zeros(SHAPE, np.int16), ijkToRAS=GRIDS[grid], name="ct")
     node = newSegmentation(volume, "liver")

@@ -199,7 +199,7 @@ def test_what_a_case_node_keeps_survives_a_scene_file(make_volume, scene, tmp_pa
     from SAMMixSlicerLib.scene import case_node
 
     from sammix_core.boxes import Box, BoxSource
-    from sammix_core.slice_state import SliceState
+    from sammix_core.segmentation.slice_state import SliceState
 
     node = case_node.newCaseNode(make_volume())
     states = {

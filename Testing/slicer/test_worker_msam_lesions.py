@@ -10,9 +10,10 @@ from SAMMixSlicerLib.worker import Finished, LesionGrown, LesionsFound, LesionsM
 from shared_worker import shared_worker
 from worker_driver import Recorder
 
-from sammix_core.lesions.boxed_mask import BoxedMask
 from sammix_core.lesions.state import LesionState, LesionStatus
-from sammix_core.slice_state import PackedMask, SliceState
+from sammix_core.masks.boxed_mask import BoxedMask
+from sammix_core.masks.packed_mask import PackedMask
+from sammix_core.segmentation.slice_state import SliceState
 
 VOLUME = "ct"
 GRID = np.diag([-1.0, -1.0, 1.0, 1.0])

@@ -22,7 +22,7 @@ from SAMMixSlicerLib.worker.process import VARIABLE, ChildProcess
 from worker_driver import IJK_TO_RAS, Recorder
 
 import sammix_core
-from sammix_core.slice_state import SliceState
+from sammix_core.segmentation.slice_state import SliceState
 
 ROOT = Path(__file__).parents[2]
 CT = np.full((4, 40, 50), -1000, np.int16)

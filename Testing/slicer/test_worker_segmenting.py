@@ -31,9 +31,9 @@ from synthetic_ct import synthetic_ct
 from worker_driver import IJK_TO_RAS, Recorder
 
 from sammix_core.boxes import Box, BoxSource
-from sammix_core.segmenter import Segmenter
-from sammix_core.session import SegmentationSession
-from sammix_core.volume import Volume, grid_from_ras
+from sammix_core.segmentation.segmenter import Segmenter
+from sammix_core.segmentation.session import SegmentationSession
+from sammix_core.volume.volume import Volume, grid_from_ras
 
 CT = synthetic_ct((3, 96, 128))
 EDITED = BoxSource.EDITED
@@ -214,9 +214,9 @@ def test_slices_are_prepared_while_there_is_nothing_else_to_do(worker: Worker, r
     worker.openVolume("prepared", np.concatenate([CT] * 2), IJK_TO_RAS)
     recorder.finished(worker.prepareSlices("prepared", [4]))
     (changed,) = _edited(worker, recorder, "prepared", 4)
-    at_once = changed.milliseconds["segment"]
+    at_first = changed.milliseconds["segment"]
     (changed,) = _edited(worker, recorder, "prepared", 5)
-    assert changed.milliseconds["segment"] > 1.5 * at_once, "nothing was prepared"
+    assert changed.milliseconds["segment"] > 1.5 * at_first, "nothing was prepared"
     # It steps back for whatever is wanted.
     started = time.monotonic()
     prepare = worker.prepareSlices("prepared", range(4))

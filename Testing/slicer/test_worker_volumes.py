@@ -15,8 +15,8 @@ from synthetic_ct import synthetic_ct
 
 from sammix_core.boxes import Box, BoxSource
 from sammix_core.errors import InputError
-from sammix_core.segmenter import Segmenter
-from sammix_core.slice_state import SliceState
+from sammix_core.segmentation.segmenter import Segmenter
+from sammix_core.segmentation.slice_state import SliceState
 
 AXIAL = synthetic_ct((5, 75, 100))
 # As an ordinary CT is stored: canonical columns run to the left, canonical rows to the back.

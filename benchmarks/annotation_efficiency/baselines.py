@@ -17,15 +17,15 @@ from monai.losses import DiceCELoss
 from monai.networks.nets import SegResNet, UNet
 from torch import nn
 
-from sammix_core.axial_slices import AxialSlices
 from sammix_core.guidance.boxes_from_cam import supported_components
-from sammix_core.preprocessing import PreprocessingSpec
+from sammix_core.preprocessing.axial_slices import AxialSlices
+from sammix_core.preprocessing.spec import PreprocessingSpec
 from sammix_core.progress import ProgressCallback
 from sammix_core.training.loop import Pace, train_steps
 from sammix_core.training.one_cycle import one_cycle
 from sammix_core.training.semi_supervised.bank import STRONG, WEAK, Bank
 from sammix_core.training.semi_supervised.split import Split
-from sammix_core.volume import Volume
+from sammix_core.volume.volume import Volume
 
 from .methods import PRECISION
 

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from sammix_core.errors import InputError
-from sammix_core.loading import LoadedModel
 from sammix_core.progress import Progress
 from sammix_core.sam.litemedsam import LiteMedSam
+from sammix_core.segmentation.model_loading import LoadedModel
 
 from .baselines import train_baseline
 from .cases import TestCase

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from sammix_core.datasets.labels import CaseLabels
 from sammix_core.errors import InputError
-from sammix_core.evaluation.labelmap import read_labelmap
-from sammix_core.training.labels import CaseLabels
-from sammix_core.volume import Volume
+from sammix_core.volume.volume import Volume
 from sammix_core.volume_io import read_volume
+from sammix_core.volume_io.labelmap_reading import read_labelmap
 
 ORIGINS = ("person", "model", "ours")
 _LABEL, _CT = "_label", "_ct"

@@ -21,7 +21,7 @@ class KeptEncoder:
         encoded: How many slices went through the encoder.
     """
 
-    batch = at_once = 1  # each is looked for on its own
+    batch = concurrency = 1  # each is looked for on its own
 
     def __init__(self, backend: LiteMedSam, folder: Path) -> None:
         self.backend = backend

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from sammix_core.errors import InputError
-from sammix_core.preprocessing import PreprocessingSpec
+from sammix_core.preprocessing.spec import PreprocessingSpec
 from sammix_core.progress import ProgressCallback
 from sammix_core.sam.backend import SamBackend
 from sammix_core.training.semi_supervised.bank import Bank, prepare_bank, prepare_images

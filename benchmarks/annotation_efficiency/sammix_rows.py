@@ -10,12 +10,12 @@ from pathlib import Path
 import torch
 from lightning.fabric import Fabric
 
-from sammix_core.follow import FollowSettings
-from sammix_core.loading import LoadedModel
-from sammix_core.preprocessing import PreprocessingSpec
+from sammix_core.preprocessing.spec import PreprocessingSpec
 from sammix_core.progress import ProgressCallback
 from sammix_core.sam import lora
 from sammix_core.sam.litemedsam import LiteMedSam
+from sammix_core.segmentation.following.settings import FollowSettings
+from sammix_core.segmentation.model_loading import LoadedModel
 from sammix_core.training.semi_supervised.network import SamMix
 from sammix_core.training.semi_supervised.trainer import Outcome, train_sammix
 

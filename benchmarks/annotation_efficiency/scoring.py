@@ -11,11 +11,11 @@ from torch import nn
 
 from sammix_core.evaluation.metrics import score_masks
 from sammix_core.evaluation.oracle import oracle_boxes
-from sammix_core.loading import LoadedModel
-from sammix_core.preprocessing import PreprocessingSpec
-from sammix_core.segmenter import Segmenter
-from sammix_core.sparse_slices import EVERY_SLICE
-from sammix_core.volume import Volume
+from sammix_core.preprocessing.spec import PreprocessingSpec
+from sammix_core.segmentation.model_loading import LoadedModel
+from sammix_core.segmentation.segmenter import Segmenter
+from sammix_core.segmentation.slice_sampling import EVERY_SLICE
+from sammix_core.volume.volume import Volume
 
 from .baselines import segment_with
 from .cases import TestCase
@@ -53,7 +53,7 @@ def boxes_of(method_network: str) -> tuple[str, ...]:
 
 def rows_with_boxes(model: LoadedModel, loaded: Loaded, method: str, count: int, seed: int) -> Iterator[Row]:
     """Rows of a SAM: automatic boxes, then the label's own."""
-    session = Segmenter(model).open_session(loaded.volume, sparing=EVERY_SLICE)
+    session = Segmenter(model).open_session(loaded.volume, sampling=EVERY_SLICE)
     start = time.monotonic()
     session.find_boxes()
     mask = session.segment_boxes().mask

@@ -31,10 +31,10 @@ from sammix_core.lesions.candidates import lesion_candidates
 from sammix_core.lesions.components import lesion_components
 from sammix_core.lesions.measure import lesion_masks
 from sammix_core.lesions.scoring import score_lesions
-from sammix_core.results import cam_on_slice
-from sammix_core.segmenter import Segmenter
-from sammix_core.session import SegmentationSession
-from sammix_core.volume import Volume
+from sammix_core.segmentation.result import cam_on_slice
+from sammix_core.segmentation.segmenter import Segmenter
+from sammix_core.segmentation.session import SegmentationSession
+from sammix_core.volume.volume import Volume
 
 WORK = ROOT / "work" / "lesion_model"
 PRECISION = "float32"  # the head was trained on such embeddings

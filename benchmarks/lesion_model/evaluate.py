@@ -19,17 +19,18 @@ from typing import Any
 
 import numpy as np
 
+from sammix_core.datasets.labels import CaseLabels
 from sammix_core.errors import InputError
-from sammix_core.evaluation.labelmap import read_labelmap
 from sammix_core.files import atomic_path
-from sammix_core.lesions.boxed_mask import BoxedMask
 from sammix_core.lesions.candidates import lesion_candidates
 from sammix_core.lesions.components import lesion_components
 from sammix_core.lesions.density import LiverDensity
 from sammix_core.lesions.growing import GrownLesion, deepest_voxel
 from sammix_core.lesions.scoring import score_lesions
-from sammix_core.training.labels import CaseLabels
-from sammix_core.volume import Volume, read_volume
+from sammix_core.masks.boxed_mask import BoxedMask
+from sammix_core.volume.volume import Volume
+from sammix_core.volume_io import read_volume
+from sammix_core.volume_io.labelmap_reading import read_labelmap
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -68,7 +69,7 @@ def ours(path: Path) -> np.ndarray:
 
 def livers_by_model(case: str, volume: Volume) -> np.ndarray:
     """The default model's mask, made once."""
-    from sammix_core.segmenter import Segmenter
+    from sammix_core.segmentation.segmenter import Segmenter
 
     file = LIVERS / f"{case}.npz"
     if not file.exists():

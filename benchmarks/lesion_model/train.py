@@ -19,13 +19,13 @@ import torch
 from lightning.fabric import Fabric
 from safetensors.torch import save_file
 
-from sammix_core.commands.progress import shown_progress
+from sammix_core.cli.progress import shown_progress
+from sammix_core.datasets.cases import Case, load_case
+from sammix_core.datasets.labels import CaseLabels
 from sammix_core.files import atomic_path
-from sammix_core.progress import ProgressCallback, Stage
-from sammix_core.training.cases import Case, load_case
+from sammix_core.progress import ProgressCallback, ProgressReporter
 from sammix_core.training.config import HeadTraining, TrainingConfig
 from sammix_core.training.head_training import train_head
-from sammix_core.training.labels import CaseLabels
 from sammix_core.training.views import CLEAN, View, draw_slice, open_view, views_folder
 
 HERE = Path(__file__).resolve().parent
@@ -85,7 +85,7 @@ class _Rows:
 def lesion_views(config: TrainingConfig, show: ProgressCallback) -> list[View]:
     """All views, of all cases."""
     found = []
-    stage = Stage("Drawing lesions", len(config.cases) * len(VIEWS), show, None)
+    stage = ProgressReporter("Drawing lesions", len(config.cases) * len(VIEWS), show, None)
     for one in config.cases:
         case = load_case(one, config.preprocessing)
         file = HERE / "labels" / f"{one.name}.json"

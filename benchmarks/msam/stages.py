@@ -26,14 +26,14 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from sammix_core.commands.progress import shown_progress
-from sammix_core.device import choose_device
-from sammix_core.msam.cases import Case3d, draw, load_case
-from sammix_core.msam.config import MSamConfig
-from sammix_core.msam.network import MSam
-from sammix_core.msam.refine import load_network
-from sammix_core.msam.stages import dice, stages
-from sammix_core.msam.training import train_msam
+from sammix_core.cli.progress import shown_progress
+from sammix_core.engines.device import choose_device
+from sammix_core.refinement.msam.network import MSam
+from sammix_core.refinement.msam.refine import load_network
+from sammix_core.refinement.msam.stages import dice, stages
+from sammix_core.training.msam.cases import Case3d, draw, load_case
+from sammix_core.training.msam.config import MSamConfig
+from sammix_core.training.msam.train import train_msam
 
 RESULTS = Path(__file__).with_name("stages.jsonl")
 GROWN_VOXELS = 3

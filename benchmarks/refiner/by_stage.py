@@ -37,26 +37,26 @@ from evaluate import DATA, OURS, PEOPLES, references  # noqa: E402
 from train_refiner import CONFIG, VERSION, WORK, name_of, network_of  # noqa: E402
 from validate import CASES  # noqa: E402
 
+from sammix_core.datasets.cases import load_case  # noqa: E402
 from sammix_core.errors import InputError  # noqa: E402
-from sammix_core.evaluation.labelmap import read_labelmap  # noqa: E402
 from sammix_core.evaluation.metrics import score_masks  # noqa: E402
-from sammix_core.lesions.boxed_mask import BoxedMask  # noqa: E402
 from sammix_core.lesions.density import LiverDensity  # noqa: E402
 from sammix_core.lesions.growing import GrownLesion, deepest_voxel  # noqa: E402
+from sammix_core.masks.boxed_mask import BoxedMask  # noqa: E402
 from sammix_core.model_store.weights import load_model_weights  # noqa: E402
-from sammix_core.refining.folder import LESION, LIVER, open_refiner  # noqa: E402
-from sammix_core.refining.model import born_refiner, load_refiner  # noqa: E402
-from sammix_core.refining.network import RefinerSpec, SliceRefiner  # noqa: E402
-from sammix_core.refining.organ import OrganRefiner  # noqa: E402
-from sammix_core.refining.stage import stage_of  # noqa: E402
-from sammix_core.refining.volume import VolumeRefinement, lesion_from  # noqa: E402
-from sammix_core.segmenter import Segmenter  # noqa: E402
-from sammix_core.session import SegmentationSession  # noqa: E402
-from sammix_core.training.cases import load_case  # noqa: E402
+from sammix_core.refinement.folder import LESION, LIVER, open_refiner  # noqa: E402
+from sammix_core.refinement.model import born_refiner, load_refiner  # noqa: E402
+from sammix_core.refinement.network import RefinerSpec, SliceRefiner  # noqa: E402
+from sammix_core.refinement.organ import OrganRefiner  # noqa: E402
+from sammix_core.refinement.stage import stage_of  # noqa: E402
+from sammix_core.refinement.volume import VolumeRefinement, lesion_from  # noqa: E402
+from sammix_core.segmentation.segmenter import Segmenter  # noqa: E402
+from sammix_core.segmentation.session import SegmentationSession  # noqa: E402
 from sammix_core.training.config import TrainingConfig  # noqa: E402
 from sammix_core.training.paper_run import PaperTrainer  # noqa: E402
 from sammix_core.training.views import CLEAN  # noqa: E402
-from sammix_core.volume import read_volume  # noqa: E402
+from sammix_core.volume_io import read_volume  # noqa: E402
+from sammix_core.volume_io.labelmap_reading import read_labelmap  # noqa: E402
 
 RESULTS = Path(__file__).with_name("results.jsonl")
 GROWN, CORRECTED, CLICKED = "grown, no further click", "grown, a click a stage", "empty, a click a stage"
@@ -95,7 +95,7 @@ class LiverCase:
     def refined(self, stages: int) -> np.ndarray:
         """(k, j, i), masks refined in so many stages."""
         stage = stage_of(self.refiner, "openvino", self.session.result().precision)
-        self.session.refine_with(OrganRefiner("", stage, stages) if stages else None)
+        self.session.set_refiner(OrganRefiner("", stage, stages) if stages else None)
         return self.session.segment_boxes().mask
 
 

@@ -23,8 +23,8 @@ sys.path.insert(0, str(HERE))
 from by_stage import OURS, LiverCase, liver_case, overlap  # noqa: E402
 from train_refiner import VERSION, WORK, name_of  # noqa: E402
 
-from sammix_core.preview.tile import TileFrame, draw_tile  # noqa: E402
-from sammix_core.refining.folder import LIVER  # noqa: E402
+from sammix_core.evaluation.preview.tile import TileFrame, draw_tile  # noqa: E402
+from sammix_core.refinement.folder import LIVER  # noqa: E402
 
 OUTPUT = HERE.parents[1] / "docs" / "images" / "refined.png"
 _MARGIN = 8  # pixels of the slice about the liver

@@ -24,7 +24,7 @@ from results_table import read_rows  # noqa: E402
 
 from sammix_core.files import write_text_atomic  # noqa: E402
 from sammix_core.model_store.store import open_model, shipped_models_folder  # noqa: E402
-from sammix_core.refining.folder import LESION, LIVER, SHIPPED  # noqa: E402
+from sammix_core.refinement.folder import LESION, LIVER, SHIPPED  # noqa: E402
 
 RESULTS = HERE / "results.jsonl"
 TRAINED = HERE.parents[1] / "work" / "refiner" / "models"

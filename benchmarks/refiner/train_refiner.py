@@ -26,16 +26,16 @@ sys.path[:0] = [str(BENCHMARKS), str(BENCHMARKS / "lesion_model")]
 
 from ablation import DEFAULT, Fold  # noqa: E402
 
-from sammix_core.commands.progress import shown_progress  # noqa: E402
+from sammix_core.cli.progress import shown_progress  # noqa: E402
 from sammix_core.model_store.base_weights import LITE_MEDSAM  # noqa: E402
 from sammix_core.model_store.weights import write_model  # noqa: E402
 from sammix_core.progress import ProgressCallback  # noqa: E402
-from sammix_core.refining.folder import LESION, LIVER  # noqa: E402
-from sammix_core.refining.model import born_refiner, decoder_network, refiner_manifest  # noqa: E402
-from sammix_core.refining.network import RefinerSpec  # noqa: E402
-from sammix_core.refining.training import RefinerTraining, train_refiner  # noqa: E402
+from sammix_core.refinement.folder import LESION, LIVER  # noqa: E402
+from sammix_core.refinement.model import born_refiner, decoder_network, refiner_manifest  # noqa: E402
+from sammix_core.refinement.network import RefinerSpec  # noqa: E402
 from sammix_core.training.config import TrainingConfig  # noqa: E402
 from sammix_core.training.paper_run import PaperTrainer  # noqa: E402
+from sammix_core.training.refiner_training import RefinerTraining, train_refiner  # noqa: E402
 from sammix_core.training.views import CLEAN, View, open_view, views_folder  # noqa: E402
 
 CONFIG = BENCHMARKS / "liver_model" / "config.yaml"

@@ -8,8 +8,8 @@ from dataclasses import asdict, fields
 from typing import Any, NamedTuple
 
 from sammix_core.boxes.box import Box
+from sammix_core.documents import check_keys
 from sammix_core.errors import InputError
-from sammix_core.json_files import check_keys
 
 SCHEMA = "sammix-boxes/1"
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from sammix_core.boxes import file_format
 from sammix_core.boxes.box import Box, BoxSource, whole_number
+from sammix_core.documents import read_json
 from sammix_core.errors import InputError
 from sammix_core.files import write_text_atomic
-from sammix_core.json_files import read_json
+from sammix_core.volume.axial_order import SliceAxis
 
 if TYPE_CHECKING:
-    from sammix_core.volume import Volume
-
-SliceAxis = Literal["i", "j", "k"]
+    from sammix_core.volume.volume import Volume
 
 _AXES: tuple[SliceAxis, ...] = ("i", "j", "k")
 # A box replaces one of its own rank or below, so that what a person did outlives what the program guesses.

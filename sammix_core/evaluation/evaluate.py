@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from sammix_core.errors import InputError
-from sammix_core.evaluation.labelmap import Labelmap, read_labelmap
 from sammix_core.evaluation.metrics import Scores, score_masks
+from sammix_core.volume_io.labelmap_reading import Labelmap, read_labelmap
 
 
 def evaluate_files(prediction: str | Path, reference: str | Path, label: int | None = None) -> Scores:

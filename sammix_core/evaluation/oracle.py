@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sammix_core.boxes import Box, BoxSource, BoxTrack, tight_box
-from sammix_core.volume import Volume
+from sammix_core.volume.volume import Volume
 
 
 def oracle_boxes(volume: Volume, label: np.ndarray) -> BoxTrack:

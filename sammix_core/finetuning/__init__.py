@@ -4,9 +4,9 @@ Nothing here needs torch but the process itself (`python -m sammix_core.finetuni
 a host can keep corrections, start runs and read their events. See docs/finetuning.md.
 """
 
-from sammix_core.finetuning.correction import Correction, Source, case_key, corrections_of_volume
-from sammix_core.finetuning.correction_set import CorrectionSet, default_corrections_folder, is_correction_set
-from sammix_core.finetuning.entry_file import Entry
+from sammix_core.datasets.correction import Correction, Source, case_key, corrections_of_volume
+from sammix_core.datasets.correction_file import Entry
+from sammix_core.datasets.correction_set import CorrectionSet, default_corrections_folder, is_correction_set
 from sammix_core.finetuning.result import Figure, FineTuneResult
 from sammix_core.finetuning.run_folder import FineTuneRun, runs_folder
 from sammix_core.finetuning.settings import FineTuneSettings

@@ -8,26 +8,25 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from sammix_core.commands.console import say_error, silent_libraries
-from sammix_core.commands.interrupts import Interrupts
-from sammix_core.errors import Cancelled, SammixError
+from sammix_core.errors import Cancelled, SammixError, silent_libraries
 from sammix_core.finetuning.process import STOPPED, work
 from sammix_core.finetuning.run_folder import FineTuneRun
+from sammix_core.progress import Interrupts
 
 
 def main(words: Sequence[str]) -> int:
     """Does the run; returns the exit code."""
     if len(words) != 1:
-        say_error("Name the folder of one run.")
+        print("Name the folder of one run.", file=sys.stderr, flush=True)
         return 2
     try:
         with silent_libraries(), Interrupts(gently=True) as interrupts:
             work(FineTuneRun.open(words[0]), cancel=interrupts.asked)
     except (Cancelled, KeyboardInterrupt):
-        say_error(STOPPED)
+        print(STOPPED, file=sys.stderr, flush=True)
         return 130
     except SammixError as error:
-        say_error(str(error))
+        print(str(error), file=sys.stderr, flush=True)
         return 2
     return 0
 

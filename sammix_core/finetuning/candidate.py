@@ -11,9 +11,9 @@ from sammix_core.errors import InputError
 from sammix_core.guidance.boxes_from_cam import BoxSettings
 from sammix_core.guidance.embedding_cam import PREFIX, EmbeddingCam
 from sammix_core.guidance.embedding_head import EmbeddingHead
-from sammix_core.loading import LoadedModel
 from sammix_core.sam.backend import SamBackend
 from sammix_core.sam.litemedsam import LiteMedSam
+from sammix_core.segmentation.model_loading import LoadedModel
 from sammix_core.training.decoder_training import PromptedDecoder
 
 
@@ -121,7 +121,7 @@ class _OtherDecoder:
         self.device = encoder.device
         self.image_size = encoder.image_size
         self.batch = encoder.batch
-        self.at_once = 1
+        self.concurrency = 1
         self._encoder = encoder
         self._decoder = decoder
 

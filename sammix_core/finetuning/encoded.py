@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from sammix_core.datasets.augmentation import HARD, MILD, augmented_view
 from sammix_core.errors import InputError
 from sammix_core.files import atomic_path
 from sammix_core.finetuning.gather import Sample
-from sammix_core.preprocessing import PreprocessingSpec, slice_image
+from sammix_core.preprocessing.spec import PreprocessingSpec
+from sammix_core.preprocessing.window import slice_image
 from sammix_core.sam.backend import SamBackend
-from sammix_core.training.augment import HARD, MILD, augmented_view
 from sammix_core.training.views import CLEAN, View
 
 RECIPE = 1  # raise when the way views are drawn changes, so that old ones are not taken for new

@@ -1,4 +1,4 @@
-"""A whole run: gather, encode, train, go part of the way, score before and after, offer."""
+"""A whole run: gather, encode, train, go part of the way, score before and after, publish_candidate."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sammix_core.finetuning.figures import CHECKING, SCORING, check_figures, sli
 from sammix_core.finetuning.gather import Gathered, Sample, gather
 from sammix_core.finetuning.lora_part import SETTINGS as LORA
 from sammix_core.finetuning.lora_part import adapt, encoder_key
-from sammix_core.finetuning.offer import offer
+from sammix_core.finetuning.publishing import publish_candidate
 from sammix_core.finetuning.reporter import Reporter
 from sammix_core.finetuning.result import ONE_SIDED, Figure, FineTuneResult, judge
 from sammix_core.finetuning.run_folder import FineTuneRun
@@ -27,10 +27,10 @@ from sammix_core.finetuning.trainings import Trainings, groups_of, out_of_fold_g
 from sammix_core.guidance.base import Guidance
 from sammix_core.guidance.boxes_from_cam import BoxSettings
 from sammix_core.guidance.embedding_head import EmbeddingHead
-from sammix_core.loading import LoadedModel, load_model
 from sammix_core.model_store.activation import check_usable
 from sammix_core.model_store.store import resolve
-from sammix_core.progress import Stage
+from sammix_core.progress import ProgressReporter
+from sammix_core.segmentation.model_loading import LoadedModel, load_model
 from sammix_core.training.calibrate import calibrate_boxes
 from sammix_core.training.views import CLEAN, View
 
@@ -189,7 +189,7 @@ class FineTuning:
             notes=self._gathered.notes,
         )
         cases = list(dict.fromkeys(sample.case for sample in self._learnt))
-        made = offer(
+        made = publish_candidate(
             *(self._folder, weights, adapter, boxes, self._target, cases, result),
             new_structure=self._new,
         )
@@ -220,8 +220,8 @@ class FineTuning:
             self._encoder.get(sample, view)
             stage.step()
 
-    def _stage(self, name: str, total: int) -> Stage:
-        return Stage(name, total, self._reporter.tell, self._reporter.asked)
+    def _stage(self, name: str, total: int) -> ProgressReporter:
+        return ProgressReporter(name, total, self._reporter.tell, self._reporter.asked)
 
     def _plan(self, to_share: Sequence[Sample]) -> None:
         """Steps, and seconds a step as measured on two cores; the run's own pace corrects them."""

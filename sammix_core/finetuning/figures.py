@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
+from sammix_core.datasets.case_folder import check_case_folder, read_case
+from sammix_core.datasets.correction import case_key
 from sammix_core.errors import InputError
-from sammix_core.finetuning.case_folder import check_case_folder, read_case
-from sammix_core.finetuning.correction import case_key
 from sammix_core.finetuning.encoded import EncodedSlice
 from sammix_core.finetuning.gather import Sample
 from sammix_core.finetuning.result import Figure
 from sammix_core.finetuning.scoring import KINDS, RememberingBackend, Scores, score_samples, score_volume
 from sammix_core.finetuning.settings import FineTuneSettings
-from sammix_core.loading import LoadedModel
-from sammix_core.progress import CancelCheck, Stage
+from sammix_core.progress import CancelCheck, ProgressReporter
+from sammix_core.segmentation.model_loading import LoadedModel
 
 SCORING, CHECKING = "Scoring", "Checking the folder"
 Made = Callable[[Sample], EncodedSlice]
-MakeStage = Callable[[str, int], Stage]
+MakeStage = Callable[[str, int], ProgressReporter]
 
 
 def slice_figures(

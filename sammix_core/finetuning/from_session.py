@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from sammix_core.datasets.correction import Correction, Source, canonical_hu
 from sammix_core.errors import InputError
-from sammix_core.finetuning.correction import Correction, Source, canonical_hu
 from sammix_core.model_store.manifest import WEIGHTS_FILE
 from sammix_core.model_store.store import resolve
-from sammix_core.preprocessing import body_crop
-from sammix_core.session import SegmentationSession
+from sammix_core.preprocessing.body_crop import body_crop
+from sammix_core.segmentation.session import SegmentationSession
 
 
 def correction_of_session(

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from sammix_core.datasets.case_folder import LabelledVolume, read_cases
+from sammix_core.datasets.correction import Correction, Source, case_key, corrections_of_volume
+from sammix_core.datasets.correction_set import VIEWS_FOLDER, CorrectionSet, is_correction_set
+from sammix_core.datasets.split import Split
 from sammix_core.errors import InputError
-from sammix_core.finetuning.case_folder import LabelledVolume, read_cases
-from sammix_core.finetuning.correction import Correction, Source, case_key, corrections_of_volume
-from sammix_core.finetuning.correction_set import VIEWS_FOLDER, CorrectionSet, is_correction_set
 from sammix_core.finetuning.settings import FineTuneSettings
-from sammix_core.finetuning.split import Split
 from sammix_core.model_store.store import user_folder
-from sammix_core.preprocessing import PreprocessingSpec
+from sammix_core.preprocessing.spec import PreprocessingSpec
 
 # Slices of a labelled case: neighbours teach the same, and each is encoded several times.
 _MOST_WITH, _MOST_WITHOUT = 24, 8

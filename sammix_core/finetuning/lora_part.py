@@ -13,12 +13,12 @@ from sammix_core.finetuning.trainings import Trainings
 from sammix_core.guidance.base import Guidance
 from sammix_core.guidance.boxes_from_cam import BoxSettings
 from sammix_core.guidance.embedding_head import EmbeddingHead
-from sammix_core.loading import LoadedModel
 from sammix_core.model_store.base_weights import LITE_MEDSAM
 from sammix_core.model_store.store import ModelFolder
 from sammix_core.model_store.weights import load_model_weights
 from sammix_core.sam import lora
 from sammix_core.sam.litemedsam import LiteMedSam
+from sammix_core.segmentation.model_loading import LoadedModel
 from sammix_core.training.paper_sections import LoraTraining
 from sammix_core.training.views import View
 

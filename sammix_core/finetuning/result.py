@@ -8,8 +8,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from sammix_core.documents import check_keys
 from sammix_core.errors import InputError
-from sammix_core.json_files import check_keys
 
 GROUPS = {
     "held_back": "held-back slices",

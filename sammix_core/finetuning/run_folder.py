@@ -12,12 +12,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from sammix_core.documents import read_json
 from sammix_core.errors import InputError
 from sammix_core.files import write_text_atomic
 from sammix_core.finetuning.process_lock import ProcessLock
 from sammix_core.finetuning.result import FineTuneResult
 from sammix_core.finetuning.settings import FineTuneSettings
-from sammix_core.json_files import read_json
 from sammix_core.model_store.store import user_folder
 
 SCHEMA = "sammix-finetuning/1"

@@ -10,22 +10,22 @@ from statistics import fmean
 import numpy as np
 import torch
 
-from sammix_core.axial_order import AxialOrder
-from sammix_core.axial_slices import AxialSlices
 from sammix_core.boxes import Box, BoxSource, tight_box
+from sammix_core.datasets.case_folder import LabelledVolume
+from sammix_core.datasets.correction import Correction
 from sammix_core.evaluation.oracle import oracle_boxes
-from sammix_core.finetuning.case_folder import LabelledVolume
-from sammix_core.finetuning.correction import Correction
 from sammix_core.finetuning.encoded import EncodedSlice
 from sammix_core.finetuning.gather import Sample
-from sammix_core.follow import follow
 from sammix_core.guidance.boxes_from_cam import GuidedBoxes, boxes_from_cam
-from sammix_core.loading import LoadedModel
+from sammix_core.preprocessing.axial_slices import AxialSlices
 from sammix_core.progress import CancelCheck
 from sammix_core.sam.backend import SamBackend
-from sammix_core.session import SegmentationSession
-from sammix_core.slice_look import SliceViewer
-from sammix_core.slice_mask import decode_box, make_mask
+from sammix_core.segmentation.following.follow import follow
+from sammix_core.segmentation.model_loading import LoadedModel
+from sammix_core.segmentation.session import SegmentationSession
+from sammix_core.segmentation.slice_look import SliceDecoder
+from sammix_core.segmentation.slice_mask import decode_box, make_mask
+from sammix_core.volume.axial_order import AxialOrder
 
 KINDS = ("auto", "oracle")
 _CANONICAL = AxialOrder((2, 1, 0), (False, False, False))
@@ -142,7 +142,7 @@ class RememberingBackend:
     """
 
     batch = 1  # an image is found again whichever others were asked for with it
-    at_once = 1
+    concurrency = 1
 
     def __init__(self, backend: SamBackend, known: dict[bytes, torch.Tensor]) -> None:
         self.name = backend.name
@@ -182,7 +182,7 @@ def _guided(model: LoadedModel, image: np.ndarray, embedding: torch.Tensor) -> G
     )
     guided = boxes_from_cam(maps, 1.0, size, alone)
 
-    viewer = SliceViewer(
+    viewer = SliceDecoder(
         model.backend, model.masks, model.preprocessing, lambda _index: image, lambda _index: embedding
     )
     return follow(guided, viewer, 1.0, size, replace(model.following, follow_mm=0.0, break_mm=0.0))

@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from sammix_core.datasets.case_folder import check_case_folder
+from sammix_core.datasets.correction_set import is_correction_set
+from sammix_core.documents import check_keys
 from sammix_core.errors import InputError
-from sammix_core.finetuning.case_folder import check_case_folder
-from sammix_core.finetuning.correction_set import is_correction_set
-from sammix_core.json_files import check_keys
 from sammix_core.model_store.manifest import is_name, is_version
 from sammix_core.model_store.store import resolve, shipped_models_folder, user_models_folder
 

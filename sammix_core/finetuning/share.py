@@ -12,7 +12,7 @@ from sammix_core.finetuning.encoded import EncodedSlice
 from sammix_core.finetuning.gather import Sample, even
 from sammix_core.finetuning.scoring import KINDS, mean_dice, score_samples
 from sammix_core.guidance.boxes_from_cam import BoxSettings
-from sammix_core.loading import LoadedModel
+from sammix_core.segmentation.model_loading import LoadedModel
 
 
 def slices_for_share(learnt: Sequence[Sample]) -> list[Sample]:

@@ -22,9 +22,9 @@ from sammix_core.guidance.base import Guidance
 from sammix_core.guidance.boxes_from_cam import BoxSettings
 from sammix_core.guidance.embedding_cam import EmbeddingCam
 from sammix_core.guidance.embedding_head import EmbeddingHead
-from sammix_core.loading import LoadedModel
 from sammix_core.progress import Progress
 from sammix_core.sam.litemedsam import LiteMedSam
+from sammix_core.segmentation.model_loading import LoadedModel
 from sammix_core.training.decoder_training import PromptedDecoder, PromptMaker, train_decoder
 from sammix_core.training.head_training import train_head
 from sammix_core.training.lora_training import Adapted, train_lora

@@ -16,7 +16,7 @@ from scipy import ndimage
 from sammix_core.boxes import NetworkBox, tight_box
 from sammix_core.errors import InputError
 from sammix_core.guidance.base import GuidanceMaps
-from sammix_core.upsampling import upsampled
+from sammix_core.preprocessing.upsampling import upsampled
 
 
 @dataclass(frozen=True)

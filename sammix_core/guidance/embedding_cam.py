@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
-from sammix_core.compiled_module import CompiledModule
+from sammix_core.engines.compiled_module import CompiledModule
 from sammix_core.errors import InputError
 from sammix_core.guidance.base import GuidanceMaps
 from sammix_core.guidance.embedding_head import EmbeddingHead

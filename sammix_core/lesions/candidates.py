@@ -11,8 +11,8 @@ from scipy import ndimage
 
 from sammix_core.lesions.density import LiverDensity
 from sammix_core.lesions.growing import BRIDGE_MM
-from sammix_core.progress import CancelCheck, ProgressCallback, Stage
-from sammix_core.volume import Volume
+from sammix_core.progress import CancelCheck, ProgressCallback, ProgressReporter
+from sammix_core.volume.volume import Volume
 
 DARKER_HU = 25.0  # less than the liver's; chosen on lits117
 RIM_MM = 3.0  # of the liver's mask, where it is mixed with what lies beside it
@@ -51,7 +51,7 @@ def candidates_in(
     Raises:
         Cancelled: The user stopped.
     """
-    stage = Stage("Looking for lesions", 4, progress, cancel)
+    stage = ProgressReporter("Looking for lesions", 4, progress, cancel)
     deep = ndimage.distance_transform_edt(density.liver, sampling=density.mm) > RIM_MM
     stage.step()
     dark = deep & (density.smoothed < density.liver_hu - DARKER_HU)

@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from sammix_core.errors import InputError
 from sammix_core.lesions.lesion import FIRST_LESION, LIVER
-from sammix_core.volume import Volume
+from sammix_core.volume.volume import Volume
 
 LEAST_MM3 = 30.0  # a ball of less than 4 mm: at the slices of a CT that is noise
 _MOST = 250  # a labelmap of bytes holds no more beside the liver

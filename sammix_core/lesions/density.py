@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from sammix_core.errors import InputError
 from sammix_core.lesions.state import Ijk
-from sammix_core.volume import Volume
+from sammix_core.volume.volume import Volume
 
 Place = tuple[int, int, int]
 

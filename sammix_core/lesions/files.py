@@ -8,8 +8,8 @@ import numpy as np
 
 from sammix_core.lesions.lesion import LIVER
 from sammix_core.lesions.segments import lesion_segment
-from sammix_core.volume import Volume
-from sammix_core.volume_io.labelmaps import check_output, segmentation_metadata, write_on_grid
+from sammix_core.volume.volume import Volume
+from sammix_core.volume_io.labelmap_writing import check_output, segmentation_metadata, write_on_grid
 from sammix_core.volume_io.segments import LIVER as LIVER_SEGMENT
 
 

@@ -12,10 +12,10 @@ import numpy as np
 from scipy import ndimage
 
 from sammix_core.errors import InputError
-from sammix_core.lesions.boxed_mask import BoxedMask
-from sammix_core.lesions.density import Ijk, LiverDensity, Place
-from sammix_core.lesions.state import LesionClick
-from sammix_core.volume import Volume
+from sammix_core.lesions.density import LiverDensity, Place
+from sammix_core.lesions.state import Ijk, LesionClick
+from sammix_core.masks.boxed_mask import BoxedMask
+from sammix_core.volume.volume import Volume
 
 BRIDGE_MM = 1.8  # radius of the ball that a lesion's core must hold: vessels and noise between two lesions do not
 SMALL_MM = 5.0  # how far a lesion may reach that is nowhere as thick as such a ball

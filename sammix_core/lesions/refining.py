@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from sammix_core.lesions.components import lesion_components
-from sammix_core.lesions.density import Ijk
-from sammix_core.msam.network import MSam
-from sammix_core.msam.refine import Refinement
-from sammix_core.progress import CancelCheck, ProgressCallback, Stage
-from sammix_core.volume import Volume
+from sammix_core.lesions.state import Ijk
+from sammix_core.progress import CancelCheck, ProgressCallback, ProgressReporter
+from sammix_core.refinement.msam.network import MSam
+from sammix_core.refinement.msam.refine import Refinement
+from sammix_core.volume.volume import Volume
 
 
 def refine_lesions(
@@ -43,7 +43,7 @@ def refine_lesions(
     """
     begun = np.zeros(volume.array.shape, np.uint8) if mask is None else lesion_components(volume, mask)
     count = int(begun.max(initial=0))
-    stage = Stage("Refining lesions", count + len(clicks), progress, cancel)
+    stage = ProgressReporter("Refining lesions", count + len(clicks), progress, cancel)
     found = np.zeros(volume.array.shape, dtype=bool)
     for number in range(1, count + 1):
         work = Refinement(network, volume, begun == number)

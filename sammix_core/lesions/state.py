@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sammix_core.lesions.boxed_mask import BoxedMask
 from sammix_core.lesions.lesion import Lesion
+from sammix_core.masks.boxed_mask import BoxedMask
 
 Ijk = tuple[int, int, int]
 

@@ -10,8 +10,8 @@ from sammix_core.errors import InputError
 from sammix_core.model_store.active_file import is_spec, read_active, write_active
 from sammix_core.model_store.base_weights import BASE_MODELS
 from sammix_core.model_store.manifest import is_name
-from sammix_core.model_store.published import PUBLISHED
 from sammix_core.model_store.store import ModelFolder, list_models, resolve, user_models_folder, verify
+from sammix_core.model_store.third_party_weights import THIRD_PARTY_WEIGHTS
 
 
 def active_models() -> dict[str, str]:
@@ -71,7 +71,9 @@ def check_usable(model: ModelFolder) -> None:
         InputError: It cannot be used; says why.
     """
     base = model.manifest.base_model
-    known = {name: one.sha256 for name, one in BASE_MODELS.items()} | {n: one.sha256 for n, one in PUBLISHED.items()}
+    known = {name: one.sha256 for name, one in BASE_MODELS.items()} | {
+        n: one.sha256 for n, one in THIRD_PARTY_WEIGHTS.items()
+    }
     if known.get(base["name"]) != base["sha256"]:
         raise InputError(f"{model.spec} was made on another base model than the one that this version knows.")
     faults = verify(model)

@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from sammix_core.documents import read_json
 from sammix_core.errors import InputError
 from sammix_core.files import write_text_atomic
-from sammix_core.json_files import read_json
 from sammix_core.model_store.manifest import is_name, is_version
 
 SCHEMA = "sammix-active/1"

@@ -10,10 +10,10 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-import sammix_core
 from sammix_core.errors import InputError
 from sammix_core.files import sha256_of
-from sammix_core.progress import CancelCheck, ProgressCallback, Stage
+from sammix_core.progress import CancelCheck, ProgressCallback, ProgressReporter
+from sammix_core.version import __version__
 
 _BLOCK_BYTES = 1 << 20
 _TIMEOUT_SECONDS = 30
@@ -54,7 +54,7 @@ def download(
         part.unlink()
         there = 0
     if there < size:
-        stage = Stage(f"Downloading {target.name} (MB)", _whole_megabytes(size), progress, cancel)
+        stage = ProgressReporter(f"Downloading {target.name} (MB)", _whole_megabytes(size), progress, cancel)
         try:
             _append(address, part, there, stage)
         except (OSError, http.client.HTTPException) as error:
@@ -110,9 +110,9 @@ def megabytes(size: int) -> str:
     return f"{size / 1e6:,.0f} MB"
 
 
-def _append(address: str, part: Path, there: int, stage: Stage) -> None:
+def _append(address: str, part: Path, there: int, stage: ProgressReporter) -> None:
     """Fetches what is missing and appends it; starts anew where the server sends the whole file all the same."""
-    headers = {"User-Agent": f"sammix/{sammix_core.__version__}", "Accept-Encoding": "identity"}
+    headers = {"User-Agent": f"sammix/{__version__}", "Accept-Encoding": "identity"}
     if there:
         headers["Range"] = f"bytes={there}-"
     request = urllib.request.Request(address, headers=headers)

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
+from sammix_core.documents import check_keys, read_json
 from sammix_core.errors import InputError
 from sammix_core.files import write_text_atomic
-from sammix_core.json_files import check_keys, read_json
 
 SCHEMA = "sammix-model/1"
 MANIFEST_FILE = "manifest.json"

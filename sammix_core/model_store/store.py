@@ -13,7 +13,7 @@ from sammix_core.errors import InputError
 from sammix_core.files import sha256_of
 from sammix_core.model_store.active_file import read_active
 from sammix_core.model_store.manifest import MANIFEST_FILE, WEIGHTS_FILE, Manifest, is_name, is_version
-from sammix_core.model_store.published import PUBLISHED
+from sammix_core.model_store.third_party_weights import THIRD_PARTY_WEIGHTS
 
 CARD_FILE = "MODEL_CARD.md"
 HOME_VARIABLE = "SAMMIX_HOME"
@@ -124,8 +124,10 @@ def resolve(name_or_dir: str | Path) -> ModelFolder:
     for model in models:
         if model.manifest.name == name and version in (None, model.manifest.version):
             return model
-    if name in PUBLISHED and version is None:
-        raise InputError(f"{PUBLISHED[name].title} is not there yet; fetch it first: sammix models fetch {name}.")
+    if name in THIRD_PARTY_WEIGHTS and version is None:
+        raise InputError(
+            f"{THIRD_PARTY_WEIGHTS[name].title} is not there yet; fetch it first: sammix models fetch {name}."
+        )
     broken = [fault for fault in find_faults() if name in fault]
     names = ", ".join(model.spec for model in models) or "none"
     raise InputError(" ".join([f"There is no model {name_or_dir!r}; installed: {names}.", *broken]))

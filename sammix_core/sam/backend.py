@@ -6,6 +6,9 @@ from typing import Protocol
 
 import torch
 
+# SAM's prompt encoder adds 0.5 to take a box's corners for pixel centres; ours are edges already.
+EDGE_TO_CENTRE = 0.5
+
 
 class SamBackend(Protocol):
     """Image -> embedding -> masks. All tensors are float32, NCHW, in the network's pixel frame.
@@ -26,7 +29,7 @@ class SamBackend(Protocol):
         ...
 
     @property
-    def at_once(self) -> int:
+    def concurrency(self) -> int:
         """Slices that are best worked on at the same time, each from a thread of its own (`in_threads`)."""
         ...
 

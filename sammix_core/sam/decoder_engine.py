@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from sammix_core.compiled_module import CompiledModule
-from sammix_core.compiling import FLOAT32, precision_beside
+from sammix_core.engines.compiled_module import CompiledModule
+from sammix_core.engines.openvino_compiler import FLOAT32, precision_beside
 from sammix_core.sam.light_decoder import LightDecoder
 
 _SIZE = 64  # cells of the embedding along a side; a mask prompt has four times as many

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sammix_core.cache_folder import key_of
+from sammix_core.engines.cache_folder import key_of
+from sammix_core.engines.encoder_engine import EncoderEngine, make_engine, openvino_available
+from sammix_core.engines.openvino_compiler import DEFAULT, FLOAT32, INT8
 from sammix_core.errors import InputError
 from sammix_core.model_store.base_weights import find_base_weights
-from sammix_core.sam.engine import FLOAT32, INT8, USUAL, EncoderEngine, make_engine, openvino_available
+from sammix_core.sam.backend import EDGE_TO_CENTRE
 from sammix_core.sam.lora import merge
 
 if TYPE_CHECKING:
@@ -26,8 +28,6 @@ IMAGE_SIZE = 256
 EMBEDDING_CHANNELS = 256
 EMBEDDING_SIZE = 64
 TRAINED_PARTS = ("prompt_encoder.", "mask_decoder.")
-# The checkpoint trains with boxes at pixel centres (its prompt encoder adds 0.5); ours are edges.
-EDGE_TO_CENTRE = 0.5
 
 
 def build_network(base_weights: Path | None = None) -> Any:
@@ -84,7 +84,7 @@ class LiteMedSam:
         self.network = build_network(base_weights)
         if adapter is not None:  # before the engine compiles the encoder
             merge(self.network.image_encoder, adapter)
-            precision = FLOAT32 if precision in (INT8, USUAL) else precision
+            precision = FLOAT32 if precision in (INT8, DEFAULT) else precision
         self.network.to(device)
         self.engine: EncoderEngine = make_engine(self.network.image_encoder, device, engine, precision=precision)
         # The engine has tried OpenVINO already: where that does not run, torch decodes too.
@@ -121,9 +121,9 @@ class LiteMedSam:
         return self.engine.batch
 
     @property
-    def at_once(self) -> int:
-        """See `SamBackend.at_once`."""
-        return self.engine.at_once
+    def concurrency(self) -> int:
+        """See `SamBackend.concurrency`."""
+        return self.engine.concurrency
 
     @torch.inference_mode()
     def encode(self, images: torch.Tensor) -> torch.Tensor:

@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 
+from sammix_core.engines.encoder_engine import EncoderEngine, make_engine
 from sammix_core.errors import InputError
-from sammix_core.model_store.published import PublishedWeights
-from sammix_core.sam.engine import EncoderEngine, make_engine
-from sammix_core.sam.litemedsam import EDGE_TO_CENTRE, decode_with, three_from_single
+from sammix_core.model_store.third_party_weights import ThirdPartyWeights
+from sammix_core.sam.backend import EDGE_TO_CENTRE
+from sammix_core.sam.litemedsam import decode_with, three_from_single
 from sammix_core.sam.lora import merge
 
 IMAGE_SIZE = 1024
@@ -59,7 +60,7 @@ class VitSam:
         adapter: LoRA weights for the encoder, or None.
 
     Attributes:
-        name: "sam_vit_b" or another name of `PUBLISHED`.
+        name: "sam_vit_b" or another name of `THIRD_PARTY_WEIGHTS`.
         device: Where encoding and decoding run.
         image_size: 1024.
         network: The module, for training.
@@ -67,12 +68,12 @@ class VitSam:
 
     image_size = IMAGE_SIZE
     batch = 1
-    at_once = 1
+    concurrency = 1
 
     def __init__(
         self,
         device: torch.device,
-        published: PublishedWeights,
+        published: ThirdPartyWeights,
         state: Mapping[str, torch.Tensor],
         engine: str = "auto",
         adapter: Mapping[str, torch.Tensor] | None = None,

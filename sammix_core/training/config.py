@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sammix_core.datasets.cases import CaseConfig
 from sammix_core.errors import InputError
-from sammix_core.preprocessing import PreprocessingSpec
-from sammix_core.training.cases import CaseConfig
+from sammix_core.preprocessing.spec import PreprocessingSpec
 from sammix_core.training.config_values import (
     PRECISIONS,
     check_cases,

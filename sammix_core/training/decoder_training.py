@@ -24,8 +24,8 @@ from sammix_core.boxes import NetworkBox, tight_box
 from sammix_core.guidance.base import Guidance
 from sammix_core.guidance.boxes_from_cam import BoxSettings, boxes_from_cam
 from sammix_core.progress import CancelCheck, ProgressCallback
+from sammix_core.sam.decoding import MaskSettings, dense_prompt
 from sammix_core.sam.litemedsam import LiteMedSam, decode_with
-from sammix_core.sam.masks import MaskSettings, dense_prompt
 from sammix_core.training.config import DecoderTraining
 from sammix_core.training.head_training import Samples
 from sammix_core.training.loop import OnStep, Pace, train_steps

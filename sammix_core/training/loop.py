@@ -12,7 +12,7 @@ import torch
 from lightning.fabric import Fabric
 from torch import nn
 
-from sammix_core.progress import CancelCheck, ProgressCallback, Stage
+from sammix_core.progress import CancelCheck, ProgressCallback, ProgressReporter
 from sammix_core.training.ahead import ahead
 from sammix_core.training.averaging import average_into
 from sammix_core.training.checkpoint import load_checkpoint, save_checkpoint, saved_when_stopped
@@ -76,7 +76,7 @@ def train_steps(
     optimiser, schedule = parts["optimiser"], parts["schedule"]
     learnt = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     start = load_checkpoint(checkpoint, parts)
-    stage = Stage(label, pace.steps, progress, cancel)
+    stage = ProgressReporter(label, pace.steps, progress, cancel)
     stage.step(start)
     if enough is not None and start and enough(start):
         return

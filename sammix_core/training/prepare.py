@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sammix_core.progress import CancelCheck, ProgressCallback, Stage
+from sammix_core.datasets.cases import load_case
+from sammix_core.progress import CancelCheck, ProgressCallback, ProgressReporter
 from sammix_core.sam.backend import SamBackend
-from sammix_core.training.cases import load_case
 from sammix_core.training.config import TrainingConfig
 from sammix_core.training.views import View, has_view, make_view, open_view, slice_count, view_names, views_folder
 
@@ -26,7 +26,7 @@ def prepare_views(
     if missing:
         cases = {one.name: load_case(one, spec) for one in config.cases}
         total = sum(slice_count(cases[one.name], name) for name, one in missing)
-        stage = Stage("views", total, progress, cancel)
+        stage = ProgressReporter("views", total, progress, cancel)
         for name, one in missing:
             make_view(cases[one.name], name, folders[one.name], backend, spec, config.seed, stage.step)
     return [open_view(one.name, name, folders[one.name]) for one in config.cases for name in names]

@@ -17,7 +17,6 @@ import torch
 from lightning.fabric import Fabric
 
 from sammix_core.errors import InputError
-from sammix_core.follow import FollowSettings
 from sammix_core.guidance.boxes_from_cam import BoxSettings
 from sammix_core.guidance.embedding_cam import NAME as EMBEDDING_CAM
 from sammix_core.guidance.embedding_cam import PREFIX, EmbeddingCam
@@ -27,8 +26,9 @@ from sammix_core.model_store.manifest import Manifest
 from sammix_core.model_store.store import ModelFolder
 from sammix_core.model_store.weights import write_model
 from sammix_core.progress import CancelCheck, ProgressCallback
+from sammix_core.sam.decoding import MaskSettings
 from sammix_core.sam.litemedsam import LiteMedSam
-from sammix_core.sam.masks import MaskSettings
+from sammix_core.segmentation.following.settings import FollowSettings
 from sammix_core.training.calibrate import calibrate_boxes
 from sammix_core.training.config import TrainingConfig
 from sammix_core.training.config_values import model_card, read_entry
@@ -158,8 +158,8 @@ def train_from_config(
     """
     method = read_entry(Path(path)).get("method")
     if method == "msam":
-        from sammix_core.msam.config import MSamConfig
-        from sammix_core.msam.training import train_msam
+        from sammix_core.training.msam.config import MSamConfig
+        from sammix_core.training.msam.train import train_msam
 
         return train_msam(MSamConfig.read(path), progress, cancel)
     if method == "sammix":

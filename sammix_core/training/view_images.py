@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sammix_core.datasets.cases import Case, load_case
 from sammix_core.errors import InputError
 from sammix_core.files import atomic_path
-from sammix_core.progress import CancelCheck, ProgressCallback, Stage
-from sammix_core.training.cases import Case, load_case
+from sammix_core.progress import CancelCheck, ProgressCallback, ProgressReporter
 from sammix_core.training.config import TrainingConfig
 from sammix_core.training.views import View, draw_slice, views_folder
 
@@ -43,7 +43,7 @@ def prepare_images(
     missing = [(view, file) for view, file in zip(views, files, strict=True) if not file.is_file()]
     if missing:
         loaded = {name: load_case(cases[name], spec) for name in {view.case for view, _ in missing}}
-        stage = Stage("images of the views", sum(len(view.slices) for view, _ in missing), progress, cancel)
+        stage = ProgressReporter("images of the views", sum(len(view.slices) for view, _ in missing), progress, cancel)
         for view, file in missing:
             images = _draw(config, loaded[view.case], view, stage)
             with atomic_path(file) as path, path.open("wb") as stream:
@@ -51,7 +51,7 @@ def prepare_images(
     return [np.load(file, mmap_mode="r") for file in files]
 
 
-def _draw(config: TrainingConfig, case: Case, view: View, stage: Stage) -> np.ndarray:
+def _draw(config: TrainingConfig, case: Case, view: View, stage: ProgressReporter) -> np.ndarray:
     images = []
     for index, known in zip(view.slices, view.shares, strict=True):
         image, share = draw_slice(case, view.name, int(index), config.preprocessing, config.seed)

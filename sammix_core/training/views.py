@@ -16,11 +16,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from sammix_core.datasets.augmentation import HARD, MILD, STRONG, Strength, augmented_view
+from sammix_core.datasets.cases import Case, CaseConfig
 from sammix_core.files import atomic_path, sha256_of
-from sammix_core.preprocessing import Frame, PreprocessingSpec, slice_image
+from sammix_core.preprocessing.frame import Frame
+from sammix_core.preprocessing.spec import PreprocessingSpec
+from sammix_core.preprocessing.window import slice_image
 from sammix_core.sam.backend import SamBackend
-from sammix_core.training.augment import HARD, MILD, STRONG, Strength, augmented_view
-from sammix_core.training.cases import Case, CaseConfig
 
 RECIPE = 1  # raise when the way views are drawn changes, so that old ones are not taken for new
 CLEAN = "clean"

@@ -7,7 +7,7 @@ from enum import Enum
 import numpy as np
 
 from sammix_core.errors import InputError
-from sammix_core.volume import Volume
+from sammix_core.volume.volume import Volume
 from sammix_core.volume_io.raw_image import RawImage
 
 AIR_HU = -1000

@@ -8,8 +8,8 @@ import numpy as np
 
 from sammix_core.errors import InputError
 from sammix_core.files import check_writable
-from sammix_core.volume import Volume
-from sammix_core.volume_io.labelmaps import write_on_grid
+from sammix_core.volume.volume import Volume
+from sammix_core.volume_io.labelmap_writing import write_on_grid
 
 MAP_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 

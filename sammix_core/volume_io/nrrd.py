@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sammix_core.volume import Volume
+from sammix_core.volume.volume import Volume
 
 _GRID_FIELDS = ("space", "space directions", "space origin", "measurement frame")
 _LARGEST_HEADER_BYTES = 1 << 20

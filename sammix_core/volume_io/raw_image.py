@@ -28,8 +28,8 @@ class RawImage:
         said_to_be_ct: Whether the file itself says that it is CT, as DICOM does.
         rescale_stated: Whether the file says how its numbers become Hounsfield units, as DICOM should.
         notes: Sentences on what was odd.
-        slice_positions_mm: See `sammix_core.volume.Volume`.
-        grid_header: See `sammix_core.volume.Volume`.
+        slice_positions_mm: See `sammix_core.volume.volume.Volume`.
+        grid_header: See `sammix_core.volume.volume.Volume`.
     """
 
     array: np.ndarray

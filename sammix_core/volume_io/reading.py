@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from sammix_core.errors import InputError
-from sammix_core.volume import Volume
+from sammix_core.volume.volume import Volume
 from sammix_core.volume_io.hounsfield import to_volume
 from sammix_core.volume_io.itk_files import IMAGE_IO, read_itk_file
 from sammix_core.volume_io.nifti import read_nifti

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from slicer.i18n import tr as _
 
-from sammix_core.slice_state import SliceState
+from sammix_core.segmentation.slice_state import SliceState
 from SAMMixSlicerLib.logic.case import Case
 from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.signals import Signal

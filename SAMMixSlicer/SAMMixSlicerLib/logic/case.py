@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sammix_core.boxes import BoxTrack
-from sammix_core.slice_state import SliceState
+from sammix_core.segmentation.slice_state import SliceState
 from SAMMixSlicerLib.logic.undo import UndoStack
 from SAMMixSlicerLib.logic.volume_source import VolumeSource
 from SAMMixSlicerLib.scene import case_node, segment_output

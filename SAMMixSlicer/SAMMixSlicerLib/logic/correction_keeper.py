@@ -15,7 +15,8 @@ from SAMMixSlicerLib.signals import Signal
 from SAMMixSlicerLib.worker import Finished, Outcome
 
 if TYPE_CHECKING:
-    from sammix_core.finetuning import CorrectionSet, Entry
+    from sammix_core.datasets.correction_file import Entry
+    from sammix_core.datasets.correction_set import CorrectionSet
 
 
 class CorrectionKeeper:
@@ -50,7 +51,7 @@ class CorrectionKeeper:
     @property
     def folder(self) -> Path:
         """Where they lie."""
-        from sammix_core.finetuning import default_corrections_folder
+        from sammix_core.datasets.correction_set import default_corrections_folder
 
         return default_corrections_folder(self.target)
 
@@ -106,7 +107,7 @@ class CorrectionKeeper:
     def _set(self) -> CorrectionSet | None:
         if self._install.missing():
             return None
-        from sammix_core.finetuning import CorrectionSet, is_correction_set
+        from sammix_core.datasets.correction_set import CorrectionSet, is_correction_set
 
         if self._opened is None or self._opened.folder != self.folder:
             self._opened = CorrectionSet.open(self.folder) if is_correction_set(self.folder) else None

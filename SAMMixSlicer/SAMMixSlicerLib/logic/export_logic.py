@@ -8,7 +8,7 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from sammix_core.errors import InputError
-from sammix_core.volume_io.labelmaps import check_output
+from sammix_core.volume_io.labelmap_writing import check_output
 from SAMMixSlicerLib.logic.actions import Actions
 from SAMMixSlicerLib.logic.case import Case
 from SAMMixSlicerLib.logic.correction_logic import CorrectionLogic

@@ -11,7 +11,7 @@ from sammix_core.errors import InputError
 from sammix_core.files import check_writable, write_text_atomic
 from sammix_core.lesions.lesion import csv_table, report
 from sammix_core.lesions.state import LesionState
-from sammix_core.volume_io.labelmaps import check_output
+from sammix_core.volume_io.labelmap_writing import check_output
 from SAMMixSlicerLib.logic.actions import Actions
 from SAMMixSlicerLib.logic.lesion_logic import LesionLogic
 from SAMMixSlicerLib.logic.workspace import Workspace

@@ -8,9 +8,9 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from sammix_core.errors import InputError
-from sammix_core.lesions.boxed_mask import BoxedMask
 from sammix_core.lesions.state import LesionState, LesionStatus
-from sammix_core.slice_state import PackedMask
+from sammix_core.masks.boxed_mask import BoxedMask
+from sammix_core.masks.packed_mask import PackedMask
 from SAMMixSlicerLib.logic.case import Case
 from SAMMixSlicerLib.logic.undo import UndoStack
 from SAMMixSlicerLib.scene.lesion_node import readLesions, writeLesions

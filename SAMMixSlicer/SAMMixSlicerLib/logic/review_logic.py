@@ -5,7 +5,7 @@ from __future__ import annotations
 from slicer.i18n import tr as _
 
 from sammix_core.errors import InputError
-from sammix_core.review import SliceReview, most_uncertain, review_slices
+from sammix_core.segmentation.review import SliceReview, most_uncertain, review_slices
 from SAMMixSlicerLib.logic.actions import Actions
 from SAMMixSlicerLib.logic.case import Case
 from SAMMixSlicerLib.logic.workspace import Workspace

@@ -9,7 +9,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from sammix_core.errors import InputError
-from sammix_core.slice_state import SliceState
+from sammix_core.segmentation.slice_state import SliceState
 from SAMMixSlicerLib.logic.actions import Actions
 from SAMMixSlicerLib.logic.case import Case
 from SAMMixSlicerLib.logic.workspace import Workspace

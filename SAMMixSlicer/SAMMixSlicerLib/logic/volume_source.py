@@ -9,8 +9,8 @@ import numpy as np
 from slicer.i18n import tr as _
 from slicer.util import arrayFromVolume
 
-from sammix_core.axial_order import AxialOrder
 from sammix_core.errors import InputError
+from sammix_core.volume.axial_order import AxialOrder
 from SAMMixSlicerLib.scene.geometry import checkIsCt, ijkToWorld, isSpacingKnown, straightGrid, straightIjkToWorld
 
 _ROWS = 4

@@ -15,7 +15,7 @@ from SAMMixSlicerLib.scene.geometry import ijkToRas
 from SAMMixSlicerLib.scene.placing import nextPlacedKept
 from SAMMixSlicerLib.signals import Signal
 
-# Those of sammix_core.preview.palette, which needs Pillow; a test holds the two together.
+# Those of sammix_core.evaluation.preview.palette, which needs Pillow; a test holds the two together.
 COLORS = {
     BoxSource.AUTO: (86 / 255, 190 / 255, 255 / 255),
     BoxSource.EDITED: (255 / 255, 110 / 255, 190 / 255),

@@ -13,7 +13,8 @@ from slicer.i18n import tr as _
 
 from sammix_core.boxes import Box
 from sammix_core.errors import InputError
-from sammix_core.slice_state import PackedMask, SliceState
+from sammix_core.masks.packed_mask import PackedMask
+from sammix_core.segmentation.slice_state import SliceState
 from SAMMixSlicerLib.planes import planeOf
 
 SCHEMA = "sammix-case/1"

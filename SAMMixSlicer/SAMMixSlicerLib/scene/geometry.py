@@ -9,9 +9,9 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from sammix_core.axial_order import AxialOrder
 from sammix_core.errors import InputError
-from sammix_core.volume import Volume, grid_from_ras
+from sammix_core.volume.axial_order import AxialOrder
+from sammix_core.volume.volume import Volume, grid_from_ras
 from sammix_core.volume_io.hounsfield import to_volume
 from sammix_core.volume_io.raw_image import RawImage, check_geometry, is_placeholder_geometry, sheared
 

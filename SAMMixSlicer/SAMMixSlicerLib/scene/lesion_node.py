@@ -12,9 +12,9 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from sammix_core.errors import InputError
-from sammix_core.lesions.boxed_mask import BoxedMask
 from sammix_core.lesions.lesion import Lesion
 from sammix_core.lesions.state import LesionClick, LesionState, LesionStatus
+from sammix_core.masks.boxed_mask import BoxedMask
 
 SCHEMA = "sammix-case-lesions/1"
 _LESIONS = "SAMMix.Lesions"

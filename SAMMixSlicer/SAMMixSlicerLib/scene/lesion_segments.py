@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import slicer
 
-from sammix_core.lesions.boxed_mask import BoxedMask
 from sammix_core.lesions.lesion import FIRST_LESION
 from sammix_core.lesions.segments import lesion_segment
 from sammix_core.lesions.state import LesionState, LesionStatus
+from sammix_core.masks.boxed_mask import BoxedMask
 from SAMMixSlicerLib.scene.labelmap import emptyLabelmap, offsetOnGrid, scalarsOf
 from SAMMixSlicerLib.scene.segment_output import gridToSegmentation
 from SAMMixSlicerLib.scene.surface import hasSurface, makeSmallSurface

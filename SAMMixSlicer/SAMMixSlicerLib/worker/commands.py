@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sammix_core.boxes import Box
-from sammix_core.slice_state import SliceState
+from sammix_core.segmentation.slice_state import SliceState
 
 
 @dataclass(frozen=True)

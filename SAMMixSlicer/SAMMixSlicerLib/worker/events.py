@@ -11,7 +11,7 @@ from enum import StrEnum
 import numpy as np
 
 from sammix_core.boxes import Box, SliceAxis
-from sammix_core.slice_state import SliceState
+from sammix_core.segmentation.slice_state import SliceState
 from SAMMixSlicerLib.statistics import MaskStatistics
 from SAMMixSlicerLib.worker.descriptions import Description, Hello, ModelLoaded
 

@@ -7,10 +7,10 @@ from types import MappingProxyType
 
 import numpy as np
 
-from sammix_core.axial_order import AxialOrder
 from sammix_core.boxes import BoxTrack, SliceAxis
-from sammix_core.slice_state import SliceState
-from sammix_core.volume import grid_from_ras
+from sammix_core.segmentation.slice_state import SliceState
+from sammix_core.volume.axial_order import AxialOrder
+from sammix_core.volume.volume import grid_from_ras
 from SAMMixSlicerLib.worker.events import GuidanceFound, SliceChanged, SliceSeen, VolumeEvent
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sammix_core.lesions.boxed_mask import BoxedMask
 from sammix_core.lesions.state import Ijk, LesionState
+from sammix_core.masks.boxed_mask import BoxedMask
 from SAMMixSlicerLib.worker.commands import VolumeCommand
 from SAMMixSlicerLib.worker.mask_commands import MaskCommand
 from SAMMixSlicerLib.worker.mask_on_grid import MaskOnGrid

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sammix_core.lesions.boxed_mask import BoxedMask
 from sammix_core.lesions.lesion import Lesion
 from sammix_core.lesions.state import LesionState
+from sammix_core.masks.boxed_mask import BoxedMask
 from SAMMixSlicerLib.worker.events import VolumeEvent
 
 

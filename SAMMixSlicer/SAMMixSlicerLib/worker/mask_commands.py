@@ -21,7 +21,7 @@ class WriteLabelmap(MaskCommand):
     Attributes:
         mask: On the grid that goes into the file.
         spacing_known: Whether the grid says real millimetres.
-        path: Its ending chooses the format; see `sammix_core.volume_io.labelmaps.write_labelmap`.
+        path: Its ending chooses the format; see `sammix_core.volume_io.labelmap_writing.write_labelmap`.
         segment: What the mask is.
     """
 

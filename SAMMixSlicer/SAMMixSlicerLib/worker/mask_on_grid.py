@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sammix_core.slice_state import PackedMask
+from sammix_core.masks.packed_mask import PackedMask
 from SAMMixSlicerLib.planes import planeOf
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sammix_core.slice_state import SliceState
+from sammix_core.segmentation.slice_state import SliceState
 from SAMMixSlicerLib.worker import commands as c
 from SAMMixSlicerLib.worker import descriptions as d
 from SAMMixSlicerLib.worker import events as e

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from sammix_core.boxes import Box
-from sammix_core.lesions.boxed_mask import BoxedMask
 from sammix_core.lesions.state import Ijk, LesionState
-from sammix_core.slice_state import SliceState
+from sammix_core.masks.boxed_mask import BoxedMask
+from sammix_core.segmentation.slice_state import SliceState
 from sammix_core.volume_io.segments import Segment
 from SAMMixSlicerLib.signals import Signal
 from SAMMixSlicerLib.worker import commands as c

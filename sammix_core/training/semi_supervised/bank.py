@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from sammix_core.files import atomic_path
-from sammix_core.preprocessing import PreprocessingSpec, slice_image
-from sammix_core.progress import CancelCheck, ProgressCallback, Stage
+from sammix_core.preprocessing.spec import PreprocessingSpec
+from sammix_core.preprocessing.window import slice_image
+from sammix_core.progress import CancelCheck, ProgressCallback, ProgressReporter
 from sammix_core.sam.backend import SamBackend
 from sammix_core.training.semi_supervised.pairs import RECIPE, moved, pair, view_seed
 from sammix_core.training.semi_supervised.pool import Pool
@@ -72,7 +73,7 @@ def prepare_bank(
     files = {key: folder / f"{key[0]}-{key[1]:02d}.npy" for key in images}
     missing = [key for key, file in files.items() if not file.is_file()]
     if missing:
-        stage = Stage(f"embeddings of {pool.name}", len(missing) * len(pool.axial), progress, cancel)
+        stage = ProgressReporter(f"embeddings of {pool.name}", len(missing) * len(pool.axial), progress, cancel)
         for key in missing:
             _save(files[key], encode_all(images[key], backend, stage))
     return Bank(pool, images, {key: np.load(file, mmap_mode="r") for key, file in files.items()})
@@ -96,7 +97,7 @@ def prepare_images(
     missing = sorted({number for (_, number), file in files.items() if not file.is_file()})
     folder.mkdir(parents=True, exist_ok=True)
     if missing:
-        stage = Stage(f"views of {pool.name}", len(missing) * len(pool.axial), progress, cancel)
+        stage = ProgressReporter(f"views of {pool.name}", len(missing) * len(pool.axial), progress, cancel)
         for number in missing:
             pairs = []
             for index in range(len(pool.axial)):
@@ -108,7 +109,7 @@ def prepare_images(
     return Bank(pool, {key: np.load(file, mmap_mode="r") for key, file in files.items()}, {})
 
 
-def encode_all(images: np.ndarray, backend: SamBackend, stage: Stage) -> np.ndarray:
+def encode_all(images: np.ndarray, backend: SamBackend, stage: ProgressReporter) -> np.ndarray:
     """Embeddings of images (n, size, size): (n, channels, h, w) float16, one after the other."""
     found = []
     for image in images:

@@ -10,7 +10,7 @@ import torch
 
 from sammix_core.guidance.base import GuidanceMaps
 from sammix_core.guidance.boxes_from_cam import boxes_from_cam
-from sammix_core.sam.masks import decode_slices
+from sammix_core.sam.decoding import decode_slices
 from sammix_core.training.semi_supervised.bank import WEAK, Bank
 from sammix_core.training.semi_supervised.network import LearntState, SamMix
 from sammix_core.training.semi_supervised.pool import spread
@@ -74,7 +74,7 @@ class _Decoder:
     name = "litemedsam"
     image_size = 256
     batch = 1
-    at_once = 1
+    concurrency = 1
 
     def __init__(self, network: SamMix, device: torch.device) -> None:
         self._network = network

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from sammix_core.guidance.base import GuidanceMaps
 from sammix_core.sam import lora
-from sammix_core.sam.masks import MaskSettings
+from sammix_core.sam.decoding import MaskSettings
 from sammix_core.training.decoder_training import PromptedDecoder, decoder_loss
 from sammix_core.training.head_training import map_loss
 from sammix_core.training.semi_supervised.guides import make_guide

@@ -7,9 +7,11 @@ from functools import cached_property
 
 import numpy as np
 
+from sammix_core.datasets.cases import Case, CaseConfig, load_case, unlabelled_case
 from sammix_core.errors import InputError
-from sammix_core.preprocessing import Frame, PreprocessingSpec, volume_frame
-from sammix_core.training.cases import Case, CaseConfig, load_case, unlabelled_case
+from sammix_core.preprocessing.body_crop import volume_frame
+from sammix_core.preprocessing.frame import Frame
+from sammix_core.preprocessing.spec import PreprocessingSpec
 from sammix_core.training.semi_supervised.config import PoolCase
 from sammix_core.volume_io import read_volume
 

@@ -10,7 +10,7 @@ import torch
 from sammix_core.boxes import tight_box
 from sammix_core.guidance.base import GuidanceMaps
 from sammix_core.guidance.boxes_from_cam import BoxSettings, boxes_from_cam
-from sammix_core.sam.masks import MaskSettings, dense_prompt
+from sammix_core.sam.decoding import MaskSettings, dense_prompt
 from sammix_core.training.decoder_training import jittered
 
 

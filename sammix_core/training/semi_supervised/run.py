@@ -13,7 +13,6 @@ import torch
 from lightning.fabric import Fabric
 
 from sammix_core.errors import InputError
-from sammix_core.follow import FollowSettings
 from sammix_core.guidance.embedding_cam import PREFIX
 from sammix_core.guidance.resnet38_cam import WEIGHTS_FILE as RESNET38_FILE
 from sammix_core.model_store.base_weights import LITE_MEDSAM
@@ -23,6 +22,7 @@ from sammix_core.model_store.weights import write_model
 from sammix_core.progress import CancelCheck, ProgressCallback
 from sammix_core.sam import lora
 from sammix_core.sam.litemedsam import LiteMedSam
+from sammix_core.segmentation.following.settings import FollowSettings
 from sammix_core.training.config_values import model_card
 from sammix_core.training.semi_supervised.bank import Bank, bank_folder, prepare_bank
 from sammix_core.training.semi_supervised.config import METHOD, SemiSupervisedConfig

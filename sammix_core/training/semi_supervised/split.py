@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from sammix_core.documents import check_keys, read_json
 from sammix_core.errors import InputError
 from sammix_core.files import write_text_atomic
-from sammix_core.json_files import check_keys, read_json
 from sammix_core.training.semi_supervised.pool import Pool, spread
 
 SCHEMA = "sammix-split/1"

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from sammix_core.finetuning import CorrectionSet, Source
+from sammix_core.datasets.correction import Source
+from sammix_core.datasets.correction_set import CorrectionSet
 from sammix_core.finetuning.from_session import correction_of_session
 from SAMMixSlicerLib.worker.events import CorrectionsKept
 from SAMMixSlicerLib.worker.mask_commands import KeepCorrections
 
 if TYPE_CHECKING:
-    from sammix_core.session import SegmentationSession
+    from sammix_core.segmentation.session import SegmentationSession
 
 
 class Corrections:

@@ -7,8 +7,9 @@ import os
 from pathlib import Path
 
 import sammix_core
-from sammix_core import model_store, report
+from sammix_core import model_store
 from sammix_core.errors import SammixError
+from sammix_core.evaluation import report
 from SAMMixSlicerLib.worker.descriptions import Description, DeviceInfo, ModelInfo
 
 # Distribution -> module, of all that loading a model and segmenting with it import.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from sammix_core.errors import InputError
-from sammix_core.volume import Volume, grid_from_ras
-from sammix_core.volume_io.labelmaps import write_labelmap
+from sammix_core.volume.volume import Volume, grid_from_ras
+from sammix_core.volume_io.labelmap_writing import write_labelmap
 from SAMMixSlicerLib.worker.events import SurfaceMade
 from SAMMixSlicerLib.worker.mask_commands import MakeSurface, WriteLabelmap
 from SAMMixSlicerLib.worker.mask_on_grid import MaskOnGrid

@@ -106,7 +106,7 @@ class Handlers:
         volumes = self.volumes
         started = time.monotonic()
         from sammix_core.model_store import resolve
-        from sammix_core.segmenter import Segmenter
+        from sammix_core.segmentation.segmenter import Segmenter
 
         base_weights = None if command.base_weights is None else Path(command.base_weights)
         segmenter = Segmenter.load(command.model, command.device, base_weights=base_weights)

@@ -11,9 +11,9 @@ from sammix_core.errors import InputError
 from sammix_core.progress import CancelCheck, Progress
 
 if TYPE_CHECKING:
-    from sammix_core.preprocessing import PreprocessingSpec
-    from sammix_core.refining.network import SliceRefiner
-    from sammix_core.session import SegmentationSession
+    from sammix_core.preprocessing.spec import PreprocessingSpec
+    from sammix_core.refinement.network import SliceRefiner
+    from sammix_core.segmentation.session import SegmentationSession
 
 _TOO_SMALL = "The lesion is too small to be refined: the network sees too little of it, so it stays as it is."
 
@@ -48,7 +48,7 @@ class LesionRefiner:
             InputError: It is too small, or the model's slices are not those that the refiner knows.
             Cancelled: The user stopped.
         """
-        from sammix_core.refining.volume import LEAST_LESION_SIDE, lesion_from, longer_side, refined
+        from sammix_core.refinement.volume import LEAST_LESION_SIDE, lesion_from, longer_side, refined
 
         if longer_side(session.axial, mask) < LEAST_LESION_SIDE:
             raise InputError(_TOO_SMALL)
@@ -58,8 +58,8 @@ class LesionRefiner:
     def _refiner(self, session: SegmentationSession) -> SliceRefiner:
         preprocessing = session.axial.preprocessing
         if self._loaded is None or self._loaded[0] != preprocessing:
-            from sammix_core.refining.folder import LESION, open_refiner
-            from sammix_core.refining.model import load_refiner
+            from sammix_core.refinement.folder import LESION, open_refiner
+            from sammix_core.refinement.model import load_refiner
 
             refiner = load_refiner(open_refiner(None, LESION), preprocessing, session.device)
             self._loaded = preprocessing, refiner

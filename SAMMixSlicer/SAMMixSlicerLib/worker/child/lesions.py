@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sammix_core.errors import InputError
-from sammix_core.lesions.boxed_mask import BoxedMask
 from sammix_core.lesions.lesion import FIRST_LESION, LIVER
 from sammix_core.lesions.state import LesionClick, LesionState, LesionStatus
-from sammix_core.progress import Progress, Stage
-from sammix_core.volume import Volume, grid_from_ras
+from sammix_core.masks.boxed_mask import BoxedMask
+from sammix_core.progress import Progress, ProgressReporter
+from sammix_core.volume.volume import Volume, grid_from_ras
 from SAMMixSlicerLib.planes import planeOf
 from SAMMixSlicerLib.worker import lesion_commands as lc
 from SAMMixSlicerLib.worker import lesion_events as le
@@ -58,7 +58,7 @@ class Lesions:
         density = self._grower_of(command.volume_id, job, tell).density
         mask = candidates_in(density, tell, job.is_cancelled)
         masks = lesion_masks(lesion_components(volume, mask))
-        stage = Stage("Measuring lesions", len(masks), tell, job.is_cancelled)
+        stage = ProgressReporter("Measuring lesions", len(masks), tell, job.is_cancelled)
         found = []
         for number, one in masks.items():
             if not any(one.meets(kept) for kept in command.kept):
@@ -129,7 +129,7 @@ class Lesions:
         planes = {state.slice_index: state.mask for state in states if state.mask is not None}
         made_of = (volume_id, tuple((index, mask.bits) for index, mask in sorted(planes.items())))
         if self._grower is None or made_of != self._made_of:
-            stage = Stage("Smoothing the liver", 1, tell, job.is_cancelled)
+            stage = ProgressReporter("Smoothing the liver", 1, tell, job.is_cancelled)
             self._grower, self._made_of = None, ()  # two of them at once may be too much for a small machine
             self._grower, self._made_of = Grower(LiverDensity(volume, self._liver(volume_id))), made_of
             stage.step()

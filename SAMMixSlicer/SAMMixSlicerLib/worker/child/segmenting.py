@@ -14,7 +14,7 @@ from SAMMixSlicerLib.worker.child.job import Job
 
 if TYPE_CHECKING:
     from sammix_core.boxes import Box
-    from sammix_core.session import SegmentationSession
+    from sammix_core.segmentation.session import SegmentationSession
 
 SessionOf = Callable[[str], "SegmentationSession"]
 

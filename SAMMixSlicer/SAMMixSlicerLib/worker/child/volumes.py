@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sammix_core.errors import InputError
-from sammix_core.saved_guidance import SavedGuidance
-from sammix_core.slice_state import SliceState
-from sammix_core.volume import Volume, grid_from_ras
+from sammix_core.guidance.saved_guidance import SavedGuidance
+from sammix_core.segmentation.slice_state import SliceState
+from sammix_core.volume.volume import Volume, grid_from_ras
 from sammix_core.volume_io.hounsfield import to_volume
 from sammix_core.volume_io.raw_image import RawImage, check_geometry, is_placeholder_geometry
 from SAMMixSlicerLib.worker.commands import OpenVolume
 from SAMMixSlicerLib.worker.shared_array import AttachedArray
 
 if TYPE_CHECKING:
-    from sammix_core.segmenter import Segmenter
-    from sammix_core.session import SegmentationSession
+    from sammix_core.segmentation.segmenter import Segmenter
+    from sammix_core.segmentation.session import SegmentationSession
 
 _NAME = "The volume"
 

@@ -1,0 +1,1 @@
+"""The `sammix` command, a file a command. The commands import what is heavy inside their functions."""

@@ -1,0 +1,163 @@
+"""The `sammix` command.
+
+Exit codes: 0 when it worked, 1 for an error of ours, 2 for one of the user's, 130 when it was stopped.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from sammix_core.cli import (
+    benchmark,
+    cache,
+    console,
+    corrections,
+    doctor,
+    evaluate,
+    finetune,
+    lesions,
+    models,
+    segment,
+    train,
+)
+from sammix_core.errors import Cancelled, SammixError, silent_libraries
+from sammix_core.version import __version__
+
+EXIT_FAILED, EXIT_REFUSED, EXIT_CANCELLED = 1, 2, 130
+
+_DEBUG = "--debug"
+
+
+def _with_present_names(words: list[str]) -> list[str]:
+    """Takes "--precision usual", the name of "default" in earlier versions, without listing it in the help."""
+    renamed = ["--precision=default" if word == "--precision=usual" else word for word in words]
+    for place, word in enumerate(renamed[1:], start=1):
+        if word == "usual" and renamed[place - 1] == "--precision":
+            renamed[place] = "default"
+    return renamed
+
+
+class SammixGroup(TyperGroup):
+    """Turns every error into one plain line on stderr and its exit code, for all commands."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> NoReturn:
+        """Runs a command and leaves the process with its exit code.
+
+        Args:
+            args: The command line without the program's name; sys.argv when None.
+            prog_name: The program's name in help texts.
+            complete_var: Not used: shell completion is off.
+            standalone_mode: Not used: the process is always left by SystemExit.
+            windows_expand_args: Not used: a shell that does not expand "*" has no use for it here.
+            **extra: Passed on to Typer.
+
+        Raises:
+            SystemExit: Always.
+        """
+        words = list(sys.argv[1:] if args is None else args)
+        # Taken out here, so that it may stand anywhere on the line.
+        debug = _DEBUG in words
+        words = _with_present_names([word for word in words if word != _DEBUG])
+        sys.exit(self._run(words, prog_name, debug, **extra))
+
+    def _run(self, words: list[str], prog_name: str | None, debug: bool, **extra: Any) -> int:
+        try:
+            with nullcontext() if debug else silent_libraries():
+                code = super().main(words, prog_name, standalone_mode=False, **extra)
+        except Cancelled as error:
+            return _fail(str(error) or "Stopped as asked; nothing was written.", EXIT_CANCELLED, debug)
+        except (KeyboardInterrupt, typer.Abort):
+            return _fail("Stopped as asked; nothing was written.", EXIT_CANCELLED, debug)
+        except SammixError as error:
+            return _fail(str(error), EXIT_REFUSED, debug)
+        except Exception as error:
+            return self._other(error, debug)
+        # Typer gives the exit code of typer.Exit, and whatever a command returns, which is None here.
+        return code if isinstance(code, int) else 0
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the chosen command; an interruption passes as ours, since Typer would make a silent exit of it."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise Cancelled("Stopped as asked; nothing was written.") from error
+
+    @staticmethod
+    def _other(error: Exception, debug: bool) -> int:
+        # Typer carries its own copy of click, or uses the real one, by version; both have these two methods.
+        if hasattr(error, "format_message") and hasattr(error, "show"):
+            message = error.format_message()
+            if type(error).__name__ == "NoArgsIsHelpError":
+                error.show()
+                return EXIT_REFUSED
+            return _fail(f"{message} (see sammix --help)", EXIT_REFUSED, debug)
+        if isinstance(error, MemoryError):
+            return _fail("There is not enough memory for this volume.", EXIT_FAILED, debug)
+        what = str(error) or type(error).__name__
+        hint = "" if debug else f" (run with {_DEBUG} for the traceback)"
+        return _fail(f"Unexpected error: {what}{hint}", EXIT_FAILED, debug)
+
+
+def _fail(sentence: str, code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    console.say_error(sentence)
+    return code
+
+
+app = typer.Typer(
+    name="sammix",
+    cls=SammixGroup,
+    help="Segment the liver in CT, with boxes to see and correct. For research, not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("segment")(segment.segment)
+app.command("evaluate")(evaluate.evaluate)
+app.command("train")(train.train)
+app.command("finetune")(finetune.finetune)
+app.command("lesions")(lesions.lesions)
+app.command("doctor")(doctor.doctor)
+app.command("benchmark")(benchmark.benchmark)
+app.add_typer(models.app, name="models")
+app.add_typer(cache.app, name="cache")
+app.add_typer(corrections.app, name="corrections")
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"sammix {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option(_DEBUG, help="Show warnings of libraries, and tracebacks of errors. May stand anywhere.")
+    ] = False,
+) -> None:
+    """The options that hold for all commands; `--debug` is taken out before it comes here."""
+
+
+def main() -> None:
+    """Entry point of the `sammix` script."""
+    app()

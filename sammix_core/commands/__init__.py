@@ -1,1 +1,0 @@
-"""The commands of `sammix`, one module each. They import what is heavy inside their functions."""

@@ -1,0 +1,1 @@
+"""Labelled cases for every trainer: cases with masks, folders, corrections, augmentation and splits."""

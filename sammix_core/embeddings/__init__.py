@@ -1,0 +1,1 @@
+"""Embeddings of slices, in memory and on disk."""

@@ -1,0 +1,1 @@
+"""How a network runs: torch, OpenVINO or CUDA, int8, threads, the device."""

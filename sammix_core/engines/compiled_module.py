@@ -1,0 +1,97 @@
+"""A module that computes in OpenVINO, from one thread or from several, and follows its weights."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from sammix_core.engines.openvino_compiler import compile_module
+from sammix_core.engines.threads import one_of_several
+
+
+class CompiledModule:
+    """A module compiled when it is first called, and again when its weights were changed.
+
+    Called alone it computes on all threads; called from threads of `in_threads` it computes on one for each of them.
+    The number of threads can show in the last digit, so that it may be told to compute one by one on all of them.
+
+    Args:
+        make: Gives the module, in eval mode, on the CPU.
+        weights: The parameters that it computes with; a training in place shows in them.
+        examples: Inputs to trace it with.
+        shapes: Shapes of its inputs; -1 for a size that may vary.
+        one_by_one: Whether it always computes on all threads, so that what comes out is the same to the bit.
+        how: More for `compile_module`, such as the precision; float32 by default.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], nn.Module],
+        weights: Sequence[torch.Tensor],
+        examples: Sequence[torch.Tensor],
+        shapes: Sequence[Sequence[int]],
+        one_by_one: bool = False,
+        **how: Any,
+    ) -> None:
+        self._make = make
+        self._weights = list(weights)
+        self._one_by_one = one_by_one
+        self._examples, self._shapes, self._how = examples, shapes, how
+        self._made_of: list[tuple[int, int]] = []
+        self._compiled: dict[int, Any] = {}  # by the number of streams
+        self._free: list[tuple[Any, Any]] = []  # networks and requests that no thread is using
+        self._lock = threading.Lock()
+
+    def __call__(self, *inputs: torch.Tensor) -> list[np.ndarray]:
+        """Computes.
+
+        Args:
+            inputs: On the CPU.
+
+        Returns:
+            The outputs, float32 arrays of their own.
+
+        Raises:
+            ImportError, OSError, RuntimeError: OpenVINO does not run here.
+        """
+        compiled = self.compiled()
+        arrays = {place: one.contiguous().float().numpy() for place, one in enumerate(inputs)}
+        request = self._request_of(compiled)
+        found = request.infer(arrays, share_inputs=True, share_outputs=True)
+        outputs = [np.array(one) for one in found.values()]
+        with self._lock:  # not where it failed: that request is dropped
+            self._free.append((compiled, request))
+        return outputs
+
+    def _request_of(self, compiled: Any) -> Any:
+        """A request that no other thread is using; making one waits for those that run, so that they are kept."""
+        with self._lock:
+            for place, (network, request) in enumerate(self._free):
+                if network is compiled:
+                    del self._free[place]
+                    return request
+        return compiled.create_infer_request()
+
+    def compiled(self) -> Any:
+        """OpenVINO's network for this thread, compiled if need be.
+
+        Raises:
+            ImportError, OSError, RuntimeError: OpenVINO does not run here.
+        """
+        with self._lock:
+            several = one_of_several() and not self._one_by_one
+            return self._current(torch.get_num_threads() if several else 1)
+
+    def _current(self, streams: int) -> Any:
+        now = [(one.data_ptr(), one._version) for one in self._weights]
+        if now != self._made_of:
+            self._compiled, self._free, self._made_of = {}, [], now
+        if streams not in self._compiled:
+            module = self._make()
+            self._compiled[streams] = compile_module(module, self._examples, self._shapes, streams=streams, **self._how)
+        return self._compiled[streams]

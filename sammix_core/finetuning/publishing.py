@@ -1,0 +1,107 @@
+"""A new version in the store: offered with its parent and both figures, and used by nobody until it is activated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import torch
+
+from sammix_core.evaluation.report import RESEARCH_ONLY
+from sammix_core.finetuning.candidate import Weights
+from sammix_core.finetuning.result import FineTuneResult
+from sammix_core.guidance.boxes_from_cam import BoxSettings
+from sammix_core.guidance.embedding_cam import NAME as EMBEDDING_CAM
+from sammix_core.model_store.manifest import WEIGHTS_FILE, Manifest
+from sammix_core.model_store.store import ModelFolder, user_models_folder
+from sammix_core.model_store.weights import load_model_weights, write_model
+from sammix_core.sam import lora
+from sammix_core.segmentation.following.settings import FollowSettings
+
+_CARD = """# {spec}
+
+Made on this machine by fine-tuning [{parent}] on {slices} slices of {cases}. {research}
+
+{sentence}
+
+| Dice | before | after |
+| --- | --- | --- |
+{rows}
+
+The slices that these figures are on were not learnt from. {notes}
+
+Target: {target}. Weights: {decoder_share:.0%} of the way from the parent's to the trained ones, the guidance head's
+{head_share:.0%}.
+"""
+
+
+def publish_candidate(
+    parent: ModelFolder,
+    weights: Weights,
+    adapter: Mapping[str, torch.Tensor] | None,
+    boxes: BoxSettings,
+    target: str,
+    cases: Sequence[str],
+    result: FineTuneResult,
+    *,
+    new_structure: bool,
+) -> ModelFolder:
+    """Writes the new version to the user's models; the folder appears when it is complete.
+
+    Args:
+        parent: The model that it was made of.
+        weights: Head and decoder.
+        adapter: LoRA on the encoder, the parent's included, or None where it is the parent's own.
+        boxes: How boxes are made of maps.
+        target: What it segments.
+        cases: Keys of the cases that were learnt from.
+        result: Its figures; its name and version among them.
+        new_structure: Whether the parent does not know the structure.
+
+    Raises:
+        InputError: That version is there by now, or the disk is full.
+    """
+    name, _, version = result.model.partition("/")
+    old = parent.manifest
+    guidance = {**old.guidance, "name": EMBEDDING_CAM, "boxes": boxes.to_dict()}
+    if new_structure:
+        guidance = {"name": EMBEDDING_CAM, "boxes": boxes.to_dict(), "following": FollowSettings().to_dict()}
+    # A second guidance of the parent's knows the parent's structure alone.
+    kept = [file for file in old.files if file != WEIGHTS_FILE and not (new_structure and file != lora.WEIGHTS_FILE)]
+    more: dict[str, Mapping[str, torch.Tensor]] = {file: load_model_weights(parent, file) for file in kept}
+    if adapter is not None:
+        more[lora.WEIGHTS_FILE] = adapter
+    figures = {key: value for key, value in result.to_json().items() if key != "folder"}
+    manifest = replace(
+        old,
+        name=name,
+        version=version,
+        target=target,
+        created=datetime.now(UTC).date().isoformat(),
+        guidance=guidance,
+        metrics={"finetuning": figures},
+        training_cases=list(dict.fromkeys([*([] if new_structure else old.training_cases), *cases])),
+        parent=old.spec,
+    )
+    return write_model(user_models_folder(), manifest, weights.state(), _card(manifest, cases, result), more=more)
+
+
+def _card(manifest: Manifest, cases: Sequence[str], result: FineTuneResult) -> str:
+    rows = "\n".join(
+        f"| {label} | {'-' if before is None else f'{before:.3f}'} | {after:.3f} |"
+        for label, before, after in result.table()
+    )
+    return _CARD.format(
+        spec=manifest.spec,
+        parent=manifest.parent,
+        slices=result.train_slices,
+        cases="one case" if len(cases) == 1 else f"{len(cases)} cases",
+        research=RESEARCH_ONLY,
+        sentence=result.sentence,
+        rows=rows,
+        notes=" ".join(result.notes),
+        target=manifest.target,
+        decoder_share=result.decoder_share,
+        head_share=result.head_share,
+    )

@@ -1,0 +1,91 @@
+"""What the guidance has found in a volume, kept so that another session or a saved scene can go on with it."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from sammix_core.errors import InputError
+from sammix_core.guidance.boxes_from_cam import GuidedBoxes
+from sammix_core.volume.axial_order import AxialOrder
+
+_SCHEMA = "sammix-guidance/1"
+
+
+@dataclass(frozen=True)
+class SavedGuidance:
+    """Maps and boxes of a whole volume.
+
+    Attributes:
+        model: The model that found it, "liver/1.0.0"; another one's masks do not fit these maps.
+        order: How the volume was cut into axial slices.
+        guided: What was found, in that order.
+        notes: Plain sentences on the order.
+    """
+
+    model: str
+    order: AxialOrder
+    guided: GuidedBoxes
+    notes: tuple[str, ...]
+
+    def probabilities(self, shape_kji: tuple[int, int, int]) -> dict[int, float]:
+        """Each slice's probability in [0, 1], smoothed as it was used, by index along the user's slice axis."""
+        return {
+            self.order.slice_index(index, shape_kji): float(np.clip(value, 0, 1))
+            for index, value in enumerate(self.guided.probabilities)
+        }
+
+    def to_bytes(self) -> bytes:
+        """All of it as a NumPy archive of plain arrays and a line of JSON; nothing in it can carry code."""
+        about = {
+            "schema": _SCHEMA,
+            "model": self.model,
+            "axes": self.order.axes,
+            "flips": self.order.flips,
+            "notes": self.notes,
+        }
+        empty = (np.nan,) * 4
+        boxes = np.array([empty if box is None else box for box in self.guided.boxes], dtype=np.float64).reshape(-1, 4)
+        arrays = {
+            "about": np.array(json.dumps(about)),
+            "cam_logits": self.guided.cam_logits,
+            "probabilities": self.guided.probabilities,
+            "support": self.guided.support,
+            "boxes": boxes,
+            "scores": self.guided.scores,
+        }
+        if self.guided.between is not None:
+            arrays["between"] = self.guided.between
+        stream = io.BytesIO()
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
+        return stream.getvalue()
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Self:
+        """Reads what `to_bytes` made.
+
+        Raises:
+            InputError: It is something else.
+        """
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+                about = json.loads(str(arrays["about"]))
+                if about["schema"] != _SCHEMA:
+                    raise ValueError(f"its schema is {about['schema']!r}")
+                edges = arrays["boxes"].tolist()
+                guided = GuidedBoxes(
+                    cam_logits=arrays["cam_logits"],
+                    probabilities=arrays["probabilities"],
+                    support=arrays["support"],
+                    boxes=[None if np.isnan(box).any() else (box[0], box[1], box[2], box[3]) for box in edges],
+                    scores=arrays["scores"],
+                    between=arrays.get("between"),
+                )
+            order = AxialOrder(tuple(about["axes"]), tuple(about["flips"]))
+            return cls(str(about["model"]), order, guided, tuple(about["notes"]))
+        except Exception as error:  # zip, numpy and JSON each have errors of their own for damaged content
+            raise InputError(f"The saved activation map cannot be read ({error}).") from error

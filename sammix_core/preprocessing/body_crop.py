@@ -1,0 +1,101 @@
+"""One crop round the body for a whole volume, and the network's frame that follows from it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy import ndimage
+
+from sammix_core.preprocessing.frame import Frame
+from sammix_core.preprocessing.spec import PreprocessingSpec
+
+_CUT_EDGE_SHARE = 0.3  # an edge of the slice with more body than this cuts it off
+_CUT_GROWTH = 1.5
+BODY_HU = -300.0  # between lung or air and fat: separates the body from the air around it
+
+
+def body_crop(axial: np.ndarray, pixel_mm: tuple[float, float], margin_mm: float) -> tuple[int, int, int, int]:
+    """Finds one crop for a whole volume that holds the body on practically every slice.
+
+    The body is the largest connected region above -300 HU on each looked-at slice after an opening that cuts off the
+    table. The crop is the union over those slices: cutting a liver costs more than a few pixels of resolution gain.
+
+    Args:
+        axial: (slices, rows, cols) HU in canonical axial order.
+        pixel_mm: (row, col) spacing.
+        margin_mm: Margin left round the body.
+
+    Returns:
+        (row_min, col_min, row_max, col_max), half-open slice pixels, within the slice; the whole slice where no body
+        is found.
+    """
+    count, rows, cols = axial.shape
+    step = max(1, math.ceil(max(rows, cols) / 128))
+    boxes = []
+    for index in np.unique(np.linspace(0, count - 1, min(count, 48)).round().astype(int)):
+        body = body_mask(axial[index, ::step, ::step])
+        if body.any():
+            row_hits, col_hits = np.flatnonzero(body.any(1)), np.flatnonzero(body.any(0))
+            boxes.append((row_hits[0], col_hits[0], row_hits[-1] + 1, col_hits[-1] + 1))
+    if not boxes:
+        return 0, 0, rows, cols
+    found = np.array(boxes) * step
+    margin = [max(1, round(margin_mm / mm)) for mm in pixel_mm]
+    return (
+        max(0, int(found[:, 0].min()) - margin[0]),
+        max(0, int(found[:, 1].min()) - margin[1]),
+        min(rows, int(found[:, 2].max()) + margin[0]),
+        min(cols, int(found[:, 3].max()) + margin[1]),
+    )
+
+
+def body_mask(hu_slice: np.ndarray) -> np.ndarray:
+    """Marks the body on one (coarse) axial slice: bool, same shape, holes filled; empty where there is only air."""
+    solid = ndimage.binary_opening(hu_slice > BODY_HU, iterations=2)
+    labels, count = ndimage.label(solid)
+    if count == 0:
+        return solid
+    sizes = np.bincount(labels.ravel())[1:]
+    if sizes.max() < 0.01 * hu_slice.size:
+        return np.zeros_like(solid)
+    # Every large piece counts: arms apart from the trunk do no harm, a trunk cut in two would.
+    kept = np.isin(labels, 1 + np.flatnonzero(sizes >= 0.25 * sizes.max()))
+    return ndimage.binary_fill_holes(kept)
+
+
+def volume_frame(
+    axial: np.ndarray, pixel_mm: tuple[float, float], spec: PreprocessingSpec, spacing_known: bool = True
+) -> Frame:
+    """Chooses the frame of a volume: its body crop, or the whole slice when the model wants none.
+
+    Args:
+        axial: (slices, rows, cols) HU in canonical axial order.
+        pixel_mm: (row, col) spacing in mm.
+        spec: The model's preprocessing.
+        spacing_known: Whether `pixel_mm` are real millimetres.
+    """
+    whole = (0, 0, axial.shape[1], axial.shape[2])
+    crop = body_crop(axial, pixel_mm, spec.body_margin_mm) if spec.body_crop else whole
+    return Frame.for_crop(_not_too_close(crop, axial, pixel_mm, spec, spacing_known), pixel_mm, spec.size)
+
+
+def _not_too_close(
+    crop: tuple[int, int, int, int],
+    axial: np.ndarray,
+    pixel_mm: tuple[float, float],
+    spec: PreprocessingSpec,
+    spacing_known: bool,
+) -> tuple[int, int, int, int]:
+    """Grows a crop evenly, past the slice's edges where it must, until it is as wide as the model is used to."""
+    extent = max((crop[2] - crop[0]) * pixel_mm[0], (crop[3] - crop[1]) * pixel_mm[1])
+    wanted = spec.least_extent_mm
+    if not spacing_known:
+        middle = axial[len(axial) // 2]
+        edges = (middle[0], middle[-1], middle[:, 0], middle[:, -1])
+        cut = sum(float((edge > BODY_HU).mean()) > _CUT_EDGE_SHARE for edge in edges)
+        wanted = extent * _CUT_GROWTH if cut >= 2 else extent
+    if extent >= wanted:
+        return crop
+    row_more, col_more = (round((wanted - extent) / 2 / mm) for mm in pixel_mm)
+    return crop[0] - row_more, crop[1] - col_more, crop[2] + row_more, crop[3] + col_more

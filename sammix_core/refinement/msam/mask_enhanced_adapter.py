@@ -1,0 +1,102 @@
+"""The mask-enhanced adapter of M-SAM: brings an image embedding and the embedding of a mask together.
+
+Written once for slices and volumes. What it gives stands in for `image embedding + dense prompt` before the decoder.
+Which of the readings of the paper and its code this is stands in docs/decisions/msam.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from sammix_core.refinement.msam.layers import CONVOLUTION, ChannelNorm, Mlp, RelativeAttention
+
+_MLP_FACTOR = 4
+
+
+class _SelfAttention(nn.Module):
+    """Norm, multi-head self-attention, add and norm, MLP; (n, channels, *grid) to the same."""
+
+    def __init__(self, channels: int, heads: int, grid: Sequence[int]) -> None:
+        super().__init__()
+        self.norm_before = ChannelNorm(channels)
+        self.attention = RelativeAttention(channels, heads, grid)
+        self.norm_after = ChannelNorm(channels)
+        self.mlp = Mlp(channels, _MLP_FACTOR * channels, functional.gelu)
+
+    def forward(self, cells: torch.Tensor) -> torch.Tensor:
+        seen = self.attention(self.norm_before(cells).movedim(1, -1)).movedim(-1, 1)
+        return self.mlp(self.norm_after(seen + cells).movedim(1, -1)).movedim(-1, 1)
+
+
+class _Stream(nn.Module):
+    """The way of one of the two embeddings: convolutions first, then attention to what both say."""
+
+    def __init__(self, channels: int, heads: int, grid: Sequence[int]) -> None:
+        super().__init__()
+        convolution = CONVOLUTION[len(grid)]
+        self.convolve = nn.Sequential(
+            convolution(channels, channels, kernel_size=3, padding=1),
+            ChannelNorm(channels),
+            nn.GELU(),
+            convolution(channels, channels, kernel_size=1),
+        )
+        self.norm_convolved = ChannelNorm(channels)
+        self.attention = _SelfAttention(channels, heads, grid)
+        self.norm_attended = ChannelNorm(channels)
+        self.mlp = Mlp(channels, _MLP_FACTOR * channels, functional.gelu)
+        self.norm = ChannelNorm(channels)
+
+    def forward(self, own: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        convolved = self.norm_convolved(self.convolve(own) + own)
+        attended = self.norm_attended(self.attention(convolved + own + other) + convolved)
+        return self.norm(self.mlp(attended.movedim(1, -1)).movedim(-1, 1) + attended)
+
+
+class MaskEnhancedAdapter(nn.Module):
+    """Image embedding I and mask embedding P to one embedding that knows where the mask is.
+
+    Args:
+        channels: Of both embeddings.
+        heads: Of the attentions; `channels` is a multiple.
+        grid: Cells along each axis that the relative positions are learnt for. Its length, 2 or 3, makes the adapter
+            one for slices or for volumes. Other grids work too: positions are stretched.
+
+    Raises:
+        ValueError: The grid has other than 2 or 3 axes, or the heads do not share the channels evenly.
+
+    Example:
+        >>> adapter = MaskEnhancedAdapter(channels=12, heads=2, grid=(4, 4))
+        >>> adapter(torch.zeros(1, 12, 6, 5), torch.zeros(1, 12, 6, 5)).shape
+        torch.Size([1, 12, 6, 5])
+    """
+
+    def __init__(self, channels: int = 384, heads: int = 6, grid: Sequence[int] = (8, 8, 8)) -> None:
+        super().__init__()
+        if len(grid) not in CONVOLUTION or channels % heads:
+            raise ValueError(f"no adapter has {channels} channels, {heads} heads and the grid {tuple(grid)}")
+        self.norm_image = ChannelNorm(channels)
+        self.norm_mask = ChannelNorm(channels)
+        self.image_stream = _Stream(channels, heads, grid)
+        self.mask_stream = _Stream(channels, heads, grid)
+        self.attention = _SelfAttention(channels, heads, grid)
+        self.norm = ChannelNorm(channels)
+        self.mlp = Mlp(channels, _MLP_FACTOR * channels, functional.gelu)
+
+    def forward(self, image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Brings both together.
+
+        Args:
+            image: (n, channels, *grid) image embedding.
+            mask: (n, channels, *grid) dense embedding of the last mask.
+
+        Returns:
+            (n, channels, *grid).
+        """
+        image, mask = self.norm_image(image), self.norm_mask(mask)
+        both = self.image_stream(image, mask) + image + self.mask_stream(mask, image) + mask
+        joined = self.norm(self.attention(both) + both)
+        return joined + self.mlp(joined.movedim(1, -1)).movedim(-1, 1)

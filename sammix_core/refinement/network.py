@@ -1,0 +1,156 @@
+"""The refiner: a slice's embedding and its last mask through the mask-enhanced adapter into LiteMedSAM's decoder.
+
+Which cells the adapter looks at, what of it all is trained and why stands in docs/decisions/refining-slices.md.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from sammix_core.errors import InputError
+from sammix_core.refinement.embedding_crop import Cutting, cut, put_back, windows_round
+from sammix_core.refinement.msam.clicks import Clicks
+from sammix_core.refinement.msam.mask_enhanced_adapter import MaskEnhancedAdapter
+from sammix_core.refinement.prompts import LARGEST_LOGIT, boxes_of
+from sammix_core.sam.backend import EDGE_TO_CENTRE
+from sammix_core.sam.light_decoder import LightDecoder
+from sammix_core.sam.litemedsam import EMBEDDING_CHANNELS
+
+_CHOSEN = 0  # of the three masks: the even one; the others lean
+# What learns beside the adapter. The two-way transformer stays: it has 3.3 million of the decoder's 4.1.
+_LEARNING = ("prompt_encoder.", "mask_decoder.output_upscaling.", "mask_decoder.output_hypernetworks_mlps.1.")
+
+
+@dataclass(frozen=True)
+class RefinerSpec:
+    """Sizes of a refiner.
+
+    Attributes:
+        width: Channels of the adapter; LiteMedSAM's 256 are narrowed to these.
+        heads: Of its attentions.
+        side: Cells along a side that it tells apart; a larger window is seen coarser.
+    """
+
+    width: int = 128
+    heads: int = 4
+    side: int = 24
+
+    def to_dict(self) -> dict[str, int]:
+        """Plain values for a manifest."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, entry: dict[str, Any]) -> RefinerSpec:
+        """Reads what `to_dict` made.
+
+        Raises:
+            InputError: A key is unknown, or a value is no size.
+        """
+        fine = entry.keys() == asdict(cls()).keys() and all(
+            type(value) is int and value > 0 for value in entry.values()
+        )
+        if not fine or entry["width"] % entry["heads"]:
+            raise InputError(f"A refiner cannot have the sizes {entry!r}.")
+        return cls(**entry)
+
+
+class SliceRefiner(nn.Module):
+    """One stage: embedding, last mask and clicks to a better mask. As it is born it is LiteMedSAM with a mask prompt.
+
+    Args:
+        prompt_encoder: LiteMedSAM's, or a model's; copied.
+        mask_decoder: Likewise.
+        spec: Sizes.
+    """
+
+    def __init__(self, prompt_encoder: Any, mask_decoder: Any, spec: RefinerSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.prompt_encoder: Any = copy.deepcopy(prompt_encoder)
+        self.mask_decoder: Any = copy.deepcopy(mask_decoder)
+        self.narrow_image = nn.Conv2d(EMBEDDING_CHANNELS, spec.width, 1)
+        self.narrow_mask = nn.Conv2d(EMBEDDING_CHANNELS, spec.width, 1)
+        self.adapter = MaskEnhancedAdapter(spec.width, spec.heads, (spec.side, spec.side))
+        self.widen = nn.Conv2d(spec.width, EMBEDDING_CHANNELS, 1)
+        nn.init.zeros_(self.widen.weight)
+        assert self.widen.bias is not None
+        nn.init.zeros_(self.widen.bias)
+        own = ("narrow_image.", "narrow_mask.", "adapter.", "widen.")
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(name.startswith((*own, *_LEARNING)))
+
+    def forward(self, embeddings: torch.Tensor, mask_logits: torch.Tensor, clicks: Clicks) -> torch.Tensor:
+        """One stage.
+
+        Args:
+            embeddings: (n, 256, h, w).
+            mask_logits: (n, 1, 4h, 4w) of the last mask; zeros before there was one.
+            clicks: Rows and columns in network pixels.
+
+        Returns:
+            (n, 1, 4h, 4w) logits.
+        """
+        boxes = boxes_of(mask_logits.detach(), clicks)
+        points = None
+        if clicks.points.shape[1]:
+            points = (clicks.points.flip(-1).to(embeddings.dtype), clicks.labels)
+        return self.asked(embeddings, mask_logits, boxes, points, self.cutting(boxes, embeddings.shape[-1]))
+
+    def cutting(self, boxes: torch.Tensor, cells: int) -> Cutting:
+        """What the adapter looks at round boxes (n, 4), XYXY edges in network pixels; elsewhere it adds nothing."""
+        return Cutting.of(windows_round(boxes, cells, self.spec.side), cells, self.spec.side, boxes.device)
+
+    def asked(
+        self,
+        embeddings: torch.Tensor,
+        mask_logits: torch.Tensor,
+        boxes: torch.Tensor,
+        points: tuple[torch.Tensor, torch.Tensor] | None,
+        cutting: Cutting,
+    ) -> torch.Tensor:
+        """One stage with everything that it is asked by; nothing here depends on values, so that it can be compiled.
+
+        Args:
+            embeddings: See `forward`.
+            mask_logits: Likewise.
+            boxes: (n, 4) XYXY edges in network pixels.
+            points: (n, clicks, 2) columns and rows, and (n, clicks) labels.
+            cutting: See `cutting`.
+
+        Returns:
+            See `forward`.
+        """
+        sparse, dense = self.prompt_encoder(
+            points=points,
+            boxes=boxes - EDGE_TO_CENTRE,
+            masks=mask_logits.clamp(-LARGEST_LOGIT, LARGEST_LOGIT),
+        )
+        found = self.adapter(
+            self.narrow_image(cut(embeddings, cutting)),
+            self.narrow_mask(cut(dense, cutting)),
+        )
+        seen = put_back(self.widen(functional.gelu(found)), cutting)
+        decoder = LightDecoder(self.prompt_encoder, self.mask_decoder)
+        masks, _ = decoder.of_cells(embeddings + dense + seen, sparse)
+        return masks[:, _CHOSEN : _CHOSEN + 1]
+
+    def trained_state(self) -> dict[str, torch.Tensor]:
+        """The tensors that learn, by name: what a refiner's file holds."""
+        return {name: tensor.detach() for name, tensor in self.named_parameters() if tensor.requires_grad}
+
+    def load_trained(self, state: dict[str, torch.Tensor]) -> None:
+        """Puts `trained_state` back.
+
+        Raises:
+            InputError: It is that of another refiner.
+        """
+        own = {name: tensor.shape for name, tensor in self.trained_state().items()}
+        if {name: tensor.shape for name, tensor in state.items()} != own:
+            raise InputError("The weights are not those of the refiner that the manifest describes.")
+        self.load_state_dict(state, strict=False)

@@ -1,0 +1,56 @@
+"""Refines what the decoder made of a slice, before it becomes the slice's mask: the edges of the organ itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from sammix_core.boxes.network_box import NetworkBox
+from sammix_core.refinement.prompts import mask_as_logits
+from sammix_core.refinement.stage import Stage
+from sammix_core.sam.decoding import DecodedSlices, clean_slice
+
+
+class OrganRefiner:
+    """Refines masks in so many stages; a `slice_mask.Refine`. From any thread.
+
+    A slice's scores and its three masks stay those of the decoder.
+
+    Args:
+        spec: The refiner's name, "liver-refiner/0.1.0".
+        stage: What `stage_of` gave.
+        stages: How many.
+        every_box: See `slice_mask.Refine`.
+
+    Attributes:
+        spec: See above.
+        every_box: Likewise.
+    """
+
+    def __init__(self, spec: str, stage: Stage, stages: int = 1, every_box: bool = False) -> None:
+        self.spec = spec
+        self.every_box = every_box
+        self._stage = stage
+        self._stages = stages
+
+    @torch.inference_mode()
+    def __call__(self, decoded: DecodedSlices, embedding: torch.Tensor, within: NetworkBox) -> DecodedSlices:
+        """Refines one slice.
+
+        Args:
+            decoded: What the decoder made of it, one slice.
+            embedding: (1, 256, h, w).
+            within: XYXY edges in network pixels that the mask to begin from may fill.
+
+        Returns:
+            The same with other logits; unchanged where there is no mask.
+        """
+        begun = clean_slice(decoded.logits[0] > 0, within, None)
+        if not begun.any():
+            return decoded
+        logits = mask_as_logits(torch.from_numpy(begun.astype(np.float32))[None, None])
+        for _ in range(self._stages):
+            logits = self._stage(embedding, logits)
+        return replace(decoded, logits=logits[:, 0].float().cpu().numpy())

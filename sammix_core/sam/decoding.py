@@ -1,0 +1,265 @@
+"""From prompts to one mask a slice: decode, choose among three, confine to the box and the CAM's support."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import ndimage
+from scipy.special import expit
+from torch.nn import functional
+
+from sammix_core.errors import InputError
+from sammix_core.preprocessing.upsampling import upsampled
+from sammix_core.sam.backend import SamBackend
+
+CHOICES = ("score", "cam", "mean", "first")
+NetworkBox = tuple[float, float, float, float]  # XYXY edges
+
+
+@dataclass(frozen=True)
+class MaskSettings:
+    """How masks are made; chosen with a model and kept in its manifest.
+
+    Attributes:
+        mask_prompt: Whether the CAM's logits are given as dense prompt.
+        prompt_gain: Factor on those logits.
+        prompt_limit: They are clipped to plus and minus this.
+        choice: "score" (the best scored of three), "cam" (the one that agrees best with the CAM; by score where there
+            is none), "mean" (their mean logits) or "first".
+        second_pass: Whether the chosen mask's logits are decoded once more as dense prompt.
+        box_margin: Network pixels that a mask may reach past its box.
+        least_cover: A map that fills less than this share of a box that a person set (`guidance.cover`) has missed what
+            the person sees, and is no prompt beside that box; 0 prompts with any map.
+    """
+
+    mask_prompt: bool = True
+    prompt_gain: float = 1.0
+    prompt_limit: float = 10.0
+    choice: str = "score"
+    second_pass: bool = False
+    box_margin: float = 3.0
+    least_cover: float = 0.5
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as plain JSON values."""
+        return asdict(self)
+
+    def trained_with(self) -> dict[str, Any]:
+        """The fields that a decoder's training may depend on; a checkpoint is named by them."""
+        return {key: value for key, value in self.to_dict().items() if key != "least_cover"}
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> MaskSettings:
+        """Reads the fields from a manifest.
+
+        Raises:
+            InputError: A field or a choice is not known to this version.
+        """
+        try:
+            settings = cls(**fields)
+        except TypeError as error:
+            raise InputError(f"The model's mask settings are not ones that this version knows ({error}).") from error
+        if settings.choice not in CHOICES:
+            raise InputError(f"The model's mask choice {settings.choice!r} is not known to this version.")
+        return settings
+
+
+@dataclass(frozen=True)
+class DecodedSlices:
+    """Masks of a batch of slices.
+
+    Attributes:
+        logits: (n, size, size) float32, the chosen mask.
+        all_logits: (n, 3, size, size) float32, all three, for uncertainty.
+        scores: (n, 3) float32, predicted IoU.
+        chosen: (n,) int, which was taken; -1 for their mean.
+    """
+
+    logits: np.ndarray
+    all_logits: np.ndarray
+    scores: np.ndarray
+    chosen: np.ndarray
+
+    def agreement(self, index: int) -> float:
+        """Share of pixels in any of the three masks that are in all of them; 1 for none at all."""
+        masks = self.all_logits[index] > 0
+        union = masks.any(0).sum()
+        return float(masks.all(0).sum() / union) if union else 1.0
+
+    def disagreement(self, index: int) -> np.ndarray:
+        """How far the three masks are apart on a slice.
+
+        Returns:
+            (size, size) in [0, 1]: the largest of the three probabilities less the least one.
+        """
+        logits = self.all_logits[index]
+        return expit(logits.max(0)) - expit(logits.min(0))
+
+
+def mixed(first: DecodedSlices, second: DecodedSlices, share: float) -> DecodedSlices:
+    """What lies between two slices, linearly in the logits.
+
+    Args:
+        first: One slice.
+        second: The other.
+        share: How much of the second one, in [0, 1].
+    """
+
+    def between(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        return ((1 - share) * one + share * other).astype(np.float32)
+
+    return DecodedSlices(
+        between(first.logits, second.logits),
+        between(first.all_logits, second.all_logits),
+        between(first.scores, second.scores),
+        (first if share < 0.5 else second).chosen,
+    )
+
+
+def dense_prompt(cam_logits: np.ndarray, size: int, settings: MaskSettings) -> torch.Tensor:
+    """Enlarges CAM logits to SAM's mask prompt.
+
+    Args:
+        cam_logits: (n, h, w).
+        size: Side of the prompt, 4 times the embedding's, whatever the image's.
+        settings: Gain and limit.
+
+    Returns:
+        (n, 1, size, size) float32 on the CPU.
+    """
+    wide = upsampled(cam_logits.astype(np.float32), size) * settings.prompt_gain
+    return torch.from_numpy(wide.clip(-settings.prompt_limit, settings.prompt_limit).astype(np.float32))[:, None]
+
+
+@torch.inference_mode()
+def decode_slices(
+    backend: SamBackend,
+    embeddings: torch.Tensor,
+    boxes: np.ndarray,
+    cam_logits: np.ndarray | None,
+    settings: MaskSettings,
+) -> DecodedSlices:
+    """Decodes a batch and chooses.
+
+    Args:
+        backend: The SAM backend.
+        embeddings: (n, c, h, w).
+        boxes: (n, 4) XYXY edges in network pixels.
+        cam_logits: (n, h, w) of the guidance, or None for boxes alone.
+        settings: The model's settings.
+    """
+    cam = None if cam_logits is None else torch.from_numpy(cam_logits)[:, None].to(backend.device)
+    prompt = None
+    if settings.mask_prompt and cam_logits is not None:
+        prompt = dense_prompt(cam_logits, 4 * embeddings.shape[-1], settings).to(backend.device)
+    box_tensor = torch.from_numpy(np.asarray(boxes, dtype=np.float32))
+    logits, scores = backend.decode(embeddings, box_tensor, prompt)
+    chosen_logits, chosen = _choose(logits, scores, cam, settings.choice)
+    if settings.second_pass:
+        limit = settings.prompt_limit
+        logits, scores = backend.decode(embeddings, box_tensor, chosen_logits[:, None].clamp(-limit, limit))
+        chosen_logits, chosen = _choose(logits, scores, cam, settings.choice)
+    chosen_logits, logits = (
+        _on_image(chosen_logits[:, None], backend.image_size)[:, 0],
+        _on_image(logits, backend.image_size),
+    )
+    return DecodedSlices(chosen_logits.cpu().numpy(), logits.cpu().numpy(), scores.cpu().numpy(), chosen.cpu().numpy())
+
+
+def _on_image(logits: torch.Tensor, size: int) -> torch.Tensor:
+    """Enlarges masks to the image where the decoder's are coarser, as SAM's at 1024 pixels are."""
+    if logits.shape[-1] == size:
+        return logits
+    return functional.interpolate(logits, size=(size, size), mode="bilinear", align_corners=False)
+
+
+def _choose(
+    logits: torch.Tensor, scores: torch.Tensor, cam: torch.Tensor | None, choice: str
+) -> tuple[torch.Tensor, torch.Tensor]:
+    if choice == "mean":
+        return logits.mean(1), torch.full((len(logits),), -1)
+    if choice == "first":
+        best = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
+    elif choice == "cam" and cam is not None:
+        best = soft_agreement(logits, cam).argmax(1)
+    else:
+        best = scores.argmax(1)
+    return logits[torch.arange(len(logits), device=logits.device), best], best
+
+
+def soft_agreement(logits: torch.Tensor, cam_logits: torch.Tensor) -> torch.Tensor:
+    """How well each mask agrees with the CAM: the soft Dice of their probabilities.
+
+    Args:
+        logits: (n, masks, h, w).
+        cam_logits: (n, 1, h', w'), enlarged to the masks' grid here.
+
+    Returns:
+        (n, masks) in [0, 1].
+    """
+    cam = functional.interpolate(cam_logits, size=logits.shape[-2:], mode="bilinear", align_corners=False).sigmoid()
+    masks = logits.sigmoid()
+    return 2 * (masks * cam).sum((2, 3)) / (masks + cam).sum((2, 3)).clamp(min=1e-6)
+
+
+def inside_box(shape: tuple[int, ...], box: tuple[float, float, float, float]) -> np.ndarray:
+    """(rows, cols) bool: pixels whose centre lies inside (col_min, row_min, col_max, row_max), edges."""
+    rows, cols = np.arange(shape[0]) + 0.5, np.arange(shape[1]) + 0.5
+    return ((rows > box[1]) & (rows < box[3]))[:, None] & ((cols > box[0]) & (cols < box[2]))[None, :]
+
+
+def cam_agreement(cam_logits: np.ndarray, mask: np.ndarray) -> float:
+    """Dice of a class activation map and a mask.
+
+    Args:
+        cam_logits: (h, w) of the guidance; above 0 means the structure.
+        mask: (h, w) bool, the mask at the map's cells.
+
+    Returns:
+        Dice in [0, 1]; 1 where both are empty.
+    """
+    cam = cam_logits > 0
+    both = int(mask.sum() + cam.sum())
+    return float(2 * (mask & cam).sum() / both) if both else 1.0
+
+
+def clean_slice(mask: np.ndarray, box: tuple[float, float, float, float], support: np.ndarray | None) -> np.ndarray:
+    """Tidies one slice's mask on its own, so that editing a slice changes no other.
+
+    Pixels past the box go, holes are filled, and of several pieces those stay that the support touches (or, without
+    support, as for a box that a person drew, all but specks).
+
+    Args:
+        mask: (rows, cols) bool on slice pixels.
+        box: (col_min, row_min, col_max, row_max) in slice pixels that the mask may fill, edges.
+        support: (rows, cols) bool, what the CAM holds for the structure in 3-D, or None.
+
+    Returns:
+        (rows, cols) bool.
+    """
+    whole = mask & inside_box(mask.shape, box)
+    result = np.zeros(mask.shape, dtype=bool)
+    # Labels and holes are looked for near the mask alone; a border of background goes along, so that a hole is one.
+    near = tuple(slice(max(0, first - 1), last + 2) for first, last in _extents(whole))
+    if len(near) < 2:
+        return result
+    mask = whole[near]
+    labels, count = ndimage.label(mask)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    kept = sizes >= 0.02 * sizes.max()
+    if support is not None and (support[near] & mask).any():
+        touched = np.bincount(labels.ravel(), weights=support[near].ravel(), minlength=count + 1)
+        kept &= touched >= 0.2 * sizes
+    kept[0] = False
+    result[near] = ndimage.binary_fill_holes(kept[labels])
+    return result
+
+
+def _extents(mask: np.ndarray) -> list[tuple[int, int]]:
+    """First and last row and column with anything; nothing for an empty mask."""
+    lines = [np.flatnonzero(mask.any(axis)) for axis in (1, 0)]
+    return [(int(line[0]), int(line[-1])) for line in lines if len(line)]

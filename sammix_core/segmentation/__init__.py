@@ -1,0 +1,1 @@
+"""From a volume to boxes and masks: `Segmenter` is the door."""

@@ -1,0 +1,47 @@
+"""Where the organ ends because something of another density begins."""
+
+from __future__ import annotations
+
+from sammix_core.segmentation.following.settings import FollowSettings
+from sammix_core.segmentation.following.track import Track
+
+_CORE_MM = 30.0  # to either side of the surest slice
+
+
+def drop_beyond_breaks(track: Track, settings: FollowSettings) -> None:
+    """Drops slices that lie behind a stretch of doubtful or empty ones, seen from the surest slice, and the stretch.
+
+    Args:
+        track: Changed in place.
+        settings: The model's settings.
+    """
+    if not track.looks or settings.break_mm <= 0:
+        return
+    looks, boxes = track.looks, track.found.boxes
+    core = max(looks, key=track.weight)
+    # An organ has one density; what else was found further off, of whatever volume, has no say in which.
+    organ_hu = track.hu_about(core, _CORE_MM)
+    most = max(1, round(settings.break_mm / track.slice_mm))
+    dropped: list[int] = []
+    for places in (range(core, len(boxes)), range(core, -1, -1)):
+        doubtful: list[int] = []
+        broken = False
+        for index in places:
+            if boxes[index] is None:
+                continue  # a gap without boxes is the guidance's own business
+            if not broken and (index not in looks or _doubtful(track, index, organ_hu, settings)):
+                doubtful.append(index)
+                broken = len(doubtful) >= most
+            elif not broken:
+                doubtful = []
+            else:
+                dropped.append(index)
+        if broken:
+            dropped += doubtful
+    for index in dropped:
+        track.drop(index)
+
+
+def _doubtful(track: Track, index: int, organ_hu: float, settings: FollowSettings) -> bool:
+    strange = abs(track.looks[index].hu - organ_hu) > settings.doubt_hu
+    return strange and track.sureness(index) < settings.sure_probability

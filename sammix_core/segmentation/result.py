@@ -1,0 +1,121 @@
+"""What a segmentation returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sammix_core.boxes import Box, BoxTrack
+from sammix_core.preprocessing.frame import Frame
+from sammix_core.preprocessing.upsampling import upsampled
+from sammix_core.segmentation.slice_state import SliceState
+from sammix_core.volume.axial_order import AxialOrder
+
+
+@dataclass(frozen=True)
+class SliceReport:
+    """What was found on one slice.
+
+    Attributes:
+        slice_index: Index along the user's slice axis.
+        probability: That the slice shows the structure, in [0, 1].
+        score: IoU that the chosen mask predicts of itself, or None without a mask.
+        box: The box that was used, or None.
+        mask_scores: Predicted IoU of all three masks; empty without a box.
+        area_px: Pixels of the mask.
+        agreement: Share of pixels in any of the three masks that are in all of them, in [0, 1]; None without masks.
+        cam_agreement: Dice of the class activation map and the mask, in [0, 1]; None without either.
+    """
+
+    slice_index: int
+    probability: float
+    score: float | None
+    box: Box | None
+    mask_scores: tuple[float, ...]
+    area_px: int
+    agreement: float | None = None
+    cam_agreement: float | None = None
+
+
+def report_of(state: SliceState, probability: float) -> SliceReport:
+    """What a session knows of a slice, as a report."""
+    return SliceReport(
+        state.slice_index,
+        probability,
+        state.score,
+        state.box,
+        state.mask_scores,
+        state.area_px,
+        state.agreement,
+        state.cam_agreement,
+    )
+
+
+@dataclass
+class SegmentationResult:
+    """A segmented volume.
+
+    Attributes:
+        mask: (k, j, i) uint8 on the volume's own grid, 1 inside.
+        boxes: The boxes used, in voxel indices of the volume.
+        slices: One report a slice, in the order of the user's slice axis.
+        seconds: Seconds by stage.
+        slices_encoded: How many slices went through the image encoder.
+        device: "cpu" or "cuda".
+        model: "liver/1.0.0".
+        guidance: "embedding_cam".
+        notes: Plain sentences for the user.
+        cam: (slices, h, w) float16 in [0, 1], canonical axial order, on the guidance's grid.
+        frame: Where that grid lies on a slice.
+        slice_shape: (rows, cols) of a canonical slice.
+        axial_order: How the volume was cut into canonical slices; the volume's own unless its header has lost it.
+        target: What was looked for, "liver".
+        uncertainty: (k, j, i) uint8 on the volume's own grid, 0 to 100: how far the three masks are apart, in percent.
+            None unless it was asked for.
+        precision: How exactly the encoder computed: "float32", "bfloat16" or "int8".
+        refined_by: What refined the masks of automatic boxes, "liver-refiner/0.1.0", or None.
+    """
+
+    mask: np.ndarray
+    boxes: BoxTrack
+    slices: list[SliceReport]
+    seconds: dict[str, float]
+    slices_encoded: int
+    device: str
+    model: str
+    guidance: str
+    cam: np.ndarray
+    frame: Frame
+    slice_shape: tuple[int, int]
+    axial_order: AxialOrder
+    notes: list[str] = field(default_factory=list)
+    target: str = "liver"
+    uncertainty: np.ndarray | None = None
+    precision: str = "float32"
+    refined_by: str | None = None
+
+    def cam_slice(self, canonical_slice: int) -> np.ndarray:
+        """The class activation map on a slice's own pixels.
+
+        Args:
+            canonical_slice: Index in canonical axial order.
+
+        Returns:
+            (rows, cols) float32 in [0, 1]; 0 outside the network's frame.
+        """
+        return cam_on_slice(self.cam[canonical_slice].astype(np.float32), self.frame, self.slice_shape)
+
+
+def cam_on_slice(cam: np.ndarray, frame: Frame, slice_shape: tuple[int, int]) -> np.ndarray:
+    """Enlarges a class activation map to a slice's own pixels.
+
+    Args:
+        cam: (h, w) float32 in [0, 1], on the guidance's grid.
+        frame: Where that grid lies.
+        slice_shape: (rows, cols).
+
+    Returns:
+        (rows, cols) float32 in [0, 1]; 0 outside the network's frame.
+    """
+    return np.clip(frame.to_slice(upsampled(cam, frame.size), slice_shape, fill=0.0), 0, 1)

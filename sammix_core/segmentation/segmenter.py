@@ -1,0 +1,135 @@
+"""The one door: from a volume to boxes and masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sammix_core.boxes import BoxTrack
+from sammix_core.embeddings.disk_store import EmbeddingStore
+from sammix_core.engines import openvino_compiler
+from sammix_core.progress import CancelCheck, Progress, ProgressCallback
+from sammix_core.sam.litemedsam import LiteMedSam
+from sammix_core.segmentation.default_refiner import default_refiner
+from sammix_core.segmentation.model_loading import LoadedModel, load_model
+from sammix_core.segmentation.result import SegmentationResult, SliceReport
+from sammix_core.segmentation.session import EMBEDDING_LIMIT_BYTES, SegmentationSession
+from sammix_core.segmentation.slice_mask import Refine
+from sammix_core.segmentation.slice_sampling import DEFAULT_SAMPLING, SliceSampling
+from sammix_core.volume.volume import Volume
+
+__all__ = [
+    "CancelCheck",
+    "LoadedModel",
+    "Progress",
+    "ProgressCallback",
+    "SegmentationResult",
+    "SegmentationSession",
+    "Segmenter",
+    "SliceReport",
+]
+
+
+class Segmenter:
+    """Segments volumes with one model on one device.
+
+    Attributes:
+        model: The model.
+        refine: What goes on from the decoder, or None.
+
+    Example:
+        segmenter = Segmenter.load("liver")
+        result = segmenter.segment_volume(read_volume("ct.nii.gz"))
+    """
+
+    def __init__(self, model: LoadedModel, refine: Refine | None = None) -> None:
+        self.model = model
+        self.refine = refine
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path = "liver",
+        device: str = "auto",
+        guidance: str | None = None,
+        base_weights: Path | None = None,
+        engine: str = "auto",
+        precision: str = openvino_compiler.DEFAULT,
+        refined: bool = True,
+    ) -> Segmenter:
+        """Loads a model.
+
+        Args:
+            model: Name ("liver": its newest version), name and version ("liver/1.0.0"), or a folder.
+            device: "auto", "cpu" or "cuda".
+            guidance: "embedding_cam" or "resnet38", or None for the model's own.
+            base_weights: A local file of the base model's weights, or None for the installed one.
+            engine: How encoder and decoder run: "auto", "torch" or "openvino".
+            precision: The encoder's: "float32", "bfloat16", "int8", or "default" for the quickest that has been shown
+                to be as good; what the engine cannot do it does in float32.
+            refined: Whether masks are refined where a refiner goes with the model, see `default_refiner`.
+
+        Raises:
+            InputError: Model, weights, device or guidance are not there or do not fit each other.
+        """
+        loaded = load_model(model, device, guidance, base_weights, engine, precision)
+        return cls(loaded, default_refiner(loaded) if refined else None)
+
+    def open_session(
+        self,
+        volume: Volume,
+        keep_uncertainty: bool = False,
+        sampling: SliceSampling = DEFAULT_SAMPLING,
+        keep_embeddings: bool = False,
+        limit_bytes: int = EMBEDDING_LIMIT_BYTES,
+    ) -> SegmentationSession:
+        """Opens a volume for interactive use; nothing is computed yet.
+
+        Args:
+            volume: The CT.
+            keep_uncertainty: Whether results say how far the three masks are apart.
+            sampling: Which slices may go without the encoder; `EVERY_SLICE` for none.
+            keep_embeddings: Whether embeddings are kept on disk, so that the same CT is quicker another time.
+            limit_bytes: What the embeddings may take in memory.
+        """
+        store = None
+        if keep_embeddings and isinstance(self.model.backend, LiteMedSam):
+            store = EmbeddingStore(self.model.backend.encoder_key())
+        session = SegmentationSession(self.model, volume, limit_bytes, keep_uncertainty, sampling, store)
+        session.set_refiner(self.refine)
+        return session
+
+    def segment_volume(
+        self,
+        volume: Volume,
+        progress: ProgressCallback | None = None,
+        cancel: CancelCheck | None = None,
+        boxes: BoxTrack | None = None,
+        uncertainty: bool = False,
+        sampling: SliceSampling = DEFAULT_SAMPLING,
+        keep_embeddings: bool = False,
+    ) -> SegmentationResult:
+        """Segments a whole volume.
+
+        Args:
+            volume: The CT.
+            progress: Told after each slice.
+            cancel: Asked after each slice.
+            boxes: Boxes to use as they are (a slice without one gets no mask), or None to find them.
+            uncertainty: Whether the result says how far the three masks are apart.
+            sampling: Which slices may go without the encoder; `EVERY_SLICE` for none.
+            keep_embeddings: Whether embeddings are kept on disk, so that the same CT is quicker another time.
+
+        Returns:
+            The mask on the volume's own grid, with boxes and a report a slice.
+
+        Raises:
+            Cancelled: The user stopped; nothing remains.
+            InputError: The boxes do not fit the volume.
+        """
+        session = self.open_session(volume, uncertainty, sampling, keep_embeddings)
+        if boxes is not None:
+            boxes.check_fits(volume)
+        session.find_boxes(progress, cancel)
+        if boxes is not None:
+            session.boxes = boxes.copy()
+        return session.segment_boxes(progress, cancel)

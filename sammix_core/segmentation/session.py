@@ -1,0 +1,320 @@
+"""One volume being segmented: its embeddings, maps, boxes and masks, for a whole run or slice by slice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from sammix_core.boxes import Box, BoxTrack
+from sammix_core.embeddings.disk_store import EmbeddingStore
+from sammix_core.errors import InputError
+from sammix_core.guidance.boxes_from_cam import sigmoid
+from sammix_core.guidance.saved_guidance import SavedGuidance
+from sammix_core.preprocessing.axial_slices import AxialSlices
+from sammix_core.progress import CancelCheck, ProgressCallback, ProgressReporter
+from sammix_core.sam.decoding import inside_box
+from sammix_core.segmentation.box_finder import BoxFinder
+from sammix_core.segmentation.mask_maker import MaskMaker
+from sammix_core.segmentation.result import SegmentationResult, cam_on_slice, report_of
+from sammix_core.segmentation.slice_mask import Refine, SliceMask
+from sammix_core.segmentation.slice_sampling import EVERY_SLICE, SliceSampling
+from sammix_core.segmentation.slice_store import SliceStore
+from sammix_core.segmentation.uncertainty import UncertaintyPlanes
+from sammix_core.volume.axial_order import AxialOrder
+from sammix_core.volume.volume import Volume
+
+if TYPE_CHECKING:
+    from sammix_core.segmentation.model_loading import LoadedModel
+
+EMBEDDING_LIMIT_BYTES = 3 * 1024**3  # about 1,500 slices of LiteMedSAM in float16
+_NOTHING_FOUND = "No {} was found; the mask is empty."
+
+
+class SegmentationSession:
+    """A volume and everything computed for it; no global state, so several sessions live side by side.
+
+    What is cancelled keeps what it has done: a slice is looked at once, and masks that were made stay.
+
+    Args:
+        model: The model.
+        volume: The volume.
+        limit_bytes: What the embeddings may take.
+        keep_uncertainty: Whether results say how far the three masks are apart.
+        sampling: Which slices may go without the encoder; `EVERY_SLICE` for none.
+        store: Where embeddings are kept on disk as well, or None.
+
+    Attributes:
+        volume: The volume.
+        slices: Boxes and masks by slice, automatic ones and a person's; for undo and for saving.
+    """
+
+    def __init__(
+        self,
+        model: LoadedModel,
+        volume: Volume,
+        limit_bytes: int = EMBEDDING_LIMIT_BYTES,
+        keep_uncertainty: bool = False,
+        sampling: SliceSampling = EVERY_SLICE,
+        store: EmbeddingStore | None = None,
+    ) -> None:
+        self.volume = volume
+        self.slices = SliceStore(volume.shape_kji, volume.axial_order)
+        self._model = model
+        self._search = BoxFinder(model, volume, limit_bytes, self._turn, sampling, store)
+        self._cache = self._search.cache
+        self._seconds: dict[str, float] = {}
+        self._masks = MaskMaker(model, self._search, self.slices)
+        self._uncertainty = UncertaintyPlanes() if keep_uncertainty else None
+
+    @property
+    def boxes(self) -> BoxTrack:
+        """Boxes in use, automatic and edited, in voxel indices of the volume."""
+        return self.slices.boxes
+
+    @boxes.setter
+    def boxes(self, boxes: BoxTrack) -> None:
+        self.slices.boxes = boxes
+
+    @property
+    def decoded(self) -> int:
+        """How many slices were decoded for their masks."""
+        return self._masks.decoded
+
+    @property
+    def guidance(self) -> SavedGuidance | None:
+        """What the search for boxes found, for another session of this volume; None before there was one."""
+        return self._search.saved()
+
+    def take_guidance(self, saved: SavedGuidance) -> None:
+        """Goes on with what another session of this volume found; boxes and masks stay as they are.
+
+        What another model found is left alone, since its maps do not fit this one's masks.
+        """
+        self._search.take(saved)
+        self._masks.forget()
+
+    @property
+    def axial(self) -> AxialSlices:
+        """The volume's slices as the network sees them, in the orientation that is in use."""
+        return self._search.axial
+
+    @property
+    def model_spec(self) -> str:
+        """The model in use, "liver/1.1.0"."""
+        return self._model.spec
+
+    @property
+    def device(self) -> str:
+        """Where it computes, "cpu" or "cuda"."""
+        return self._model.device.type
+
+    @property
+    def embedding_bytes(self) -> int:
+        """Bytes that the embeddings take."""
+        return self._cache.nbytes
+
+    def forget_embeddings(self) -> None:
+        """Gives the embeddings' memory back; slices are encoded again when they are needed."""
+        self._cache.clear()
+        self._masks.forget()
+
+    def embedding(self, canonical_slice: int) -> torch.Tensor:
+        """(1, c, h, w) float32 of a slice in canonical axial order, on the model's device; encoded where needed."""
+        return self._cache.embedding(canonical_slice)
+
+    def preload(self, canonical_slice: int, embedding: np.ndarray) -> None:
+        """Takes an embedding that was computed before, for the same volume, model and preprocessing.
+
+        Args:
+            canonical_slice: Index in canonical axial order.
+            embedding: (c, h, w) float16.
+        """
+        self._cache.keep(canonical_slice, torch.from_numpy(np.array(embedding, dtype=np.float16))[None])
+
+    def prepare_slice(self, slice_index: int) -> None:
+        """Computes what an edit of a slice needs besides its box, so that the edit itself is quick.
+
+        Args:
+            slice_index: Index along the user's slice axis.
+        """
+        index = self._search.axial.canonical(slice_index)
+        self._cache.embedding(index)
+        if self._search.guided is None:
+            self._search.maps_of(index)
+
+    def set_refiner(self, refine: Refine | None) -> None:
+        """Sets what goes on from the decoder in masks that are made from now on; None for nothing."""
+        self._masks.refine = refine
+        self._masks.forget()
+
+    def find_boxes(
+        self,
+        progress: ProgressCallback | None = None,
+        cancel: CancelCheck | None = None,
+        on_seen: Callable[[int, float], None] | None = None,
+    ) -> BoxTrack:
+        """Computes the maps of every slice and sets the automatic boxes; edited boxes stay.
+
+        Slices are encoded on the way where the guidance looks at embeddings.
+
+        Args:
+            progress: Told after each slice.
+            cancel: Asked after each slice.
+            on_seen: Told each slice's index and its probability, before smoothing, as it is looked at.
+
+        Returns:
+            The session's boxes.
+
+        Raises:
+            Cancelled: The user stopped; boxes are as they were.
+        """
+        self._masks.forget()
+        self.slices.set_automatic(self._search.run(progress, cancel, on_seen))
+        return self.boxes
+
+    def segment_boxes(
+        self, progress: ProgressCallback | None = None, cancel: CancelCheck | None = None
+    ) -> SegmentationResult:
+        """Makes the mask of every slice with a box, as `segment_slices` does.
+
+        Raises:
+            Cancelled: The user stopped.
+        """
+        self.segment_slices(range(self.boxes.slice_count), progress, cancel)
+        return self.result()
+
+    def segment_slices(
+        self,
+        slices: Iterable[int],
+        progress: ProgressCallback | None = None,
+        cancel: CancelCheck | None = None,
+        on_changed: Callable[[int], None] | None = None,
+        force: bool = False,
+        take_box: Callable[[int], object] | None = None,
+    ) -> list[int]:
+        """Makes the masks of slices from the boxes that they have; one without a box becomes empty.
+
+        Args:
+            slices: Indices along the user's slice axis.
+            progress: Told after each slice with a box.
+            cancel: Asked after each slice with a box.
+            on_changed: Told the index of each slice whose mask was made or taken away.
+            force: Whether slices that were corrected by hand are segmented too.
+            take_box: Called with a slice's index just before its turn, to give it another box.
+
+        Returns:
+            Slices that were left alone because they were corrected by hand.
+
+        Raises:
+            Cancelled: The user stopped.
+        """
+        wanted = list(slices)
+        protected = [index for index in wanted if index in self.slices.corrected and not force]
+        chosen = [index for index in wanted if index not in protected]
+        counted = [index for index in chosen if take_box is not None or index in self.boxes]
+        stage = ProgressReporter("Segmenting", len(counted), progress, cancel)
+        with closing(self._masks.in_turn(chosen, take_box)) as masks:
+            for index, box, made in masks:
+                if box is not None and made is not None:
+                    self._write(box, made)
+                if (box is not None or self.slices.empty(index)) and on_changed is not None:
+                    on_changed(index)
+                if index in counted:
+                    stage.step()
+        self._seconds["segmentation"] = stage.seconds
+        return protected
+
+    def segment_slice(self, slice_index: int, box: Box, force: bool = False) -> np.ndarray:
+        """Segments one slice from a box, from the cached embedding where there is one; no other slice changes.
+
+        A thin slice whose automatic mask comes from its neighbours is encoded now, and stands for itself.
+
+        Args:
+            slice_index: Index along the user's slice axis.
+            box: The box, in voxel indices of the volume; it replaces the slice's box.
+            force: Whether a mask that was corrected by hand may be replaced.
+
+        Returns:
+            (rows, cols) uint8 in the user's two in-plane axes: the 2-D slice of the (k, j, i) array.
+
+        Raises:
+            InputError: The box lies on another slice or outside the volume, or the slice was corrected by hand.
+        """
+        if box.slice_index != slice_index:
+            raise InputError(f"The box lies on slice {box.slice_index}, not on slice {slice_index}.")
+        if slice_index in self.slices.corrected and not force:
+            raise InputError(f"Slice {slice_index} was corrected by hand, so its mask stays as it is.")
+        if not self.boxes.set(box):
+            raise InputError(f"Slice {slice_index} has a box of yours, which an automatic one does not replace.")
+        self._write(box, self._masks.mask_of(box, own=True))
+        return self.slices.plane(slice_index)
+
+    def result(self) -> SegmentationResult:
+        """What there is by now, as a result of its own."""
+        search, guidance, target = self._search, self.guidance, self._model.target
+        probabilities = {} if guidance is None else guidance.probabilities(self.volume.shape_kji)
+        reports = [
+            report_of(self.slices.state(index), probabilities.get(index, math.nan))
+            for index in range(self.boxes.slice_count)
+        ]
+        cam = np.full((len(search.axial), 1, 1), -np.inf, np.float32)
+        if search.guided is not None:
+            cam = search.guided.cam_logits
+        return SegmentationResult(
+            mask=self.slices.mask(),
+            boxes=self.boxes.copy(),
+            slices=reports,
+            seconds={**search.seconds, **self._seconds},
+            slices_encoded=search.cache.encoded + search.looked_at,
+            device=self.device,
+            model=self._model.spec,
+            guidance=self._model.guidance.name,
+            cam=sigmoid(cam).astype(np.float16),
+            frame=search.axial.frame,
+            slice_shape=search.axial.plane_shape,
+            axial_order=search.axial.order,
+            notes=[
+                *search.notes,
+                *self._model.notes,
+                *([] if any(one.area_px for one in reports) else [_NOTHING_FOUND.format(target)]),
+            ],
+            target=target,
+            precision=self._model.precision,
+            refined_by=None if self._masks.refine is None else self._masks.refine.spec,
+            uncertainty=None
+            if self._uncertainty is None
+            else self._uncertainty.volume(self.volume.shape_kji, search.axial.order, self.boxes),
+        )
+
+    def cam_slice(self, slice_index: int) -> np.ndarray:
+        """The class activation map on one of the user's slices.
+
+        Args:
+            slice_index: Index along the user's slice axis.
+
+        Returns:
+            (rows, cols) float32 in [0, 1] in the user's two in-plane axes; 0 before there is a map.
+        """
+        axial, guided = self._search.axial, self._search.guided
+        cam = np.zeros(axial.plane_shape, np.float32)
+        if guided is not None:
+            cam = cam_on_slice(sigmoid(guided.cam_logits[axial.canonical(slice_index)]), axial.frame, axial.plane_shape)
+        return np.ascontiguousarray(axial.order.slice_to_volume(cam))
+
+    def _turn(self, order: AxialOrder) -> None:
+        self.slices.turn(order)
+        if self._uncertainty is not None:
+            self._uncertainty.clear()
+
+    def _write(self, box: Box, made: SliceMask) -> None:
+        """Puts a slice's mask in, touching no other slice."""
+        self.slices.write(box.slice_index, made.mask, made.scores)
+        if self._uncertainty is not None:
+            axial = self._search.axial
+            spread = axial.frame.to_slice(made.decoded.disagreement(0), axial.plane_shape, fill=0.0)
+            self._uncertainty.write(box.slice_index, spread, inside_box(axial.plane_shape, made.limits))

@@ -1,0 +1,64 @@
+"""Everything that is known of one slice: what undo, a saved scene and a restarted process put back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sammix_core.boxes import Box
+from sammix_core.masks.packed_mask import PackedMask
+
+
+@dataclass(frozen=True, slots=True)
+class SliceState:
+    """One slice of a session: its box, its mask and who made them.
+
+    Attributes:
+        slice_index: Index along the user's slice axis.
+        box: The box in use, in voxel indices of the volume; None without one.
+        automatic_box: The box that the last run found, whether it is in use or not; "reset" goes back to it.
+        deleted: Whether a person took the box away, so that no automatic one comes back.
+        mask: The mask; None where the slice is empty.
+        mask_scores: Predicted IoU of the three masks; empty where none was computed.
+        score: IoU that the chosen mask predicts of itself; None where none was computed.
+        agreement: Share of pixels in any of the three masks that are in all of them, in [0, 1]; None without masks.
+        cam_agreement: Dice of the class activation map and the mask, in [0, 1]; None without map or mask.
+        corrected: Whether a person made the mask by hand; it is protected from being computed again.
+    """
+
+    slice_index: int
+    box: Box | None = None
+    automatic_box: Box | None = None
+    deleted: bool = False
+    mask: PackedMask | None = None
+    mask_scores: tuple[float, ...] = ()
+    score: float | None = None
+    agreement: float | None = None
+    cam_agreement: float | None = None
+    corrected: bool = False
+
+    @property
+    def area_px(self) -> int:
+        """Pixels of the mask."""
+        return 0 if self.mask is None else self.mask.area_px
+
+    def cleared(self) -> SliceState:
+        """The slice after a person has said that nothing is there: no box, no mask, and no automatic box comes back."""
+        return SliceState(self.slice_index, automatic_box=self.automatic_box, deleted=True)
+
+    def corrected_to(self, mask: np.ndarray) -> SliceState:
+        """The slice with a mask that a person made.
+
+        Args:
+            mask: (rows, cols) in the user's two in-plane axes; what is not 0 is inside.
+        """
+        return replace(
+            self,
+            mask=PackedMask.pack(mask) if np.any(mask) else None,
+            mask_scores=(),
+            score=None,
+            agreement=None,
+            cam_agreement=None,
+            corrected=True,
+        )

@@ -1,0 +1,157 @@
+"""What a session holds of each slice: boxes and masks, automatic ones and a person's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sammix_core.boxes import Box, BoxSource, BoxTrack
+from sammix_core.errors import InputError
+from sammix_core.masks.packed_mask import PackedMask
+from sammix_core.segmentation.slice_state import SliceState
+from sammix_core.volume.axial_order import AxialOrder
+
+
+@dataclass(frozen=True, slots=True)
+class MaskScores:
+    """What is known of a computed mask; see `SliceState`."""
+
+    mask_scores: tuple[float, ...]
+    score: float | None
+    agreement: float | None
+    cam_agreement: float | None
+
+
+_UNSCORED = MaskScores((), None, None, None)
+
+
+class SliceStore:
+    """Boxes and masks of one volume, by the user's slice index; it computes nothing.
+
+    Attributes:
+        boxes: The boxes in use.
+        automatic_boxes: What the last search for boxes found, by slice index; edits do not touch it.
+        corrected: Slices whose mask a person made.
+    """
+
+    def __init__(self, shape_kji: tuple[int, int, int], order: AxialOrder) -> None:
+        n_k, n_j, n_i = shape_kji
+        self.boxes = BoxTrack((n_i, n_j, n_k), order.slice_axis)
+        self.automatic_boxes: dict[int, Box] = {}
+        self.corrected: set[int] = set()
+        self._shape_kji = shape_kji
+        self._order = order
+        self._canonical_mask = np.zeros(order.shape(shape_kji), np.uint8)
+        self._scores: dict[int, MaskScores] = {}
+
+    def turn(self, order: AxialOrder) -> None:
+        """Takes another order; what is there stays where it is in the volume."""
+        self._canonical_mask = np.ascontiguousarray(order.forward(self._order.back(self._canonical_mask)))
+        self._order = order
+
+    def mask(self) -> np.ndarray:
+        """(k, j, i) uint8, a copy."""
+        return np.array(self._order.back(self._canonical_mask), order="C")
+
+    def plane(self, slice_index: int) -> np.ndarray:
+        """(rows, cols) uint8 in the user's two in-plane axes, a copy."""
+        return np.array(self._order.slice_to_volume(self._canonical_mask[self._canonical(slice_index)]), order="C")
+
+    def scores(self, slice_index: int) -> MaskScores:
+        """What is known of the slice's mask."""
+        return self._scores.get(slice_index, _UNSCORED)
+
+    def write(self, slice_index: int, canonical_plane: np.ndarray, scores: MaskScores) -> None:
+        """Takes a computed mask, (row, col) in canonical order, and nothing else of the slice."""
+        self._canonical_mask[self._canonical(slice_index)] = canonical_plane
+        self._scores[slice_index] = scores
+        self.corrected.discard(slice_index)
+
+    def empty(self, slice_index: int) -> bool:
+        """Takes the slice's mask away; whether there was any."""
+        canonical = self._canonical_mask[self._canonical(slice_index)]
+        there = bool(canonical.any()) or slice_index in self._scores or slice_index in self.corrected
+        canonical[:] = 0
+        self._scores.pop(slice_index, None)
+        self.corrected.discard(slice_index)
+        return there
+
+    def set_automatic(self, found: dict[int, Box]) -> None:
+        """Takes the boxes of a search: in place of the ones before it, wherever a person has none."""
+        for index, box in list(self.boxes.items()):
+            if box.source is BoxSource.AUTO and index not in found:
+                self.put_box(index, None)
+        self.automatic_boxes = dict(found)
+        self.boxes.update(found.values())
+
+    def put_box(self, slice_index: int, box: Box | None, deleted: bool = False) -> None:
+        """Makes a slice's box just this one, whoever set the one before.
+
+        Args:
+            slice_index: The slice.
+            box: Its box, or None.
+            deleted: Whether a person took the box away.
+
+        Raises:
+            InputError: The box lies on another slice or outside the volume; nothing has changed.
+        """
+        if box is not None:
+            if box.slice_index != slice_index:
+                raise InputError(f"The box lies on slice {box.slice_index}, not on slice {slice_index}.")
+            BoxTrack(self.boxes.shape, self.boxes.slice_axis, [box])  # refuses a box that lies outside
+        self.boxes.delete(slice_index)
+        if not deleted:
+            self.boxes.reset(slice_index)
+        if box is not None:
+            self.boxes.set(box)
+
+    def state(self, slice_index: int) -> SliceState:
+        """Everything about one slice.
+
+        Raises:
+            IndexError: The volume has no such slice.
+        """
+        plane = self.plane(slice_index)
+        scores = self.scores(slice_index)
+        return SliceState(
+            slice_index=slice_index,
+            box=self.boxes.get(slice_index),
+            automatic_box=self.automatic_boxes.get(slice_index),
+            deleted=slice_index in self.boxes.deleted,
+            mask=PackedMask.pack(plane) if plane.any() else None,
+            mask_scores=scores.mask_scores,
+            score=scores.score,
+            agreement=scores.agreement,
+            cam_agreement=scores.cam_agreement,
+            corrected=slice_index in self.corrected,
+        )
+
+    def put(self, state: SliceState) -> None:
+        """Puts a slice back as it was; the inverse of `state`.
+
+        Raises:
+            InputError: The state is of a slice of another shape, or its box does not fit; nothing has changed.
+        """
+        index = state.slice_index
+        if not 0 <= index < self.boxes.slice_count:
+            raise InputError(f"Slice {index} is outside the volume, whose slices end at {self.boxes.slice_count - 1}.")
+        canonical = self._canonical_mask[self._canonical(index)]
+        shape = self._order.slice_to_volume(canonical).shape
+        if state.mask is not None and state.mask.shape != shape:
+            raise InputError(f"The mask of slice {index} has {state.mask.shape} pixels, but the slice has {shape}.")
+        self.put_box(index, state.box, state.deleted)
+        canonical[:] = 0 if state.mask is None else self._order.slice_to_canonical(state.mask.unpack())
+        scores = MaskScores(state.mask_scores, state.score, state.agreement, state.cam_agreement)
+        if scores == _UNSCORED:
+            self._scores.pop(index, None)
+        else:
+            self._scores[index] = scores
+        if state.automatic_box is None:
+            self.automatic_boxes.pop(index, None)
+        else:
+            self.automatic_boxes[index] = state.automatic_box
+        (self.corrected.add if state.corrected else self.corrected.discard)(index)
+
+    def _canonical(self, slice_index: int) -> int:
+        return self._order.canonical_slice(slice_index, self._shape_kji)

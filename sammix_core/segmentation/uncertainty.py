@@ -1,0 +1,48 @@
+"""How far the three masks of each slice are apart, in percent a voxel; kept only where someone asked for it."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+import numpy as np
+
+from sammix_core.volume.axial_order import AxialOrder
+
+
+class UncertaintyPlanes:
+    """Percentages of the slices that have been segmented, one byte a pixel; slices without a mask take no memory."""
+
+    def __init__(self) -> None:
+        self._planes: dict[int, np.ndarray] = {}
+
+    def write(self, slice_index: int, spread: np.ndarray, inside: np.ndarray) -> None:
+        """Takes one slice.
+
+        Args:
+            slice_index: Index along the user's slice axis.
+            spread: (rows, cols) float in [0, 1] on canonical slice pixels, 0 where all three masks agree.
+            inside: (rows, cols) bool, where a mask may lie; outside it nothing is uncertain.
+        """
+        percent = np.round(np.clip(spread, 0, 1) * 100).astype(np.uint8)
+        self._planes[slice_index] = np.where(inside, percent, np.uint8(0))
+
+    def clear(self) -> None:
+        """Forgets all slices."""
+        self._planes.clear()
+
+    def volume(self, shape_kji: tuple[int, int, int], order: AxialOrder, wanted: Container[int]) -> np.ndarray:
+        """Puts the slices together.
+
+        Args:
+            shape_kji: Shape of the user's array.
+            order: How it was cut into canonical slices.
+            wanted: Slice indices that have a mask; others stay 0.
+
+        Returns:
+            (k, j, i) uint8 from 0 to 100.
+        """
+        canonical = np.zeros(order.shape(shape_kji), np.uint8)
+        for index, plane in self._planes.items():
+            if index in wanted:
+                canonical[order.canonical_slice(index, shape_kji)] = plane
+        return np.ascontiguousarray(order.back(canonical))

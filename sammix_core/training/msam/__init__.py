@@ -1,0 +1,1 @@
+"""Training M-SAM from a configuration."""

@@ -1,0 +1,162 @@
+"""Trains a refiner on cached embeddings. Seeded, and resumed from its checkpoint to the same result."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from scipy import ndimage
+
+from sammix_core.progress import CancelCheck, ProgressCallback
+from sammix_core.refinement.msam.stages import clicks_of_stages, stage_loss
+from sammix_core.refinement.network import SliceRefiner
+from sammix_core.sam.light_decoder import LightDecoder
+from sammix_core.training.checkpoint import TrainedPart
+from sammix_core.training.head_training import Samples
+from sammix_core.training.loop import OnStep, Pace, train_steps
+from sammix_core.training.one_cycle import Learning, one_cycle
+from sammix_core.training.refiner_starts import own_mask, perturbed_masks
+from sammix_core.training.views import View
+
+_CHECKPOINT_STEPS = 25
+_LARGEST_GRADIENT = 1.0
+_NOISE = 0.03
+_CLICK_SEED = 7_919
+_ABSENT_LOGIT = -1.0  # a mask that is not there yet misses everything
+
+
+@dataclass(frozen=True)
+class RefinerTraining:
+    """How a refiner is trained.
+
+    Attributes:
+        steps: Optimiser steps.
+        batch: Slices a step.
+        refining_stages: Stages after the first one.
+        learning_rate: Of the adapter.
+        decoder_rate: Of what learns of prompt encoder and decoder.
+        weight_decay: AdamW's.
+        click_share: Share of steps that begin with a click and no mask.
+        own_share: Share of the others that begin with LiteMedSAM's own mask; the rest begin with wrong edges.
+        correcting_share: Share of steps whose stages each get a click from the error region; in the others masks are
+            refined by themselves.
+        single: Whether one component of a slice's label is what is wanted (a lesion), and not all of it.
+        least_pixels: Smaller components are none to learn from.
+    """
+
+    steps: int = 300
+    batch: int = 2
+    refining_stages: int = 2
+    learning_rate: float = 5e-4
+    decoder_rate: float = 1e-4
+    weight_decay: float = 0.05
+    click_share: float = 0.0
+    own_share: float = 0.6
+    correcting_share: float = 0.4
+    single: bool = False
+    least_pixels: int = 8
+
+
+def train_refiner(
+    refiner: SliceRefiner,
+    views: Sequence[View],
+    settings: RefinerTraining,
+    seed: int,
+    fabric: Fabric,
+    checkpoint: Path,
+    label: str,
+    progress: ProgressCallback | None,
+    cancel: CancelCheck | None,
+    on_step: OnStep | None = None,
+) -> SliceRefiner:
+    """Trains a refiner, resuming from the checkpoint to the same result.
+
+    Args:
+        refiner: As it was born; it is trained in place.
+        views: What to train on.
+        settings: How.
+        seed: Of draws, starts, clicks and noise.
+        fabric: Its precision is used.
+        checkpoint: File that holds the state now and then, when it is stopped, and at the end.
+        label: Name of the stage for progress.
+        progress: Told after each step.
+        cancel: Asked after each step.
+        on_step: Told of each step.
+
+    Returns:
+        The averaged refiner, in eval mode.
+
+    Raises:
+        Cancelled: The user stopped; the next run goes on from there.
+    """
+    born = LightDecoder(copy.deepcopy(refiner.prompt_encoder), copy.deepcopy(refiner.mask_decoder)).eval()
+    average = copy.deepcopy(refiner)
+    learning = one_cycle(_rated(refiner, settings), settings.weight_decay, settings.steps)
+    parts = {"trained": TrainedPart(refiner), "average": TrainedPart(average), **learning}
+    samples = Samples(views, np.random.default_rng(seed))
+    draws = [samples.draw(settings.batch, positive_share=1.0) for _ in range(settings.steps)]
+
+    def batch(step: int) -> tuple[torch.Tensor, ...]:
+        rng = np.random.default_rng([seed, step])
+        embeddings, shares = samples.embeddings(draws[step]), samples.shares(draws[step])
+        if settings.single:
+            shares = torch.stack([_one_component(share, settings.least_pixels, rng) for share in shares])
+        noise = _NOISE * torch.randn(embeddings.shape, generator=torch.Generator().manual_seed(seed * 7919 + step))
+        kept = (shares > 0.5).flatten(1).any(1)  # a slice whose label fills no pixel by half teaches nothing
+        embeddings, shares = (embeddings + noise)[kept], shares[kept]
+        way = rng.random(3)
+        if not len(shares) or way[0] < settings.click_share:
+            start = torch.zeros_like(shares)
+        elif way[1] < settings.own_share:
+            start = own_mask(born, embeddings, shares, rng)
+        else:
+            start = perturbed_masks(shares, rng)
+        return embeddings, shares, start, torch.tensor(way[2] < settings.correcting_share), torch.tensor(step)
+
+    def loss_of(
+        embeddings: torch.Tensor, shares: torch.Tensor, low: torch.Tensor, correcting: torch.Tensor, step: torch.Tensor
+    ) -> torch.Tensor:
+        if not len(shares):
+            return refiner.widen.weight.sum() * 0.0
+        from_click = not bool(low.any())
+        clicking = None if correcting else int(from_click)
+        rng = np.random.default_rng([seed, int(step), _CLICK_SEED])
+        clicks_of = clicks_of_stages(shares > 0.5, rng, clicking)
+        logits = torch.full_like(low, _ABSENT_LOGIT) if from_click else low
+        losses = []
+        for stage in range(1 + settings.refining_stages):
+            clicks = clicks_of(stage, logits)
+            with fabric.autocast():
+                low = refiner(embeddings, low, clicks)
+            logits = low = low.float()
+            losses.append(stage_loss(logits, shares))
+        return torch.stack(losses).sum()
+
+    pace = Pace(settings.steps, settings.steps // 3, _LARGEST_GRADIENT, _CHECKPOINT_STEPS)
+    train_steps(refiner, average, parts, batch, loss_of, pace, fabric, checkpoint, label, progress, cancel, on_step)
+    return average.eval()
+
+
+def _rated(refiner: SliceRefiner, settings: RefinerTraining) -> list[Learning]:
+    """The adapter learns fast, LiteMedSAM's parts slowly."""
+    own = ("prompt_encoder.", "mask_decoder.")
+    learning = [(name, one) for name, one in refiner.named_parameters() if one.requires_grad]
+    fast = [one for name, one in learning if not name.startswith(own)]
+    slow = [one for name, one in learning if name.startswith(own)]
+    return [(fast, settings.learning_rate), (slow, settings.decoder_rate)]
+
+
+def _one_component(share: torch.Tensor, least_pixels: int, rng: np.random.Generator) -> torch.Tensor:
+    """(1, h, w) with one component of the label and nothing else; nothing where all are too small."""
+    components, count = ndimage.label(share[0].numpy() > 0.5)
+    sizes = np.bincount(components.ravel(), minlength=count + 1)[1:]
+    large = 1 + np.flatnonzero(sizes >= least_pixels)
+    if not len(large):
+        return torch.zeros_like(share)
+    near = ndimage.binary_dilation(components == rng.choice(large), iterations=2)  # its soft edge belongs to it
+    return share * torch.from_numpy(near)
