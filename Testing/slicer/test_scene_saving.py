@@ -20,7 +20,7 @@ def a_case(app):
     from SAMMixSlicerLib.scene import case_node
 
     from sammix_core.boxes import Box
-    from sammix_core.slice_state import SliceState
+    from sammix_core.segmentation.slice_state import SliceState
 
     volume = slicer.util.addVolumeFromArray(np.zeros(SHAPE, np.int16), ijkToRAS=np.diag([-1.0, -1, 3, 1]), name="ct")
     node = case_node.newCaseNode(volume)

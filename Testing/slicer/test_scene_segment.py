@@ -289,7 +289,7 @@ def test_an_exported_labelmap_has_our_segments_name_and_colour_whatever_stands_b
     from SAMMixSlicerLib.scene.export import labelmapNode
     from SAMMixSlicerLib.worker import MaskOnGrid
 
-    from sammix_core.slice_state import PackedMask
+    from sammix_core.masks.packed_mask import PackedMask
 
     labelmap = our_segment(a_users_segmentation, a_volume_node)
     mask = MaskOnGrid(SHAPE, "k", {3: PackedMask.pack(PICTURE)}, np.eye(4))
