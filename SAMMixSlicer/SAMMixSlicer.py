@@ -1,4 +1,4 @@
-"""The scripted module: what Slicer loads. The work is done in SAMMixSlicerLib and sammix_core."""
+"""The scripted module that Slicer loads; SAMMixSlicerLib and sammix_core implement it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FOLDER = Path(__file__).resolve().parent
 
 
 class SAMMixSlicer(ScriptedLoadableModule):
-    """What the module is called and says of itself."""
+    """Name, category and help of the module."""
 
     def __init__(self, parent) -> None:
         ScriptedLoadableModule.__init__(self, parent)
@@ -27,7 +27,7 @@ class SAMMixSlicer(ScriptedLoadableModule):
         parent.dependencies = ["Segmentations", "SegmentEditor"]
         parent.contributors = ["SAMMix contributors"]
         parent.helpText = _(
-            "Segments the liver in CT with no prompt, and lets you correct it through a box on every slice. "
+            "Segments the liver in CT without a prompt. Correct the result by moving the box on any slice. "
             "For research, not a medical device."
         )
         parent.acknowledgementText = _("Builds on LiteMedSAM (Apache-2.0).")
@@ -41,7 +41,7 @@ class SAMMixSlicer(ScriptedLoadableModule):
 
 
 class SAMMixSlicerWidget(ScriptedLoadableModuleWidget):
-    """Loads the panel and gives it its logic."""
+    """Loads the panel and connects it to its logic."""
 
     def setup(self) -> None:
         """Builds the panel; installs, downloads and starts nothing."""
@@ -64,23 +64,23 @@ class SAMMixSlicerWidget(ScriptedLoadableModuleWidget):
         self.logic.panel.entered()
 
     def exit(self) -> None:
-        """The user opened another module: clicks in the views are the other's now."""
+        """The user opened another module: accepts no more clicks in the views."""
         self.logic.panel.left()
 
     def cleanup(self) -> None:
-        """The module goes: saves into the scene and ends the process."""
+        """Saves everything into the scene and ends the process, when the module is closed or reloaded."""
         if getattr(self, "panel", None) is not None:
             self.panel.stop()
-            self.logic.panel.giveUp()
+            self.logic.panel.teardown()
             self.panel = None
-            # A reload only hides the widgets, and what they tell would still reach the old logic.
+            # Reloading only hides the widgets, and their signals would still reach the old logic.
             self.uiWidget.deleteLater()
 
     def onReload(self) -> None:
-        """Developer mode: takes changed files of ours and of the core, too."""
+        """Reloads SAMMixSlicerLib and sammix_core, too (developer mode)."""
         from SAMMixSlicerLib.core_location import forgetModules
 
-        self.cleanup()  # with the code that made it
+        self.cleanup()  # before the modules are dropped
         forgetModules()
         ScriptedLoadableModuleWidget.onReload(self)
         if self.parent.isEntered:
@@ -88,10 +88,10 @@ class SAMMixSlicerWidget(ScriptedLoadableModuleWidget):
 
 
 class SAMMixSlicerLogic(ScriptedLoadableModuleLogic):
-    """The logic for scripts: `SAMMixSlicerLogic().panel` has all that the panel does.
+    """The logic for scripts: `SAMMixSlicerLogic().panel` does everything that the panel does.
 
     Args:
-        confirm: Asks a yes-or-no question; by default the answer is yes.
+        confirm: Asks the user a yes-or-no question; by default the answer is yes.
     """
 
     def __init__(self, confirm=None) -> None:
@@ -107,7 +107,7 @@ class SAMMixSlicerLogic(ScriptedLoadableModuleLogic):
 
 
 class SAMMixSlicerTest(ScriptedLoadableModuleTest):
-    """What can be tested in any Slicer, with nothing installed and nothing downloaded."""
+    """Tests that run in any Slicer without installing or downloading anything."""
 
     def runTest(self) -> None:
         """Runs all tests."""
@@ -118,12 +118,12 @@ class SAMMixSlicerTest(ScriptedLoadableModuleTest):
         runAll()
 
     def setUp(self) -> None:
-        """Begins with an empty scene."""
+        """Clears the scene."""
         slicer.mrmlScene.Clear()
 
 
 def _addPaths() -> None:
-    """Lets `sammix_core` be found where the module runs from the source tree."""
+    """Makes `sammix_core` importable when the module runs from the source tree."""
     from SAMMixSlicerLib.core_location import addBundledCore
 
     addBundledCore(_FOLDER)

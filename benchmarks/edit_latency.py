@@ -36,7 +36,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "SAMMixSlicer"), str(ROOT / "Testing" / "makers")]
 
-from SAMMixSlicerLib.worker import Outcome, SliceChanged, Worker  # noqa: E402
+from SAMMixSlicerLib.worker import Finished, Outcome, SliceChanged, Worker  # noqa: E402
+from SAMMixSlicerLib.worker.commands import LoadModel, SegmentSlice  # noqa: E402
 from synthetic_ct import synthetic_ct  # noqa: E402
 
 from sammix_core.boxes import Box, BoxSource  # noqa: E402
@@ -80,8 +81,8 @@ class Module:
         self.changed: list[SliceChanged] = []
         self.ended: dict[int, Any] = {}
         self.receive_ms = 0.0
-        self.worker.sliceChanged.connect(self._write)
-        self.worker.finished.connect(lambda event: self.ended.__setitem__(event.request, event))
+        self.worker.on(SliceChanged).connect(self._write)
+        self.worker.on(Finished).connect(lambda event: self.ended.__setitem__(event.request, event))
 
     def _write(self, event: SliceChanged) -> None:
         started = time.perf_counter()
@@ -108,15 +109,15 @@ class Module:
 def measure_edits(model: str, device: str, edits: int) -> dict[str, list[float]]:
     module = Module()
     worker = module.worker
-    worker.loadModel(model, device)
+    worker.submit(LoadModel(model, device))
     module.done(worker.openVolume("ct", a_ct(), IJK_TO_RAS))
     for box in boxes(2 * len(SLICES)):  # the first ones encode
-        module.done(worker.segmentSlice("ct", box))
+        module.done(worker.submit(SegmentSlice("ct", box)))
     parts: dict[str, list[float]] = defaultdict(list)
     for box in boxes(edits):
         seen = len(module.changed)
         started = time.perf_counter()
-        request = worker.segmentSlice("ct", box)
+        request = worker.submit(SegmentSlice("ct", box))
         module.tick_until(lambda seen=seen: len(module.changed) > seen)
         total = 1000 * (time.perf_counter() - started)
         inside = {**module.changed[-1].milliseconds, "receive": module.receive_ms}

@@ -38,7 +38,7 @@ from sammix_core.datasets.labels import CaseLabels
 from sammix_core.datasets.split import SCHEMA as SPLIT_SCHEMA
 from sammix_core.finetuning import FineTuneResult, FineTuneRun, FineTuneSettings
 from sammix_core.finetuning.process import work
-from sammix_core.finetuning.scoring import Overlap
+from sammix_core.masks.overlap import Overlap
 from sammix_core.progress import Progress
 from sammix_core.segmentation.segmenter import Segmenter
 from sammix_core.segmentation.slice_sampling import EVERY_SLICE

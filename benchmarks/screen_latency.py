@@ -47,19 +47,23 @@ class Watch:
     """
 
     def __init__(self, driver: Any) -> None:
+        from SAMMixSlicerLib.worker import SliceChanged
+        from SAMMixSlicerLib.worker.commands import SegmentSlice
+
         self.at: dict[str, float] = {}
         self._driver = driver
         worker = driver.logic.worker
-        send, self._view = worker.segmentSlice, driver.red.sliceView()
+        submit, self._view = worker.submit, driver.red.sliceView()
 
-        def sent(*arguments: Any, **named: Any) -> int:
-            request = send(*arguments, **named)
-            self.at["release"] = time.perf_counter()
+        def submitted(command: Any) -> int:
+            request = submit(command)
+            if isinstance(command, SegmentSlice):
+                self.at["release"] = time.perf_counter()
             return request
 
-        worker.segmentSlice = sent
-        # The first to hear, and the last: connected before the panel's own slots and after them.
-        worker.sliceChanged._slots.insert(0, lambda _event: self.at.setdefault("compute", time.perf_counter()))
+        worker.submit = submitted
+        # Called before the panel's own slots.
+        worker.on(SliceChanged)._slots.insert(0, lambda _event: self.at.setdefault("compute", time.perf_counter()))
         paint = type(self._view).paintEvent
 
         def painted(event: Any) -> None:

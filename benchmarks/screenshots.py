@@ -173,7 +173,7 @@ def find_lesions(driver: Any, name: str) -> None:
 
     from sammix_core.datasets.labels import CaseLabels
     from sammix_core.lesions.growing import deepest_voxel
-    from sammix_core.masks.boxed_mask import BoxedMask
+    from sammix_core.masks.packed_mask import BoxedMask
 
     _show_only(driver, "lesionsSection")
     slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)

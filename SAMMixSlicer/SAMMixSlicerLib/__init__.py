@@ -1,1 +1,1 @@
-"""What the module SAMMixSlicer is made of: scene (MRML), logic (no Qt), widgets (Qt) and the worker process."""
+"""Implementation of the module SAMMixSlicer: scene (MRML), logic (no Qt), widgets (Qt) and worker (the process)."""

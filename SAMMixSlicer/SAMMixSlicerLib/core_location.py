@@ -1,4 +1,4 @@
-"""Where `sammix_core` comes from: the bundled package, or one that pip installed and that shadows it."""
+"""Locates `sammix_core`: the bundled package, or one installed with pip that shadows it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _VERSION = re.compile(r"^__version__\s*=\s*[\"']([^\"']+)[\"']", re.MULTILINE)
 
 @dataclass(frozen=True)
 class CoreInfo:
-    """Which core is in use.
+    """The `sammix_core` in use.
 
     Attributes:
         version: Version of the core in use.
-        folder: Where it lies.
-        bundledVersion: Version of the core that came with this module, or None where there is none beside it.
-        bundledFolder: Where that lies, or None.
+        folder: Its folder.
+        bundledVersion: Version of the core that came with this module, or None if there is none.
+        bundledFolder: Its folder, or None.
     """
 
     version: str
@@ -28,15 +28,15 @@ class CoreInfo:
 
     @property
     def isShadowed(self) -> bool:
-        """Whether another core than the bundled one is in use."""
+        """Whether a core other than the bundled one is in use."""
         return self.bundledFolder is not None and self.bundledFolder != self.folder
 
 
 def addBundledCore(moduleFolder: Path) -> None:
     """Lets `import sammix_core` find the bundled core when the module runs from the source tree.
 
-    The installed extension has the core beside the module, where Slicer looks anyway. Paths are appended, as Slicer
-    does with module paths, so that a core that pip installed goes first; `coreInfo` tells.
+    In the installed extension the core lies beside the module, where Slicer finds it anyway. The path is appended, as
+    Slicer does with module paths, so that a core installed with pip takes precedence; `coreInfo` reports that.
 
     Args:
         moduleFolder: The folder of `SAMMixSlicer.py`.
@@ -47,7 +47,7 @@ def addBundledCore(moduleFolder: Path) -> None:
 
 
 def coreInfo(moduleFolder: Path) -> CoreInfo:
-    """Says which core is in use and which was bundled.
+    """Returns which core is in use and which was bundled.
 
     Args:
         moduleFolder: The folder of `SAMMixSlicer.py`.
@@ -65,7 +65,7 @@ def coreInfo(moduleFolder: Path) -> CoreInfo:
 
 
 def forgetModules() -> None:
-    """Drops our modules from `sys.modules`, so that a reload of the module takes the changed files."""
+    """Removes our modules from `sys.modules`, so that reloading the module reads changed files."""
     for name in [name for name in sys.modules if name.split(".")[0] in ("SAMMixSlicerLib", "sammix_core")]:
         del sys.modules[name]
 

@@ -1,4 +1,4 @@
-"""Sample data in Slicer's Sample Data module."""
+"""Registers sample data in Slicer's Sample Data module."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _ADDRESS = f"https://github.com/Slicer/SlicerTestingData/releases/download/SHA25
 
 
 def registerSampleData(thumbnail: str) -> None:
-    """Puts the CT of the tutorial, Slicer's CTLiver, into a category of our own; it is downloaded on a click.
+    """Registers the CT of the tutorial, Slicer's CTLiver, in our own category; a click downloads it.
 
     Args:
-        thumbnail: Path of its picture.
+        thumbnail: Path of its thumbnail.
     """
     import SampleData
 

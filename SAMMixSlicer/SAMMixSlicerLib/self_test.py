@@ -1,4 +1,4 @@
-"""What the module tests in any Slicer, with nothing installed, downloaded or computed: `SAMMixSlicerTest` runs it."""
+"""Tests that run in any Slicer without installing, downloading or segmenting anything, for `SAMMixSlicerTest`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from slicer.util import arrayFromSegmentBinaryLabelmap
 from sammix_core.boxes import Box, BoxSource
 from sammix_core.masks.packed_mask import PackedMask
 from sammix_core.segmentation.slice_state import SliceState
-from SAMMixSlicerLib.planes import planeOf
+from SAMMixSlicerLib.array_slices import sliceOf
 from SAMMixSlicerLib.scene import case_node
 from SAMMixSlicerLib.scene.box_roi import BoxRoi
 from SAMMixSlicerLib.scene.geometry import volumeFromNode
@@ -23,10 +23,10 @@ _OBLIQUE = np.array([[-0.8, 0.1, 0.2, 10.0], [-0.1, -0.9, 0.3, 20.0], [0.1, 0.2,
 
 
 def runAll() -> None:
-    """Runs every test on a scene of its own.
+    """Runs every test on an empty scene.
 
     Raises:
-        AssertionError: Something is not as it should be.
+        AssertionError: A test has failed.
     """
     for test in (testGeometry, testSegment, testBox, testCaseNode):
         slicer.mrmlScene.Clear(False)
@@ -35,37 +35,37 @@ def runAll() -> None:
 
 
 def testGeometry() -> None:
-    """The core sees the grid of the node."""
+    """The core gets the grid of the node."""
     node = _volumeNode()
     np.testing.assert_allclose(volumeFromNode(node).ijk_to_ras, _straight(), atol=1e-6)
 
 
 def testSegment() -> None:
-    """Slices written in place are what Slicer reads, and other segments stay."""
+    """Slicer reads what was written in place, and other segments stay."""
     volumeNode = _volumeNode()
     segmentationNode = newSegmentation(volumeNode, "liver")
     segmentId = outputSegment(segmentationNode, volumeNode, "liver")
-    theirs = segmentationNode.GetSegmentation().AddEmptySegment("theirs")
-    everything = np.ones(_SHAPE, np.uint8)
-    slicer.util.updateSegmentBinaryLabelmapFromArray(everything, segmentationNode, theirs, volumeNode)
+    otherId = segmentationNode.GetSegmentation().AddEmptySegment("other")
+    full = np.ones(_SHAPE, np.uint8)
+    slicer.util.updateSegmentBinaryLabelmapFromArray(full, segmentationNode, otherId, volumeNode)
     expected = np.zeros(_SHAPE, np.uint8)
-    planeOf(expected, "k", 2)[3:9, 4:12] = 1
-    openLabelmap(segmentationNode, segmentId, volumeNode).writePlanes("k", {2: expected[2]})
+    sliceOf(expected, "k", 2)[3:9, 4:12] = 1
+    openLabelmap(segmentationNode, segmentId, volumeNode).writeSlices("k", {2: expected[2]})
     np.testing.assert_array_equal(arrayFromSegmentBinaryLabelmap(segmentationNode, segmentId, volumeNode), expected)
-    np.testing.assert_array_equal(arrayFromSegmentBinaryLabelmap(segmentationNode, theirs, volumeNode), everything)
+    np.testing.assert_array_equal(arrayFromSegmentBinaryLabelmap(segmentationNode, otherId, volumeNode), full)
 
 
 def testBox() -> None:
-    """A box comes back from its ROI to the voxel."""
+    """A box survives its ROI, exact to the voxel."""
     roi = BoxRoi()
     for box in (Box(0, 0, 0, 24, 20), Box(5, 7, 3, 8, 19)):
         roi.show(_volumeNode(), "k", box, [])
-        assert roi.edges() == box.edges, f"{roi.edges()} is not {box.edges}"
+        _check(roi.edges() == box.edges, f"the ROI has the edges {roi.edges()}, not {box.edges}")
     roi.remove()
 
 
 def testCaseNode() -> None:
-    """What a scene keeps comes back as it was."""
+    """A saved case is restored unchanged."""
     node = case_node.newCaseNode(_volumeNode())
     state = SliceState(
         3,
@@ -78,10 +78,16 @@ def testCaseNode() -> None:
     )
     case_node.writeStates(node, {3: state}, {3: 0.25}, "liver/1.0.0")
     states, probabilities, model = case_node.readStates(node)
-    assert probabilities == {3: 0.25}
-    assert model == "liver/1.0.0"
+    _check(probabilities == {3: 0.25}, f"the probabilities are {probabilities}")
+    _check(model == "liver/1.0.0", f"the model is {model}")
     # The mask is in the segment, not in the node.
-    assert states == {3: replace(state, mask=None)}
+    _check(states == {3: replace(state, mask=None)}, f"the states are {states}")
+
+
+def _check(condition: bool, message: str) -> None:
+    """Raises `AssertionError` also where Python runs with -O."""
+    if not condition:
+        raise AssertionError(message)
 
 
 def _volumeNode() -> Any:

@@ -1,4 +1,4 @@
-"""Signals in plain Python, so that logic can tell its listeners something without knowing Qt or VTK."""
+"""Signals in plain Python, so that logic needs neither Qt nor VTK to notify its listeners."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 
 class Signal:
-    """A list of callables that are called in the order in which they were connected.
+    """A list of callables (slots), called in the order in which they were connected.
 
-    A slot that raises does not keep the ones after it from being called; the first error is raised in the end, so that
-    it is seen. Slots may connect and disconnect while the signal is emitted; that counts from the next time.
+    If a slot raises, the slots after it are still called, and the first error is raised at the end. Slots may connect
+    and disconnect during an emission; this takes effect with the next one.
 
     Example:
         >>> changed = Signal()
@@ -25,24 +25,24 @@ class Signal:
         self._slots: list[Callable[..., Any]] = []
 
     def connect(self, slot: Callable[..., Any]) -> None:
-        """Calls `slot` at each emission from now on; connecting it again changes nothing."""
+        """Adds a slot; connecting it again has no effect."""
         if slot not in self._slots:
             self._slots.append(slot)
 
     def disconnect(self, slot: Callable[..., Any] | None = None) -> None:
-        """Forgets `slot`, or every slot where none is given; one that is not connected is no error."""
+        """Removes a slot, or all slots by default; a slot that is not connected is no error."""
         if slot is None:
             self._slots.clear()
         elif slot in self._slots:
             self._slots.remove(slot)
 
     def emit(self, *values: Any) -> None:
-        """Calls every slot with these values."""
+        """Calls every slot with the given values."""
         first_error: Exception | None = None
         for slot in list(self._slots):
             try:
                 slot(*values)
-            except Exception as error:  # whatever a listener does wrong, the others still hear
+            except Exception as error:  # the other slots are called, whatever goes wrong in this one
                 first_error = first_error or error
         if first_error is not None:
             raise first_error

@@ -34,6 +34,7 @@ def imports_of(module: str) -> tuple[float, set[str]]:
     return min(seconds), {name.partition(".")[0] for name in report["modules"]}
 
 
+@pytest.mark.alone
 def test_the_package_imports_no_torch_in_less_than_300_ms() -> None:
     seconds, modules = imports_of("sammix_core")
     assert not modules & (HEAVY | NEVER | {"numpy"})

@@ -97,7 +97,7 @@ def test_it_brings_nothing_that_another_package_could_bring_too(site: Path) -> N
 
 def test_the_command_is_installed(site: Path) -> None:
     (entry_points,) = site.glob("sammix-*.dist-info/entry_points.txt")
-    assert "sammix = sammix_core.cli:main" in entry_points.read_text()
+    assert "sammix = sammix_core.cli.app:main" in entry_points.read_text()
 
 
 def test_the_models_are_not_too_large(site: Path) -> None:
@@ -133,7 +133,7 @@ def test_the_installed_package_segments(run: Run, tmp_path: Path) -> None:
     box = (13, 17, 63, 71)
     BoxTrack((112, 96, 3), "k", [Box(k, *box, source=BoxSource.EDITED) for k in range(3)]).write(tmp_path / "in.json")
 
-    command = "import sys; from sammix_core.cli import main; sys.exit(main())"
+    command = "import sys; from sammix_core.cli.app import main; sys.exit(main())"
     files = ["-o", "liver.nii.gz", "--boxes-in", "in.json", "--report", "report.json"]
     run("-c", command, "segment", "ct.nii.gz", *files, "--device", "cpu", "--quiet")
 

@@ -47,17 +47,17 @@ class LesionPanel(PanelDriver):
 
     def give_liver(self, volume_node: Any, liver: np.ndarray | None = None) -> None:
         """Works on a CT whose liver is segmented."""
-        from SAMMixSlicerLib.planes import planeOf
+        from SAMMixSlicerLib.array_slices import sliceOf
 
         from sammix_core.masks.packed_mask import PackedMask
         from sammix_core.segmentation.slice_state import SliceState
 
         self.choose(volume_node)
         workspace = self.logic.workspace
-        case = workspace.cases.of(volume_node)
+        case = workspace.cases.getOrCreate(volume_node)
         case.useSegmentation(None)
         mask = a_liver() if liver is None else liver
-        planes = [planeOf(mask, case.sliceAxis, index) for index in range(case.sliceCount)]
+        planes = [sliceOf(mask, case.sliceAxis, index) for index in range(case.sliceCount)]
         masks = {index: PackedMask.pack(plane) if plane.any() else None for index, plane in enumerate(planes)}
         case.setStates([SliceState(index, mask=packed) for index, packed in masks.items()])
         workspace.chooseVolume(volume_node)
@@ -85,7 +85,7 @@ class LesionPanel(PanelDriver):
         from slicer_host import mouse
 
         k, j, i = kji
-        self.logic.workspace.views.jumpToPlace((i, j, k))
+        self.logic.workspace.views.jumpToVoxel((i, j, k))
         view = self.red.sliceView()
         view.forceRender()
         place = (ijkToWorld(self.case.volumeNode) @ [i, j, k, 1.0])[:3]

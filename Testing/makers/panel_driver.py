@@ -93,7 +93,7 @@ class PanelDriver:
         Returns:
             The box.
         """
-        from SAMMixSlicerLib.planes import planeOf
+        from SAMMixSlicerLib.array_slices import sliceOf
 
         from sammix_core.boxes import Box
         from sammix_core.masks.packed_mask import PackedMask
@@ -101,9 +101,9 @@ class PanelDriver:
 
         self.choose(volume_node)
         workspace = self.logic.workspace
-        case = workspace.cases.of(volume_node)
+        case = workspace.cases.getOrCreate(volume_node)
         case.useSegmentation(None)
-        mask = np.zeros_like(planeOf(np.zeros(case.shapeKji, np.uint8), case.sliceAxis, index))
+        mask = np.zeros_like(sliceOf(np.zeros(case.shapeKji, np.uint8), case.sliceAxis, index))
         mask[10:40, left : left + 30] = 1
         box = Box(index, left, 10, left + 30, 40)
         state = SliceState(index, box=box, automatic_box=box, mask=PackedMask.pack(mask), score=0.9)

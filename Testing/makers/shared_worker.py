@@ -1,61 +1,60 @@
-"""One computing process for the panels of many tests: loading a model takes longer than most of what is tested."""
+"""One computing process for the panels of many tests: loading a model takes longer than most tests."""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 from SAMMixSlicerLib.worker import ModelLoaded, Worker
+from SAMMixSlicerLib.worker.commands import Command, Describe, LoadModel
 
 _shared: SharedWorker | None = None
 
 
 class SharedWorker(Worker):
-    """A worker that stays when a panel closes, and does not load again what is loaded."""
+    """A worker that stays when a panel closes, and does not load a model twice."""
 
     def __init__(self) -> None:
         super().__init__(sys.executable)
-        self._asked: tuple[Any, ...] = ()
-        self._answer: ModelLoaded | None = None
-        self._owed = False
-        self.modelLoaded.connect(self._remember)
+        self._requestedModel: LoadModel | None = None
+        self._loadedEvent: ModelLoaded | None = None
+        self._isEventPending = False
+        self.on(ModelLoaded).connect(self._onLoaded)
 
-    def loadModel(self, model: str, device: str = "auto", baseWeights: str | None = None) -> int:
-        """As a worker does, at once where that model is loaded."""
-        asked = (model, device, baseWeights)
-        if asked == self._asked and self._answer is not None:
-            self._owed = True
-            return self.describe()
-        self._asked, self._answer = asked, None
-        return super().loadModel(model, device, baseWeights)
+    def submit(self, command: Command) -> int:
+        """As `Worker`, but loads no model that is loaded already."""
+        if isinstance(command, LoadModel):
+            if command == self._requestedModel and self._loadedEvent is not None:
+                self._isEventPending = True
+                return super().submit(Describe())
+            self._requestedModel, self._loadedEvent = command, None
+        return super().submit(command)
 
     def poll(self) -> None:
-        """As a worker does."""
-        if self._owed and self._answer is not None:
-            self._owed = False
-            self.modelLoaded.emit(self._answer)
+        """As `Worker`."""
+        if self._isEventPending and self._loadedEvent is not None:
+            self._isEventPending = False
+            self.on(ModelLoaded).emit(self._loadedEvent)
         super().poll()
 
     def close(self) -> None:
-        """Ends what is on its way and forgets volumes and listeners; the process stays."""
+        """Cancels all commands and forgets volumes and listeners; the process stays."""
         self.cancel()
         for volumeId in list(self._volumes):
             self.closeVolume(volumeId)
-        for signal in vars(self).values():
-            if hasattr(signal, "emit"):
-                signal.disconnect()
-        self.modelLoaded.connect(self._remember)
+        for signal in (*self._signals.values(), self.stateChanged):
+            signal.disconnect()
+        self.on(ModelLoaded).connect(self._onLoaded)
 
     def end(self) -> None:
         """Ends the process."""
         super().close()
 
-    def _remember(self, event: ModelLoaded) -> None:
-        self._answer = event
+    def _onLoaded(self, event: ModelLoaded) -> None:
+        self._loadedEvent = event
 
 
 def shared_worker() -> SharedWorker:
-    """The one there is; it ends with the tests."""
+    """Returns the shared worker; it ends with the tests."""
     global _shared
     if _shared is None:
         _shared = SharedWorker()

@@ -14,9 +14,9 @@ from SAMMixSlicerLib.worker.supervisor import Supervisor
 from sammix_core.boxes import Box
 
 DONE, CANCELLED, FAILED, LOST = e.Outcome
-RUN = c.Run(1, "v")
-EDIT = c.SegmentSlice(2, "v", Box(0, 1, 1, 5, 5))
-MODEL = c.LoadModel(3, "liver", "cpu")
+RUN = c.Run("v", request=1)
+EDIT = c.SegmentSlice("v", Box(0, 1, 1, 5, 5), request=2)
+MODEL = c.LoadModel("liver", "cpu", request=3)
 
 
 class FakeProcess:
@@ -39,7 +39,7 @@ class FakeProcess:
         said, self.says = self.says, []
         return said
 
-    def lastWords(self) -> str:
+    def lastOutput(self) -> str:
         return "segmentation fault"
 
     def kill(self) -> None:

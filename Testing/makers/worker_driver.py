@@ -1,4 +1,4 @@
-"""Drives a `Worker` in tests, as the panel's timer does, and remembers what it told."""
+"""Drives a `Worker` in tests as the panel's timer does, and records its events."""
 
 from __future__ import annotations
 
@@ -7,46 +7,44 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from SAMMixSlicerLib.worker import Finished, Worker
+from SAMMixSlicerLib.worker import Event, Finished, ProcessDied, Worker
+from SAMMixSlicerLib.worker.commands import Command
 
 # i to the patient's right, j to the front, k upwards: an ordinary CT.
 IJK_TO_RAS = np.diag([-2.0, -2.0, 5.0, 1.0])
 
 
 class Recorder:
-    """Listens to every signal of a worker.
+    """Records all events of a worker.
 
     Attributes:
-        events: What was told, in order: events as they are, ("died", sentence, detail), ("state", state, sentence).
-        polls: Seconds of each `poll`.
+        events: Events in order, and ("state", state, sentence) when the state has changed.
+        polls: Duration of each `poll` in seconds.
     """
 
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
         self.events: list[Any] = []
         self.polls: list[float] = []
-        for name, signal in vars(worker).items():
-            if hasattr(signal, "emit") and name not in ("died", "stateChanged"):
-                signal.connect(self.events.append)
-        worker.died.connect(lambda *told: self.events.append(("died", *told)))
-        worker.stateChanged.connect(lambda *told: self.events.append(("state", *told)))
+        worker.on(Event).connect(self.events.append)
+        worker.stateChanged.connect(lambda *change: self.events.append(("state", *change)))
 
     def of(self, kind: type) -> list[Any]:
         """The events of one class."""
         return [event for event in self.events if type(event) is kind]
 
     def deaths(self) -> list[tuple[str, str]]:
-        """What was said of processes that died."""
-        return [event[1:] for event in self.events if isinstance(event, tuple) and event[0] == "died"]
+        """(sentence, detail) of each process that died."""
+        return [(event.sentence, event.detail) for event in self.of(ProcessDied)]
 
     def poll(self) -> None:
-        """What the panel's timer does."""
+        """Polls as the panel's timer does."""
         started = time.perf_counter()
         self.worker.poll()
         self.polls.append(time.perf_counter() - started)
 
     def freezes(self) -> int:
-        """Polls that a user would feel, of 100; a busy machine may put one or two of them aside."""
+        """Share of polls that a user would notice, in percent; a busy machine may delay one or two of 100."""
         return round(100 * sum(seconds > 0.1 for seconds in self.polls) / len(self.polls))
 
     def until(self, happened: Callable[[], object], seconds: float = 120.0) -> None:
@@ -54,12 +52,16 @@ class Recorder:
         limit = time.monotonic() + seconds
         while not happened():
             if time.monotonic() > limit:
-                raise AssertionError(f"it did not happen in {seconds:g} s; told were {self.events[-20:]}")
+                raise AssertionError(f"it did not happen in {seconds:g} s; the last events were {self.events[-20:]}")
             self.poll()
             time.sleep(0.002)
 
     def finished(self, request: int, seconds: float = 120.0) -> Finished:
-        """Polls until a command has ended; how it did."""
+        """Polls until a command has ended, and returns how."""
         self.until(lambda: any(event.request == request for event in self.of(Finished)), seconds)
-        (only,) = (event for event in self.of(Finished) if event.request == request)
-        return only
+        (finished,) = (event for event in self.of(Finished) if event.request == request)
+        return finished
+
+    def run(self, command: Command, seconds: float = 120.0) -> Finished:
+        """Submits a command, and polls until it has ended."""
+        return self.finished(self.worker.submit(command), seconds)

@@ -57,7 +57,7 @@ def test_without_the_extension_pytorch_install_asks_for_it_and_installs_nothing(
 
     monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
     mouse.click(ui.installButton)
-    assert "extension PyTorch" in ui.statusLabel.text
+    assert "PyTorch extension" in ui.statusLabel.text
     assert asked == []
     assert ui.installButton.enabled
 
@@ -99,7 +99,7 @@ def test_about_says_version_place_and_what_it_is_not(ui):
 def test_fine_tuning_says_that_something_must_be_installed_first(ui):
     ui.fineTuneSection.collapsed = False
     assert not ui.fineTuneButton.enabled
-    assert ui.fineTuneLabel.text == "Install what is missing first (section Input)."
+    assert ui.fineTuneLabel.text == "Install the missing packages first (section Input)."
 
 
 def test_fine_tuning_says_what_it_needs_before_it_can_be_started(panel):

@@ -51,8 +51,9 @@ def test_what_is_required_is_what_pip_would_install():
 
 @pytest.fixture(scope="module")
 def recorder(site):
-    """A worker whose process has nothing else, with the model that is shipped."""
+    """A worker whose process has nothing else, with the shipped model."""
     from SAMMixSlicerLib.worker import Worker
+    from SAMMixSlicerLib.worker.commands import Describe, LoadModel
     from worker_driver import Recorder
 
     worker = Worker(sys.executable)
@@ -60,62 +61,64 @@ def recorder(site):
     with pytest.MonkeyPatch.context() as patch:
         for name, value in bare_environment(site).items():
             patch.setenv(name, value)
-        done(found, worker.describe())
-    done(found, worker.loadModel("liver", "cpu"))
+        done(found, Describe())
+    done(found, LoadModel("liver", "cpu"))
     yield found
     worker.close()
 
 
-def done(recorder, request):
-    """Waits for a command, which is to end well."""
+def done(recorder, command):
+    """Runs a command, which must succeed."""
     from SAMMixSlicerLib.worker import Outcome
 
-    finished = recorder.finished(request, 600)
+    finished = recorder.finished(recorder.worker.submit(command), 600)
     assert finished.outcome is Outcome.DONE, f"{finished.sentence}\n{finished.detail}"
 
 
 def test_segmenting(recorder, tmp_path):
     from SAMMixSlicerLib.worker import MaskOnGrid
+    from SAMMixSlicerLib.worker.commands import FetchCam, Run
+    from SAMMixSlicerLib.worker.mask_commands import MakeSurface, MeasureMask, WriteLabelmap
 
     from sammix_core.masks.packed_mask import PackedMask
     from sammix_core.volume_io.segments import LIVER as SEGMENT
 
-    worker = recorder.worker
-    worker.openVolume("ct", synthetic_ct(SHAPE, 0), GRID)
-    done(recorder, worker.run("ct"))
-    done(recorder, worker.showCam("ct", [2]))
+    recorder.worker.openVolume("ct", synthetic_ct(SHAPE, 0), GRID)
+    done(recorder, Run("ct"))
+    done(recorder, FetchCam("ct", (2,)))
 
     liver = abs(synthetic_ct(SHAPE, 0) - LIVER) < 40
     planes = {k: PackedMask.pack(plane) for k, plane in enumerate(liver) if plane.any()}
     mask = MaskOnGrid(SHAPE, "k", planes, GRID)
-    done(recorder, worker.measure("ct", mask))
-    done(recorder, worker.makeSurface("ct", mask, 0.5))
+    done(recorder, MeasureMask("ct", mask))
+    done(recorder, MakeSurface("ct", mask, 0.5))
     for name in ("liver.nii.gz", "liver.seg.nrrd", "liver.mha"):
-        done(recorder, worker.writeLabelmap("ct", mask, True, str(tmp_path / name), SEGMENT))
+        done(recorder, WriteLabelmap("ct", mask, True, str(tmp_path / name), SEGMENT))
 
 
 def test_lesions(recorder, tmp_path):
     from lesion_panel import ct_values
     from liver_with_lesions import MIDDLE, a_liver, ijk
     from liver_with_lesions import SHAPE as LESIONS_SHAPE
-    from SAMMixSlicerLib.worker import LesionGrown, LesionsFound, MaskOnGrid
+    from SAMMixSlicerLib.worker import LesionsFound, LesionUpdated, MaskOnGrid
+    from SAMMixSlicerLib.worker.lesion_commands import ClickLesion, FindLesions, RefineLesion, WriteLesions
 
     from sammix_core.lesions.state import LesionState, LesionStatus
     from sammix_core.masks.packed_mask import PackedMask
     from sammix_core.segmentation.slice_state import SliceState
 
-    worker = recorder.worker
     planes = {k: PackedMask.pack(plane) for k, plane in enumerate(a_liver()) if plane.any()}
-    large = np.diag([-5.0, -5.0, 5.0, 1.0])  # lesions that the network sees enough of
-    worker.openVolume("ct", ct_values(), large, states=[SliceState(k, mask=mask) for k, mask in planes.items()])
-    done(recorder, worker.findLesions("ct", []))
+    large = np.diag([-5.0, -5.0, 5.0, 1.0])  # lesions that are large enough for the network
+    states = [SliceState(k, mask=mask) for k, mask in planes.items()]
+    recorder.worker.openVolume("ct", ct_values(), large, states=states)
+    done(recorder, FindLesions("ct", ()))
     (event,) = recorder.of(LesionsFound)
     found = LesionState(1, LesionStatus.ACCEPTED, event.found[0][0])
-    done(recorder, worker.clickLesion("ct", ijk(MIDDLE), True, [], 0))
-    done(recorder, worker.refineLesion("ct", 1, [found]))
-    assert len(recorder.of(LesionGrown)) == 2
+    done(recorder, ClickLesion("ct", ijk(MIDDLE), True, ()))
+    done(recorder, RefineLesion("ct", 1, (found,)))
+    assert len(recorder.of(LesionUpdated)) == 2
     mask = MaskOnGrid(LESIONS_SHAPE, "k", planes, large)
-    done(recorder, worker.writeLesions("ct", mask, {1: found.mask}, True, str(tmp_path / "lesions.seg.nrrd")))
+    done(recorder, WriteLesions("ct", mask, {1: found.mask}, True, str(tmp_path / "lesions.seg.nrrd")))
 
 
 def test_fine_tuning(site, tmp_path, monkeypatch):

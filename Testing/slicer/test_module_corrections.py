@@ -72,7 +72,7 @@ def test_undo_takes_a_correction_back_and_redo_brings_it_again(panel, a_ct):
     before = panel.mask()
     painted = paint_by_hand(panel, 2)
     wait_for_notice(panel, [2])
-    assert panel.ui.undoButton.toolTip == "Undo: Correction by hand"
+    assert panel.ui.undoButton.toolTip == "Undo: Manual correction"
 
     panel.click("undoButton")
     np.testing.assert_array_equal(panel.mask(), before)
@@ -202,14 +202,14 @@ def test_the_users_own_segmentation_gets_one_more_segment_and_a_new_one_on_deman
     case, workspace = panel.case, panel.logic.workspace
 
     panel.ui.segmentationSelector.setCurrentNode(theirs)
-    case.useSegmentation(workspace._segmentationChoice, workspace._wantsNew)
+    case.useSegmentation(workspace._segmentationChoice, workspace._wantsNewSegmentation)
     assert case.segmentationNode is theirs
     assert [theirs.GetSegmentation().GetNthSegment(place).GetName() for place in range(2)] == ["kidney", "liver"]
     np.testing.assert_array_equal(panel.mask(), mask)
     assert first.GetSegmentation().GetNumberOfSegments() == 1  # what was there stays
 
     panel.ui.segmentationSelector.setCurrentNode(None)
-    case.useSegmentation(workspace._segmentationChoice, workspace._wantsNew)
+    case.useSegmentation(workspace._segmentationChoice, workspace._wantsNewSegmentation)
     assert case.segmentationNode not in (theirs, first)
     np.testing.assert_array_equal(panel.mask(), mask)
 
@@ -243,5 +243,5 @@ def test_a_volume_that_was_turned_on_its_side_is_refused(panel, a_ct):
     transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(turned))
     a_ct.SetAndObserveTransformNodeID(transform.GetID())
     panel.click("segmentButton")
-    assert "was turned" in panel.status
+    assert "was rotated" in panel.status
     assert not panel.logic.actions.isBusy

@@ -94,8 +94,8 @@ def test_from_corrections_to_a_version_in_use_and_back(panel, a_ct, home):
     panel.go_to(3)
     panel.click("acceptButton")
     until(lambda: kept.rowCount == 4)
-    assert [row[2] for row in texts(kept)] == ["by hand"] * 3 + ["found right"]
-    assert {row[3] for row in texts(kept)} == {"learning", "the check"}
+    assert [row[2] for row in texts(kept)] == ["by hand"] * 3 + ["accepted"]
+    assert {row[3] for row in texts(kept)} == {"training", "validation"}
     on_disk = CorrectionSet.open(home / "corrections" / "liver")
     masks = {entry.slice_index: on_disk.load(entry.id).mask.sum() for entry in on_disk.entries()}
     assert sorted(masks.values()) == sorted(int(plane.sum()) for plane in panel.mask())
@@ -118,7 +118,7 @@ def test_from_corrections_to_a_version_in_use_and_back(panel, a_ct, home):
     panel.click("pauseButton")
     until(lambda: tuning.state == "running")
     panel.click("stopButton")
-    until(lambda: tuning.state == "cancelled" and not tuning.isGoing)
+    until(lambda: tuning.state == "cancelled" and not tuning.isActive)
     assert "Resume" in ui.fineTuneLabel.text
     assert ui.fineTuneButton.enabled
     panel.click("pauseButton")
@@ -161,7 +161,7 @@ def test_a_result_that_cannot_be_read_is_one_sentence(panel, home):
     run = FineTuneRun.create(FineTuneSettings(name="mine", sources=(kept.folder,)))
     (run.folder / "result.json").write_text('{"mix": 0.75}')
     run.set_state("finished")
-    panel.logic.fineTuning.takeUp()
+    panel.logic.fineTuning.restore()
     assert panel.logic.fineTuning.state == "finished"
     assert "result" in panel.status.lower()
     assert panel.ui.figuresTable.rowCount == 0
@@ -193,7 +193,7 @@ def test_a_new_structure_is_drawn_into_a_segment_of_its_own(panel, a_ct, home):
     panel.go_to(0)
     panel.click("acceptButton")
     mouse.wait_until(lambda: panel.ui.correctionsTable.rowCount == 2, 120)
-    assert texts(panel.ui.correctionsTable)[1][1:3] == ["0", "nothing here"]
+    assert texts(panel.ui.correctionsTable)[1][1:3] == ["0", "empty"]
 
 
 def paint_new(panel, index):

@@ -209,6 +209,7 @@ def test_leaving_slicer_leaves_no_process(panel_with_a_process):
 def test_a_process_that_is_killed_is_said_and_started_anew(panel_with_a_process):
     import signal
 
+    from SAMMixSlicerLib.worker.commands import Describe
     from slicer_host import mouse
 
     panel = panel_with_a_process
@@ -216,6 +217,6 @@ def test_a_process_that_is_killed_is_said_and_started_anew(panel_with_a_process)
     os.kill(pid, signal.SIGKILL)
     mouse.wait_until(lambda: panel.logic.worker.hello is None, 30)
     assert panel.status
-    panel.logic.worker.describe()
+    panel.logic.worker.submit(Describe())
     mouse.wait_until(lambda: panel.logic.worker.hello is not None and not panel.logic.worker.busy, 60)
     assert panel.logic.worker.hello.pid != pid

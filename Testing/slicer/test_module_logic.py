@@ -31,7 +31,7 @@ class TestParameter:
         from SAMMixSlicerLib.parameter import Parameter
 
         assert Parameter().isValid() == (True, "")
-        assert Parameter(device="abacus").isValid()[1] == "There is no device abacus; choose auto, cpu or cuda."
+        assert Parameter(device="abacus").isValid()[1] == "There is no device abacus. Choose auto, cpu or cuda."
         assert "is not there" in Parameter(baseWeights=str(tmp_path / "no.pth")).isValid()[1]
         assert not Parameter(model="").isValid()[0]
         assert not Parameter(mapOpacity=1.5).isValid()[0]
@@ -54,7 +54,7 @@ class TestParameter:
         panel.choose(a_ct)
         panel.logic.workspace.update(baseWeights="/no/such/file.pth")
         panel.click("segmentButton")
-        assert panel.status == "The weights file /no/such/file.pth is not there."
+        assert panel.status == "The weights file /no/such/file.pth does not exist."
         assert panel.case is None
         assert not panel.logic.actions.isBusy
 
@@ -140,14 +140,14 @@ class TestUndo:
 
 @pytest.mark.parametrize("slice_axis", "ijk")
 def test_different_planes_are_found_along_every_axis(app, slice_axis):
-    from SAMMixSlicerLib.planes import differentPlanes, planeOf
+    from SAMMixSlicerLib.array_slices import differingSlices, sliceOf
 
     first = np.zeros((4, 5, 6), np.uint8)
     second = first.copy()
-    assert differentPlanes(first, second, slice_axis) == []
-    planeOf(second, slice_axis, 1)[0, 1] = 1
-    planeOf(second, slice_axis, 3)[-1, -1] = 1
-    assert differentPlanes(first, second, slice_axis) == [1, 3]
+    assert differingSlices(first, second, slice_axis) == []
+    sliceOf(second, slice_axis, 1)[0, 1] = 1
+    sliceOf(second, slice_axis, 3)[-1, -1] = 1
+    assert differingSlices(first, second, slice_axis) == [1, 3]
 
 
 def test_the_most_doubtful_slice_comes_first_and_then_the_next(panel, a_ct):

@@ -12,7 +12,7 @@ from lesion_panel import LESIONS, LesionPanel, a_ct_node
 from liver_with_lesions import MIDDLE, OTHER, a_liver, ball, dice, ijk
 from panel_driver import MODULE, use_shared_worker
 
-from sammix_core.masks.boxed_mask import BoxedMask
+from sammix_core.masks.packed_mask import BoxedMask
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_msam_a_lesion_is_refined_by_a_button_in_one_undo_step(panel):
     found.wait()
     after = found.segments()["Lesion 1"]
     assert (after != before).any(), found.status
-    assert found.status == f"Lesion 1 has {after.sum()} voxels now, {before.sum()} before."
+    assert found.status == f"Lesion 1 now has {after.sum()} voxels; before: {before.sum()}."
     assert found.statuses() == ["candidate", "candidate"]
     assert float(found.rows[0][1]) == pytest.approx(0.125 * after.sum(), abs=0.006)
     found.click("undoLesionButton")
@@ -244,7 +244,7 @@ def test_table_and_labelmap_hold_the_accepted_lesions(found, tmp_path):
     found.click("acceptLesionButton")
     found.loaded.widget.dialogs.fileToSave = lambda _title, name, _formats: str(tmp_path / name)
     found.click("lesionTableFileButton")
-    assert found.status == "Wrote ct_lesions.csv; 1 candidates that nobody has accepted are not in it."
+    assert found.status == "Wrote ct_lesions.csv without 1 candidates that were not accepted."
     (row,) = csv.DictReader((tmp_path / "ct_lesions.csv").open())
     assert (row["name"], row["label"]) == ("Lesion 2", "3")
     found.logic.lesionExport.table(str(tmp_path / "lesions.json"))
@@ -421,7 +421,7 @@ def test_a_hundred_lesions_come_and_go_without_a_standstill(panel):
     from slicer_host import mouse
 
     from sammix_core.lesions.state import LesionState, LesionStatus
-    from sammix_core.masks.boxed_mask import BoxedMask
+    from sammix_core.masks.packed_mask import BoxedMask
 
     panel.give_liver(a_ct_node())
     panel.ui.lesionsSection.collapsed = False

@@ -92,7 +92,7 @@ def test_a_loaded_scene_shows_its_case_and_goes_on_in_its_own_segmentation(panel
     save_and_load(tmp_path / "scene.mrb")
 
     assert shown(panel) == ["ct", ours]
-    assert panel.logic.workspace.readyCase().segmentationNode is node(ours)
+    assert panel.logic.workspace.prepareCase().segmentationNode is node(ours)
     assert node("somebody else's").GetSegmentation().GetSegmentIDs() == ("theirs",)
     assert node("another one").GetSegmentation().GetSegmentIDs() == ("theirs",)
 
@@ -134,7 +134,7 @@ def test_a_segmentation_that_is_deleted_is_not_replaced_by_somebody_elses(panel,
     scene.RemoveNode(panel.case.segmentationNode)
 
     assert shown(panel) == ["ct", None]
-    case = panel.logic.workspace.readyCase()
+    case = panel.logic.workspace.prepareCase()
     assert case.segmentationNode not in (theirs, None)
     assert theirs.GetSegmentation().GetSegmentIDs() == ("theirs",)
 
@@ -146,7 +146,7 @@ def test_a_segmentation_that_was_chosen_and_deleted_before_it_was_used_is_forgot
     scene.RemoveNode(chosen)
 
     assert shown(panel) == ["ct", None]
-    assert panel.logic.workspace.readyCase().segmentationNode not in (theirs, chosen, None)
+    assert panel.logic.workspace.prepareCase().segmentationNode not in (theirs, chosen, None)
 
 
 def test_what_happens_to_other_nodes_leaves_the_choice_alone(panel, a_ct, a_segmentation, scene):
@@ -161,14 +161,14 @@ def test_what_happens_to_other_nodes_leaves_the_choice_alone(panel, a_ct, a_segm
     a_segmentation("new")
 
     assert shown(panel) == ["renamed", "chosen"]
-    assert panel.logic.workspace.readyCase().segmentationNode is chosen
+    assert panel.logic.workspace.prepareCase().segmentationNode is chosen
 
 
 def test_the_user_chooses_a_new_segmentation_beside_the_one_there_is(panel, a_ct):
     panel.draw(a_ct(), 2)
     before = panel.case.segmentationNode
     panel.ui.segmentationSelector.setCurrentNode(None)
-    case = panel.logic.workspace.readyCase()
+    case = panel.logic.workspace.prepareCase()
     assert case.segmentationNode is not before
     assert shown(panel) == ["ct", case.segmentationNode.GetName()]
 

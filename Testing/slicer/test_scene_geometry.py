@@ -101,7 +101,7 @@ def test_a_bent_transform_is_refused_with_a_sentence(a_volume_node):
     bent.SetAndObserveTransformToParent(spline)
     node.SetAndObserveTransformNodeID(bent.GetID())
 
-    with pytest.raises(InputError, match="not linear"):
+    with pytest.raises(InputError, match="non-linear"):
         volumeFromNode(node)
 
 

@@ -38,7 +38,7 @@ def test_it_is_the_one_of_slicer(app, grid, smoothing):
     assert smoothingOf(node) == smoothing
     segment_id = outputSegment(node, volume, "liver")
     mask = a_mask()
-    openLabelmap(node, segment_id, volume).writePlanes("k", dict(enumerate(mask)))
+    openLabelmap(node, segment_id, volume).writeSlices("k", dict(enumerate(mask)))
     showSurface(node, segment_id)
     segment = node.GetSegmentation().GetSegment(segment_id)
     by_slicer = segment.GetRepresentation("Closed surface")
@@ -46,7 +46,7 @@ def test_it_is_the_one_of_slicer(app, grid, smoothing):
     lines = vtk_to_numpy(by_slicer.GetPointData().GetNormals())
 
     packed = MaskOnGrid(SHAPE, "k", {k: PackedMask.pack(plane) for k, plane in enumerate(mask)}, GRIDS[grid])
-    made = exports.surface(MakeSurface(1, "ct", packed, smoothing))
+    made = exports.make_surface(MakeSurface("ct", packed, smoothing))
     assert len(made.triangles) == by_slicer.GetNumberOfPolys()
     order, theirs = (np.lexsort(np.round(one, 3).T) for one in (made.points, places))
     np.testing.assert_allclose(made.points[order], places[theirs], atol=2e-3)
@@ -75,4 +75,4 @@ def test_an_empty_mask_is_a_sentence():
     from sammix_core.errors import InputError
 
     with pytest.raises(InputError, match="empty"):
-        exports.surface(MakeSurface(1, "ct", MaskOnGrid(SHAPE, "k", {}, np.eye(4)), 0.5))
+        exports.make_surface(MakeSurface("ct", MaskOnGrid(SHAPE, "k", {}, np.eye(4)), 0.5))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from SAMMixSlicerLib.worker import commands as c
 from SAMMixSlicerLib.worker import events as e
-from SAMMixSlicerLib.worker.pending_cancel import CANCEL_SECONDS
-from SAMMixSlicerLib.worker.supervisor import Died
+from SAMMixSlicerLib.worker.supervisor import CANCEL_SECONDS, ProcessDied
 from supervised_process import CANCELLED, EDIT, LOST, MODEL, RUN, Clock, House, a_clock_in, done
 
 
@@ -26,9 +25,9 @@ def test_a_cancel_that_is_heard_leaves_the_process_alive(house: House, clock: Cl
     house.supervisor.cancel(1)
     house.supervisor.cancel(1)
     assert house.process.heard == [RUN, c.Cancel(1)]
-    house.process.says = [e.CancelTaken(1)]
+    house.process.says = [e.CancelAcknowledged(1)]
     clock.now += 0.9 * CANCEL_SECONDS
-    assert house.work() == [e.CancelTaken(1)]
+    assert house.work() == [e.CancelAcknowledged(1)]
     clock.now += 4  # an encoder pass
     assert house.work() == []
     house.process.says = [done(RUN, CANCELLED)]
@@ -44,9 +43,9 @@ def test_the_user_has_an_answer_within_a_second_from_a_process_that_is_slow_to_h
     house.supervisor.cancel(1)
     clock.now += 1.01 * CANCEL_SECONDS
     taken, finished = house.work()
-    assert taken == e.CancelTaken(1)
+    assert taken == e.CancelAcknowledged(1)
     assert (finished.request, finished.outcome) == (1, CANCELLED)
-    house.process.says = [e.CancelTaken(1), done(RUN, CANCELLED)]
+    house.process.says = [e.CancelAcknowledged(1), done(RUN, CANCELLED)]
     assert house.work() == [], "told twice"
     clock.now += 100
     house.work()
@@ -59,7 +58,7 @@ def test_a_process_that_does_not_stop_is_ended(house: House, clock: Clock, heard
     house.supervisor.submit(EDIT)
     house.work()
     house.supervisor.cancel(1)
-    house.process.says = [e.CancelTaken(1)] if heard else []
+    house.process.says = [e.CancelAcknowledged(1)] if heard else []
     house.work()
     clock.now += 0.99 * seconds
     house.work()
@@ -72,7 +71,7 @@ def test_a_process_that_does_not_stop_is_ended(house: House, clock: Clock, heard
         1: CANCELLED,
         2: LOST,
     }
-    assert any(isinstance(event, Died) and "did not stop when asked" in event.sentence for event in house.told)
+    assert any(isinstance(event, ProcessDied) and "did not stop when asked" in event.sentence for event in house.told)
     assert house.supervisor.fault == ""
 
 
@@ -85,7 +84,7 @@ def test_news_that_is_still_coming_in_may_hold_the_answer(house: House, clock: C
     progress = e.Progressed("v", 1, "Segmenting", 1, 5, None)
     house.process.says = [progress]
     assert house.work() == [progress]
-    house.process.says = [e.CancelTaken(1), done(RUN, CANCELLED)]
+    house.process.says = [e.CancelAcknowledged(1), done(RUN, CANCELLED)]
     house.work()
     house.work()
     assert len(house.processes) == 1
@@ -108,12 +107,12 @@ def test_a_command_that_waits_for_the_model_ends_at_once(house: House, clock: Cl
     (finished,) = house.work()
     assert (finished.request, finished.outcome) == (1, CANCELLED)
     clock.now += 100
-    house.process.says = [done(MODEL), e.CancelTaken(1), done(RUN, CANCELLED)]
+    house.process.says = [done(MODEL), e.CancelAcknowledged(1), done(RUN, CANCELLED)]
     assert house.work() == [done(MODEL)]
     assert len(house.processes) == 1
 
 
-@pytest.mark.parametrize("command", [MODEL, c.SetStates(5, "v", ()), c.CloseVolume(6, "v")])
+@pytest.mark.parametrize("command", [MODEL, c.SetStates("v", (), request=5), c.CloseVolume("v", request=6)])
 def test_what_everything_else_needs_is_not_cancelled(house: House, command: c.Command) -> None:
     house.supervisor.submit(command)
     house.work()

@@ -6,13 +6,28 @@ import numpy as np
 import pytest
 from lesion_panel import LESIONS, ct_values
 from liver_with_lesions import MIDDLE, OTHER, SHAPE, a_liver, ball, dice, ijk
-from SAMMixSlicerLib.worker import Finished, LesionGrown, LesionsFound, LesionsMeasured, MaskOnGrid, Outcome, Progressed
+from SAMMixSlicerLib.worker import (
+    Finished,
+    LesionsFound,
+    LesionsMeasured,
+    LesionUpdated,
+    MaskOnGrid,
+    Outcome,
+    Progressed,
+)
+from SAMMixSlicerLib.worker.commands import Describe, LoadModel
+from SAMMixSlicerLib.worker.lesion_commands import (
+    ClickLesion,
+    FindLesions,
+    MeasureLesions,
+    RefineLesion,
+    WriteLesions,
+)
 from shared_worker import shared_worker
 from worker_driver import Recorder
 
 from sammix_core.lesions.state import LesionState, LesionStatus
-from sammix_core.masks.boxed_mask import BoxedMask
-from sammix_core.masks.packed_mask import PackedMask
+from sammix_core.masks.packed_mask import BoxedMask, PackedMask
 from sammix_core.segmentation.slice_state import SliceState
 
 VOLUME = "ct"
@@ -35,10 +50,10 @@ def told():
 
 def lesions_of(told):
     """Both lesions, as the first search finds them."""
-    request = told.worker.findLesions(VOLUME, [])
+    request = told.worker.submit(FindLesions(VOLUME, ()))
     assert told.finished(request).outcome is Outcome.DONE
     (event,) = told.of(LesionsFound)
-    return event.found
+    return event.candidates
 
 
 def state_of(number, mask, **changes):
@@ -63,10 +78,10 @@ def test_candidates_are_found_measured_and_told_step_by_step(told):
 def test_what_is_known_is_not_found_again_and_the_smoothed_liver_is_kept(told):
     (first, _), _second = lesions_of(told)
     told.events.clear()
-    request = told.worker.findLesions(VOLUME, [first])
+    request = told.worker.submit(FindLesions(VOLUME, (first,)))
     told.finished(request)
     (event,) = told.of(LesionsFound)
-    assert [dice(mask.on(SHAPE), LESIONS[1]) > 0.85 for mask, _figures in event.found] == [True]
+    assert [dice(mask.on(SHAPE), LESIONS[1]) > 0.85 for mask, _figures in event.candidates] == [True]
     assert "Smoothing the liver" not in [step.stage for step in told.of(Progressed)]
 
 
@@ -76,55 +91,54 @@ def test_another_mask_of_the_liver_is_looked_at_anew(told):
     states = [SliceState(k, mask=PackedMask.pack(plane)) for k, plane in enumerate(smaller) if plane.any()]
     told.worker.setStates(VOLUME, states)
     told.events.clear()
-    told.finished(told.worker.findLesions(VOLUME, []))
-    assert len(told.of(LesionsFound)[0].found) == 1
+    told.run(FindLesions(VOLUME, ()))
+    assert len(told.of(LesionsFound)[0].candidates) == 1
     assert "Smoothing the liver" in [step.stage for step in told.of(Progressed)]
 
 
 def test_a_search_can_be_stopped_and_tells_no_lesion(told):
-    told.finished(told.worker.describe())
-    request = told.worker.findLesions(VOLUME, [])
+    told.run(Describe())
+    request = told.worker.submit(FindLesions(VOLUME, ()))
     told.worker.cancel(request)
     assert told.finished(request).outcome is Outcome.CANCELLED
     assert told.of(LesionsFound) == []
 
 
 def test_clicks_begin_grow_and_take_and_the_voxels_of_others_stay_theirs(told):
-    worker = told.worker
-    told.finished(worker.clickLesion(VOLUME, ijk(MIDDLE), True, []))
-    new = told.of(LesionGrown)[-1].state
+    told.run(ClickLesion(VOLUME, ijk(MIDDLE), True, ()))
+    new = told.of(LesionUpdated)[-1].state
     assert (new.number, new.status) == (0, LesionStatus.ACCEPTED)
     assert dice(new.mask.on(SHAPE), LESIONS[0]) > 0.85
 
     first = state_of(1, new.mask, clicks=new.clicks)
-    told.finished(worker.clickLesion(VOLUME, ijk(OTHER), True, [first], target=1))
-    both = told.of(LesionGrown)[-1].state
+    told.run(ClickLesion(VOLUME, ijk(OTHER), True, (first,), target=1))
+    both = told.of(LesionUpdated)[-1].state
     assert both.number == 1
     assert len(both.clicks) == 2
     assert dice(both.mask.on(SHAPE), LESIONS[0] | LESIONS[1]) > 0.85
 
     theirs = state_of(2, BoxedMask.pack(ball(OTHER, 2)))
-    told.finished(worker.clickLesion(VOLUME, ijk(OTHER), True, [first, theirs], target=1))
-    assert not told.of(LesionGrown)[-1].state.mask.meets(theirs.mask)
+    told.run(ClickLesion(VOLUME, ijk(OTHER), True, (first, theirs), target=1))
+    assert not told.of(LesionUpdated)[-1].state.mask.meets(theirs.mask)
 
     edge = (MIDDLE[2] - 5, MIDDLE[1], MIDDLE[0])
-    told.finished(worker.clickLesion(VOLUME, edge, False, [first], target=1))
-    taken = told.of(LesionGrown)[-1].state
+    told.run(ClickLesion(VOLUME, edge, False, (first,), target=1))
+    taken = told.of(LesionUpdated)[-1].state
     assert taken.mask.meets(first.mask) == taken.figures.voxels < first.mask.unpack().sum()
-    assert told.finished(worker.clickLesion(VOLUME, (9, 9, 9), True, [first])).sentence.startswith("The click 9,9,9")
+    assert told.run(ClickLesion(VOLUME, (9, 9, 9), True, (first,))).sentence.startswith("The click 9,9,9")
 
 
 def test_msam_a_stage_refines_one_lesion_and_leaves_small_ones_and_the_voxels_of_others(told):
     worker = told.worker
-    worker.loadModel("liver", device="cpu")
+    worker.submit(LoadModel("liver", device="cpu"))
     states = [SliceState(k, mask=PackedMask.pack(plane)) for k, plane in enumerate(a_liver()) if plane.any()]
     worker.openVolume(VOLUME, ct_values(), COARSE, states=states)
     wrong = LESIONS[0] & (np.indices(SHAPE)[2] <= MIDDLE[2] + 2)  # a side of it is missing
     first = LesionState(1, LesionStatus.CANDIDATE, BoxedMask.pack(wrong))
     theirs = state_of(2, BoxedMask.pack(ball((MIDDLE[0], MIDDLE[1] - 4, MIDDLE[2]), 1)))
-    request = worker.refineLesion(VOLUME, 1, [first, theirs])
+    request = worker.submit(RefineLesion(VOLUME, 1, (first, theirs)))
     assert told.finished(request).outcome is Outcome.DONE
-    refined = told.of(LesionGrown)[-1].state
+    refined = told.of(LesionUpdated)[-1].state
     assert (refined.number, refined.status, refined.clicks) == (1, LesionStatus.CANDIDATE, ())
     assert refined.start == refined.mask != first.mask
     assert not refined.mask.meets(theirs.mask)
@@ -134,14 +148,14 @@ def test_msam_a_stage_refines_one_lesion_and_leaves_small_ones_and_the_voxels_of
     assert any(step.stage.startswith("Refining") and step.done for step in told.of(Progressed))
 
     small = state_of(3, BoxedMask.pack(ball(OTHER, 2)))
-    answer = told.finished(worker.refineLesion(VOLUME, 3, [small]))
+    answer = told.run(RefineLesion(VOLUME, 3, (small,)))
     assert answer.outcome is Outcome.FAILED
     assert answer.sentence.startswith("The lesion is too small to be refined")
 
 
 def test_lesions_changed_by_hand_are_measured_as_they_are_given(told):
     mask = BoxedMask.pack(ball(OTHER, 6))
-    told.finished(told.worker.measureLesions(VOLUME, {4: mask}))
+    told.run(MeasureLesions(VOLUME, {4: mask}))
     (event,) = told.of(LesionsMeasured)
     assert event.figures[4].voxels == mask.unpack().sum()
     assert event.figures[4].number == 4
@@ -150,7 +164,7 @@ def test_lesions_changed_by_hand_are_measured_as_they_are_given(told):
 
 def test_a_labelmap_that_cannot_be_written_is_one_sentence(told, tmp_path):
     liver = MaskOnGrid(SHAPE, "k", {}, GRID)
-    request = told.worker.writeLesions(VOLUME, liver, {}, True, str(tmp_path / "missing" / "lesions.nii.gz"))
+    request = told.worker.submit(WriteLesions(VOLUME, liver, {}, True, str(tmp_path / "missing" / "lesions.nii.gz")))
     ended = told.finished(request)
     assert isinstance(ended, Finished)
     assert ended.outcome is Outcome.FAILED

@@ -17,11 +17,12 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = """
     import json, os, sys, threading, time
     import numpy as np
-    from SAMMixSlicerLib.worker import Outcome, Worker
+    from SAMMixSlicerLib.worker import Finished, Worker
+    from SAMMixSlicerLib.worker.commands import Describe, Run
 
     counts, finished = set(), []
     worker = Worker(sys.executable)
-    worker.finished.connect(finished.append)
+    worker.on(Finished).connect(finished.append)
 
     def wait(request):
         while not any(event.request == request for event in finished):
@@ -29,16 +30,16 @@ SCRIPT = """
             counts.add(threading.active_count())
             time.sleep(0.002)
 
-    wait(worker.describe())
+    wait(worker.submit(Describe()))
     wait(worker.openVolume("v", np.zeros((40, 256, 256), np.int16), np.diag([-2.0, -2.0, 5.0, 1.0])))
-    wait(worker.run("v"))
+    wait(worker.submit(Run("v")))
     worker.openVolume("w", np.zeros((40, 256, 256), np.int16), np.diag([-2.0, -2.0, 5.0, 1.0]))
-    worker.cancel(worker.run("w"))
+    worker.cancel(worker.submit(Run("w")))
     worker.setStates("v", [worker.volume("v").state(3).cleared()])
     os.kill(worker.hello.pid, 9)
-    wait(worker.describe())
+    wait(worker.submit(Describe()))
     worker.restart()
-    wait(worker.describe())
+    wait(worker.submit(Describe()))
     worker.close()
     counts.add(threading.active_count())
 

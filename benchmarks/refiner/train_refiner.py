@@ -31,7 +31,7 @@ from sammix_core.model_store.base_weights import LITE_MEDSAM  # noqa: E402
 from sammix_core.model_store.weights import write_model  # noqa: E402
 from sammix_core.progress import ProgressCallback  # noqa: E402
 from sammix_core.refinement.folder import LESION, LIVER  # noqa: E402
-from sammix_core.refinement.model import born_refiner, decoder_network, refiner_manifest  # noqa: E402
+from sammix_core.refinement.model import decoder_network, refiner_manifest, untrained_refiner  # noqa: E402
 from sammix_core.refinement.network import RefinerSpec  # noqa: E402
 from sammix_core.training.config import TrainingConfig  # noqa: E402
 from sammix_core.training.paper_run import PaperTrainer  # noqa: E402
@@ -91,7 +91,7 @@ def main() -> None:
     losses: list[float] = []
     with shown_progress(quiet=False) as show:
         views = [view for view in views_of(target, config, show) if view.case != without]
-        refiner = born_refiner(network_of(target, config, without), spec, config.seed)
+        refiner = untrained_refiner(network_of(target, config, without), spec, config.seed)
         begun = time.monotonic()
         trained = train_refiner(
             refiner,

@@ -38,10 +38,12 @@ class Box:
         source: Who set it.
         score: How sure the guidance was of this box, any finite number, higher is surer; None where a person set it.
         probability: Probability in [0, 1] that the slice shows liver, where it is known.
+        part: Which part of the structure it holds, where a slice shows several; the same number on all slices of a
+            part.
 
     Raises:
-        InputError: An edge is not a whole number or negative, a minimum is not below its maximum, or a score or
-            probability is not such a number.
+        InputError: An edge or the part is not a whole number or negative, a minimum is not below its maximum, or a
+            score or probability is not such a number.
     """
 
     slice_index: int
@@ -52,9 +54,10 @@ class Box:
     source: BoxSource = BoxSource.AUTO
     score: float | None = None
     probability: float | None = None
+    part: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("slice_index", *_EDGES):
+        for name in ("slice_index", *_EDGES, "part"):
             # object.__setattr__ because the class is frozen: numpy's integers become Python's, which JSON can write.
             object.__setattr__(self, name, whole_number(getattr(self, name), name))
         where = f"The box on slice {self.slice_index}"

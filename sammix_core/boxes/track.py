@@ -7,19 +7,20 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from sammix_core.boxes import file_format
-from sammix_core.boxes.box import Box, BoxSource, whole_number
-from sammix_core.documents import read_json
+from sammix_core.boxes.box import Box, BoxSource
+from sammix_core.boxes.click import Click
+from sammix_core.boxes.file_format import AXES, BoxFile, check_in_plane, check_slice, checked_shape, one_a_slice
 from sammix_core.errors import InputError
-from sammix_core.files import write_text_atomic
 from sammix_core.volume.axial_order import SliceAxis
+from sammix_core.volume.grid import VolumeGrid
 
 if TYPE_CHECKING:
     from sammix_core.volume.volume import Volume
 
-_AXES: tuple[SliceAxis, ...] = ("i", "j", "k")
 # A box replaces one of its own rank or below, so that what a person did outlives what the program guesses.
 _RANK = {BoxSource.AUTO: 0, BoxSource.INTERPOLATED: 1, BoxSource.EDITED: 2}
+_ONE_BOX = "this version segments from one box a slice, so leave the others out"
+_CLICKS_UNUSED = "The clicks in the box file were left out: this version segments from boxes alone."
 
 
 class BoxTrack(Mapping[int, Box]):
@@ -29,6 +30,12 @@ class BoxTrack(Mapping[int, Box]):
         shape: The volume's (n_i, n_j, n_k), in voxels.
         slice_axis: The volume's axis along which the slices are stacked.
         boxes: Boxes to start with, set one after the other.
+        grid: Where the volume's voxels lie, so that the boxes are known again on the same CT in another order of axes;
+            None where that is not known.
+
+    Attributes:
+        grid: As given.
+        clicks: Points that came with the boxes from a file; kept and written again.
 
     Raises:
         InputError: The shape or axis is none, or a box lies outside the volume.
@@ -47,19 +54,31 @@ class BoxTrack(Mapping[int, Box]):
         (105, 80, 301, 265)
     """
 
-    def __init__(self, shape: tuple[int, int, int], slice_axis: SliceAxis = "k", boxes: Iterable[Box] = ()) -> None:
-        if slice_axis not in _AXES:
-            raise InputError(f"The slice axis {slice_axis!r} is unknown; it must be i, j or k.")
-        if isinstance(shape, str) or len(shape) != 3:
-            raise InputError(f"The shape {shape!r} must be three whole numbers: n_i, n_j, n_k.")
-        n_i, n_j, n_k = (whole_number(size, "shape") for size in shape)
-        if 0 in (n_i, n_j, n_k):
-            raise InputError(f"The shape {n_i} x {n_j} x {n_k} has no voxels.")
-        self._shape = (n_i, n_j, n_k)
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        slice_axis: SliceAxis = "k",
+        boxes: Iterable[Box] = (),
+        grid: VolumeGrid | None = None,
+    ) -> None:
+        self._shape = checked_shape(shape, slice_axis)
         self._slice_axis = slice_axis
+        self.grid = grid
+        self.clicks: tuple[Click, ...] = ()
         self._boxes: dict[int, Box] = {}
         self._deleted: set[int] = set()
         self.update(boxes)
+
+    @classmethod
+    def for_volume(cls, volume: Volume, boxes: Iterable[Box] = ()) -> Self:
+        """A track on a volume's axial slices.
+
+        Args:
+            volume: The volume.
+            boxes: Boxes to start with.
+        """
+        n_k, n_j, n_i = volume.shape_kji
+        return cls((n_i, n_j, n_k), volume.axial_order.slice_axis, boxes, VolumeGrid.of(volume))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -74,7 +93,7 @@ class BoxTrack(Mapping[int, Box]):
     @property
     def in_plane_axes(self) -> tuple[SliceAxis, SliceAxis]:
         """The volume's axes that play "i" and "j" in the boxes."""
-        first, second = (axis for axis in _AXES if axis != self._slice_axis)
+        first, second = (axis for axis in AXES if axis != self._slice_axis)
         return (first, second)
 
     @property
@@ -104,11 +123,13 @@ class BoxTrack(Mapping[int, Box]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, BoxTrack):
             return NotImplemented
-        return (self._shape, self._slice_axis, self._boxes, self._deleted) == (
+        # Not where the voxels lie: that is for `placed_on`, which allows for rounding.
+        return (self._shape, self._slice_axis, self._boxes, self._deleted, self.clicks) == (
             other._shape,
             other._slice_axis,
             other._boxes,
             other._deleted,
+            other.clicks,
         )
 
     __hash__ = None  # type: ignore[assignment]  # a track changes
@@ -213,66 +234,75 @@ class BoxTrack(Mapping[int, Box]):
 
     def copy(self) -> BoxTrack:
         """A track of its own with the same boxes (which are immutable)."""
-        twin = BoxTrack(self._shape, self._slice_axis)
+        twin = BoxTrack(self._shape, self._slice_axis, grid=self.grid)
+        twin.clicks = self.clicks
         twin._boxes = dict(self._boxes)
         twin._deleted = set(self._deleted)
         return twin
 
     def check_fits(self, volume: Volume) -> None:
-        """Makes sure that the boxes were made for a volume like this one.
+        """Makes sure that the boxes were made on a volume like this one; see `placed_on`.
+
+        Raises:
+            InputError: They were not.
+        """
+        self.placed_on(volume)
+
+    def placed_on(self, volume: Volume) -> tuple[BoxTrack, tuple[str, ...]]:
+        """Carries the boxes over to a volume that holds the same voxels, whatever the order of its axes.
 
         Args:
             volume: The volume that the boxes shall be used on.
 
+        Returns:
+            A track of its own on the volume's grid, and plain sentences on what was done, left out or not checked.
+
         Raises:
-            InputError: Its shape is another one, or its axial slices are stacked along another axis.
+            InputError: The boxes are of another CT or another grid, or not on axial slices.
         """
-        n_k, n_j, n_i = volume.array.shape
-        if (n_i, n_j, n_k) != self._shape:
-            raise InputError(
-                f"The boxes are for a volume of {_times(self._shape)} voxels, but this one has "
-                f"{_times((n_i, n_j, n_k))}."
-            )
-        axis = volume.axial_order.slice_axis
-        if axis != self._slice_axis:
-            raise InputError(
-                f"The boxes are on slices along axis {self._slice_axis}, but the axial slices of this volume are along "
-                f"axis {axis}."
-            )
+        file, notes = self.to_file().placed_on(volume)
+        return BoxTrack.from_file(file), (*notes, *([_CLICKS_UNUSED] if file.clicks else []))
+
+    def to_file(self) -> BoxFile:
+        """What a file says of the track."""
+        return BoxFile(
+            self._shape, self._slice_axis, self.grid, tuple(self.values()), self.clicks, tuple(sorted(self._deleted))
+        )
+
+    @classmethod
+    def from_file(cls, file: BoxFile) -> Self:
+        """The track that a file holds.
+
+        Raises:
+            InputError: A slice has several boxes; `BoxFile` reads them all.
+        """
+        one_a_slice(file.boxes, _ONE_BOX)
+        track = cls(file.shape, file.slice_axis, file.boxes, file.grid)
+        track.clicks = file.clicks
+        track._deleted.update(file.deleted)
+        return track
 
     def to_json(self) -> dict[str, Any]:
-        """The track as `sammix-boxes/1`: plain dicts, lists, numbers and strings, sorted by slice."""
-        return file_format.to_document(self._shape, self._slice_axis, self.values(), self._deleted)
+        """The track as `sammix-boxes/2`: plain dicts, lists, numbers and strings, sorted by slice."""
+        return self.to_file().to_json()
 
     @classmethod
     def from_json(cls, document: Any) -> Self:
         """Reads what `to_json` made, or a person wrote, and takes nothing that it does not know.
 
         Args:
-            document: What `json.loads` returns for a `sammix-boxes/1` file.
+            document: What `json.loads` returns for a `sammix-boxes/2` or `sammix-boxes/1` file.
 
         Returns:
             The track.
 
         Raises:
-            InputError: Schema or keys are unknown or missing, a value is of the wrong kind, a box is empty or outside
-                the volume, or a slice is named twice.
+            InputError: `BoxFile.from_json` refuses it, or a slice has several boxes.
         """
-        content = file_format.from_document(document)
-        track = cls(content.shape, content.slice_axis)
-        for box in content.boxes:
-            if box.slice_index in track:
-                raise InputError(f"There are two boxes on slice {box.slice_index}; a slice has one at most.")
-            track.set(box)
-        for index in content.deleted:
-            slice_index = track._check_slice(index)
-            if slice_index in track or slice_index in track._deleted:
-                raise InputError(f"Slice {slice_index} is named as deleted and once more.")
-            track._deleted.add(slice_index)
-        return track
+        return cls.from_file(BoxFile.from_json(document))
 
     def write(self, path: str | Path) -> None:
-        """Writes the boxes as a `sammix-boxes/1` file, one box a line, whole or not at all.
+        """Writes the boxes as a `sammix-boxes/2` file, one box a line, whole or not at all.
 
         Args:
             path: The file to write.
@@ -280,11 +310,11 @@ class BoxTrack(Mapping[int, Box]):
         Raises:
             InputError: It cannot be written.
         """
-        write_text_atomic(path, file_format.to_text(self.to_json()))
+        self.to_file().write(path)
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Reads a `sammix-boxes/1` file.
+        """Reads a `sammix-boxes/2` or `sammix-boxes/1` file.
 
         Args:
             path: The file.
@@ -295,31 +325,22 @@ class BoxTrack(Mapping[int, Box]):
         Raises:
             InputError: The file is missing, is no JSON, or `from_json` refuses it; the sentence names the file.
         """
-        document = read_json(path, "box file")
+        file = BoxFile.read(path)
         try:
-            return cls.from_json(document)
+            return cls.from_file(file)
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
 
     def _size(self, axis: SliceAxis) -> int:
-        return self._shape[_AXES.index(axis)]
+        return self._shape[AXES.index(axis)]
 
     def _check_slice(self, slice_index: int) -> int:
-        slice_index = whole_number(slice_index, "slice_index")
-        if slice_index >= self.slice_count:
-            raise InputError(
-                f"Slice {slice_index} is outside the volume, whose {self.slice_count} slices are numbered from 0."
-            )
-        return slice_index
+        return check_slice(slice_index, self.slice_count)
 
     def _check_inside(self, box: Box) -> None:
         self._check_slice(box.slice_index)
         first, second = (self._size(axis) for axis in self.in_plane_axes)
-        if box.i_max > first or box.j_max > second:
-            raise InputError(
-                f"The box on slice {box.slice_index} reaches to {box.i_max}, {box.j_max}, outside the slice of "
-                f"{first} x {second} voxels."
-            )
+        check_in_plane(box.slice_index, (box.i_max, box.j_max), (first, second), "box")
 
 
 def _box_between(start: Box, end: Box, index: int) -> Box:
@@ -330,8 +351,4 @@ def _box_between(start: Box, end: Box, index: int) -> Box:
         (2 * (a * (steps - done) + b * done) + steps) // (2 * steps)
         for a, b in zip(start.edges, end.edges, strict=True)
     )
-    return Box(index, i_min, j_min, i_max, j_max, BoxSource.INTERPOLATED)
-
-
-def _times(shape: tuple[int, int, int]) -> str:
-    return " x ".join(str(size) for size in shape)
+    return Box(index, i_min, j_min, i_max, j_max, BoxSource.INTERPOLATED, part=start.part)

@@ -32,15 +32,16 @@ from sammix_core.version import __version__
 
 EXIT_FAILED, EXIT_REFUSED, EXIT_CANCELLED = 1, 2, 130
 
-_DEBUG = "--debug"
+_STOPPED = "Stopped as asked; nothing was written."
+_DEBUG, _VERBOSE = "--debug", "--verbose"
 
 
 def _with_present_names(words: list[str]) -> list[str]:
-    """Takes "--precision usual", the name of "default" in earlier versions, without listing it in the help."""
+    """Accepts "--precision usual", the name of "default" in earlier versions, without listing it in the help."""
     renamed = ["--precision=default" if word == "--precision=usual" else word for word in words]
-    for place, word in enumerate(renamed[1:], start=1):
-        if word == "usual" and renamed[place - 1] == "--precision":
-            renamed[place] = "default"
+    for index, word in enumerate(renamed[1:], start=1):
+        if word == "usual" and renamed[index - 1] == "--precision":
+            renamed[index] = "default"
     return renamed
 
 
@@ -62,7 +63,7 @@ class SammixGroup(TyperGroup):
             args: The command line without the program's name; sys.argv when None.
             prog_name: The program's name in help texts.
             complete_var: Not used: shell completion is off.
-            standalone_mode: Not used: the process is always left by SystemExit.
+            standalone_mode: Not used: the process always ends with SystemExit.
             windows_expand_args: Not used: a shell that does not expand "*" has no use for it here.
             **extra: Passed on to Typer.
 
@@ -70,19 +71,20 @@ class SammixGroup(TyperGroup):
             SystemExit: Always.
         """
         words = list(sys.argv[1:] if args is None else args)
-        # Taken out here, so that it may stand anywhere on the line.
-        debug = _DEBUG in words
-        words = _with_present_names([word for word in words if word != _DEBUG])
-        sys.exit(self._run(words, prog_name, debug, **extra))
+        # Taken out here, so that they may stand anywhere on the line.
+        debug, verbose = _DEBUG in words, _VERBOSE in words
+        words = _with_present_names([word for word in words if word not in (_DEBUG, _VERBOSE)])
+        with console.shown_log(verbose or debug):
+            sys.exit(self._run(words, prog_name, debug, **extra))
 
     def _run(self, words: list[str], prog_name: str | None, debug: bool, **extra: Any) -> int:
         try:
             with nullcontext() if debug else silent_libraries():
                 code = super().main(words, prog_name, standalone_mode=False, **extra)
         except Cancelled as error:
-            return _fail(str(error) or "Stopped as asked; nothing was written.", EXIT_CANCELLED, debug)
+            return _fail(str(error) or _STOPPED, EXIT_CANCELLED, debug)
         except (KeyboardInterrupt, typer.Abort):
-            return _fail("Stopped as asked; nothing was written.", EXIT_CANCELLED, debug)
+            return _fail(_STOPPED, EXIT_CANCELLED, debug)
         except SammixError as error:
             return _fail(str(error), EXIT_REFUSED, debug)
         except Exception as error:
@@ -91,11 +93,11 @@ class SammixGroup(TyperGroup):
         return code if isinstance(code, int) else 0
 
     def invoke(self, ctx: Any) -> Any:
-        """Runs the chosen command; an interruption passes as ours, since Typer would make a silent exit of it."""
+        """Runs the chosen command; an interruption becomes `Cancelled`, since Typer would exit silently."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            raise Cancelled("Stopped as asked; nothing was written.") from error
+            raise Cancelled(_STOPPED) from error
 
     @staticmethod
     def _other(error: Exception, debug: bool) -> int:
@@ -108,9 +110,9 @@ class SammixGroup(TyperGroup):
             return _fail(f"{message} (see sammix --help)", EXIT_REFUSED, debug)
         if isinstance(error, MemoryError):
             return _fail("There is not enough memory for this volume.", EXIT_FAILED, debug)
-        what = str(error) or type(error).__name__
+        reason = str(error) or type(error).__name__
         hint = "" if debug else f" (run with {_DEBUG} for the traceback)"
-        return _fail(f"Unexpected error: {what}{hint}", EXIT_FAILED, debug)
+        return _fail(f"Unexpected error: {reason}{hint}", EXIT_FAILED, debug)
 
 
 def _fail(sentence: str, code: int, debug: bool) -> int:
@@ -140,8 +142,8 @@ app.add_typer(cache.app, name="cache")
 app.add_typer(corrections.app, name="corrections")
 
 
-def _show_version(asked: bool) -> None:
-    if asked:
+def _show_version(wanted: bool) -> None:
+    if wanted:
         print(f"sammix {__version__}")
         raise typer.Exit
 
@@ -151,11 +153,13 @@ def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and leave.")
     ] = False,
+    verbose: Annotated[bool, typer.Option(_VERBOSE, help="Show SAMMix's own log. May stand anywhere.")] = False,
     debug: Annotated[
-        bool, typer.Option(_DEBUG, help="Show warnings of libraries, and tracebacks of errors. May stand anywhere.")
+        bool,
+        typer.Option(_DEBUG, help="Show all logs, warnings of libraries and tracebacks of errors. May stand anywhere."),
     ] = False,
 ) -> None:
-    """The options that hold for all commands; `--debug` is taken out before it comes here."""
+    """The options of all commands; `SammixGroup.main` has read `--verbose` and `--debug` before."""
 
 
 def main() -> None:

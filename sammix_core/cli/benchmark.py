@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,7 @@ from typing import Annotated
 import typer
 
 from sammix_core.cli import console
-from sammix_core.cli.segment import Device, Precision
+from sammix_core.cli.options import Device, DeviceName, ModelName, Precision, Quiet, option_groups
 
 
 class Against(StrEnum):
@@ -18,18 +19,27 @@ class Against(StrEnum):
     LITEMEDSAM = "litemedsam"
 
 
+@dataclass(frozen=True)
+class BenchmarkedModel:
+    """Which model is measured, and how it is run."""
+
+    model: ModelName = "liver"
+    device: DeviceName = Device.AUTO
+    precision: Annotated[Precision, typer.Option(help="The image encoder's.")] = Precision.DEFAULT
+    every_slice: Annotated[bool, typer.Option("--every-slice", help="Encode all slices.")] = False
+
+
+@option_groups
 def benchmark(
+    *,
     volume: Annotated[Path | None, typer.Option(help="A CT; without it one is made up.")] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="One volume alone; without it also how cost grows, for an hour or more.")
     ] = False,
     against: Annotated[Against, typer.Option(help="What to compare with.")] = Against.LITEMEDSAM,
     json: Annotated[Path | None, typer.Option(help="Where to write the figures.")] = None,
-    model: Annotated[str, typer.Option(help='A model: "liver", "liver/1.0.0" or its folder.')] = "liver",
-    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.AUTO,
-    precision: Annotated[Precision, typer.Option(help="The image encoder's.")] = Precision.DEFAULT,
-    every_slice: Annotated[bool, typer.Option("--every-slice", help="Encode all slices.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    network: BenchmarkedModel,
+    quiet: Quiet = False,
 ) -> None:
     """Measure speed and memory, ours and the reference by turns in one run."""
     from sammix_core import model_store
@@ -39,11 +49,20 @@ def benchmark(
 
     if json is not None:
         check_outputs([Output("--json", json, (".json",))], [volume] if volume is not None else [])
-    model_store.resolve(model)
+    model_store.resolve(network.model)
     with Interrupts() as interrupts, shown_progress(quiet=quiet) as show:
         from sammix_core.evaluation.speed.report import measure_all, write_figures
 
-        figures = measure_all(volume, quick, model, device.value, precision.value, every_slice, show, interrupts.asked)
+        figures = measure_all(
+            volume,
+            quick=quick,
+            model=network.model,
+            device=network.device.value,
+            precision=network.precision.value,
+            every_slice=network.every_slice,
+            progress=show,
+            cancel=interrupts.asked,
+        )
         if json is not None:
             write_figures(figures, json)
     if not quiet:

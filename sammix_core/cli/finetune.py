@@ -2,84 +2,93 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sammix_core.cli import console
+from sammix_core.cli.options import Quiet, option_groups
 from sammix_core.cli.progress import duration, shown_progress
 from sammix_core.errors import Cancelled, InputError
 from sammix_core.progress import Interrupts
 
 if TYPE_CHECKING:
-    from sammix_core.finetuning import FineTuneResult, FineTuneRun
+    from sammix_core.finetuning import FineTuneResult, FineTuneRun, FineTuneSettings
 
 
-def finetune(
+@dataclass(frozen=True)
+class NewModelOptions:
+    """What the new model is made of."""
+
     parent: Annotated[
         str, typer.Option("--from", help='The model to begin with: "liver", "liver/1.1.0" or its folder.')
-    ] = "liver",
+    ] = "liver"
     cases: Annotated[
         list[Path] | None,
         typer.Option(
             "--cases", help="A correction set, or a folder of cases (NAME_ct… and NAME_label…); may be repeated."
         ),
-    ] = None,
+    ] = None
     output: Annotated[
         str | None, typer.Option("--output", "-o", help='Name of the new model: "my-liver" or "my-liver/1.2.0".')
-    ] = None,
+    ] = None
     target: Annotated[
         str | None, typer.Option(help='A structure that the model does not know, such as "right kidney".')
-    ] = None,
-    check: Annotated[Path | None, typer.Option(help="A folder of cases to check on, before and after.")] = None,
+    ] = None
+
+
+@dataclass(frozen=True)
+class CaseOptions:
+    """How cases are checked on and read."""
+
+    check: Annotated[Path | None, typer.Option(help="A folder of cases to check on, before and after.")] = None
     label: Annotated[
         int | None, typer.Option(help="Value of the structure in labelmaps; without it all values above 0.")
-    ] = None,
+    ] = None
     sparse: Annotated[
         bool, typer.Option("--sparse", help="Slices of a labelmap without the label are unlabelled, not free of it.")
-    ] = False,
-    lora: Annotated[
-        bool, typer.Option("--lora", help="Train LoRA on the image encoder too; slow without a GPU.")
-    ] = False,
-    views: Annotated[int, typer.Option(min=0, max=16, help="Varied views of each slice that is learnt from.")] = 6,
-    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Same slices, seed and machine: same model.")] = 0,
-    threads: Annotated[int, typer.Option(min=1, max=256, help="Processor threads.")] = 2,
+    ] = False
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How the new model is trained."""
+
+    lora: Annotated[bool, typer.Option("--lora", help="Train LoRA on the image encoder too; slow without a GPU.")] = (
+        False
+    )
+    views: Annotated[int, typer.Option(min=0, max=16, help="Varied views of each slice that is learnt from.")] = 6
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Same slices, seed and machine: same model.")] = 0
+    threads: Annotated[int, typer.Option(min=1, max=256, help="Processor threads.")] = 2
+
+
+@option_groups
+def finetune(
+    new: NewModelOptions,
+    cases: CaseOptions,
+    training: TrainingOptions,
     resume: Annotated[
         Path | None, typer.Option(help="Go on with a run that was stopped: its folder; no other option then.")
     ] = None,
     activate: Annotated[
         bool, typer.Option("--activate", help="Use the new version from now on, unless it is worse.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Learn from corrected slices; the new version is offered, and used once it is activated."""
-    from sammix_core.finetuning import FineTuneRun, FineTuneSettings
+    from sammix_core.finetuning import FineTuneRun
     from sammix_core.finetuning.process import work
 
     if resume is not None:
-        if cases or output or target:
+        if new.cases or new.output or new.target:
             raise InputError(
                 "--resume goes on with a run as it was asked for; leave --cases, --output and --target out."
             )
         run = FineTuneRun.open(resume)
     else:
-        if not cases or not output:
-            raise InputError("Name what to learn from with --cases and the new model with --output.")
-        settings = FineTuneSettings(
-            name=output,
-            sources=tuple(cases),
-            parent=parent,
-            target=target,
-            check=check,
-            lora=lora,
-            label=label,
-            sparse=sparse,
-            seed=seed,
-            views=views,
-            threads=threads,
-        )
-        run = FineTuneRun.create(settings)
+        run = FineTuneRun.create(_settings(new, cases, training))
     try:
         # Gently: the run saves its state first, and a second Ctrl-C stops it at once.
         with Interrupts(gently=True) as interrupts, shown_progress(quiet=quiet) as show:
@@ -89,6 +98,26 @@ def finetune(
     activated = activate and _activate(result)
     if not quiet:
         _print(run, result, activated)
+
+
+def _settings(new: NewModelOptions, cases: CaseOptions, training: TrainingOptions) -> FineTuneSettings:
+    from sammix_core.finetuning import FineTuneSettings
+
+    if not new.cases or not new.output:
+        raise InputError("Name what to learn from with --cases and the new model with --output.")
+    return FineTuneSettings(
+        name=new.output,
+        sources=tuple(new.cases),
+        parent=new.parent,
+        target=new.target,
+        check=cases.check,
+        lora=training.lora,
+        label=cases.label,
+        sparse=cases.sparse,
+        seed=training.seed,
+        views=training.views,
+        threads=training.threads,
+    )
 
 
 def _activate(result: FineTuneResult) -> bool:

@@ -13,11 +13,11 @@ import typer
 
 from sammix_core.cli import console
 from sammix_core.cli.lesion_table import print_lesions, voxel_of
+from sammix_core.cli.options import Device, DeviceName, Quiet, option_groups
 from sammix_core.cli.outputs import Output, check_outputs, write_together
 from sammix_core.cli.progress import duration, shown_progress
-from sammix_core.cli.refine_options import RefineOptions
-from sammix_core.cli.segment import Device
-from sammix_core.cli.segment_lesions import ORGAN_OF_LESIONS, FoundLesions
+from sammix_core.cli.refine_options import ChosenRefiner
+from sammix_core.cli.segment_lesions import ORGAN_OF_LESIONS, LesionResult
 from sammix_core.errors import InputError
 from sammix_core.progress import Interrupts
 from sammix_core.refinement.folder import LESION, is_refiner, open_refiner
@@ -30,26 +30,28 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Request:
-    """What the user asked for."""
+class LesionFiles:
+    """What is read, and the labelmap that is written."""
 
-    input: Path
-    output: Path
-    mask: Path | None
-    label: int | None
-    liver: Path | None
-    clicks: tuple[tuple[int, int, int], ...]
-    removed: tuple[tuple[int, int, int], ...]
-    candidates: bool
-    model: str | None
-    base_weights: Path | None
-    stages: int
-    report: Path | None
-    device: Device
-    quiet: bool
+    input: Annotated[Path, typer.Argument(help="A CT: NIfTI, NRRD, MetaImage, a DICOM file or folder.")]
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The labelmap to write: 1 liver, 2 and up one lesion each.")
+    ]
+    mask: Annotated[Path | None, typer.Option(help="A labelmap of lesions to take apart.")] = None
+    label: Annotated[int | None, typer.Option(help="The mask's label of lesions; without it all but 0.")] = None
+    liver: Annotated[Path | None, typer.Option(help="A mask of the liver; what lies outside is no lesion of it.")] = (
+        None
+    )
 
-    def check(self) -> None:
-        """Refuses what cannot work, before anything is loaded."""
+    def check(self, report: Path | None) -> None:
+        """Refuses inputs that are missing and outputs that cannot be written.
+
+        Args:
+            report: A further JSON output.
+
+        Raises:
+            InputError: Such a file.
+        """
         from sammix_core.volume_io import LABELMAP_SUFFIXES
 
         inputs = [path for path in (self.input, self.mask, self.liver) if path is not None]
@@ -57,29 +59,59 @@ class _Request:
             if not path.exists():
                 raise InputError(f"{path} does not exist.")
         outputs = [Output("--output", self.output, LABELMAP_SUFFIXES)]
-        if self.report is not None:
-            outputs.append(Output("--report", self.report, (".json",)))
+        if report is not None:
+            outputs.append(Output("--report", report, (".json",)))
         check_outputs(outputs, inputs)
-        if self.stages and self.model is None:
-            open_refiner(None, LESION)
-        if self.mask is None and not self.clicks and not self.candidates:
-            raise InputError(
-                "There are no lesions to begin from: name a --mask, a --click in each lesion, or ask for --candidates."
-            )
-        if self.candidates and self.liver is None:
-            raise InputError("Candidates are looked for in the liver: name its mask with --liver.")
-        if self.grows and self.clicks and self.liver is None:
-            raise InputError("A click grows a lesion within the liver: name the liver's mask with --liver.")
-        if self.removed and not self.clicks:
-            raise InputError("--not takes a place from lesions that a --click began.")
-        if self.removed and not self.grows:
-            raise InputError("--not is for lesions that are grown; leave --model out.")
-        if self.clicks and not self.grows and not self.stages:
-            raise InputError("A click begins a lesion in its first stage: --refine must be 1 or more.")
+
+
+@dataclass(frozen=True)
+class ClickOptions:
+    """Where lesions begin without a mask."""
+
+    click: Annotated[list[str] | None, typer.Option(help="A voxel I,J,K in a lesion; may be given again.")] = None
+    not_: Annotated[
+        list[str] | None, typer.Option("--not", help="A voxel I,J,K that is none of a clicked lesion's.")
+    ] = None
+    candidates: Annotated[
+        bool, typer.Option("--candidates", help="All in the liver that may be a lesion, to be looked at.")
+    ] = False
 
     @cached_property
-    def refining(self) -> RefineOptions | None:
-        """How lesions are refined slice by slice: by the shipped refiner, or where the model does that.
+    def inside(self) -> tuple[tuple[int, int, int], ...]:
+        """Voxels (i, j, k) in lesions.
+
+        Raises:
+            InputError: A click is no voxel.
+        """
+        return tuple(voxel_of("--click", text) for text in self.click or ())
+
+    @cached_property
+    def outside(self) -> tuple[tuple[int, int, int], ...]:
+        """Voxels (i, j, k) outside the clicked lesions.
+
+        Raises:
+            InputError: A click is no voxel.
+        """
+        return tuple(voxel_of("--not", text) for text in self.not_ or ())
+
+
+@dataclass(frozen=True)
+class RefineLesionOptions:
+    """What refines lesions: the shipped refiner, one of the user's own, or an M-SAM."""
+
+    model: Annotated[str | None, typer.Option(help="An M-SAM, or a refiner of slices of your own.")] = None
+    base_weights: Annotated[Path | None, typer.Option(help="SAM-Med3D's weights, where the model needs them.")] = None
+    refine: Annotated[int | None, typer.Option(min=0, max=50, help="Stages of refinement for each lesion.")] = None
+
+    @property
+    def stages(self) -> int:
+        """Stages of refinement for each lesion."""
+        if self.refine is not None:
+            return self.refine
+        return 0 if self.model is None else 3
+
+    def slice_refiner(self, device: Device) -> ChosenRefiner | None:
+        """The refiner of slices; None where lesions are not refined, or by an M-SAM.
 
         Raises:
             InputError: There is no such model, or it refines something else.
@@ -89,90 +121,139 @@ class _Request:
         slicewise = bool(self.stages) if self.model is None else is_refiner(resolve(self.model))
         if not slicewise:
             return None
-        return RefineOptions(self.stages, open_refiner(self.model, LESION), self.device.value)
+        return ChosenRefiner(self.stages, open_refiner(self.model, LESION), device.value)
+
+
+@dataclass(frozen=True)
+class _LesionTask:
+    """One run of the command.
+
+    Attributes:
+        refiner: Refines slices; None without refinement or with an M-SAM.
+    """
+
+    files: LesionFiles
+    clicks: ClickOptions
+    refinement: RefineLesionOptions
+    device: Device
+    refiner: ChosenRefiner | None
 
     @property
     def grows(self) -> bool:
-        """Whether clicks grow lesions by density, and do not begin them in an M-SAM."""
-        return self.model is None or self.refining is not None
+        """Whether clicks grow lesions by density, instead of starting them in an M-SAM."""
+        return self.refinement.model is None or self.refiner is not None
+
+    def check(self) -> None:
+        """Refuses options that do not fit each other, before anything is loaded.
+
+        Raises:
+            InputError: Such options.
+        """
+        files, candidates = self.files, self.clicks.candidates
+        inside, outside = self.clicks.inside, self.clicks.outside
+        if files.mask is None and not inside and not candidates:
+            raise InputError(
+                "There are no lesions to begin from: name a --mask, a --click in each lesion, or ask for --candidates."
+            )
+        if candidates and files.liver is None:
+            raise InputError("Candidates are looked for in the liver: name its mask with --liver.")
+        if self.grows and inside and files.liver is None:
+            raise InputError("A click grows a lesion within the liver: name the liver's mask with --liver.")
+        if outside and not inside:
+            raise InputError("--not takes a place from lesions that a --click began.")
+        if outside and not self.grows:
+            raise InputError("--not is for lesions that are grown; leave --model out.")
+        if inside and not self.grows and not self.refinement.stages:
+            raise InputError("A click begins a lesion in its first stage: --refine must be 1 or more.")
+
+    def find(self, volume: Volume, show: ProgressCallback, interrupts: Interrupts) -> LesionResult:
+        """Finds, refines and measures the lesions.
+
+        Raises:
+            InputError: A mask or a click cannot be used.
+            Cancelled: The user stopped.
+        """
+        import numpy as np
+
+        from sammix_core.lesions.candidates import lesion_candidates
+        from sammix_core.lesions.components import lesion_components, lesion_labelmap
+        from sammix_core.lesions.growing import grow_lesions
+        from sammix_core.lesions.measure import measure_lesions
+
+        clicks = self.clicks
+        mask = _mask_of(volume, self.files.mask, self.files.label)
+        liver = _mask_of(volume, self.files.liver, None)
+        if clicks.candidates and liver is not None:
+            dark = lesion_candidates(volume, liver)
+            mask = dark if mask is None else mask | dark
+            liver = liver | dark
+        if self.grows and clicks.inside and liver is not None:
+            grown = grow_lesions(volume, liver, clicks.inside, clicks.outside)
+            mask = grown if mask is None else mask | grown
+            liver = liver | grown  # a lesion at the surface that the liver's mask leaves out
+        if self.refinement.stages:
+            mask = self._refined(volume, mask, liver, show, interrupts)
+        if mask is None:
+            raise InputError("There are no lesions to begin from.")
+        components = lesion_components(volume, mask if liver is None else mask & liver)
+        labelmap = lesion_labelmap(np.zeros_like(mask) if liver is None else liver, components)
+        return LesionResult(labelmap, measure_lesions(volume, components))
+
+    def _refined(
+        self,
+        volume: Volume,
+        mask: np.ndarray | None,
+        liver: np.ndarray | None,
+        show: ProgressCallback,
+        interrupts: Interrupts,
+    ) -> np.ndarray | None:
+        if self.refiner is not None and mask is not None:
+            from sammix_core.segmentation.segmenter import Segmenter
+
+            session = Segmenter.load(ORGAN_OF_LESIONS, device=self.device.value).open_session(volume)
+            return self.refiner.lesions(session, mask, liver, show, interrupts.asked)
+        options = self.refinement
+        if options.model is None:
+            return mask
+        from sammix_core.lesions.refining import refine_lesions_with_msam
+        from sammix_core.refinement.msam.refine import load_network
+
+        network = load_network(options.model, self.device.value, options.base_weights)
+        clicks = self.clicks.inside
+        return refine_lesions_with_msam(network, volume, mask, clicks, options.stages, show, interrupts.asked)
 
 
+@option_groups
 def lesions(
-    input: Annotated[Path, typer.Argument(help="A CT: NIfTI, NRRD, MetaImage, a DICOM file or folder.")],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="The labelmap to write: 1 liver, 2 and up one lesion each.")
-    ],
-    mask: Annotated[Path | None, typer.Option(help="A labelmap of lesions to take apart.")] = None,
-    label: Annotated[int | None, typer.Option(help="The mask's label of lesions; without it all but 0.")] = None,
-    liver: Annotated[
-        Path | None, typer.Option(help="A mask of the liver; what lies outside is no lesion of it.")
-    ] = None,
-    click: Annotated[list[str] | None, typer.Option(help="A voxel I,J,K in a lesion; may be given again.")] = None,
-    not_: Annotated[
-        list[str] | None, typer.Option("--not", help="A voxel I,J,K that is none of a clicked lesion's.")
-    ] = None,
-    candidates: Annotated[
-        bool, typer.Option("--candidates", help="All in the liver that may be a lesion, to be looked at.")
-    ] = False,
-    model: Annotated[str | None, typer.Option(help="An M-SAM, or a refiner of slices of your own.")] = None,
-    base_weights: Annotated[Path | None, typer.Option(help="SAM-Med3D's weights, where the model needs them.")] = None,
-    refine: Annotated[int | None, typer.Option(min=0, max=50, help="Stages of refinement for each lesion.")] = None,
+    files: LesionFiles,
+    clicks: ClickOptions,
+    refinement: RefineLesionOptions,
     report: Annotated[Path | None, typer.Option(help="Where to write the table (sammix-lesions/1).")] = None,
-    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.AUTO,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    device: DeviceName = Device.AUTO,
+    quiet: Quiet = False,
 ) -> None:
     """Measure lesions one by one: volume, longest axial diameter (RECIST 1.1), mean HU. Experimental."""
-    stages = refine if refine is not None else (0 if model is None else 3)
-    clicks = tuple(voxel_of("--click", text) for text in click or ())
-    removed = tuple(voxel_of("--not", text) for text in not_ or ())
-    request = _Request(
-        *(input, output, mask, label, liver, clicks, removed, candidates),
-        *(model, base_weights, stages, report, device, quiet),
-    )
-    with Interrupts() as interrupts:
-        _run(request, interrupts)
-
-
-def _run(request: _Request, interrupts: Interrupts) -> None:
-    import numpy as np
-
     from sammix_core.evaluation.report import RESEARCH_ONLY
-    from sammix_core.lesions.candidates import lesion_candidates
-    from sammix_core.lesions.components import lesion_components, lesion_labelmap
-    from sammix_core.lesions.growing import grow_lesions
-    from sammix_core.lesions.measure import measure_lesions
     from sammix_core.volume_io import read_volume
 
-    started = time.monotonic()
-    request.check()
-    with shown_progress(quiet=request.quiet) as show:
-        volume = read_volume(request.input)
-        found = _mask_of(volume, request.mask, request.label)
-        liver = _mask_of(volume, request.liver, None)
-        if request.candidates and liver is not None:
-            dark = lesion_candidates(volume, liver)
-            found = dark if found is None else found | dark
-            liver = liver | dark
-        if request.grows and request.clicks and liver is not None:
-            grown = grow_lesions(volume, liver, request.clicks, request.removed)
-            found = grown if found is None else found | grown
-            liver = liver | grown  # a lesion at the surface that the liver's mask leaves out
-        if request.stages:
-            found = _refined(request, volume, found, liver, show, interrupts)
-        assert found is not None
-        parts = lesion_components(volume, found if liver is None else found & liver)
-        labelmap = lesion_labelmap(np.zeros_like(found) if liver is None else liver, parts)
-        outcome = FoundLesions(labelmap, measure_lesions(volume, parts))
-        writers: list[tuple[Path, Callable[[Path], object]]] = [(request.output, partial(outcome.write, volume))]
-        if request.report is not None:
-            writers.append((request.report, outcome.write_report))
-        write_together(writers, interrupts)
-    if not request.quiet:
-        print_lesions(outcome.table)
-        console.print_fields([("time", duration(time.monotonic() - started)), ("labelmap", str(request.output))])
-        if request.stages and request.refining is not None:
-            console.print_notes([request.refining.note])
-        console.out().print(RESEARCH_ONLY, style="dim")
+    with Interrupts() as interrupts:
+        started = time.monotonic()
+        files.check(report)
+        task = _LesionTask(files, clicks, refinement, device, refinement.slice_refiner(device))
+        task.check()
+        with shown_progress(quiet=quiet) as show:
+            volume = read_volume(files.input)
+            result = task.find(volume, show, interrupts)
+            writers: list[tuple[Path, Callable[[Path], object]]] = [(files.output, partial(result.write, volume))]
+            if report is not None:
+                writers.append((report, result.write_report))
+            write_together(writers, interrupts)
+        if not quiet:
+            print_lesions(result.table)
+            console.print_fields([("time", duration(time.monotonic() - started)), ("labelmap", str(files.output))])
+            if task.refiner is not None and refinement.stages:
+                console.print_notes([task.refiner.note])
+            console.out().print(RESEARCH_ONLY, style="dim")
 
 
 def _mask_of(volume: Volume, path: Path | None, label: int | None) -> np.ndarray | None:
@@ -186,24 +267,3 @@ def _mask_of(volume: Volume, path: Path | None, label: int | None) -> np.ndarray
     if difference is not None:
         raise InputError(f"{path} and the CT lie on different grids ({difference}).")
     return labelmap.array == label if label else labelmap.array != 0
-
-
-def _refined(
-    request: _Request,
-    volume: Volume,
-    mask: np.ndarray | None,
-    liver: np.ndarray | None,
-    show: ProgressCallback,
-    interrupts: Interrupts,
-) -> np.ndarray:
-    from sammix_core.lesions.refining import refine_lesions
-    from sammix_core.refinement.msam.refine import load_network
-    from sammix_core.segmentation.segmenter import Segmenter
-
-    wish = request.refining
-    if wish is not None and mask is not None:
-        session = Segmenter.load(ORGAN_OF_LESIONS, device=request.device.value).open_session(volume)
-        return wish.lesions(session, mask, liver, show, interrupts.asked)
-    assert request.model is not None
-    network = load_network(request.model, request.device.value, request.base_weights)
-    return refine_lesions(network, volume, mask, request.clicks, request.stages, show, interrupts.asked)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from sammix_core.errors import InputError
 from sammix_core.refinement.folder import LESION, check_slices, open_refiner
@@ -20,11 +22,47 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RefineOptions:
-    """How masks are to be refined.
+    """How `sammix segment` refines masks.
 
     Attributes:
-        stages: How many.
-        folder: The refiner.
+        refine: Stages; None for the model's default.
+        refiner: Name or folder of a refiner; None for the shipped one.
+    """
+
+    refine: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=20,
+            help="Stages in which the target's masks are refined; by default one of the liver's, and 0 for none.",
+        ),
+    ] = None
+    refiner: Annotated[str | None, typer.Option(help="A refiner of your own: name or folder.")] = None
+
+    def chosen(self, target: str, device: str) -> ChosenRefiner | None:
+        """The refiner that these options choose; None without stages.
+
+        Args:
+            target: See `open_refiner`.
+            device: "auto", "cpu" or "cuda".
+
+        Raises:
+            InputError: The options do not fit each other, or there is no such refiner.
+        """
+        if not self.refine:
+            if self.refiner is not None:
+                raise InputError("--refiner goes with --refine N, the number of stages.")
+            return None
+        return ChosenRefiner(self.refine, open_refiner(self.refiner, target), device)
+
+
+@dataclass(frozen=True)
+class ChosenRefiner:
+    """A refiner, and how it is run.
+
+    Attributes:
+        stages: Stages for each mask, 1 or more.
+        folder: The refiner's model.
         device: "auto", "cpu" or "cuda".
     """
 
@@ -32,30 +70,11 @@ class RefineOptions:
     folder: ModelFolder
     device: str
 
-    @classmethod
-    def of(cls, stages: int, refiner: str | None, target: str, device: str) -> RefineOptions | None:
-        """The wish of a command line; None where nothing is to be refined.
-
-        Args:
-            stages: 0 for none.
-            refiner: Its name or folder; None for the shipped one.
-            target: See `open_refiner`.
-            device: See above.
-
-        Raises:
-            InputError: The options do not fit each other, or there is no such refiner.
-        """
-        if not stages:
-            if refiner is not None:
-                raise InputError("--refiner goes with --refine N, the number of stages.")
-            return None
-        return cls(stages, open_refiner(refiner, target), device)
-
     def check_fits(self, model: ModelFolder) -> None:
-        """Refuses a model whose slices the refiner cannot be used on.
+        """Refuses a model whose slices the refiner was not trained on.
 
         Raises:
-            InputError: They are prepared otherwise than those that it was trained on.
+            InputError: The model prepares its slices in another way.
         """
         from sammix_core.preprocessing.spec import PreprocessingSpec
 
@@ -63,13 +82,13 @@ class RefineOptions:
 
     @property
     def note(self) -> str:
-        """What is said of a mask that was refined."""
+        """The note on a result that was refined."""
         stages = "one stage" if self.stages == 1 else f"{self.stages} stages"
         small = "; small lesions stay as they were" if self.folder.manifest.target == LESION else ""
         return f"The masks were refined by {self.folder.spec} in {stages} (experimental){small}."
 
     def organ(self, segmenter: Segmenter) -> OrganRefiner:
-        """What refines the masks of an organ on their way; asked for by number, those of edited boxes too."""
+        """The refiner for the masks of an organ; with --refine it refines those of edited boxes too."""
         from sammix_core.segmentation.default_refiner import organ_refiner
 
         return organ_refiner(segmenter.model, self.folder, self.stages, every_box=True)
@@ -77,14 +96,14 @@ class RefineOptions:
     def lesions(
         self,
         session: SegmentationSession,
-        found: np.ndarray,
+        mask: np.ndarray,
         liver: np.ndarray | None,
         progress: ProgressCallback | None,
         cancel: CancelCheck | None,
     ) -> np.ndarray:
         """Refines a mask of lesions, (k, j, i) bool, one by one on a session's embeddings."""
         from sammix_core.refinement.model import load_refiner
-        from sammix_core.refinement.volume import refined_lesions
+        from sammix_core.refinement.volume import refine_lesions
 
         refiner = load_refiner(self.folder, session.axial.preprocessing, self.device)
-        return refined_lesions(refiner, session, found, liver, self.stages, progress, cancel)
+        return refine_lesions(refiner, session, mask, liver, self.stages, progress, cancel)

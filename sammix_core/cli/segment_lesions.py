@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from sammix_core.cli.lesion_table import voxel_of
 from sammix_core.errors import InputError
@@ -14,7 +17,7 @@ from sammix_core.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
-    from sammix_core.cli.refine_options import RefineOptions
+    from sammix_core.cli.refine_options import ChosenRefiner
     from sammix_core.lesions.lesion import Lesion
     from sammix_core.progress import CancelCheck, ProgressCallback
     from sammix_core.segmentation.result import SegmentationResult
@@ -33,55 +36,71 @@ class Target(StrEnum):
 
 @dataclass(frozen=True)
 class LesionOptions:
-    """Which lesions are asked for.
+    """Which lesions `sammix segment` segments.
 
     Attributes:
-        clicks: Voxels (i, j, k), one or more in each lesion.
-        candidates: Whether everything that may be a lesion is asked for.
-        report: Where the table goes, or None.
+        target: `Target.ORGAN` for none.
+        click: Voxels as typed, one or more in each lesion.
+        candidates: Whether everything that may be a lesion is segmented.
+        lesion_report: Where the table goes, or None.
     """
 
-    clicks: tuple[tuple[int, int, int], ...]
-    candidates: bool
-    report: Path | None
+    target: Annotated[
+        Target,
+        typer.Option(help="organ: what the model was made for. lesion: lesions in the liver too (experimental)."),
+    ] = Target.ORGAN
+    click: Annotated[list[str] | None, typer.Option(help="A voxel I,J,K in a lesion; may be given again.")] = None
+    candidates: Annotated[
+        bool, typer.Option("--candidates", help="All that may be a lesion, to be looked at (experimental).")
+    ] = False
+    lesion_report: Annotated[Path | None, typer.Option(help="Where to write the lesions' table.")] = None
 
-    @classmethod
-    def of(
-        cls, target: Target, clicks: list[str] | None, candidates: bool, report: Path | None
-    ) -> LesionOptions | None:
-        """The wish of a command line; None where the organ alone is asked for.
+    def check(self) -> None:
+        """Refuses options that do not fit each other.
 
         Raises:
-            InputError: The options do not fit each other.
+            InputError: Such options, or a click that is no voxel.
         """
-        if target is Target.ORGAN:
-            if clicks or candidates or report is not None:
+        if not self.wanted:
+            if self.click or self.candidates or self.lesion_report is not None:
                 raise InputError("--click, --candidates and --lesion-report go with --target lesion.")
-            return None
-        if not clicks and not candidates:
+        elif not self.clicks and not self.candidates:
             raise InputError(
                 "Which lesions? Name a --click in each, or ask for --candidates (experimental) and look at each."
             )
-        return cls(tuple(voxel_of("--click", text) for text in clicks or ()), candidates, report)
 
-    def found_in(
+    @property
+    def wanted(self) -> bool:
+        """Whether lesions are segmented at all."""
+        return self.target is Target.LESION
+
+    @cached_property
+    def clicks(self) -> tuple[tuple[int, int, int], ...]:
+        """The clicks as voxels (i, j, k).
+
+        Raises:
+            InputError: One is no voxel.
+        """
+        return tuple(voxel_of("--click", text) for text in self.click or ())
+
+    def find(
         self,
         volume: Volume,
         organ: SegmentationResult,
         segmenter: Segmenter,
-        refining: RefineOptions | None,
+        refiner: ChosenRefiner | None,
         progress: ProgressCallback,
         cancel: CancelCheck,
-    ) -> FoundLesions:
+    ) -> LesionResult:
         """Finds the lesions.
 
         Args:
             volume: The CT.
-            organ: What they are looked for in.
+            organ: The liver that they lie in.
             segmenter: Encodes slices where lesions are refined.
-            refining: How they are refined, or None.
-            progress: Told after each refined lesion.
-            cancel: Asked after each.
+            refiner: Optional refiner of the lesions.
+            progress: Called after each refined lesion.
+            cancel: Polled after each; return True to stop.
 
         Raises:
             InputError: The mask is of another organ or empty, or a click cannot be used.
@@ -92,25 +111,25 @@ class LesionOptions:
         from sammix_core.lesions.growing import grow_lesions
         from sammix_core.lesions.measure import measure_lesions
 
-        mask = organ.mask
+        liver = organ.mask
         if organ.target != ORGAN_OF_LESIONS:
             raise InputError(f"Lesions are looked for in the liver, and this model segments the {organ.target}.")
-        found = grow_lesions(volume, mask, self.clicks)
+        mask = grow_lesions(volume, liver, self.clicks)
         if self.candidates:
-            found |= lesion_candidates(volume, mask)
-        if refining is not None:
-            found = refining.lesions(segmenter.open_session(volume), found, mask, progress, cancel)
-        parts = lesion_components(volume, found)
-        return FoundLesions(lesion_labelmap((mask != 0) | found, parts), measure_lesions(volume, parts))
+            mask |= lesion_candidates(volume, liver)
+        if refiner is not None:
+            mask = refiner.lesions(segmenter.open_session(volume), mask, liver, progress, cancel)
+        components = lesion_components(volume, mask)
+        return LesionResult(lesion_labelmap((liver != 0) | mask, components), measure_lesions(volume, components))
 
 
 @dataclass(frozen=True)
-class FoundLesions:
+class LesionResult:
     """Lesions and the organ round them.
 
     Attributes:
         labelmap: (k, j, i) uint8: 1 the organ, 2 and up one lesion each.
-        table: A line a lesion.
+        table: One entry a lesion.
     """
 
     labelmap: np.ndarray

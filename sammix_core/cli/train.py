@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from sammix_core.cli import console
+from sammix_core.cli.options import Quiet
 from sammix_core.cli.progress import shown_progress
 from sammix_core.errors import Cancelled, InputError
 from sammix_core.progress import Interrupts
@@ -16,7 +17,7 @@ from sammix_core.progress import Interrupts
 
 def train(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The settings of the training.")],
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train a model; stopped with Ctrl-C, it goes on from where it was when it is called again."""
     if not config.is_file():

@@ -11,8 +11,7 @@ from sammix_core.volume.volume import Volume
 def oracle_boxes(volume: Volume, label: np.ndarray) -> BoxTrack:
     """Tight boxes of a label, (k, j, i) bool on the volume's grid."""
     order, shape = volume.axial_order, volume.shape_kji
-    n_k, n_j, n_i = shape
-    track = BoxTrack((n_i, n_j, n_k), order.slice_axis)
+    track = BoxTrack.for_volume(volume)
     for index, mask in enumerate(order.forward(label)):
         tight = tight_box(mask)
         if tight is not None:

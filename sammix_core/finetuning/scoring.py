@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import fmean
 
 import numpy as np
@@ -17,6 +17,7 @@ from sammix_core.evaluation.oracle import oracle_boxes
 from sammix_core.finetuning.encoded import EncodedSlice
 from sammix_core.finetuning.gather import Sample
 from sammix_core.guidance.boxes_from_cam import GuidedBoxes, boxes_from_cam
+from sammix_core.masks.overlap import Overlap
 from sammix_core.preprocessing.axial_slices import AxialSlices
 from sammix_core.progress import CancelCheck
 from sammix_core.sam.backend import SamBackend
@@ -31,32 +32,6 @@ KINDS = ("auto", "oracle")
 _CANONICAL = AxialOrder((2, 1, 0), (False, False, False))
 # A slice alone cannot lean on its neighbours: a volume adds their support and lets the surest speak for all.
 _LEAST_SUPPORT_ALONE = 2.0
-
-
-@dataclass(frozen=True)
-class Overlap:
-    """What a Dice is made of, so that slices can be added up.
-
-    Attributes:
-        both: Pixels in both masks.
-        total: Pixels in one and pixels in the other.
-    """
-
-    both: int = 0
-    total: int = 0
-
-    @classmethod
-    def of(cls, found: np.ndarray, mask: np.ndarray) -> Overlap:
-        """Of two bool arrays."""
-        return cls(int(np.count_nonzero(found & mask)), int(np.count_nonzero(found)) + int(np.count_nonzero(mask)))
-
-    def __add__(self, other: Overlap) -> Overlap:
-        return Overlap(self.both + other.both, self.total + other.total)
-
-    @property
-    def dice(self) -> float:
-        """From 0 to 1; 1 where both masks are empty."""
-        return 2 * self.both / self.total if self.total else 1.0
 
 
 Scores = dict[str, Overlap]

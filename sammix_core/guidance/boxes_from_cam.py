@@ -16,6 +16,14 @@ from scipy import ndimage
 from sammix_core.boxes import NetworkBox, tight_box
 from sammix_core.errors import InputError
 from sammix_core.guidance.base import GuidanceMaps
+from sammix_core.masks.components import (
+    component_boxes,
+    component_weights,
+    components_touching,
+    label_components,
+    select_components,
+)
+from sammix_core.masks.probability import sigmoid
 from sammix_core.preprocessing.upsampling import upsampled
 
 
@@ -125,9 +133,7 @@ def hysteresis(probabilities: np.ndarray, high: float, low: float) -> np.ndarray
     >>> hysteresis(np.array([0.1, 0.4, 0.9, 0.4, 0.1, 0.4]), high=0.7, low=0.3)
     array([False,  True,  True,  True, False, False])
     """
-    runs, _ = ndimage.label(probabilities >= low)
-    strong = np.unique(runs[probabilities >= high])
-    return np.isin(runs, strong[strong > 0])
+    return components_touching(probabilities >= low, probabilities >= high)
 
 
 def supported_components(cells: np.ndarray, weights: np.ndarray, share: float, least: float = 0.0) -> np.ndarray:
@@ -139,11 +145,11 @@ def supported_components(cells: np.ndarray, weights: np.ndarray, share: float, l
         share: From 0 (all are kept) to 1 (the heaviest alone).
         least: Summed weight that any component needs.
     """
-    labels, count = ndimage.label(cells, structure=np.ones((3, 3, 3)))
+    labels, count = label_components(cells, corners=True)
     if count == 0:
         return cells
-    support = np.asarray(ndimage.sum_labels(weights, labels, index=np.arange(1, count + 1)))
-    return np.isin(labels, 1 + np.flatnonzero(support >= max(least, share * support.max())))
+    support = component_weights(labels, count, weights)
+    return select_components(labels, support >= max(least, share * support.max()))
 
 
 def near_the_strongest(cells: np.ndarray, weights: np.ndarray, most_gap: float) -> np.ndarray:
@@ -154,14 +160,13 @@ def near_the_strongest(cells: np.ndarray, weights: np.ndarray, most_gap: float) 
         weights: (n, h, w) float, the map's probability.
         most_gap: Slices that may lie between.
     """
-    labels, count = ndimage.label(cells, structure=np.ones((3, 3, 3)))
+    labels, count = label_components(cells, corners=True)
     if count < 2:
         return cells
-    support = np.asarray(ndimage.sum_labels(weights, labels, index=np.arange(1, count + 1)))
-    spans = [(found[0].start, found[0].stop) for found in ndimage.find_objects(labels)]
-    first, last = spans[int(support.argmax())]
+    spans = [(box[0].start, box[0].stop) for box in component_boxes(labels)]
+    first, last = spans[int(component_weights(labels, count, weights).argmax())]
     gaps = np.array([max(first - stop, start - last, 0) for start, stop in spans])
-    return np.isin(labels, 1 + np.flatnonzero(gaps <= most_gap))
+    return select_components(labels, gaps <= most_gap)
 
 
 def _along_z(values: np.ndarray, slice_mm: float, sigma_mm: float) -> np.ndarray:
@@ -190,7 +195,7 @@ def _box_of(logits: np.ndarray, kept: np.ndarray, size: int, settings: BoxSettin
 def _smooth_boxes(boxes: list[NetworkBox | None], sigma: float) -> list[NetworkBox | None]:
     """Gaussian means of the edges over neighbours within the same run of slices with a box."""
     result = list(boxes)
-    runs, count = ndimage.label(np.array([box is not None for box in boxes]))
+    runs, count = label_components(np.array([box is not None for box in boxes]))
     for run in range(1, count + 1):
         places = np.flatnonzero(runs == run)
         edges = np.array([boxes[place] for place in places], dtype=float)
@@ -198,8 +203,3 @@ def _smooth_boxes(boxes: list[NetworkBox | None], sigma: float) -> list[NetworkB
         for place, edge in zip(places, smooth, strict=True):
             result[place] = (float(edge[0]), float(edge[1]), float(edge[2]), float(edge[3]))
     return result
-
-
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Logits to probabilities; clipped so that no exponential overflows."""
-    return 1 / (1 + np.exp(-np.clip(logits, -30, 30)))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
 
 from sammix_core.errors import InputError
 from sammix_core.lesions.lesion import FIRST_LESION, LIVER
+from sammix_core.masks.components import label_components
 from sammix_core.volume.volume import Volume
 
 LEAST_MM3 = 30.0  # a ball of less than 4 mm: at the slices of a CT that is noise
 _MOST = 250  # a labelmap of bytes holds no more beside the liver
-_TOUCHING = np.ones((3, 3, 3), dtype=bool)
 
 
 def lesion_components(volume: Volume, mask: np.ndarray, least_mm3: float = LEAST_MM3) -> np.ndarray:
@@ -30,7 +29,7 @@ def lesion_components(volume: Volume, mask: np.ndarray, least_mm3: float = LEAST
     """
     if mask.shape != volume.array.shape:
         raise InputError("The lesions and the CT have different grids.")
-    found, count = ndimage.label(mask != 0, _TOUCHING)
+    found, count = label_components(mask, corners=True)
     voxels = np.bincount(found.ravel(), minlength=count + 1)
     # As the volume counts it: where slices lie unevenly a voxel's size is that of its slice.
     sizes = {

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from sammix_core.errors import InputError
-from sammix_core.lesions.state import Ijk
+from sammix_core.refinement.protocol import Ijk, check_voxel
 from sammix_core.volume.volume import Volume
 
 Place = tuple[int, int, int]
@@ -64,12 +64,10 @@ class LiverDensity:
         Raises:
             InputError: It is outside the CT; or, inside a lesion, outside the liver or on nothing that stands out.
         """
-        text = ",".join(map(str, ijk))
-        n_k, n_j, n_i = self._shape
-        if not all(0 <= at < size for at, size in zip(ijk, (n_i, n_j, n_k), strict=True)):
-            raise InputError(f"The click {text} lies outside the CT of {n_i} x {n_j} x {n_k} voxels.")
+        check_voxel(ijk, self._shape)
         if not inside:
             return
+        text = ",".join(map(str, ijk))
         place = self.place_of(ijk)
         size = self.region.shape
         if not all(0 <= at < n for at, n in zip(place, size, strict=True)) or not self.region[place]:

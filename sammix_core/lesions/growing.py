@@ -13,8 +13,9 @@ from scipy import ndimage
 
 from sammix_core.errors import InputError
 from sammix_core.lesions.density import LiverDensity, Place
-from sammix_core.lesions.state import Ijk, LesionClick
-from sammix_core.masks.boxed_mask import BoxedMask
+from sammix_core.masks.components import component_at
+from sammix_core.masks.packed_mask import BoxedMask
+from sammix_core.refinement.protocol import Click, Ijk, StagedRefinement
 from sammix_core.volume.volume import Volume
 
 BRIDGE_MM = 1.8  # radius of the ball that a lesion's core must hold: vessels and noise between two lesions do not
@@ -92,62 +93,50 @@ def deepest_voxel(mask: BoxedMask) -> Ijk:
     return i, j, k
 
 
-class GrownLesion:
-    """One lesion by clicks: the first finds it, further ones add to it or take from it; each can be taken back.
+class GrownLesion(StagedRefinement[Ijk, np.ndarray]):
+    """One lesion grown by clicks: the first finds it, each further one adds to it or takes from it.
+
+    Points are voxels (i, j, k) of the CT, states masks (k, j, i).
 
     Args:
         density: The liver that it lies in.
     """
 
     def __init__(self, density: LiverDensity) -> None:
+        super().__init__()
         self._grower = Grower(density)
-        self._clicks: list[LesionClick] = []
-        self._masks: list[np.ndarray] = []
-
-    @property
-    def clicks(self) -> int:
-        """How many there are."""
-        return len(self._clicks)
 
     @property
     def mask(self) -> np.ndarray:
         """(k, j, i) bool; empty before the first click."""
-        return self._masks[-1].copy() if self._masks else self._grower.grow([])
+        return self._grower.grow([]) if self._state is None else self._state.copy()
 
-    def click(self, ijk: Ijk, inside: bool = True) -> None:
-        """One more click.
+    def click(self, point: Ijk, inside: bool = True) -> None:
+        """Adds a click.
 
         Args:
-            ijk: Voxel of the CT.
-            inside: Whether it belongs to the lesion. What is nearer to a place outside than to any inside goes.
+            point: Voxel (i, j, k) of the CT.
+            inside: Whether it belongs to the lesion. Voxels nearer to a click outside than to any inside are removed.
 
         Raises:
-            InputError: The click is outside the CT or the liver, shows nothing but liver, or the first is no place
-                inside; the lesion stays as it was.
+            InputError: The click is outside the CT or the liver, shows nothing but liver, or is the first and not
+                inside; nothing has changed.
         """
-        if not inside and not self._clicks:
+        if not inside and not self.stages:
             raise InputError("A lesion begins with a click inside it.")
-        self._grower.density.check(ijk, inside)
-        clicks = [*self._clicks, LesionClick(ijk, inside)]
-        places = {kind: [click.ijk for click in clicks if click.inside is kind] for kind in (True, False)}
-        self._masks.append(self._grower.grow(places[True], places[False]))
-        self._clicks = clicks
-
-    def undo(self) -> None:
-        """Takes the last click back; without one nothing happens."""
-        if self._clicks:
-            self._clicks = self._clicks[:-1]
-            self._masks.pop()
+        self._grower.density.check(point, inside)
+        click = Click(point, inside)
+        points = {kind: [c.point for c in (*self.clicks, click) if c.inside is kind] for kind in (True, False)}
+        self._add_stage(self._grower.grow(points[True], points[False]), click)
 
 
 def _grown_from(density: LiverDensity, place: Place) -> np.ndarray:
     alike = _alike(density, density.smoothed, density.level_at(place), _LEVEL_SHARE)
     ball = density.ball(BRIDGE_MM)
     whole = np.zeros_like(alike)
-    parts, _ = ndimage.label(alike)
-    if not parts[place]:
+    alike = component_at(alike, place)
+    if not alike.any():
         return whole
-    alike = parts == parts[place]
     cut = _box_of(alike, ball)  # no ball reaches from one part to another, so the rest need not be looked at
     alike, here = alike[cut], tuple(at - part.start for at, part in zip(place, cut, strict=True))
     core = ndimage.binary_opening(alike, ball)
@@ -156,8 +145,7 @@ def _grown_from(density: LiverDensity, place: Place) -> np.ndarray:
         close = tuple(slice(max(0, at - n), at + n + 1) for at, n in near)
         core = np.zeros_like(alike)
         core[close] = alike[close]
-    parts, _ = ndimage.label(core)
-    found = ndimage.binary_dilation(parts == parts[here], ball, mask=alike)
+    found = ndimage.binary_dilation(component_at(core, here), ball, mask=alike)
     sharper = density.sharper[cut]
     edge = _alike(density, sharper, float(np.median(sharper[found])), _EDGE_SHARE, cut)
     whole[cut] = ndimage.binary_dilation(found, ball, mask=edge | found)

@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from sammix_core.lesions.diameter import longest_diameter
 from sammix_core.lesions.lesion import Lesion
-from sammix_core.masks.boxed_mask import BoxedMask
+from sammix_core.masks.packed_mask import BoxedMask
 from sammix_core.volume.volume import Volume
 
 # RECIST 1.1: a lesion can be followed from 10 mm on, or from twice the distance of slices where they are thicker.

@@ -1,4 +1,4 @@
-"""Everything that is known of one lesion in work: what undo and a saved scene put back."""
+"""The whole state of one lesion that is being edited: what undo and a saved scene restore."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sammix_core.lesions.lesion import Lesion
-from sammix_core.masks.boxed_mask import BoxedMask
-
-Ijk = tuple[int, int, int]
+from sammix_core.masks.packed_mask import BoxedMask
+from sammix_core.refinement.protocol import Ijk
 
 
 class LesionStatus(StrEnum):
-    """What a person has said of a lesion."""
+    """What a person decided about a lesion."""
 
-    CANDIDATE = "candidate"  # nothing yet
+    CANDIDATE = "candidate"  # no decision yet
     ACCEPTED = "accepted"
     REJECTED = "rejected"
 
@@ -34,15 +33,15 @@ class LesionClick:
 
 @dataclass(frozen=True, slots=True)
 class LesionState:
-    """One lesion in work.
+    """One lesion that is being edited.
 
     Attributes:
-        number: 1 and up; its name says it, and its label in a labelmap with the liver is one more.
-        status: What a person has said of it.
+        number: 1 and up; part of its name. Its label in a labelmap with the liver is one more.
+        status: What a person decided about it.
         mask: Its voxels.
-        start: What its clicks began from: a candidate, or a mask made by hand; None where a click began it.
+        start: The mask before its clicks, a candidate or one drawn by hand; None where a click began it.
         clicks: In their order.
-        figures: Its size and density; None while they are being measured.
+        figures: Its size and density; None until they are measured.
     """
 
     number: int

@@ -7,6 +7,7 @@ import math
 import numpy as np
 from scipy import ndimage
 
+from sammix_core.masks.components import component_sizes, label_components, select_components
 from sammix_core.preprocessing.frame import Frame
 from sammix_core.preprocessing.spec import PreprocessingSpec
 
@@ -53,15 +54,15 @@ def body_crop(axial: np.ndarray, pixel_mm: tuple[float, float], margin_mm: float
 def body_mask(hu_slice: np.ndarray) -> np.ndarray:
     """Marks the body on one (coarse) axial slice: bool, same shape, holes filled; empty where there is only air."""
     solid = ndimage.binary_opening(hu_slice > BODY_HU, iterations=2)
-    labels, count = ndimage.label(solid)
+    labels, count = label_components(solid)
     if count == 0:
         return solid
-    sizes = np.bincount(labels.ravel())[1:]
+    sizes = component_sizes(labels, count)
     if sizes.max() < 0.01 * hu_slice.size:
         return np.zeros_like(solid)
     # Every large piece counts: arms apart from the trunk do no harm, a trunk cut in two would.
-    kept = np.isin(labels, 1 + np.flatnonzero(sizes >= 0.25 * sizes.max()))
-    return ndimage.binary_fill_holes(kept)
+    large = select_components(labels, sizes >= 0.25 * sizes.max())
+    return ndimage.binary_fill_holes(large)
 
 
 def volume_frame(

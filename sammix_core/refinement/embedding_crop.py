@@ -1,4 +1,4 @@
-"""Which cells of an embedding the adapter looks at: a square round the mask, coarser for large masks."""
+"""Which cells of an embedding the adapter sees: a square crop round the mask, coarser for large masks."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import torch
 from torch.nn import functional
 
 _PIXELS_A_CELL = 4
-_MARGIN_CELLS = 2  # of what lies about the mask, for it to grow into
+_MARGIN_CELLS = 2  # on each side of the mask, for it to grow into
 
 
 @dataclass(frozen=True)
-class Window:
+class EmbeddingCrop:
     """A square of cells of an embedding.
 
     Attributes:
@@ -28,39 +28,39 @@ class Window:
     side: int
 
 
-def windows_round(boxes: torch.Tensor, cells: int, least: int) -> list[Window]:
-    """Chooses a window for each box: round its middle, moved to lie inside, and larger where the box is.
+def crops_around(boxes: torch.Tensor, cells: int, min_side: int) -> list[EmbeddingCrop]:
+    """Chooses a crop for each box: round its centre, moved to lie inside, and larger where the box is.
 
     Args:
         boxes: (n, 4) XYXY edges in network pixels.
         cells: Along a side of the embedding.
-        least: Cells along a side of a window at least; no more than `cells`.
+        min_side: The smallest crop, in cells along a side; no more than `cells`.
 
     Example:
-        >>> windows_round(torch.tensor([[0.0, 100.0, 20.0, 140.0]]), cells=64, least=24)
-        [Window(row=18, col=0, side=24)]
+        >>> crops_around(torch.tensor([[0.0, 100.0, 20.0, 140.0]]), cells=64, min_side=24)
+        [EmbeddingCrop(row=18, col=0, side=24)]
     """
-    found = []
+    crops = []
     for x_min, y_min, x_max, y_max in (boxes / _PIXELS_A_CELL).tolist():
-        wanted = math.ceil(max(x_max - x_min, y_max - y_min)) + 2 * _MARGIN_CELLS
-        side = min(max(wanted, least), cells)
+        needed = math.ceil(max(x_max - x_min, y_max - y_min)) + 2 * _MARGIN_CELLS
+        side = min(max(needed, min_side), cells)
         row, col = (
-            min(max(round(middle - side / 2), 0), cells - side) for middle in ((y_min + y_max) / 2, (x_min + x_max) / 2)
+            min(max(round(centre - side / 2), 0), cells - side) for centre in ((y_min + y_max) / 2, (x_min + x_max) / 2)
         )
-        found.append(Window(row, col, side))
-    return found
+        crops.append(EmbeddingCrop(row, col, side))
+    return crops
 
 
-class Cutting(NamedTuple):
-    """Matrices that cut windows out of maps and put them back; rows and columns apart, one of each a map.
+class CropMatrices(NamedTuple):
+    """Matrices that crop maps and put crops back; rows and columns apart, one of each for each map.
 
-    With matrices of one shape, whatever the window, a network can be compiled.
+    The matrices have one shape whatever the crop, so that a network can be compiled.
 
     Attributes:
-        rows_out: (n, side, cells): which rows of the map a row of the part is the mean of.
-        cols_out: Likewise.
-        rows_back: (n, cells, side): which rows of the part a row of the map lies between; zeros about the window.
-        cols_back: Likewise.
+        rows_out: (n, side, cells): the rows of a map whose mean is a row of its crop.
+        cols_out: Likewise for columns.
+        rows_back: (n, cells, side): the rows of a crop between which a row of the map lies; zeros outside the crop.
+        cols_back: Likewise for columns.
     """
 
     rows_out: torch.Tensor
@@ -69,32 +69,35 @@ class Cutting(NamedTuple):
     cols_back: torch.Tensor
 
     @classmethod
-    def of(cls, windows: list[Window], cells: int, side: int, device: torch.device) -> Cutting:
-        """The matrices of some windows.
+    def of(cls, crops: list[EmbeddingCrop], cells: int, side: int, device: torch.device) -> CropMatrices:
+        """The matrices of some crops.
 
         Args:
-            windows: One a map.
+            crops: One for each map.
             cells: Along a side of the maps.
-            side: Cells along a side of the parts; of a larger window each is the mean of several.
-            device: Where they are wanted.
+            side: Cells along a side of the result; those of a larger crop are means of several.
+            device: Of the matrices.
         """
-        found: tuple[list[torch.Tensor], ...] = ([], [], [], [])
-        for window in windows:
-            own, coarse = torch.eye(window.side), torch.eye(side)
-            out = functional.adaptive_avg_pool1d(own[None], side)[0].T
-            back = functional.interpolate(coarse[None], window.side, mode="linear", align_corners=False)[0].T
-            for place, start in enumerate((window.row, window.col)):
-                about = (start, cells - window.side - start)
-                found[place].append(functional.pad(out, about))
-                found[place + 2].append(functional.pad(back, (0, 0, *about)))
-        return cls(*(torch.stack(one).to(device) for one in found))
+        pairs = [[_matrices(start, crop.side, cells, side) for start in (crop.row, crop.col)] for crop in crops]
+        rows_out, cols_out = (torch.stack([pair[axis][0] for pair in pairs]).to(device) for axis in (0, 1))
+        rows_back, cols_back = (torch.stack([pair[axis][1] for pair in pairs]).to(device) for axis in (0, 1))
+        return cls(rows_out, cols_out, rows_back, cols_back)
 
 
-def cut(maps: torch.Tensor, cutting: Cutting) -> torch.Tensor:
-    """Cuts (n, c, cells, cells) to (n, c, side, side)."""
-    return cutting.rows_out[:, None] @ maps @ cutting.cols_out[:, None].transpose(2, 3)
+def crop_maps(maps: torch.Tensor, matrices: CropMatrices) -> torch.Tensor:
+    """Crops (n, c, cells, cells) to (n, c, side, side)."""
+    return matrices.rows_out[:, None] @ maps @ matrices.cols_out[:, None].transpose(2, 3)
 
 
-def put_back(parts: torch.Tensor, cutting: Cutting) -> torch.Tensor:
-    """The way back from (n, c, side, side) to (n, c, cells, cells), with zeros about the windows."""
-    return cutting.rows_back[:, None] @ parts @ cutting.cols_back[:, None].transpose(2, 3)
+def uncrop_maps(crops: torch.Tensor, matrices: CropMatrices) -> torch.Tensor:
+    """Puts (n, c, side, side) back into (n, c, cells, cells), with zeros outside the crops."""
+    return matrices.rows_back[:, None] @ crops @ matrices.cols_back[:, None].transpose(2, 3)
+
+
+def _matrices(start: int, length: int, cells: int, side: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Out (side, cells) and back (cells, side) along one axis, for a crop of so many cells from a start."""
+    fine, coarse = torch.eye(length), torch.eye(side)
+    out = functional.adaptive_avg_pool1d(fine[None], side)[0].T
+    back = functional.interpolate(coarse[None], length, mode="linear", align_corners=False)[0].T
+    outside = (start, cells - length - start)
+    return functional.pad(out, outside), functional.pad(back, (0, 0, *outside))

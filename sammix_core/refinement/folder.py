@@ -1,4 +1,4 @@
-"""Finds a refiner's folder, the shipped one where none is named, and checks what it is for; needs no torch."""
+"""Finds a refiner's folder, by default the shipped one, and checks its target; needs no torch."""
 
 from __future__ import annotations
 
@@ -27,35 +27,35 @@ def open_refiner(model: str | Path | None, target: str) -> ModelFolder:
 
     Args:
         model: Its name or folder; None for the shipped one.
-        target: What is to be refined: `LIVER`, `LESION`, or another model's target.
+        target: The structure to refine: `LIVER`, `LESION`, or another model's target.
 
     Raises:
-        InputError: There is none, it is another kind of model, or it refines something else.
+        InputError: There is none, it is another kind of model, or it refines another structure.
     """
     if model is None and target not in SHIPPED:
         raise InputError(f"No refiner of the {target} is shipped; name one of your own with --refiner.")
     folder = resolve(SHIPPED[target] if model is None else model)
     if not is_refiner(folder):
         raise InputError(f"{folder.spec} is no refiner of slices; benchmarks/refiner/train_refiner.py makes one.")
-    own = folder.manifest.target
-    if own != target:
+    refined = folder.manifest.target
+    if refined != target:
         raise InputError(
-            f"{folder.spec} refines {_REFINED.get(own, own)}, not {_REFINED.get(target, f'the {target}')}."
+            f"{folder.spec} refines {_REFINED.get(refined, refined)}, not {_REFINED.get(target, f'the {target}')}."
         )
     return folder
 
 
 def check_slices(folder: ModelFolder, preprocessing: PreprocessingSpec) -> None:
-    """Refuses slices that are prepared otherwise than those that a refiner was trained on.
+    """Refuses slices that are prepared differently from those that a refiner was trained on.
 
     Args:
-        folder: What `open_refiner` gave.
-        preprocessing: Of the embeddings that it is to see.
+        folder: As `open_refiner` returns it.
+        preprocessing: Of the embeddings that the refiner would get.
 
     Raises:
-        InputError: They are.
+        InputError: The slices are prepared differently.
     """
     from sammix_core.preprocessing.spec import PreprocessingSpec
 
     if PreprocessingSpec.from_dict(folder.manifest.preprocessing) != preprocessing:
-        raise InputError(f"{folder.spec} was trained on slices prepared otherwise than this model's.")
+        raise InputError(f"{folder.spec} was trained on slices that were prepared differently from this model's.")

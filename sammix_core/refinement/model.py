@@ -1,4 +1,4 @@
-"""Refiners as models on disk: what learnt, on top of LiteMedSAM's or a model's decoder."""
+"""Refiners as models on disk: the trained tensors, on top of the decoder of LiteMedSAM or of a model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def decoder_network(decoder: str) -> Any:
         decoder: LiteMedSAM's name, or a model on top of it, "liver/1.1.0".
 
     Raises:
-        InputError: There is no such model, or it is on top of another one.
+        InputError: There is no such model, or it is not on top of LiteMedSAM.
     """
     network = build_network()
     if decoder == LITE_MEDSAM.name:
@@ -35,8 +35,8 @@ def decoder_network(decoder: str) -> Any:
     if folder.manifest.base_model != {"name": LITE_MEDSAM.name, "sha256": LITE_MEDSAM.sha256}:
         raise InputError(f"{folder.spec} is not on top of LiteMedSAM, so no refiner goes with it.")
     state = load_model_weights(folder)
-    own = {name: tensor for name, tensor in state.items() if name.startswith(TRAINED_PARTS)}
-    network.load_state_dict({**network.state_dict(), **own})
+    trained = {name: tensor for name, tensor in state.items() if name.startswith(TRAINED_PARTS)}
+    network.load_state_dict({**network.state_dict(), **trained})
     return network
 
 
@@ -44,8 +44,8 @@ def load_refiner(folder: ModelFolder, preprocessing: PreprocessingSpec, device: 
     """Loads a refiner for use.
 
     Args:
-        folder: What `open_refiner` gave.
-        preprocessing: Of the embeddings that it is to see.
+        folder: As `open_refiner` returns it.
+        preprocessing: Of the embeddings that the refiner will get.
         device: "auto", "cpu" or "cuda".
 
     Raises:
@@ -72,17 +72,17 @@ def refiner_manifest(
     cases: Sequence[str],
     metrics: Mapping[str, Any],
 ) -> Manifest:
-    """What a refiner's folder says of it.
+    """The manifest of a trained refiner.
 
     Args:
         name: Of the refiner.
-        version: Likewise.
+        version: Of the refiner.
         target: `LIVER` or `LESION`.
         decoder: See `decoder_network`.
         spec: Its sizes.
         preprocessing: Of the embeddings.
-        cases: What it was trained on.
-        metrics: What was measured.
+        cases: Names of the cases that it was trained on.
+        metrics: Measured figures.
     """
     return Manifest.of_today(
         name=name,
@@ -97,13 +97,13 @@ def refiner_manifest(
     )
 
 
-def born_refiner(network: Any, spec: RefinerSpec, seed: int) -> SliceRefiner:
-    """A refiner before training; the same seed gives the same.
+def untrained_refiner(network: Any, spec: RefinerSpec, seed: int) -> SliceRefiner:
+    """A refiner before training; the same seed gives the same weights.
 
     Args:
-        network: LiteMedSAM with the decoder that it goes on top of.
+        network: LiteMedSAM with the decoder that the refiner goes on top of.
         spec: Sizes.
-        seed: Of the adapter's fresh weights.
+        seed: Of the adapter's initial weights.
     """
     torch.manual_seed(seed)
     return SliceRefiner(network.prompt_encoder, network.mask_decoder, spec)

@@ -1,6 +1,6 @@
-"""The refiner: a slice's embedding and its last mask through the mask-enhanced adapter into LiteMedSAM's decoder.
+"""The refiner: a slice's embedding and last mask pass the mask-enhanced adapter into LiteMedSAM's decoder.
 
-Which cells the adapter looks at, what of it all is trained and why stands in docs/decisions/refining-slices.md.
+Which cells the adapter sees, which parts are trained, and why: docs/decisions/refining-slices.md.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from sammix_core.errors import InputError
-from sammix_core.refinement.embedding_crop import Cutting, cut, put_back, windows_round
+from sammix_core.refinement.embedding_crop import CropMatrices, crop_maps, crops_around, uncrop_maps
 from sammix_core.refinement.msam.clicks import Clicks
 from sammix_core.refinement.msam.mask_enhanced_adapter import MaskEnhancedAdapter
 from sammix_core.refinement.prompts import LARGEST_LOGIT, boxes_of
@@ -22,9 +22,9 @@ from sammix_core.sam.backend import EDGE_TO_CENTRE
 from sammix_core.sam.light_decoder import LightDecoder
 from sammix_core.sam.litemedsam import EMBEDDING_CHANNELS
 
-_CHOSEN = 0  # of the three masks: the even one; the others lean
-# What learns beside the adapter. The two-way transformer stays: it has 3.3 million of the decoder's 4.1.
-_LEARNING = ("prompt_encoder.", "mask_decoder.output_upscaling.", "mask_decoder.output_hypernetworks_mlps.1.")
+_CHOSEN = 0  # of the three masks: the balanced one; the others are biased to small or large
+# Trained beside the adapter. The two-way transformer is frozen: it has 3.3 million of the decoder's 4.1.
+_TRAINED = ("prompt_encoder.", "mask_decoder.output_upscaling.", "mask_decoder.output_hypernetworks_mlps.1.")
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class RefinerSpec:
     """Sizes of a refiner.
 
     Attributes:
-        width: Channels of the adapter; LiteMedSAM's 256 are narrowed to these.
-        heads: Of its attentions.
-        side: Cells along a side that it tells apart; a larger window is seen coarser.
+        width: Channels of the adapter; LiteMedSAM's 256 are projected onto these.
+        heads: Attention heads of the adapter.
+        side: Cells along a side of what the adapter sees; a larger crop is averaged down to it.
     """
 
     width: int = 128
@@ -50,18 +50,20 @@ class RefinerSpec:
         """Reads what `to_dict` made.
 
         Raises:
-            InputError: A key is unknown, or a value is no size.
+            InputError: A key is missing or unknown, or a value is no size.
         """
-        fine = entry.keys() == asdict(cls()).keys() and all(
+        valid = entry.keys() == asdict(cls()).keys() and all(
             type(value) is int and value > 0 for value in entry.values()
         )
-        if not fine or entry["width"] % entry["heads"]:
+        if not valid or entry["width"] % entry["heads"]:
             raise InputError(f"A refiner cannot have the sizes {entry!r}.")
         return cls(**entry)
 
 
 class SliceRefiner(nn.Module):
-    """One stage: embedding, last mask and clicks to a better mask. As it is born it is LiteMedSAM with a mask prompt.
+    """One stage: from embedding, last mask and clicks to a better mask.
+
+    Before training it computes what LiteMedSAM computes with a mask prompt.
 
     Args:
         prompt_encoder: LiteMedSAM's, or a model's; copied.
@@ -78,19 +80,18 @@ class SliceRefiner(nn.Module):
         self.narrow_mask = nn.Conv2d(EMBEDDING_CHANNELS, spec.width, 1)
         self.adapter = MaskEnhancedAdapter(spec.width, spec.heads, (spec.side, spec.side))
         self.widen = nn.Conv2d(spec.width, EMBEDDING_CHANNELS, 1)
-        nn.init.zeros_(self.widen.weight)
-        assert self.widen.bias is not None
-        nn.init.zeros_(self.widen.bias)
-        own = ("narrow_image.", "narrow_mask.", "adapter.", "widen.")
+        for parameter in self.widen.parameters():
+            nn.init.zeros_(parameter)
+        added = ("narrow_image.", "narrow_mask.", "adapter.", "widen.")
         for name, parameter in self.named_parameters():
-            parameter.requires_grad_(name.startswith((*own, *_LEARNING)))
+            parameter.requires_grad_(name.startswith((*added, *_TRAINED)))
 
     def forward(self, embeddings: torch.Tensor, mask_logits: torch.Tensor, clicks: Clicks) -> torch.Tensor:
-        """One stage.
+        """Runs one stage.
 
         Args:
             embeddings: (n, 256, h, w).
-            mask_logits: (n, 1, 4h, 4w) of the last mask; zeros before there was one.
+            mask_logits: (n, 1, 4h, 4w) of the last mask; zeros without one.
             clicks: Rows and columns in network pixels.
 
         Returns:
@@ -100,28 +101,34 @@ class SliceRefiner(nn.Module):
         points = None
         if clicks.points.shape[1]:
             points = (clicks.points.flip(-1).to(embeddings.dtype), clicks.labels)
-        return self.asked(embeddings, mask_logits, boxes, points, self.cutting(boxes, embeddings.shape[-1]))
+        matrices = self.crop_matrices(boxes, embeddings.shape[-1])
+        return self.run_prompted(embeddings, mask_logits, boxes, points, matrices)
 
-    def cutting(self, boxes: torch.Tensor, cells: int) -> Cutting:
-        """What the adapter looks at round boxes (n, 4), XYXY edges in network pixels; elsewhere it adds nothing."""
-        return Cutting.of(windows_round(boxes, cells, self.spec.side), cells, self.spec.side, boxes.device)
+    def crop_matrices(self, boxes: torch.Tensor, cells: int) -> CropMatrices:
+        """The crops that the adapter sees, round boxes (n, 4), XYXY edges in network pixels; it adds nothing outside.
 
-    def asked(
+        Args:
+            boxes: See above.
+            cells: Along a side of the embedding.
+        """
+        return CropMatrices.of(crops_around(boxes, cells, self.spec.side), cells, self.spec.side, boxes.device)
+
+    def run_prompted(
         self,
         embeddings: torch.Tensor,
         mask_logits: torch.Tensor,
         boxes: torch.Tensor,
         points: tuple[torch.Tensor, torch.Tensor] | None,
-        cutting: Cutting,
+        matrices: CropMatrices,
     ) -> torch.Tensor:
-        """One stage with everything that it is asked by; nothing here depends on values, so that it can be compiled.
+        """Runs one stage with all prompts given; no step depends on values, so that it can be compiled.
 
         Args:
             embeddings: See `forward`.
             mask_logits: Likewise.
             boxes: (n, 4) XYXY edges in network pixels.
             points: (n, clicks, 2) columns and rows, and (n, clicks) labels.
-            cutting: See `cutting`.
+            matrices: See `crop_matrices`.
 
         Returns:
             See `forward`.
@@ -131,26 +138,26 @@ class SliceRefiner(nn.Module):
             boxes=boxes - EDGE_TO_CENTRE,
             masks=mask_logits.clamp(-LARGEST_LOGIT, LARGEST_LOGIT),
         )
-        found = self.adapter(
-            self.narrow_image(cut(embeddings, cutting)),
-            self.narrow_mask(cut(dense, cutting)),
+        adapted = self.adapter(
+            self.narrow_image(crop_maps(embeddings, matrices)),
+            self.narrow_mask(crop_maps(dense, matrices)),
         )
-        seen = put_back(self.widen(functional.gelu(found)), cutting)
+        added = uncrop_maps(self.widen(functional.gelu(adapted)), matrices)
         decoder = LightDecoder(self.prompt_encoder, self.mask_decoder)
-        masks, _ = decoder.of_cells(embeddings + dense + seen, sparse)
+        masks, _ = decoder.of_cells(embeddings + dense + added, sparse)
         return masks[:, _CHOSEN : _CHOSEN + 1]
 
     def trained_state(self) -> dict[str, torch.Tensor]:
-        """The tensors that learn, by name: what a refiner's file holds."""
+        """The trained tensors by name, which a refiner's file holds."""
         return {name: tensor.detach() for name, tensor in self.named_parameters() if tensor.requires_grad}
 
     def load_trained(self, state: dict[str, torch.Tensor]) -> None:
-        """Puts `trained_state` back.
+        """Loads what `trained_state` returned.
 
         Raises:
             InputError: It is that of another refiner.
         """
-        own = {name: tensor.shape for name, tensor in self.trained_state().items()}
-        if {name: tensor.shape for name, tensor in state.items()} != own:
+        expected = {name: tensor.shape for name, tensor in self.trained_state().items()}
+        if {name: tensor.shape for name, tensor in state.items()} != expected:
             raise InputError("The weights are not those of the refiner that the manifest describes.")
         self.load_state_dict(state, strict=False)

@@ -1,4 +1,4 @@
-"""Refines what the decoder made of a slice, before it becomes the slice's mask: the edges of the organ itself."""
+"""Refines the decoded mask of a slice before it becomes the slice's mask: the edges of the organ itself."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from sammix_core.sam.decoding import DecodedSlices, clean_slice
 
 
 class OrganRefiner:
-    """Refines masks in so many stages; a `slice_mask.Refine`. From any thread.
+    """Refines decoded masks; a `slice_mask.Refine`. Callable from any thread.
 
     A slice's scores and its three masks stay those of the decoder.
 
     Args:
         spec: The refiner's name, "liver-refiner/0.1.0".
-        stage: What `stage_of` gave.
-        stages: How many.
+        stage: As `stage_of` returns it.
+        stages: Stages for each mask.
         every_box: See `slice_mask.Refine`.
 
     Attributes:
@@ -40,17 +40,17 @@ class OrganRefiner:
         """Refines one slice.
 
         Args:
-            decoded: What the decoder made of it, one slice.
+            decoded: One decoded slice.
             embedding: (1, 256, h, w).
-            within: XYXY edges in network pixels that the mask to begin from may fill.
+            within: XYXY edges in network pixels; the first mask is cut to them.
 
         Returns:
-            The same with other logits; unchanged where there is no mask.
+            The slice with refined logits; unchanged where there is no mask.
         """
-        begun = clean_slice(decoded.logits[0] > 0, within, None)
-        if not begun.any():
+        mask = clean_slice(decoded.logits[0] > 0, within, None)
+        if not mask.any():
             return decoded
-        logits = mask_as_logits(torch.from_numpy(begun.astype(np.float32))[None, None])
+        logits = mask_as_logits(torch.from_numpy(mask.astype(np.float32))[None, None])
         for _ in range(self._stages):
             logits = self._stage(embedding, logits)
         return replace(decoded, logits=logits[:, 0].float().cpu().numpy())

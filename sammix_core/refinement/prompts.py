@@ -1,4 +1,4 @@
-"""What a refiner is asked by: the last mask as logits, the box round it, and clicks."""
+"""The prompts of a refiner: the last mask as logits, and the box round it and the clicks."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from sammix_core.boxes import tight_box
 from sammix_core.refinement.msam.clicks import Clicks
 from sammix_core.refinement.msam.prompt_encoder import POSITIVE
 
-MASK_LOGIT = 4.0  # of a pixel inside a mask that comes from elsewhere; outside, the same below zero
+MASK_LOGIT = 4.0  # of a pixel inside a mask without logits of its own; its negative outside
 LARGEST_LOGIT = 10.0
 _MARGIN = 3.0  # network pixels that a mask may grow by in a stage
-_LEAST_SIDE = 16.0  # what a click alone asks for
+_MIN_SIDE = 16.0  # network pixels of the box round a single click
 
 
 def mask_as_logits(shares: torch.Tensor) -> torch.Tensor:
-    """A mask from elsewhere as the last mask of a stage.
+    """A mask without logits as the last mask of a stage.
 
     Args:
-        shares: (n, 1, h, w) in [0, 1], how much of each network pixel it fills.
+        shares: (n, 1, h, w) or (n, 1, d, h, w) in [0, 1], how much of each pixel or voxel the mask fills.
 
     Returns:
-        (n, 1, h, w) logits.
+        Logits of the same shape.
     """
     return MASK_LOGIT * (2 * shares.float() - 1)
 
 
 def boxes_of(mask_logits: torch.Tensor, clicks: Clicks) -> torch.Tensor:
-    """The box that a stage is asked for: round the last mask and the clicks inside, and a little more.
+    """The box prompt of a stage: round the last mask and the clicks inside, with a margin.
 
     Args:
         mask_logits: (n, 1, size, size).
@@ -37,18 +37,18 @@ def boxes_of(mask_logits: torch.Tensor, clicks: Clicks) -> torch.Tensor:
         (n, 4) XYXY edges in network pixels within the image; the whole image where there is neither mask nor click.
     """
     size = mask_logits.shape[-1]
-    found = []
+    boxes = []
     for mask, points, labels in zip((mask_logits[:, 0] > 0).cpu(), clicks.points, clicks.labels, strict=True):
         inside = mask.numpy().copy()
         for row, col in points[labels == POSITIVE].tolist():
             inside[row, col] = True
         box = tight_box(inside)
-        found.append((0.0, 0.0, float(size), float(size)) if box is None else _wider(box, float(size)))
-    return torch.tensor(found, device=mask_logits.device)
+        boxes.append((0.0, 0.0, float(size), float(size)) if box is None else _wider(box, float(size)))
+    return torch.tensor(boxes, device=mask_logits.device)
 
 
 def _wider(box: tuple[float, float, float, float], size: float) -> tuple[float, float, float, float]:
-    x_more, y_more = (max(_MARGIN, (_LEAST_SIDE - side) / 2) for side in (box[2] - box[0], box[3] - box[1]))
+    x_more, y_more = (max(_MARGIN, (_MIN_SIDE - side) / 2) for side in (box[2] - box[0], box[3] - box[1]))
     return (
         max(0.0, box[0] - x_more),
         max(0.0, box[1] - y_more),

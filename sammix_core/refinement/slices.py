@@ -1,8 +1,8 @@
-"""Refines slices' masks in use: stage by stage, from a mask or a click, with a person's clicks and undo."""
+"""Refines the mask of a slice stage by stage, from a mask or a click, with a person's clicks and undo."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 from typing import Protocol
 
 import numpy as np
@@ -10,11 +10,15 @@ import torch
 from scipy import ndimage
 
 from sammix_core.errors import InputError
+from sammix_core.masks.components import components_touching
 from sammix_core.preprocessing.axial_slices import AxialSlices
 from sammix_core.refinement.msam.clicks import Clicks
 from sammix_core.refinement.msam.prompt_encoder import NEGATIVE, POSITIVE
 from sammix_core.refinement.network import SliceRefiner
 from sammix_core.refinement.prompts import mask_as_logits
+from sammix_core.refinement.protocol import NOTHING_TO_REFINE, Click, StagedRefinement
+
+RowCol = tuple[int, int]
 
 
 class EmbeddedSlices(Protocol):
@@ -30,17 +34,11 @@ class EmbeddedSlices(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class _Stage:
-    logits: torch.Tensor
-    clicks: Clicks
-
-
-class SliceRefinement:
-    """One structure on one slice, refined stage by stage. Every stage can be taken back.
+class SliceRefinement(StagedRefinement[RowCol, torch.Tensor]):
+    """One structure on one slice; points are (row, col) of the canonical slice, states are logits (1, 1, 4h, 4w).
 
     Args:
-        refiner: What `load_refiner` gave.
+        refiner: As `load_refiner` returns it.
         slices: The volume's slices.
         index: Canonical slice.
         mask: (rows, cols) bool on the canonical slice to begin from, or None for nothing.
@@ -49,86 +47,91 @@ class SliceRefinement:
     def __init__(
         self, refiner: SliceRefiner, slices: EmbeddedSlices, index: int, mask: np.ndarray | None = None
     ) -> None:
+        super().__init__()
         self._refiner = refiner
         self._axial = slices.axial
         self._embedding = slices.embedding(index)
         self._before = np.zeros(self._axial.plane_shape, dtype=bool) if mask is None else mask.astype(bool)
-        self._stages: list[_Stage] = []
-
-    @property
-    def stages(self) -> int:
-        """How many there were."""
-        return len(self._stages)
 
     @property
     def mask(self) -> np.ndarray:
         """(rows, cols) bool on the canonical slice, after the last stage.
 
-        Holes are filled, and of several pieces those stay that the mask it began with or a click inside touches.
+        Holes are filled. Of several components those stay that touch the first mask or a click inside.
         """
-        if not self._stages:
+        if self._state is None:
             return self._before.copy()
         frame, shape = self._axial.frame, self._axial.plane_shape
-        last = self._stages[-1]
-        found = frame.to_slice(last.logits[0, 0].cpu().numpy(), shape, fill=-1.0) > 0
-        support = self._before.copy()
-        for row, col in last.clicks.points[0][last.clicks.labels[0] == POSITIVE].tolist():
-            col_min, row_min, col_max, row_max = frame.box_to_slice((col, row, col + 1, row + 1))
-            rows, cols = (
-                slice(max(0, int(low)), int(high) + 1) for low, high in ((row_min, row_max), (col_min, col_max))
-            )
-            support[rows, cols] = True
-        pieces, _ = ndimage.label(found)
-        touched = np.unique(pieces[support & found])
-        return np.asarray(ndimage.binary_fill_holes(np.isin(pieces, touched) & found))
+        refined = frame.to_slice(self._state[0, 0].cpu().numpy(), shape, fill=-1.0) > 0
+        seeds = self._before.copy()
+        for click in self.clicks:
+            if click.inside:
+                row, col = self._network_pixel(click.point)
+                col_min, row_min, col_max, row_max = frame.box_to_slice((col, row, col + 1, row + 1))
+                rows, cols = (
+                    slice(max(0, int(low)), int(high) + 1) for low, high in ((row_min, row_max), (col_min, col_max))
+                )
+                seeds[rows, cols] = True
+        return np.asarray(ndimage.binary_fill_holes(components_touching(refined, seeds)))
 
-    def click(self, place: tuple[int, int], inside: bool = True) -> None:
-        """One more stage, with one more click.
+    def click(self, point: RowCol, inside: bool = True) -> None:
+        """Adds a stage with one more click.
 
         Args:
-            place: (row, col) of the canonical slice.
-            inside: Whether the place belongs to the structure.
+            point: (row, col) of the canonical slice.
+            inside: Whether the point belongs to the structure.
 
         Raises:
             InputError: The click is outside the slice or what the network sees of it, or the first and not inside
                 though there is no mask.
         """
-        if not inside and not self._stages and not self._before.any():
+        if not inside and not self.has_begun:
             raise InputError("A structure begins with a click inside it.")
-        row, col = place
-        rows, cols = self._axial.plane_shape
-        x, y, _, _ = self._axial.frame.box_to_network((col + 0.5, row + 0.5, col + 1, row + 1))
-        size = self._axial.frame.size
-        if not (0 <= row < rows and 0 <= col < cols and 0 <= x < size and 0 <= y < size):
-            raise InputError(f"The click {place} lies outside what the network sees of the slice.")
-        device = self._embedding.device
-        point = torch.tensor([[[int(y), int(x)]]], device=device)
-        self._step(Clicks(point, torch.tensor([[POSITIVE if inside else NEGATIVE]], device=device)))
+        shown = (*point, *self._network_pixel(point))
+        if not all(0 <= at < size for at, size in zip(shown, self._sizes, strict=True)):
+            raise InputError(f"The click {point} lies outside what the network sees of the slice.")
+        self._run(Click(point, inside))
 
     def refine(self) -> None:
-        """One more stage with the clicks that there are.
+        """Adds a stage with the clicks so far.
 
         Raises:
             InputError: There is neither a mask nor a click yet.
         """
-        if not self._stages and not self._before.any():
-            raise InputError("There is nothing to refine yet: begin with a mask or a click.")
-        self._step(Clicks.none(1, self._embedding.device, axes=2))
+        if not self.has_begun:
+            raise InputError(NOTHING_TO_REFINE)
+        self._run()
 
-    def undo(self) -> None:
-        """Takes the last stage and its click back; without one nothing happens."""
-        if self._stages:
-            self._stages.pop()
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is a mask or a stage."""
+        return bool(self.stages or self._before.any())
+
+    @property
+    def _sizes(self) -> tuple[int, int, int, int]:
+        """Rows and columns of the slice, then of what the network sees."""
+        size = self._axial.frame.size
+        return (*self._axial.plane_shape, size, size)
+
+    def _network_pixel(self, point: RowCol) -> RowCol:
+        row, col = point
+        x, y, _, _ = self._axial.frame.box_to_network((col + 0.5, row + 0.5, col + 1, row + 1))
+        return math.floor(y), math.floor(x)
 
     @torch.inference_mode()
-    def _step(self, more: Clicks) -> None:
+    def _run(self, click: Click[RowCol] | None = None) -> None:
+        last = self._first_logits() if self._state is None else self._state
+        clicks = self._network_clicks((*self.clicks, click) if click is not None else self.clicks)
+        self._add_stage(self._refiner(self._embedding, last, clicks).float(), click)
+
+    def _first_logits(self) -> torch.Tensor:
+        shares = self._axial.frame.to_network(self._before.astype(np.float32), 0.0)
+        logits = mask_as_logits(torch.from_numpy(shares)[None, None].to(self._embedding.device))
+        # As in training: zeros are the prompt without a mask.
+        return logits if self._before.any() else torch.zeros_like(logits)
+
+    def _network_clicks(self, clicks: tuple[Click[RowCol], ...]) -> Clicks:
         device = self._embedding.device
-        if self._stages:
-            last = self._stages[-1]
-        else:
-            share = self._axial.frame.to_network(self._before.astype(np.float32), 0.0)
-            begun = mask_as_logits(torch.from_numpy(share)[None, None].to(device))
-            # As in training: zeros say that there is no mask yet.
-            last = _Stage(begun if self._before.any() else torch.zeros_like(begun), Clicks.none(1, device, axes=2))
-        clicks = last.clicks + more
-        self._stages.append(_Stage(self._refiner(self._embedding, last.logits, clicks).float(), clicks))
+        points = torch.tensor([self._network_pixel(click.point) for click in clicks], dtype=torch.int64)
+        labels = torch.tensor([POSITIVE if click.inside else NEGATIVE for click in clicks], dtype=torch.int64)
+        return Clicks(points.reshape(1, -1, 2).to(device), labels[None].to(device))

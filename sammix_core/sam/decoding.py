@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 import torch
 from scipy import ndimage
-from scipy.special import expit
 from torch.nn import functional
 
 from sammix_core.errors import InputError
+from sammix_core.masks.components import component_sizes, component_weights, label_components, select_components
+from sammix_core.masks.overlap import mask_dice, mask_iou
+from sammix_core.masks.probability import sigmoid
 from sammix_core.preprocessing.upsampling import upsampled
 from sammix_core.sam.backend import SamBackend
 
 CHOICES = ("score", "cam", "mean", "first")
-NetworkBox = tuple[float, float, float, float]  # XYXY edges
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,7 @@ class DecodedSlices:
     def agreement(self, index: int) -> float:
         """Share of pixels in any of the three masks that are in all of them; 1 for none at all."""
         masks = self.all_logits[index] > 0
-        union = masks.any(0).sum()
-        return float(masks.all(0).sum() / union) if union else 1.0
+        return mask_iou(*masks, if_empty=1.0)
 
     def disagreement(self, index: int) -> np.ndarray:
         """How far the three masks are apart on a slice.
@@ -96,7 +96,7 @@ class DecodedSlices:
             (size, size) in [0, 1]: the largest of the three probabilities less the least one.
         """
         logits = self.all_logits[index]
-        return expit(logits.max(0)) - expit(logits.min(0))
+        return sigmoid(logits.max(0)) - sigmoid(logits.min(0))
 
 
 def mixed(first: DecodedSlices, second: DecodedSlices, share: float) -> DecodedSlices:
@@ -221,9 +221,7 @@ def cam_agreement(cam_logits: np.ndarray, mask: np.ndarray) -> float:
     Returns:
         Dice in [0, 1]; 1 where both are empty.
     """
-    cam = cam_logits > 0
-    both = int(mask.sum() + cam.sum())
-    return float(2 * (mask & cam).sum() / both) if both else 1.0
+    return mask_dice(cam_logits > 0, mask)
 
 
 def clean_slice(mask: np.ndarray, box: tuple[float, float, float, float], support: np.ndarray | None) -> np.ndarray:
@@ -247,15 +245,12 @@ def clean_slice(mask: np.ndarray, box: tuple[float, float, float, float], suppor
     if len(near) < 2:
         return result
     mask = whole[near]
-    labels, count = ndimage.label(mask)
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
+    labels, count = label_components(mask)
+    sizes = component_sizes(labels, count)
     kept = sizes >= 0.02 * sizes.max()
     if support is not None and (support[near] & mask).any():
-        touched = np.bincount(labels.ravel(), weights=support[near].ravel(), minlength=count + 1)
-        kept &= touched >= 0.2 * sizes
-    kept[0] = False
-    result[near] = ndimage.binary_fill_holes(kept[labels])
+        kept &= component_weights(labels, count, support[near]) >= 0.2 * sizes
+    result[near] = ndimage.binary_fill_holes(select_components(labels, kept))
     return result
 
 

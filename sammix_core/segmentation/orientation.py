@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from sammix_core.guidance.boxes_from_cam import sigmoid
+from sammix_core.masks.probability import sigmoid
 from sammix_core.preprocessing.axial_slices import AxialSlices
 from sammix_core.segmentation.model_loading import LoadedModel
 from sammix_core.volume.axial_order import AxialOrder

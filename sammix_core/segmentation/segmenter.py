@@ -6,13 +6,14 @@ from pathlib import Path
 
 from sammix_core.boxes import BoxTrack
 from sammix_core.embeddings.disk_store import EmbeddingStore
+from sammix_core.embeddings.limits import EMBEDDING_LIMIT_BYTES
 from sammix_core.engines import openvino_compiler
 from sammix_core.progress import CancelCheck, Progress, ProgressCallback
 from sammix_core.sam.litemedsam import LiteMedSam
 from sammix_core.segmentation.default_refiner import default_refiner
 from sammix_core.segmentation.model_loading import LoadedModel, load_model
 from sammix_core.segmentation.result import SegmentationResult, SliceReport
-from sammix_core.segmentation.session import EMBEDDING_LIMIT_BYTES, SegmentationSession
+from sammix_core.segmentation.session import SegmentationSession
 from sammix_core.segmentation.slice_mask import Refine
 from sammix_core.segmentation.slice_sampling import DEFAULT_SAMPLING, SliceSampling
 from sammix_core.volume.volume import Volume
@@ -114,7 +115,8 @@ class Segmenter:
             volume: The CT.
             progress: Told after each slice.
             cancel: Asked after each slice.
-            boxes: Boxes to use as they are (a slice without one gets no mask), or None to find them.
+            boxes: Boxes to use as they are (a slice without one gets no mask), or None to find them. They may have been
+                made on the same CT in another order of axes.
             uncertainty: Whether the result says how far the three masks are apart.
             sampling: Which slices may go without the encoder; `EVERY_SLICE` for none.
             keep_embeddings: Whether embeddings are kept on disk, so that the same CT is quicker another time.
@@ -131,5 +133,5 @@ class Segmenter:
             boxes.check_fits(volume)
         session.find_boxes(progress, cancel)
         if boxes is not None:
-            session.boxes = boxes.copy()
+            session.boxes = boxes
         return session.segment_boxes(progress, cancel)

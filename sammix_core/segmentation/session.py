@@ -12,9 +12,10 @@ import torch
 
 from sammix_core.boxes import Box, BoxTrack
 from sammix_core.embeddings.disk_store import EmbeddingStore
+from sammix_core.embeddings.limits import EMBEDDING_LIMIT_BYTES
 from sammix_core.errors import InputError
-from sammix_core.guidance.boxes_from_cam import sigmoid
 from sammix_core.guidance.saved_guidance import SavedGuidance
+from sammix_core.masks.probability import sigmoid
 from sammix_core.preprocessing.axial_slices import AxialSlices
 from sammix_core.progress import CancelCheck, ProgressCallback, ProgressReporter
 from sammix_core.sam.decoding import inside_box
@@ -26,12 +27,12 @@ from sammix_core.segmentation.slice_sampling import EVERY_SLICE, SliceSampling
 from sammix_core.segmentation.slice_store import SliceStore
 from sammix_core.segmentation.uncertainty import UncertaintyPlanes
 from sammix_core.volume.axial_order import AxialOrder
+from sammix_core.volume.grid import VolumeGrid
 from sammix_core.volume.volume import Volume
 
 if TYPE_CHECKING:
     from sammix_core.segmentation.model_loading import LoadedModel
 
-EMBEDDING_LIMIT_BYTES = 3 * 1024**3  # about 1,500 slices of LiteMedSAM in float16
 _NOTHING_FOUND = "No {} was found; the mask is empty."
 
 
@@ -63,22 +64,29 @@ class SegmentationSession:
         store: EmbeddingStore | None = None,
     ) -> None:
         self.volume = volume
-        self.slices = SliceStore(volume.shape_kji, volume.axial_order)
+        self.slices = SliceStore(volume.shape_kji, volume.axial_order, VolumeGrid.of(volume))
         self._model = model
         self._search = BoxFinder(model, volume, limit_bytes, self._turn, sampling, store)
         self._cache = self._search.cache
         self._seconds: dict[str, float] = {}
+        self._box_notes: tuple[str, ...] = ()
         self._masks = MaskMaker(model, self._search, self.slices)
         self._uncertainty = UncertaintyPlanes() if keep_uncertainty else None
 
     @property
     def boxes(self) -> BoxTrack:
-        """Boxes in use, automatic and edited, in voxel indices of the volume."""
+        """Boxes in use, automatic and edited, in voxel indices of the volume.
+
+        Boxes that are set were made on the same voxels, in this or another order of axes; they are copied.
+
+        Raises:
+            InputError: The boxes that are set are of another CT or another grid.
+        """
         return self.slices.boxes
 
     @boxes.setter
     def boxes(self, boxes: BoxTrack) -> None:
-        self.slices.boxes = boxes
+        self.slices.boxes, self._box_notes = boxes.placed_on(self.volume)
 
     @property
     def decoded(self) -> int:
@@ -280,6 +288,7 @@ class SegmentationSession:
             axial_order=search.axial.order,
             notes=[
                 *search.notes,
+                *self._box_notes,
                 *self._model.notes,
                 *([] if any(one.area_px for one in reports) else [_NOTHING_FOUND.format(target)]),
             ],

@@ -14,6 +14,7 @@ import torch
 from scipy import ndimage
 
 from sammix_core.boxes import NetworkBox, tight_box
+from sammix_core.masks.components import largest_component
 from sammix_core.preprocessing.spec import PreprocessingSpec
 from sammix_core.preprocessing.upsampling import upsampled
 from sammix_core.sam.backend import SamBackend
@@ -89,7 +90,7 @@ class SliceDecoder:
         wide = None if support is None else upsampled(support.astype(np.float32), len(mask)) > 0.5
         mask = clean_slice(mask, limits, wide)
         if support is None:
-            mask = _largest_piece(mask)
+            mask = largest_component(mask)
         tight = tight_box(mask)
         if tight is None:
             return None
@@ -113,12 +114,3 @@ def padded(box: NetworkBox, share: float, size: int) -> NetworkBox:
         min(float(size), box[2] + more_x),
         min(float(size), box[3] + more_y),
     )
-
-
-def _largest_piece(mask: np.ndarray) -> np.ndarray:
-    labels, count = ndimage.label(mask)
-    if count < 2:
-        return mask
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    return labels == sizes.argmax()

@@ -16,6 +16,7 @@ import numpy as np
 from sammix_core.boxes import NetworkBox
 from sammix_core.guidance.base import GuidanceMaps
 from sammix_core.guidance.boxes_from_cam import GuidedBoxes
+from sammix_core.masks.overlap import box_iou, mask_iou
 from sammix_core.segmentation.slice_look import SliceDecoder, padded
 
 # Half of what goes on with a run of slices (0.3, and 0.7 to begin one): without the organ it is 0.02 to 0.1.
@@ -197,7 +198,7 @@ def _alike(result: GuidedBoxes, first: int, second: int) -> bool:
     box, other = result.boxes[first], result.boxes[second]
     assert box is not None
     assert other is not None
-    return _box_iou(box, other) >= _ALIKE and _iou(result.support[first], result.support[second]) >= _ALIKE
+    return box_iou(box, other) >= _ALIKE and mask_iou(result.support[first], result.support[second]) >= _ALIKE
 
 
 def _follow_past_the_end(
@@ -209,7 +210,7 @@ def _follow_past_the_end(
     for index in slices:
         assert box is not None
         look = viewer.look(index, padded(box, 0.05, size), logits, support)
-        if look is None or look.score < _LEAST_SCORE or _box_iou(look.box, box) < _LEAST_OVERLAP:
+        if look is None or look.score < _LEAST_SCORE or box_iou(look.box, box) < _LEAST_OVERLAP:
             return
         box = result.boxes[index] = look.box
         result.cam_logits[index], result.support[index], result.scores[index] = logits, support, guided.scores[end]
@@ -222,15 +223,3 @@ def _box_at(guided: GuidedBoxes, place: int) -> bool:
 def _mixed(box: NetworkBox, other: NetworkBox, share: float) -> NetworkBox:
     left, top, right, bottom = ((1 - share) * edge + share * beyond for edge, beyond in zip(box, other, strict=True))
     return left, top, right, bottom
-
-
-def _box_iou(box: NetworkBox, other: NetworkBox) -> float:
-    width = min(box[2], other[2]) - max(box[0], other[0])
-    height = min(box[3], other[3]) - max(box[1], other[1])
-    both = max(width, 0.0) * max(height, 0.0)
-    areas = sum((one[2] - one[0]) * (one[3] - one[1]) for one in (box, other))
-    return both / max(areas - both, 1e-6)
-
-
-def _iou(cells: np.ndarray, other: np.ndarray) -> float:
-    return float((cells & other).sum() / max(1, (cells | other).sum()))

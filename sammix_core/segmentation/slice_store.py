@@ -11,6 +11,7 @@ from sammix_core.errors import InputError
 from sammix_core.masks.packed_mask import PackedMask
 from sammix_core.segmentation.slice_state import SliceState
 from sammix_core.volume.axial_order import AxialOrder
+from sammix_core.volume.grid import VolumeGrid
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +36,9 @@ class SliceStore:
         corrected: Slices whose mask a person made.
     """
 
-    def __init__(self, shape_kji: tuple[int, int, int], order: AxialOrder) -> None:
+    def __init__(self, shape_kji: tuple[int, int, int], order: AxialOrder, grid: VolumeGrid | None = None) -> None:
         n_k, n_j, n_i = shape_kji
-        self.boxes = BoxTrack((n_i, n_j, n_k), order.slice_axis)
+        self.boxes = BoxTrack((n_i, n_j, n_k), order.slice_axis, grid=grid)
         self.automatic_boxes: dict[int, Box] = {}
         self.corrected: set[int] = set()
         self._shape_kji = shape_kji

@@ -12,6 +12,7 @@ from sammix_core.boxes import NetworkBox, tight_box
 from sammix_core.guidance.base import GuidanceMaps
 from sammix_core.guidance.boxes_from_cam import BoxSettings, boxes_from_cam
 from sammix_core.guidance.embedding_cam import EmbeddingCam
+from sammix_core.masks.overlap import box_iou
 from sammix_core.training.views import CLEAN, View
 
 # Not above 0: there the box hugs the patients trained on, and misses parts of livers with lesions.
@@ -100,9 +101,3 @@ def _overlap(view: View, maps: GuidanceMaps, settings: BoxSettings) -> float:
     found = boxes_from_cam(maps, 1.0, view.shares.shape[-1], settings).boxes
     either = sum(f is not None or label_box(s) is not None for f, s in zip(found, view.shares, strict=True))
     return sum(box_iou(f, b) for f, b in pairs) / max(1, either)
-
-
-def box_iou(first: np.ndarray, second: np.ndarray) -> float:
-    """IoU of two boxes (x_min, y_min, x_max, y_max)."""
-    inner = np.clip(np.minimum(first[2:], second[2:]) - np.maximum(first[:2], second[:2]), 0, None).prod()
-    return float(inner / ((first[2:] - first[:2]).prod() + (second[2:] - second[:2]).prod() - inner))

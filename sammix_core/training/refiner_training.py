@@ -12,6 +12,7 @@ import torch
 from lightning.fabric import Fabric
 from scipy import ndimage
 
+from sammix_core.masks.components import component_sizes, label_components
 from sammix_core.progress import CancelCheck, ProgressCallback
 from sammix_core.refinement.msam.stages import clicks_of_stages, stage_loss
 from sammix_core.refinement.network import SliceRefiner
@@ -153,9 +154,8 @@ def _rated(refiner: SliceRefiner, settings: RefinerTraining) -> list[Learning]:
 
 def _one_component(share: torch.Tensor, least_pixels: int, rng: np.random.Generator) -> torch.Tensor:
     """(1, h, w) with one component of the label and nothing else; nothing where all are too small."""
-    components, count = ndimage.label(share[0].numpy() > 0.5)
-    sizes = np.bincount(components.ravel(), minlength=count + 1)[1:]
-    large = 1 + np.flatnonzero(sizes >= least_pixels)
+    components, count = label_components(share[0].numpy() > 0.5)
+    large = 1 + np.flatnonzero(component_sizes(components, count) >= least_pixels)
     if not len(large):
         return torch.zeros_like(share)
     near = ndimage.binary_dilation(components == rng.choice(large), iterations=2)  # its soft edge belongs to it

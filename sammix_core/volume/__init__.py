@@ -4,6 +4,7 @@ Reading and writing live in `sammix_core.volume_io`.
 """
 
 from sammix_core.volume.axial_order import AxialOrder, SliceAxis
+from sammix_core.volume.grid import VolumeGrid
 from sammix_core.volume.volume import Volume, grid_from_ras
 
-__all__ = ["AxialOrder", "SliceAxis", "Volume", "grid_from_ras"]
+__all__ = ["AxialOrder", "SliceAxis", "Volume", "VolumeGrid", "grid_from_ras"]

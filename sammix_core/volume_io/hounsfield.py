@@ -9,11 +9,9 @@ import numpy as np
 from sammix_core.errors import InputError
 from sammix_core.volume.volume import Volume
 from sammix_core.volume_io.raw_image import RawImage
+from sammix_core.volume_io.value_scale import DIVIDED_BY, UNSIGNED_OFFSET, Scale, scale_of
 
 AIR_HU = -1000
-
-# What scanners add to keep their numbers above 0 when they store them unsigned in 12 bits.
-_UNSIGNED_OFFSET = 1024
 
 # Lower values are fill outside the scan circle (-2048, -3024, -32768), not tissue.
 _LOWEST_TISSUE_HU = -1500
@@ -24,41 +22,39 @@ _SAMPLE_VOXELS = 1_000_000
 _INT16 = np.iinfo(np.int16)
 
 
+class NotHounsfieldError(InputError):
+    """The values do not look like Hounsfield units; whoever knows that they are may read the file all the same."""
+
+
 class _Kind(Enum):
     HOUNSFIELD = "HU"
     UNSIGNED = "HU + 1024"
     OTHER = "no CT"
 
 
-def to_volume(raw: RawImage, name: str) -> Volume:
+def to_volume(raw: RawImage, name: str, values_are_hu: bool = False) -> Volume:
     """Makes a volume in Hounsfield units of what a file holds.
 
     Args:
         raw: The file's numbers and geometry.
         name: The file's name, for the sentences.
+        values_are_hu: Whether someone who knows says that the numbers are Hounsfield units; they are not checked then.
 
     Returns:
         The volume: int16 where the file has whole numbers, otherwise float32; voxels that are not finite are air.
 
     Raises:
-        InputError: No voxel is a finite number, or the values are not those of a CT.
+        InputError: No voxel is a finite number.
+        NotHounsfieldError: The values are not those of a CT, or of one on another scale.
     """
     sample = _sample(raw.array)
     if sample.size == 0:
         raise InputError(f"{name} holds no number at all: every voxel is NaN or infinite.")
-    kind = _kind_of_stated_ct(sample, raw.rescale_stated) if raw.said_to_be_ct else _kind(sample)
-    if kind is _Kind.OTHER:
-        low, high = np.percentile(sample, (0.5, 99.5))
-        raise InputError(
-            f"{name} does not look like a CT in Hounsfield units (99 % of its values lie between {low:.4g} and "
-            f"{high:.4g}); SAMMix segments CT only, in unchanged Hounsfield units."
-        )
-    array, n_not_finite = _converted(raw.array, _UNSIGNED_OFFSET if kind is _Kind.UNSIGNED else 0)
+    scale = Scale() if values_are_hu else _scale(sample, raw, name)
+    array, n_not_finite = _converted(raw.array, scale)
     notes = list(raw.notes)
-    if kind is _Kind.UNSIGNED:
-        notes.append(
-            f"The values are unsigned without a rescale, so {_UNSIGNED_OFFSET} was subtracted to get Hounsfield units."
-        )
+    if not scale.is_hounsfield:
+        notes.append(_CONVERSIONS[scale.offset, scale.factor])
     if n_not_finite:
         notes.append(
             "1 voxel that was not a number was set to air."
@@ -79,6 +75,38 @@ def to_volume(raw: RawImage, name: str) -> Volume:
     )
 
 
+_CONVERSIONS = {
+    (UNSIGNED_OFFSET, 1): "The values are Hounsfield units plus 1024, so 1024 was subtracted; please check the result.",
+    (-UNSIGNED_OFFSET, 1): "The values are Hounsfield units less 1024, so 1024 was added; please check the result.",
+    (0, DIVIDED_BY): "The values are Hounsfield units divided by 1000, so they were multiplied by 1000.",
+}
+_IF_THEY_ARE = (
+    'if the values are Hounsfield units all the same, say so with --values-are-hu or "Values are HU" in the panel'
+)
+
+
+def _scale(sample: np.ndarray, raw: RawImage, name: str) -> Scale:
+    scale = scale_of(sample)
+    if scale is not None and not scale.certain and scale.offset:
+        where = "high" if scale.offset > 0 else "low"
+        raise NotHounsfieldError(
+            f"{name} is not in Hounsfield units: its air, fat and soft tissue lie about {abs(round(scale.offset, -1))} "
+            f"too {where}. Correct its rescale; {_IF_THEY_ARE}."
+        )
+    if scale is not None and scale.certain and not scale.is_hounsfield:
+        return scale
+    kind = _kind_of_stated_ct(sample, raw.rescale_stated) if raw.said_to_be_ct else _kind(sample)
+    if scale is not None and not scale.certain:
+        kind = _Kind.OTHER
+    if kind is _Kind.OTHER:
+        low, high = np.percentile(sample, (0.5, 99.5))
+        raise NotHounsfieldError(
+            f"{name} does not look like a CT in Hounsfield units (99 % of its values lie between {low:.4g} and "
+            f"{high:.4g}); SAMMix segments CT only, in unchanged Hounsfield units; {_IF_THEY_ARE}."
+        )
+    return Scale(UNSIGNED_OFFSET if kind is _Kind.UNSIGNED else 0)
+
+
 def _sample(array: np.ndarray) -> np.ndarray:
     """Finite values, float64 (n,), n about `_SAMPLE_VOXELS` at most; all of them where an even sample meets none."""
     step = max(1, int(np.ceil((array.size / _SAMPLE_VOXELS) ** (1 / 3))))
@@ -97,7 +125,7 @@ def _kind_of_stated_ct(sample: np.ndarray, rescale_stated: bool) -> _Kind:
     inside = sample[sample > _LOWEST_TISSUE_HU]
     if rescale_stated or inside.size == 0 or inside.min() < 0:
         return _Kind.HOUNSFIELD
-    return _Kind.UNSIGNED if inside.max() > _UNSIGNED_OFFSET - 200 else _Kind.OTHER
+    return _Kind.UNSIGNED if inside.max() > UNSIGNED_OFFSET - 200 else _Kind.OTHER
 
 
 def _kind(sample: np.ndarray) -> _Kind:
@@ -126,7 +154,7 @@ def _looks_unsigned(inside: np.ndarray) -> bool:
     """
     if np.mean(inside < -50) > 1e-3 or np.percentile(inside, 99.9) > 4095:
         return False
-    dense = inside[inside > _UNSIGNED_OFFSET - 400] - _UNSIGNED_OFFSET
+    dense = inside[inside > UNSIGNED_OFFSET - 400] - UNSIGNED_OFFSET
     if dense.size < 0.02 * inside.size:
         return False
     hill = np.mean((dense >= -150) & (dense <= 250))
@@ -146,9 +174,10 @@ def _looks_cut_to_body(inside: np.ndarray) -> bool:
     return bool(fat >= 5e-3 and soft >= 0.5 and spread >= 80 and np.median(body) <= 180)
 
 
-def _converted(array: np.ndarray, offset: int) -> tuple[np.ndarray, int]:
-    """Subtracts the offset, sets what is not finite to air, and makes int16 of whole numbers; slice by slice."""
-    if array.dtype == np.int16 and offset == 0:
+def _converted(array: np.ndarray, scale: Scale) -> tuple[np.ndarray, int]:
+    """Makes Hounsfield units: int16 of whole numbers, else float32, what is not finite as air; slice by slice."""
+    offset, factor = scale.offset, scale.factor
+    if array.dtype == np.int16 and scale.is_hounsfield:
         return array, 0
     if array.dtype.kind in "iu":
         out = np.empty(array.shape, np.int16)
@@ -162,5 +191,6 @@ def _converted(array: np.ndarray, offset: int) -> tuple[np.ndarray, int]:
         finite = np.isfinite(plane)
         n_not_finite += int(plane.size - np.count_nonzero(finite))
         # Clipped, because float64 beyond float32 would become infinite.
-        out[k] = np.where(finite, np.clip(plane, _INT16.min, _INT16.max) - offset, AIR_HU)
+        hu = np.clip(plane, _INT16.min, _INT16.max) * factor - offset
+        out[k] = np.where(finite, np.clip(hu, _INT16.min, _INT16.max), AIR_HU)
     return out, n_not_finite

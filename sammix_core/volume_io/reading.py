@@ -16,13 +16,15 @@ from sammix_core.volume_io.raw_image import RawImage
 _KNOWN = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd) and DICOM"
 
 
-def read_volume(path: str | Path, series: str | None = None) -> Volume:
+def read_volume(path: str | Path, series: str | None = None, values_are_hu: bool = False) -> Volume:
     """Reads a CT volume.
 
     Args:
         path: A NIfTI, NRRD or MetaImage file, a folder with a DICOM series (subfolders are searched too), or one DICOM
             file, which stands for its series in that folder.
         series: Which series of a DICOM folder: its UID, the end of its UID, or its number.
+        values_are_hu: Whether someone who knows says that the file's numbers are Hounsfield units; otherwise the body's
+            values decide, and a CT on another scale is converted or refused.
 
     Returns:
         The volume on the file's own grid, in Hounsfield units. Oddities that were dealt with are in its notes.
@@ -37,7 +39,7 @@ def read_volume(path: str | Path, series: str | None = None) -> Volume:
             raw = _read(path, series)
         except OSError as error:
             raise InputError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from error
-        return to_volume(raw, _name(path))
+        return to_volume(raw, _name(path), values_are_hu)
 
 
 def _read(path: Path, series: str | None) -> RawImage:

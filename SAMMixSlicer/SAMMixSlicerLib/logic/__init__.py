@@ -1,1 +1,1 @@
-"""What the panel does, without Qt: each class is one job, and tells what changed through signals."""
+"""The logic of the panel, without Qt: each class has one job and reports changes through signals."""

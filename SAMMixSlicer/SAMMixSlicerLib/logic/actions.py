@@ -1,4 +1,4 @@
-"""What the user asked the worker for: one undo step each, told when it starts and when it has ended."""
+"""Actions of the user that the worker computes: one undo step each, with a message when it ends."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.signals import Signal
 from SAMMixSlicerLib.worker import Finished, Outcome
 
-_A_WHILE = 100  # seconds, from which on minutes read better
+_MINUTES_FROM = 100  # seconds; longer times are shown in minutes
 
 
 @dataclass(frozen=True)
 class Action:
-    """Something on its way.
+    """An action in progress.
 
     Attributes:
-        name: What people call it.
-        case: What it is done to.
+        name: Name for the user.
+        case: The case that it changes.
         before: The slices that it may change, as they were.
-        done: What to say when it has ended well; "" for how many slices it changed.
+        done: Message when it succeeds; "" for the number of changed slices.
         isRun: Whether it is a run through the whole volume.
     """
 
@@ -36,13 +36,13 @@ class Action:
 
 
 class Actions:
-    """The actions on their way.
+    """The actions in progress.
 
     Args:
-        workspace: What the logics share.
+        workspace: State shared by the logics.
 
     Attributes:
-        changed: Emits when one has started or ended.
+        changed: Emits when an action has started or ended.
         ended: Emits (action, Finished).
     """
 
@@ -51,17 +51,17 @@ class Actions:
         self.ended = Signal()
         self._workspace = workspace
         self._running: dict[int, Action] = {}
-        workspace.worker.finished.connect(self._onFinished)
+        workspace.worker.on(Finished).connect(self._onFinished)
         workspace.cases.removed.connect(self._onCaseRemoved)
 
     @property
     def isBusy(self) -> bool:
-        """Whether anything is on its way."""
+        """Whether any action is in progress."""
         return bool(self._running)
 
     @property
-    def isRunOnItsWay(self) -> bool:
-        """Whether a run through a whole volume is on its way."""
+    def isRunInProgress(self) -> bool:
+        """Whether a run through a whole volume is in progress."""
         return any(action.isRun for action in self._running.values())
 
     def begin(
@@ -73,42 +73,42 @@ class Actions:
         done: str = "",
         isRun: bool = False,
     ) -> None:
-        """Notes that a command was sent.
+        """Registers an action whose command was sent.
 
         Args:
-            name: What people call it; shown as "Undo ...".
-            case: What it is done to.
+            name: Name for the user; shown as "Undo: ...".
+            case: The case that it changes.
             before: The slices that it may change, as they were before it was sent.
-            request: The worker's number of it.
-            done: What to say when it has ended well; "" for how many slices it changed.
+            request: The worker's number of the command.
+            done: Message when it succeeds; "" for the number of changed slices.
             isRun: Whether it is a run through the whole volume.
         """
         self._running[request] = Action(name, case, before, done, isRun)
         self.changed.emit()
 
     def cancel(self) -> None:
-        """Stops all that is on its way; what was done until then stays."""
+        """Cancels all actions in progress; what was done until then stays."""
         for request in list(self._running):
             self._workspace.worker.cancel(request)
 
     def undo(self) -> None:
-        """Takes back the last action of the case in work."""
+        """Undoes the last action of the current case."""
         case = self._workspace.case
         if case is not None and not self.isBusy and case.undo.undoName:
             name = case.undo.undoName
-            self._show(case.undo.undo())
-            self._workspace.say(_("Undone: {name}.").format(name=name))
+            self._showChange(case.undo.undo())
+            self._workspace.showMessage(_("Undone: {name}.").format(name=name))
 
     def redo(self) -> None:
-        """Does again what was undone last."""
+        """Redoes the action that was undone last."""
         case = self._workspace.case
         if case is not None and not self.isBusy and case.undo.redoName:
             name = case.undo.redoName
-            self._show(case.undo.redo())
-            self._workspace.say(_("Done again: {name}.").format(name=name))
+            self._showChange(case.undo.redo())
+            self._workspace.showMessage(_("Redone: {name}.").format(name=name))
 
-    def _show(self, slices: tuple[int, ...]) -> None:
-        """Goes where something changed, unless it is in view already."""
+    def _showChange(self, slices: tuple[int, ...]) -> None:
+        """Jumps to a changed slice, unless one is in view already."""
         views = self._workspace.views
         if slices and views.current not in slices:
             views.jumpTo(slices[len(slices) // 2])
@@ -117,22 +117,24 @@ class Actions:
         action = self._running.pop(event.request, None)
         if action is None:
             if event.sentence and event.outcome is Outcome.FAILED:
-                self._workspace.say(event.sentence, isError=True)
+                self._workspace.showMessage(event.sentence, isError=True)
             return
         action.case.undo.push(action.name, action.before)
         self.changed.emit()
-        self._workspace.say(event.sentence or self._word(action, event), isError=event.outcome is Outcome.FAILED)
+        self._workspace.showMessage(
+            event.sentence or self._summary(action, event), isError=event.outcome is Outcome.FAILED
+        )
         self.ended.emit(action, event)
 
-    def _word(self, action: Action, event: Finished) -> str:
-        if event.outcome is Outcome.CANCELLED and action.done:  # nothing that is counted in slices
+    def _summary(self, action: Action, event: Finished) -> str:
+        if event.outcome is Outcome.CANCELLED and action.done:  # an action that is not counted in slices
             return _("{name}: stopped.").format(name=action.name)
         if event.outcome is Outcome.CANCELLED:
-            return _("{name}: stopped; {count} slices were done and are kept.").format(
+            return _("{name}: stopped. {count} finished slices are kept.").format(
                 name=action.name, count=len(event.changed)
             )
         if event.outcome is Outcome.LOST:
-            return _("{name}: the computing process stopped; what was done is kept.").format(name=action.name)
+            return _("{name}: the computing process stopped. Finished slices are kept.").format(name=action.name)
         if action.done:
             return action.done
         if len(event.changed) == 1:
@@ -140,7 +142,7 @@ class Actions:
                 name=action.name, index=event.changed[0], ms=1000 * event.seconds
             )
         time = _("{s:.1f} s").format(s=event.seconds)
-        if event.seconds >= _A_WHILE:
+        if event.seconds >= _MINUTES_FROM:
             time = _("{m:.1f} min").format(m=event.seconds / 60)
         return _("{name}: {count} slices in {time}.").format(name=action.name, count=len(event.changed), time=time)
 

@@ -1,4 +1,4 @@
-"""The box of the slice in view: shown, dragged, added, deleted, reset, interpolated."""
+"""Shows the box of the slice in view, and lets the user drag, add, delete, reset and interpolate boxes."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.scene.box_geometry import Edges
 from SAMMixSlicerLib.scene.box_roi import BoxRoi
 from SAMMixSlicerLib.signals import Signal
+from SAMMixSlicerLib.worker.commands import InterpolateBoxes, ResetSlices, SegmentSlice
 
 Confirm = Callable[[str], bool]
 
 
 class BoxLogic:
-    """Edits boxes; the worker makes the masks follow.
+    """Edits boxes; the worker updates the masks.
 
     Args:
-        workspace: What the logics share.
-        actions: What is on its way.
+        workspace: State shared by the logics.
+        actions: The actions in progress.
         confirm: Asks the user a yes-or-no question.
 
     Attributes:
-        changed: Emits when another box is shown, or none.
+        changed: Emits when another box, or none, is shown.
     """
 
     def __init__(self, workspace: Workspace, actions: Actions, confirm: Confirm) -> None:
@@ -46,7 +47,7 @@ class BoxLogic:
         actions.ended.connect(lambda _action, _event: self.refresh())
 
     def refresh(self) -> None:
-        """Shows the box of the slice in view as it is now; one that the mouse holds stays where it is."""
+        """Shows the current box of the slice in view; a box that is being dragged stays where it is."""
         if self.roi.isDragged:
             return
         case, index = self._case, self._workspace.views.current
@@ -66,32 +67,32 @@ class BoxLogic:
             edges: Half-open (i_min, j_min, i_max, j_max).
 
         Raises:
-            InputError: It cannot be done; the sentence says why.
+            InputError: The slice cannot be segmented; the sentence says why.
         """
-        case = self._workspace.readyCase()
+        case = self._workspace.prepareCase()
         force = self._mayReplace(case, [index])
         if force is None:
             self.refresh()
             return
         before = {index: case.state(index)}
         box = Box(index, *edges, source=BoxSource.EDITED)
-        request = self._workspace.worker.segmentSlice(case.volumeId, box, force=force)
+        request = self._workspace.worker.submit(SegmentSlice(case.volumeId, box, force))
         self._actions.begin(_("Box"), case, before, request)
 
     def add(self) -> None:
-        """Adds a box to the slice in view, like that of the nearest slice with one, else in the middle.
+        """Adds a box to the slice in view: a copy of the nearest box, or one in the middle if there is none.
 
         Raises:
-            InputError: No slice is in view, or it has a box.
+            InputError: No slice is in view, or the slice already has a box.
         """
-        case = self._workspace.readyCase()
+        case = self._workspace.prepareCase()
         index = self._current()
         if case.state(index).box is not None:
-            raise InputError(_("Slice {index} has a box; drag its edges.").format(index=index))
-        self.setBox(index, self._edgesToStartFrom(case, index))
+            raise InputError(_("Slice {index} already has a box. Drag its edges.").format(index=index))
+        self.setBox(index, self._initialEdges(case, index))
 
     def delete(self) -> None:
-        """Takes the box and the mask of the slice in view away; no automatic box comes back there.
+        """Deletes the box and the mask of the slice in view; a run does not bring back an automatic box.
 
         Raises:
             InputError: No slice is in view.
@@ -104,40 +105,40 @@ class BoxLogic:
         case.undo.push(_("Delete box"), {index: before})
 
     def reset(self) -> None:
-        """Takes the slice in view back to its automatic box.
+        """Restores the automatic box of the slice in view.
 
         Raises:
             InputError: No slice is in view.
         """
-        case = self._workspace.readyCase()
+        case = self._workspace.prepareCase()
         index = self._current()
         force = self._mayReplace(case, [index])
         if force is None:
             return
         before = {index: case.state(index)}
-        request = self._workspace.worker.resetSlices(case.volumeId, [index], force=force)
+        request = self._workspace.worker.submit(ResetSlices(case.volumeId, (index,), force))
         self._actions.begin(_("Reset box"), case, before, request)
 
     def interpolate(self) -> None:
-        """Fills the slices between edited boxes with boxes in between, and segments them.
+        """Fills the slices between edited boxes with interpolated boxes, and segments them.
 
         Raises:
-            InputError: Fewer than two boxes were edited, or they are neighbours.
+            InputError: Fewer than two boxes were edited, or they are on adjacent slices.
         """
-        case = self._workspace.readyCase()
+        case = self._workspace.prepareCase()
         keyframes = case.boxes().keyframes
         if len(keyframes) < 2 or keyframes[-1] - keyframes[0] < 2:
-            raise InputError(_("Edit the boxes of two slices with others between them, then interpolate."))
+            raise InputError(_("Edit the boxes of two slices with other slices between them, then interpolate."))
         before = {index: case.state(index) for index in range(keyframes[0], keyframes[-1] + 1)}
-        request = self._workspace.worker.interpolate(case.volumeId)
+        request = self._workspace.worker.submit(InterpolateBoxes(case.volumeId))
         self._actions.begin(_("Interpolate"), case, before, request)
 
-    def giveUp(self) -> None:
-        """Takes the ROI out of the scene."""
+    def teardown(self) -> None:
+        """Removes the ROI from the scene."""
         self.roi.remove()
 
     def _mayReplace(self, case: Case, indices: list[int]) -> bool | None:
-        """Whether to overrule corrections: False where there are none, None where the user keeps them."""
+        """Whether to replace corrected masks: False if there are none, None if the user wants to keep them."""
         corrected = [index for index in indices if case.state(index).corrected]
         if not corrected:
             return False
@@ -150,7 +151,7 @@ class BoxLogic:
             raise InputError(_("Show a slice of the volume in a slice view first."))
         return index
 
-    def _edgesToStartFrom(self, case: Case, index: int) -> Edges:
+    def _initialEdges(self, case: Case, index: int) -> Edges:
         track = case.boxes()
         if len(track):
             return track[min(track, key=lambda other: abs(other - index))].edges
@@ -161,7 +162,7 @@ class BoxLogic:
         case = self._case
         box = None if case is None else case.state(index).box
         if box is None or edges == box.edges:
-            self.refresh()  # back to the borders of the voxels
+            self.refresh()  # snap back to voxel borders
             return
         self._workspace.attempt(lambda: self.setBox(index, edges))
 

@@ -1,4 +1,4 @@
-"""The cases of the scene: made, found again after loading, and given up when their nodes go."""
+"""The cases of the scene: created, restored after loading a scene, and removed with their nodes."""
 
 from __future__ import annotations
 
@@ -13,20 +13,22 @@ from SAMMixSlicerLib.logic.case import Case
 from SAMMixSlicerLib.scene import case_node
 from SAMMixSlicerLib.scene.scene_changes import SceneChanges
 from SAMMixSlicerLib.signals import Signal
-from SAMMixSlicerLib.worker import Worker
+from SAMMixSlicerLib.worker import SliceChanged, Worker
+
+_log = logging.getLogger("SAMMixSlicerLib")
 
 
 class Cases(VTKObservationMixin):
-    """At most one case a volume.
+    """The cases, at most one for each volume.
 
     Args:
-        worker: Computes.
-        sceneChanges: Tells when a scene was closed or loaded.
+        worker: The computing process.
+        sceneChanges: Emits when a scene was closed or loaded.
 
     Attributes:
-        removed: Emits (case) when its volume has left the scene.
-        reloaded: Emits when a scene was closed or loaded, with the cases that there are then.
-        failed: Emits (sentence).
+        removed: Emits (case) when its volume was removed from the scene.
+        reloaded: Emits when a scene was closed or loaded, after its cases were restored.
+        failed: Emits (sentence) when a case could not be restored.
     """
 
     def __init__(self, worker: Worker, sceneChanges: SceneChanges) -> None:
@@ -40,26 +42,26 @@ class Cases(VTKObservationMixin):
         self.addObserver(scene, scene.NodeRemovedEvent, self._onNodeRemoved)
         self.addObserver(scene, scene.StartCloseEvent, self._onClose)
         sceneChanges.replaced.connect(self.restoreAll)
-        worker.sliceChanged.connect(self._onSliceChanged)
+        worker.on(SliceChanged).connect(self._onSliceChanged)
         self.restoreAll()
 
     def all(self) -> list[Case]:
-        """The cases there are."""
+        """All cases."""
         return list(self._cases.values())
 
     def find(self, volumeId: str) -> Case | None:
-        """The case of a volume, by the ID of its node, or None."""
+        """The case of a volume node, by the node's ID, or None."""
         return self._cases.get(volumeId)
 
-    def of(self, volumeNode: Any) -> Case:
-        """The case of a volume; a new one if there is none.
+    def getOrCreate(self, volumeNode: Any) -> Case:
+        """The case of a volume node; a new one if there is none.
 
         Raises:
             InputError: The volume cannot be used.
         """
-        found = self._cases.get(volumeNode.GetID())
-        if found is not None:
-            return found
+        existing = self._cases.get(volumeNode.GetID())
+        if existing is not None:
+            return existing
         node = case_node.newCaseNode(volumeNode)
         try:
             case = Case(node, self._worker)
@@ -70,7 +72,7 @@ class Cases(VTKObservationMixin):
         return case
 
     def restoreAll(self) -> None:
-        """Makes a case of every case node that has none yet."""
+        """Creates a case for every case node of the scene that has none yet."""
         for node in case_node.caseNodes():
             volumeNode = node.GetNodeReference(case_node.VOLUME)
             if volumeNode is None or volumeNode.GetID() in self._cases:
@@ -80,14 +82,14 @@ class Cases(VTKObservationMixin):
                 self._cases[case.volumeId] = case
                 case.restore()
             except InputError as error:
-                logging.warning("SAMMix: %s", error)
+                _log.warning("SAMMix: %s", error)
                 self.failed.emit(str(error))
         self.reloaded.emit()
 
-    def giveUp(self) -> None:
-        """Saves all, takes the volumes from the worker and stops listening (the module goes or is reloaded)."""
+    def teardown(self) -> None:
+        """Saves all cases, closes their volumes, and stops observing the scene."""
         self.removeObservers()
-        self._worker.sliceChanged.disconnect(self._onSliceChanged)
+        self._worker.on(SliceChanged).disconnect(self._onSliceChanged)
         for case in self._cases.values():
             case.save()
             case.close()

@@ -1,4 +1,4 @@
-"""Slices that were changed by hand, in Slicer's Segment Editor or anywhere else: noticed, marked, protected."""
+"""Notices slices that were edited by hand, in Slicer's Segment Editor or elsewhere, and protects them."""
 
 from __future__ import annotations
 
@@ -15,55 +15,55 @@ from SAMMixSlicerLib.logic.case import Case
 from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.signals import Signal
 
-_QUIET_SECONDS = 0.3  # the editor tells several times a stroke; comparing a whole CT takes some 20 ms
+_QUIET_SECONDS = 0.3  # the editor sends several events a stroke; comparing a whole CT takes about 20 ms
 
 
 class CorrectionLogic:
-    """Watches the segments of all cases.
+    """Observes the segments of all cases.
 
     Args:
-        workspace: What the logics share.
-        clock: Seconds; for tests.
+        workspace: State shared by the logics.
+        clock: Returns seconds; replaced in tests.
 
     Attributes:
-        noticed: Emits (case, slice indices) when slices were found changed by hand.
+        noticed: Emits (case, slice indices) when slices were edited by hand.
     """
 
     def __init__(self, workspace: Workspace, clock: Callable[[], float] = time.monotonic) -> None:
         self.noticed = Signal()
         self._workspace = workspace
         self._clock = clock
-        self._touched: dict[str, float] = {}
-        self._watched: dict[str, tuple[Any, list[int]]] = {}
+        self._editedAt: dict[str, float] = {}
+        self._observed: dict[str, tuple[Any, list[int]]] = {}
         workspace.cases.removed.connect(self._onCaseRemoved)
 
     def tick(self) -> None:
-        """Looks after the segments; called by the panel's timer."""
+        """Checks segments that were edited; called by the panel's timer."""
         for case in self._workspace.cases.all():
-            self._watch(case)
-            if self._clock() - self._touched.get(case.volumeId, self._clock()) >= _QUIET_SECONDS:
+            self._observe(case)
+            if self._clock() - self._editedAt.get(case.volumeId, self._clock()) >= _QUIET_SECONDS:
                 self.check(case)
 
     def check(self, case: Case) -> list[int]:
-        """Compares a case's segment with what was written to it, and marks what differs as corrected.
+        """Compares a case's segment with what was written to it, and marks slices that differ as corrected.
 
         Returns:
-            The slices that were changed by hand since the last look.
+            The slices that were edited by hand since the last check.
         """
-        self._touched.pop(case.volumeId, None)
+        self._editedAt.pop(case.volumeId, None)
         labelmap = case.labelmap
         if labelmap is None:
             return []
-        planes = labelmap.slicesChangedByOthers(case.sliceAxis)
+        planes = labelmap.externalChanges(case.sliceAxis)
         if not planes:
             return []
         before = {index: case.state(index) for index in planes}
-        labelmap.acceptPlanes(case.sliceAxis, planes)
+        labelmap.acceptSlices(case.sliceAxis, planes)
         case.setStates([before[index].corrected_to(plane) for index, plane in planes.items()])
-        case.undo.push(_("Correction by hand"), before)
-        found = sorted(planes)
-        self.noticed.emit(case, found)
-        return found
+        case.undo.push(_("Manual correction"), before)
+        edited = sorted(planes)
+        self.noticed.emit(case, edited)
+        return edited
 
     def openEditor(self) -> None:
         """Opens Slicer's Segment Editor on the segment.
@@ -73,7 +73,7 @@ class CorrectionLogic:
         """
         case = self._workspace.case
         if case is None or case.labelmap is None:
-            raise InputError(_("There is no mask to correct yet; segment the liver or add a box first."))
+            raise InputError(_("There is no mask to correct yet. Segment the liver or add a box first."))
         slicer.util.selectModule("SegmentEditor")
         editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor
         editor.setSegmentationNode(case.segmentationNode)
@@ -81,7 +81,7 @@ class CorrectionLogic:
         editor.setCurrentSegmentID(case.segmentId)
 
     def release(self) -> None:
-        """Takes the protection from the slice in view; its mask stays until it is segmented again.
+        """Removes the protection of the slice in view; its mask stays until it is segmented again.
 
         Raises:
             InputError: The slice in view is not protected.
@@ -93,18 +93,18 @@ class CorrectionLogic:
         case.setStates([replace(before, corrected=False)])
         case.undo.push(_("Release slice"), {index: before})
 
-    def giveUp(self) -> None:
-        """Looks once more, and stops watching."""
+    def teardown(self) -> None:
+        """Checks once more, and stops observing."""
         for case in self._workspace.cases.all():
-            if case.volumeId in self._touched:
+            if case.volumeId in self._editedAt:
                 self.check(case)
-        for volumeId in list(self._watched):
+        for volumeId in list(self._observed):
             self._forget(volumeId)
 
-    def _watch(self, case: Case) -> None:
+    def _observe(self, case: Case) -> None:
         labelmap = case.labelmap
         segmentation = None if labelmap is None else labelmap.segmentationNode.GetSegmentation()
-        if self._watched.get(case.volumeId, (None,))[0] is segmentation:
+        if self._observed.get(case.volumeId, (None,))[0] is segmentation:
             return
         self._forget(case.volumeId)
         case.aboutToWrite.connect(self._onAboutToWrite)
@@ -113,23 +113,23 @@ class CorrectionLogic:
 
         def onChanged(*_event: Any) -> None:
             if case.labelmap is not None and not case.labelmap.isWriting:
-                self._touched[case.volumeId] = self._clock()
+                self._editedAt[case.volumeId] = self._clock()
 
         kinds = slicer.vtkSegmentation
         events = (kinds.SourceRepresentationModified, kinds.RepresentationModified, kinds.SegmentModified)
-        self._watched[case.volumeId] = (segmentation, [segmentation.AddObserver(event, onChanged) for event in events])
-        # It may have been changed before it was watched.
-        self._touched[case.volumeId] = self._clock()
+        self._observed[case.volumeId] = (segmentation, [segmentation.AddObserver(event, onChanged) for event in events])
+        # It may have been edited before it was observed.
+        self._editedAt[case.volumeId] = self._clock()
 
     def _forget(self, volumeId: str) -> None:
-        segmentation, tags = self._watched.pop(volumeId, (None, []))
+        segmentation, tags = self._observed.pop(volumeId, (None, []))
         for tag in tags:
             segmentation.RemoveObserver(tag)
 
     def _onAboutToWrite(self, case: Case) -> None:
-        if case.volumeId in self._touched:
+        if case.volumeId in self._editedAt:
             self.check(case)
 
     def _onCaseRemoved(self, case: Case) -> None:
-        self._touched.pop(case.volumeId, None)
+        self._editedAt.pop(case.volumeId, None)
         self._forget(case.volumeId)

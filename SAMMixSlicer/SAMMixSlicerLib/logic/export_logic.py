@@ -1,4 +1,4 @@
-"""Export of the mask, the boxes and the measurements of the case in work."""
+"""Exports the mask, the boxes and the measurements of the current case."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from SAMMixSlicerLib.scene import case_node, export
 from SAMMixSlicerLib.scene.geometry import ijkToRas, isSpacingKnown, straightIjkToRas
 from SAMMixSlicerLib.scene.segment_output import segmentOf
 from SAMMixSlicerLib.signals import Signal
-from SAMMixSlicerLib.worker import Finished, Measured, Outcome
+from SAMMixSlicerLib.worker import Finished, MaskMeasured, Outcome
+from SAMMixSlicerLib.worker.mask_commands import MeasureMask, WriteLabelmap
 
 
 class ExportLogic:
-    """Writes what was made, as it is at that moment; what takes long is done by the worker.
+    """Exports the current state; the worker does what takes long.
 
     Args:
-        workspace: What the logics share.
-        actions: What is on its way.
-        corrections: Looked at first, so that the last stroke of the editor is in it.
+        workspace: State shared by the logics.
+        actions: The actions in progress.
+        corrections: Checked first, so that the export contains the last stroke of the editor.
 
     Attributes:
-        measured: Emits (case, rows): titles and values of a mask's measurements.
+        measured: Emits (case, rows): labels and values of a mask's measurements.
     """
 
     def __init__(self, workspace: Workspace, actions: Actions, corrections: CorrectionLogic) -> None:
@@ -38,11 +39,11 @@ class ExportLogic:
         self._actions = actions
         self._corrections = corrections
         self._measuring: dict[int, Case] = {}
-        workspace.worker.measured.connect(self._onMeasured)
-        workspace.worker.finished.connect(self._onFinished)
+        workspace.worker.on(MaskMeasured).connect(self._onMeasured)
+        workspace.worker.on(Finished).connect(self._onFinished)
 
     def labelmap(self) -> Any:
-        """A new labelmap volume node.
+        """Creates a labelmap volume node.
 
         Raises:
             InputError: There is no mask.
@@ -50,14 +51,14 @@ class ExportLogic:
         case = self._caseWithMask()
         mask = case.maskOnGrid(ijkToRas(case.volumeNode))
         node = export.labelmapNode(case.volumeNode, case.segmentationNode, case.segmentId, mask)
-        self._workspace.say(_("Made the labelmap {name}.").format(name=node.GetName()))
+        self._workspace.showMessage(_("Created the labelmap {name}.").format(name=node.GetName()))
         return node
 
     def labelmapFile(self, path: str) -> None:
-        """A labelmap file on the grid of the CT's file: transforms above the CT do not go into it.
+        """Writes a labelmap file on the grid of the CT's file, without the CT's parent transforms.
 
         Args:
-            path: Its ending chooses the format: .nii.gz, .nii, .nrrd, .mha or .seg.nrrd.
+            path: The suffix selects the format: .nii.gz, .nii, .nrrd, .mha or .seg.nrrd.
 
         Raises:
             InputError: There is no mask, the format is unknown, or the folder cannot be written to.
@@ -65,13 +66,13 @@ class ExportLogic:
         case = self._caseWithMask()
         target = check_output(path)
         mask = case.maskOnGrid(straightIjkToRas(case.volumeNode))
-        request = self._workspace.worker.writeLabelmap(
-            case.volumeId, mask, isSpacingKnown(case.volumeNode), str(target), segmentOf(case.target)
+        request = self._workspace.worker.submit(
+            WriteLabelmap(case.volumeId, mask, isSpacingKnown(case.volumeNode), str(target), segmentOf(case.target))
         )
         self._actions.begin(_("Export"), case, {}, request, done=_("Wrote {name}.").format(name=Path(path).name))
 
     def boxes(self, path: str) -> Path:
-        """The boxes as a JSON file.
+        """Writes the boxes to a JSON file.
 
         Raises:
             InputError: There is no box, or the file cannot be written.
@@ -80,22 +81,22 @@ class ExportLogic:
         if case is None or not len(case.boxes()):
             raise InputError(_("There are no boxes yet."))
         written = export.writeBoxes(case.boxes(), path)
-        self._workspace.say(_("Wrote {name}.").format(name=written.name))
+        self._workspace.showMessage(_("Wrote {name}.").format(name=written.name))
         return written
 
     def measure(self) -> None:
-        """Measures the mask: `measured`, and a table node in the scene.
+        """Measures the mask: emits `measured`, and fills a table node in the scene.
 
         Raises:
             InputError: There is no mask.
         """
         case = self._caseWithMask()
         case.open()
-        request = self._workspace.worker.measure(case.volumeId, case.maskOnGrid(ijkToRas(case.volumeNode)))
+        request = self._workspace.worker.submit(MeasureMask(case.volumeId, case.maskOnGrid(ijkToRas(case.volumeNode))))
         self._measuring[request] = case
         self._actions.begin(_("Measure"), case, {}, request, done=_("Measured."))
 
-    def _onMeasured(self, event: Measured) -> None:
+    def _onMeasured(self, event: MaskMeasured) -> None:
         case = self._measuring.pop(event.request, None)
         if case is None or case is not self._workspace.cases.find(case.volumeId) or case.labelmap is None:
             return
@@ -113,7 +114,7 @@ class ExportLogic:
     def _caseWithMask(self) -> Case:
         case = self._workspace.case
         if case is None or case.labelmap is None:
-            raise InputError(_("There is no mask yet: press Segment liver."))
+            raise InputError(_("There is no mask yet. Press Segment liver."))
         self._corrections.check(case)
         if not case.labelmap.written.any():
             raise InputError(_("The mask is empty."))

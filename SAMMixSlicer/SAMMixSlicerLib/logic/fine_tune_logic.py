@@ -1,4 +1,4 @@
-"""Fine-tuning on the corrections that were kept: started, paused, stopped, gone on with, and watched."""
+"""Fine-tuning on the saved corrections: start, pause, resume, stop, progress."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from slicer.i18n import tr as _
 
 from sammix_core.errors import InputError
-from SAMMixSlicerLib.logic.correction_keeper import CorrectionKeeper
+from SAMMixSlicerLib.logic.correction_recorder import CorrectionRecorder
 from SAMMixSlicerLib.logic.fine_tune_process import FineTuneProcess
 from SAMMixSlicerLib.logic.install_logic import InstallLogic
 from SAMMixSlicerLib.logic.run_logic import duration
@@ -22,33 +22,34 @@ from SAMMixSlicerLib.signals import Signal
 if TYPE_CHECKING:
     from sammix_core.finetuning import FineTuneResult, FineTuneRun
 
-_LOOK_SECONDS = 0.3
-_GOING = ("running", "paused")
-_CAN_GO_ON = ("new", "cancelled", "stopped", "failed")
+_log = logging.getLogger("SAMMixSlicerLib")
+_UPDATE_SECONDS = 0.3
+_ACTIVE_STATES = ("running", "paused")
+_RESUMABLE_STATES = ("new", "cancelled", "stopped", "failed")
 
 
 class FineTuneLogic:
-    """The last run of the user, in a process of its own.
+    """The user's last fine-tuning run, in a process of its own.
 
     Args:
-        workspace: What the logics share.
-        install: Knows whether the core can be used.
-        keeper: Knows where the corrections are.
+        workspace: State shared by the logics.
+        install: Knows whether the required packages are installed.
+        recorder: Lists the corrections.
         interpreter: A Python interpreter, or a launcher of one such as PythonSlicer.
-        clock: Seconds; for tests.
+        clock: Returns seconds; replaced in tests.
 
     Attributes:
-        changed: Emits when the run is in another state, or there is another run.
+        changed: Emits when the state of the run changes, or there is another run.
         progressed: Emits (sentence, done, total).
         finished: Emits (result).
-        plot: Loss and Dice of the run.
+        plot: Plot of loss and Dice of the run.
     """
 
     def __init__(
         self,
         workspace: Workspace,
         install: InstallLogic,
-        keeper: CorrectionKeeper,
+        recorder: CorrectionRecorder,
         interpreter: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -58,119 +59,119 @@ class FineTuneLogic:
         self.plot = TrainingPlot()
         self._workspace = workspace
         self._install = install
-        self._keeper = keeper
+        self._recorder = recorder
         self._interpreter = interpreter
         self._clock = clock
         self._run: FineTuneRun | None = None
         self._result: FineTuneResult | None = None
         self._process: FineTuneProcess | None = None
         self._state = ""
-        self._lookedAt = clock()
+        self._updatedAt = clock()
 
     @property
     def state(self) -> str:
-        """How the run stands, as `FineTuneRun.state` says it; "" without a run."""
+        """State of the run, from `FineTuneRun.state`; "" without a run."""
         return self._state
 
     @property
-    def isGoing(self) -> bool:
-        """Whether a process works or waits."""
-        return self._state in _GOING or (self._process is not None and self._process.isRunning)
+    def isActive(self) -> bool:
+        """Whether the run is running or paused."""
+        return self._state in _ACTIVE_STATES or (self._process is not None and self._process.isRunning)
 
     @property
-    def canGoOn(self) -> bool:
-        """Whether there is a run that ended before it was done."""
-        return self._run is not None and not self.isGoing and self._state in _CAN_GO_ON
+    def canResume(self) -> bool:
+        """Whether the run ended before it was complete."""
+        return self._run is not None and not self.isActive and self._state in _RESUMABLE_STATES
 
     def result(self) -> FineTuneResult | None:
-        """What the run came to, or None before it is finished, and where its file cannot be read; that is said."""
+        """Result of the run; None before it is finished, or if its file cannot be read (a message says so)."""
         return self._result
 
-    def takeUp(self) -> None:
-        """Shows the user's last run, which an earlier session may have left; called when the module is opened."""
+    def restore(self) -> None:
+        """Shows the user's last run, perhaps of an earlier Slicer session; called when the module is opened."""
         if self._run is not None or self._install.missing():
             return
         from sammix_core.finetuning import FineTuneRun
 
         runs = FineTuneRun.all()
         if runs:
-            self._watch(runs[0])
-            self.look()
+            self._setRun(runs[0])
+            self.update()
 
     def start(self) -> None:
-        """Makes a new run of what was kept, and starts it.
+        """Creates a run from the saved corrections, and starts it.
 
         Raises:
-            InputError: There is nothing to learn from, or something cannot be used; the sentence says what.
+            InputError: There are no corrections, or a setting is invalid; the sentence says which.
         """
-        if self.isGoing:
-            raise InputError(_("Fine-tuning is going on; wait for it or stop it first."))
-        entries = self._keeper.entries()
+        if self.isActive:
+            raise InputError(_("Fine-tuning is already running. Wait for it, or stop it first."))
+        entries = self._recorder.entries()
         if not entries:
-            raise InputError(_("There is nothing to learn from yet: correct some slices first."))
+            raise InputError(_("There is nothing to learn from yet. Correct some slices first."))
         from sammix_core.finetuning import FineTuneRun, FineTuneSettings
 
         parameter = self._workspace.parameter
         settings = FineTuneSettings(
             name=parameter.newModel.strip(),
-            sources=(self._keeper.folder,),
+            sources=(self._recorder.folder,),
             parent=parameter.model,
             target=parameter.newTarget or None,
             check=Path(parameter.checkFolder) if parameter.checkFolder else None,
             device=parameter.device,
         )
-        self._watch(FineTuneRun.create(settings))
+        self._setRun(FineTuneRun.create(settings))
         self._launch()
 
     def pause(self) -> None:
-        """Has the process wait at its next step."""
+        """Pauses the run at its next step."""
         if self._run is not None:
             self._run.pause()
 
-    def goOn(self) -> None:
-        """Goes on: with a process that waits, or with a new one where the last has ended."""
+    def resume(self) -> None:
+        """Resumes a paused run, or restarts one that ended early."""
         if self._run is None:
             return
-        if self.isGoing:
+        if self.isActive:
             self._run.go_on()
         else:
             self._launch()
 
     def stop(self) -> None:
-        """Has the process save what is done and end; the run can go on from there."""
+        """Lets the process save its progress and end; the run can be resumed from there."""
         if self._run is not None:
             self._run.cancel()
-            self.progressed.emit(_("Stopping after the step in work…"), 0, 0)
+            self.progressed.emit(_("Stopping after the current step…"), 0, 0)
 
     def tick(self) -> None:
-        """Looks what the process has said, some times a second; called by the panel's timer."""
-        # A run of another process is watched too: that of a panel before a reload, or of the command line.
-        if self._state in _GOING or self._process is not None:
+        """Updates the run a few times a second; called by the panel's timer."""
+        # Also a run of another process: started before the panel was reloaded, or from the command line.
+        if self._state in _ACTIVE_STATES or self._process is not None:
             now = self._clock()
-            if now - self._lookedAt >= _LOOK_SECONDS:
-                self._lookedAt = now
-                self.look()
+            if now - self._updatedAt >= _UPDATE_SECONDS:
+                self._updatedAt = now
+                self.update()
 
-    def look(self) -> None:
-        """Takes the run's events and its state."""
+    def update(self) -> None:
+        """Reads new events of the run and its state."""
         run = self._run
         if run is None:
             return
-        curves = False
+        isPlotStale = False
         for event in run.read_events():
-            curves = self.plot.take(event) or curves
-            self._tell(event)
-        if curves:
+            isPlotStale = self.plot.addEvent(event) or isPlotStale
+            self._report(event)
+        if isPlotStale:
             self.plot.refresh()
         self._setState(run.state)
 
-    def giveUp(self) -> None:
-        """Has our own process save and end; it does so by itself, and nobody waits for it."""
+    def teardown(self) -> None:
+        """Lets our process save its progress and end by itself, without waiting for it."""
         if self._process is not None and self._process.isRunning:
             self.stop()
         self.plot.remove()
 
-    def _watch(self, run: FineTuneRun) -> None:
+    def _setRun(self, run: FineTuneRun) -> None:
         self.plot.remove()
         self._run, self._process, self.plot = run, None, TrainingPlot()
         self._state = run.state
@@ -178,9 +179,11 @@ class FineTuneLogic:
         self.changed.emit()
 
     def _launch(self) -> None:
-        assert self._run is not None
+        run = self._run
+        if run is None:
+            return
         try:
-            self._process = FineTuneProcess(self._run, self._interpreter)
+            self._process = FineTuneProcess(run, self._interpreter)
         except OSError as error:
             raise InputError(
                 _("Fine-tuning could not be started ({error}).").format(error=error.strerror or error)
@@ -192,38 +195,38 @@ class FineTuneLogic:
     def _setState(self, state: str) -> None:
         process = self._process
         if process is not None:
-            if process.isRunning and state not in _GOING:
-                state = "running"  # it is starting, or leaving
+            if process.isRunning and state not in _ACTIVE_STATES:
+                state = "running"  # it is starting or ending
             elif not process.isRunning and state == "new":
-                state = "stopped"  # before it could say anything
+                state = "stopped"  # before it wrote anything
         if state == self._state:
             return
         self._state = state
         self._readResult()
-        if process is not None and state not in _GOING:
+        if process is not None and state not in _ACTIVE_STATES:
             self._process = None
         if process is not None and state in ("failed", "stopped"):
-            logging.error("SAMMix: fine-tuning %s\n%s", state, process.lastWords())
+            _log.error("SAMMix: fine-tuning %s\n%s", state, process.lastOutput())
         self.changed.emit()
         if self._result is not None:
             self.finished.emit(self._result)
 
     def _readResult(self) -> None:
-        """Reads it once, so that a file that cannot be read is said once."""
-        isFinished = self._run is not None and self._state == "finished"
-        self._result = self._workspace.attempt(self._run.result) if isFinished else None
+        """Reads the result once, so that a damaged file is reported once."""
+        run = self._run if self._state == "finished" else None
+        self._result = None if run is None else self._workspace.attempt(run.result)
 
-    def _tell(self, event: dict[str, Any]) -> None:
+    def _report(self, event: dict[str, Any]) -> None:
         kind = event.get("event")
-        left = event.get("total_seconds_left")
-        rest = "" if left is None else _(", about {time} to go").format(time=duration(left))
+        seconds = event.get("total_seconds_left")
+        timeLeft = "" if seconds is None else _(", about {time} left").format(time=duration(seconds))
         if kind == "stage":
             text = _("{stage}: {done} of {total}").format(
                 stage=event["stage"], done=event["done"], total=event["total"]
             )
-            self.progressed.emit(text + rest, event["done"], event["total"])
+            self.progressed.emit(text + timeLeft, event["done"], event["total"])
         elif kind == "step":
             text = _("Learning: step {step} of {steps}").format(step=event["step"], steps=event["steps"])
-            self.progressed.emit(text + rest, event["step"], event["steps"])
+            self.progressed.emit(text + timeLeft, event["step"], event["steps"])
         elif kind == "failed":
-            self._workspace.say(event["message"], isError=True)
+            self._workspace.showMessage(event["message"], isError=True)

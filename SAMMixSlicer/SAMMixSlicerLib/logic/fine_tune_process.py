@@ -1,4 +1,4 @@
-"""The process of a fine-tuning run: started, and looked after; everything else goes through the run's folder."""
+"""The process of a fine-tuning run; all communication goes through the run's folder."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sammix_core
-from SAMMixSlicerLib.worker.process import OWN_GROUP, PATIENT_THREADS
+from SAMMixSlicerLib.worker.process import PASSIVE_WAIT, PROCESS_GROUP
 
 if TYPE_CHECKING:
     from sammix_core.finetuning import FineTuneRun
 
-_WORDS_BYTES = 4000
+_OUTPUT_BYTES = 4000
 
 
 class FineTuneProcess:
-    """A process that works on a run; it outlives nothing that it needs, and ends when the run is cancelled.
+    """A process that executes a run, and ends when the run is cancelled.
 
     Args:
         run: The run.
@@ -32,7 +32,7 @@ class FineTuneProcess:
     def __init__(self, run: FineTuneRun, interpreter: str) -> None:
         core = str(Path(sammix_core.__file__).resolve().parents[1])
         path = os.pathsep.join(part for part in (core, os.environ.get("PYTHONPATH", "")) if part)
-        # What it prints goes into a file: a pipe that nobody reads would stop it one day.
+        # Its output goes into a file: a pipe that nobody reads would eventually block it.
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
         try:
             self._process = subprocess.Popen(
@@ -40,8 +40,8 @@ class FineTuneProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,
                 stderr=subprocess.STDOUT,
-                env={**PATIENT_THREADS, **os.environ, "PYTHONPATH": path},
-                **OWN_GROUP,
+                env={**PASSIVE_WAIT, **os.environ, "PYTHONPATH": path},
+                **PROCESS_GROUP,
             )
         except OSError:
             self._log.close()
@@ -49,17 +49,17 @@ class FineTuneProcess:
 
     @property
     def isRunning(self) -> bool:
-        """Whether it is there; no zombie is left once it is not."""
+        """Whether it is still running; reaps the process once it has ended."""
         return self._process.poll() is None
 
-    def lastWords(self) -> str:
-        """The end of what it printed, for the log."""
+    def lastOutput(self) -> str:
+        """The last lines of its output, for the log."""
         self._log.seek(0, os.SEEK_END)
-        self._log.seek(max(0, self._log.tell() - _WORDS_BYTES))
+        self._log.seek(max(0, self._log.tell() - _OUTPUT_BYTES))
         return self._log.read().decode("utf-8", "replace").strip()
 
     def wait(self, seconds: float) -> bool:
-        """Waits until it has ended, for so long at most; whether it has."""
+        """Waits up to `seconds`; returns whether it has ended."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
         return not self.isRunning

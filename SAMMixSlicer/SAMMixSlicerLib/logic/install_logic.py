@@ -1,4 +1,4 @@
-"""Installs what computing needs, when the user asks for it: torch through the PyTorch extension first, then the rest.
+"""Installs required packages when the user asks for it: torch through the PyTorch extension first, then the rest.
 
 Nothing here runs at import or at the module's setup.
 """
@@ -19,17 +19,18 @@ from slicer.i18n import tr as _
 
 from SAMMixSlicerLib.signals import Signal
 
+_log = logging.getLogger("SAMMixSlicerLib")
 TORCH_REQUIREMENT, TORCHVISION_REQUIREMENT = ">=2.4,!=2.13.0", ">=0.19"
 REQUESTER = "SAMMix"
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class InstallLogic:
-    """Knows what is missing and installs it.
+    """Finds missing packages and installs them.
 
     Args:
         requirementsFile: `Resources/requirements.txt`.
-        installed: Whether a distribution of that name is installed; for tests.
+        installed: Returns whether a distribution is installed; replaced in tests.
 
     Attributes:
         progressed: Emits (sentence, step, steps).
@@ -49,30 +50,30 @@ class InstallLogic:
         return [line for line in lines if line]
 
     def missing(self) -> list[str]:
-        """Distributions that computing needs and that are not installed, torch first."""
+        """Required distributions that are not installed, torch first."""
         if self._isComplete:
             return []
-        names = ["torch", "torchvision", *(_NAME.match(line)[0] for line in self._needed())]  # type: ignore[index]
-        left = [name for name in names if not self._installed(name)]
-        self._isComplete = not left  # asked many times, and looking takes 10 ms
-        return left
+        names = ["torch", "torchvision", *(_NAME.match(line)[0] for line in self._requiredLines())]  # type: ignore[index]
+        missing = [name for name in names if not self._installed(name)]
+        self._isComplete = not missing  # called often, and a check takes 10 ms
+        return missing
 
     def explanation(self) -> str:
-        """What would be installed, how large it is and from where, in words for the panel."""
+        """Sentence for the panel: what would be installed, its size and source."""
         if not self.missing():
             return ""
         torch = "torch" in self.missing()
         size = _("0.3 GB, with an NVIDIA GPU up to 3 GB") if torch else _("about 0.2 GB")
         return _(
-            "To compute, SAMMix needs Python packages that are not installed yet: {names}. "
-            "They are downloaded from the Python package index ({size}) when you press Install, not before."
+            "SAMMix needs Python packages that are not installed yet: {names}. "
+            "Press Install to download them from the Python package index ({size})."
         ).format(names=", ".join(self.missing()), size=size)
 
     def install(self) -> bool:
-        """Installs what is missing.
+        """Installs the missing packages.
 
         Returns:
-            Whether everything is there now; `finished` says it in words.
+            Whether everything is installed now; `finished` emits the sentence.
         """
         steps = [(_("Installing PyTorch…"), self._installTorch), (_("Installing the rest…"), self._installRest)]
         for number, (text, step) in enumerate(steps):
@@ -80,7 +81,7 @@ class InstallLogic:
             try:
                 refusal = step()
             except Exception as error:  # pip, the network and other extensions fail in many ways
-                logging.exception("SAMMix: installation failed")
+                _log.exception("SAMMix: installation failed")
                 refusal = _("The installation failed ({error}); the Python console has the details.").format(
                     error=str(error).splitlines()[0] if str(error) else type(error).__name__
                 )
@@ -88,12 +89,12 @@ class InstallLogic:
                 self.finished.emit(False, refusal)
                 return False
         importlib.invalidate_caches()
-        left = self.missing()
-        sentence = _("These packages are still missing: {names}.").format(names=", ".join(left)) if left else ""
-        self.finished.emit(not left, sentence or _("Everything is installed."))
-        return not left
+        missing = self.missing()
+        sentence = _("These packages are still missing: {names}.").format(names=", ".join(missing)) if missing else ""
+        self.finished.emit(not missing, sentence or _("Everything is installed."))
+        return not missing
 
-    def _needed(self) -> list[str]:
+    def _requiredLines(self) -> list[str]:
         return [line for line in self.requirements() if _NAME.match(line) and _appliesHere(line)]
 
     def _installTorch(self) -> str:
@@ -103,7 +104,7 @@ class InstallLogic:
             utils = importlib.import_module("PyTorchUtils")
         except ImportError:
             return _(
-                "Install the extension PyTorch with Slicer's Extensions Manager, restart it, and press Install again."
+                "Install the PyTorch extension in Slicer's Extensions Manager, restart Slicer, and press Install again."
             )
         torch = utils.PyTorchUtilsLogic().installTorch(
             askConfirmation=False,
@@ -115,7 +116,7 @@ class InstallLogic:
     def _installRest(self) -> str:
         packaging = _slicerPackaging()
         if packaging is not None:
-            # The user has pressed Install; a second question would say the same.
+            # The user has pressed Install already; do not ask again.
             packaging.pip_ensure(
                 packaging.load_requirements(str(self._file)), requester=REQUESTER, prompt_install=False
             )
@@ -135,7 +136,7 @@ def _slicerPackaging() -> Any:
 
 def _isInstalled(name: str) -> bool:
     try:
-        importlib.metadata.distribution(name)  # `version` would read all that it says of itself
+        importlib.metadata.distribution(name)  # `version` would parse all its metadata
     except importlib.metadata.PackageNotFoundError:
         return False
     return True
@@ -149,5 +150,5 @@ def _appliesHere(line: str) -> bool:
     try:
         from packaging.markers import Marker
     except ImportError:
-        return False  # pip evaluates it when it installs; what is optional is not called missing
+        return False  # pip evaluates markers itself; do not report optional packages as missing
     return Marker(marker.strip()).evaluate()

@@ -1,4 +1,4 @@
-"""Clicks on lesions: a mode, a queue, and one step a click."""
+"""Clicks on lesions: a mode, a queue, and one undo step for each click."""
 
 from __future__ import annotations
 
@@ -17,32 +17,33 @@ from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.scene.click_mode import ClickMode
 from SAMMixSlicerLib.scene.geometry import ijkToWorld
 from SAMMixSlicerLib.signals import Signal
-from SAMMixSlicerLib.worker import Finished, LesionGrown
+from SAMMixSlicerLib.worker import Finished, LesionUpdated
+from SAMMixSlicerLib.worker.lesion_commands import ClickLesion
 
-_MOST_WAITING = 20
+_MAX_QUEUED = 20
 
 
 class Mode(StrEnum):
-    """What a click in a view means."""
+    """What a click in a view does."""
 
     OFF = "off"
-    ADD = "add"  # a lesion, a new one or what it hangs together with
-    GROW = "grow"  # belongs to the lesion that is selected
-    TAKE = "take"  # is none of the lesion under it or, beside all, of the one that is selected
+    ADD = "add"  # adds the voxel to the lesion it is connected to, or starts a new one
+    GROW = "grow"  # adds the voxel to the selected lesion
+    SHRINK = "shrink"  # removes the voxel from the lesion under it or, outside all, from the selected one
 
 
 class LesionClicks:
-    """Takes clicks while a mode is on.
+    """Handles clicks while a mode is on.
 
     Args:
-        workspace: What the logics share.
-        actions: What is on its way.
-        lesions: What clicks change.
+        workspace: State shared by the logics.
+        actions: The actions in progress.
+        lesions: The lesions to change.
 
     Attributes:
-        changed: Emits when the mode or the selected lesion is another.
-        mode: What a click means now.
-        selected: Number of the lesion that is selected; 0 without one.
+        changed: Emits when the mode or the selected lesion changes.
+        mode: What a click does at the moment.
+        selected: Number of the selected lesion; 0 for none.
     """
 
     def __init__(self, workspace: Workspace, actions: Actions, lesions: LesionLogic) -> None:
@@ -53,37 +54,37 @@ class LesionClicks:
         self._actions = actions
         self._lesions = lesions
         self._clickMode = ClickMode()
-        self._waiting: deque[tuple[Ijk, Mode]] = deque()
-        self._running: int | None = None
-        self._said = ""
+        self._queue: deque[tuple[Ijk, Mode]] = deque()
+        self._request: int | None = None
+        self._message = ""
         self._clickMode.placed.connect(self._onPlaced)
         self._clickMode.ended.connect(lambda: self.setMode(Mode.OFF))
         workspace.caseChanged.connect(lambda _case: self._onCaseChanged())
         lesions.changed.connect(self._onLesionsChanged)
-        workspace.worker.lesionGrown.connect(self._onGrown)
-        workspace.worker.finished.connect(self._onFinished)
-        actions.ended.connect(lambda _action, _event: self._say())
+        workspace.worker.on(LesionUpdated).connect(self._onUpdated)
+        workspace.worker.on(Finished).connect(self._onFinished)
+        actions.ended.connect(lambda _action, _event: self._showResult())
 
     @property
     def isBusy(self) -> bool:
-        """Whether a click has not been done yet."""
-        return self._clickMode.isWaiting or bool(self._waiting) or self._running is not None
+        """Whether a click was not handled yet."""
+        return self._clickMode.isWaiting or bool(self._queue) or self._request is not None
 
     def tick(self) -> None:
-        """Takes what was clicked; called by the panel's timer."""
+        """Handles the next click; called by the panel's timer."""
         self._clickMode.tick()
-        if self._waiting and not self._actions.isBusy:
-            ijk, mode = self._waiting.popleft()
+        if self._queue and not self._actions.isBusy:
+            ijk, mode = self._queue.popleft()
             self._workspace.attempt(lambda: self.click(ijk, mode))
 
     def setMode(self, mode: Mode) -> None:
-        """Lets clicks mean something else from now on.
+        """Changes what clicks do.
 
         Raises:
-            InputError: There is no liver yet, or no lesion is selected to grow.
+            InputError: There is no liver mask yet, or no lesion is selected to grow.
         """
         if mode is not Mode.OFF:
-            self._lesions.ready()
+            self._lesions.prepare()
             if mode is Mode.GROW and not self.selected:
                 raise InputError(_("Select a lesion in the table first."))
         self.mode = mode
@@ -94,7 +95,7 @@ class LesionClicks:
         self.changed.emit()
 
     def stop(self) -> None:
-        """Takes no more clicks; those that were made are still done."""
+        """Accepts no more clicks; those already made are still handled."""
         if self.mode is not Mode.OFF:
             self.setMode(Mode.OFF)
 
@@ -105,76 +106,76 @@ class LesionClicks:
             self.changed.emit()
 
     def click(self, ijk: Ijk, mode: Mode) -> None:
-        """Does one click.
+        """Handles one click.
 
         Args:
             ijk: Voxel of the volume.
-            mode: What it means.
+            mode: What the click does.
 
         Raises:
-            InputError: It cannot be used.
+            InputError: The click has no lesion to change, or something else is being computed.
         """
-        found = self._lesions.ready()
-        present = found.present()
+        lesions = self._lesions.prepare()
+        present = lesions.present()
         target = 0
-        if mode is Mode.TAKE:
-            under = next((state.number for state in present if ijk in state.mask), 0)
-            target = under or self.selected
+        if mode is Mode.SHRINK:
+            clicked = next((state.number for state in present if ijk in state.mask), 0)
+            target = clicked or self.selected
         elif mode is Mode.GROW:
             target = self.selected
         if mode is not Mode.ADD and target not in [state.number for state in present]:
             raise InputError(_("Click on a lesion, or select one in the table first."))
-        worker = self._workspace.worker
-        self._running = worker.clickLesion(found.case.volumeId, ijk, mode is not Mode.TAKE, present, target)
-        self._actions.begin(_("Click"), found.case, {}, self._running, done=_("Done."))
+        command = ClickLesion(lesions.case.volumeId, ijk, mode is not Mode.SHRINK, tuple(present), target)
+        self._request = self._workspace.worker.submit(command)
+        self._actions.begin(_("Click"), lesions.case, {}, self._request, done=_("Done."))
 
-    def giveUp(self) -> None:
-        """Takes no more clicks."""
-        self._waiting.clear()
+    def teardown(self) -> None:
+        """Drops queued clicks and accepts no more."""
+        self._queue.clear()
         self._clickMode.stop()
         self._clickMode.tick()
 
     def _onPlaced(self, ras: tuple[float, float, float]) -> None:
         volumeNode = self._workspace.volumeNode
-        if volumeNode is None or self.mode is Mode.OFF or len(self._waiting) >= _MOST_WAITING:
+        if volumeNode is None or self.mode is Mode.OFF or len(self._queue) >= _MAX_QUEUED:
             return
-        place = np.linalg.inv(ijkToWorld(volumeNode)) @ [*ras, 1.0]
-        i, j, k = (int(at) for at in np.floor(place[:3] + 0.5))
-        self._waiting.append(((i, j, k), self.mode))
+        ijk = np.linalg.inv(ijkToWorld(volumeNode)) @ [*ras, 1.0]
+        i, j, k = (int(index) for index in np.floor(ijk[:3] + 0.5))
+        self._queue.append(((i, j, k), self.mode))
         self.tick()
 
-    def _onGrown(self, event: LesionGrown) -> None:
-        found = self._lesions.listOf(event.volume_id)
-        if found is None or event.request != self._running:
+    def _onUpdated(self, event: LesionUpdated) -> None:
+        lesions = self._lesions.listOf(event.volume_id)
+        if lesions is None or event.request != self._request:
             return
         state = event.state
-        number = state.number or self._workspace.attempt(lambda: found.freeNumbers(1, {})[0])
+        number = state.number or self._workspace.attempt(lambda: lesions.freeNumbers(1, {})[0])
         if number is None:
             return
         figures = None if state.figures is None else replace(state.figures, number=number)
-        found.do(_("Click"), {number: replace(state, number=number, figures=figures)})
-        self._said = _("Lesion {number} has {voxels} voxels now.").format(
+        lesions.apply(_("Click"), {number: replace(state, number=number, figures=figures)})
+        self._message = _("Lesion {number} now has {voxels} voxels.").format(
             number=number, voxels=0 if figures is None else figures.voxels
         )
-        if found is self._lesions.list:
+        if lesions is self._lesions.list:
             self.select(number)
 
     def _onFinished(self, event: Finished) -> None:
-        if event.request == self._running:
-            self._running = None
+        if event.request == self._request:
+            self._request = None
 
-    def _say(self) -> None:
-        said, self._said = self._said, ""
-        if said:
-            self._workspace.say(said)
+    def _showResult(self) -> None:
+        message, self._message = self._message, ""
+        if message:
+            self._workspace.showMessage(message)
 
     def _onLesionsChanged(self) -> None:
-        found = self._lesions.list
-        if found is None or found.state(self.selected) is None:
+        lesions = self._lesions.list
+        if lesions is None or lesions.state(self.selected) is None:
             self.select(0)
 
     def _onCaseChanged(self) -> None:
         self.selected = 0
-        self._waiting.clear()
+        self._queue.clear()
         self.stop()
         self.changed.emit()

@@ -1,4 +1,4 @@
-"""Files of the lesions that a person has accepted: table and labelmap."""
+"""Exports accepted lesions: table and labelmap."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from SAMMixSlicerLib.logic.actions import Actions
 from SAMMixSlicerLib.logic.lesion_logic import LesionLogic
 from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.scene.geometry import isSpacingKnown, straightIjkToRas
+from SAMMixSlicerLib.worker.lesion_commands import WriteLesions
 
 
 class LesionExport:
-    """Writes accepted lesions as they are at that moment; the labelmap is written by the worker.
+    """Exports the accepted lesions; the worker writes the labelmap.
 
     Args:
-        workspace: What the logics share.
-        actions: What is on its way.
-        lesions: What is written.
+        workspace: State shared by the logics.
+        actions: The actions in progress.
+        lesions: The lesions.
     """
 
     def __init__(self, workspace: Workspace, actions: Actions, lesions: LesionLogic) -> None:
@@ -39,48 +40,47 @@ class LesionExport:
             path: .csv, or .json for `sammix-lesions/1`.
 
         Raises:
-            InputError: None was accepted, the ending is another, or the file cannot be written.
+            InputError: No lesion was accepted, the suffix is unknown, or the file cannot be written.
         """
-        figures = [state.figures for state in self._toExport() if state.figures is not None]
-        kind = Path(path).suffix.lower()
-        if kind not in (".csv", ".json"):
-            raise InputError(_("A table of lesions is written as .csv or .json."))
+        figures = [state.figures for state in self._acceptedLesions() if state.figures is not None]
+        suffix = Path(path).suffix.lower()
+        if suffix not in (".csv", ".json"):
+            raise InputError(_("Choose .csv or .json for a table of lesions."))
         check_writable(path)
-        text = csv_table(figures) if kind == ".csv" else json.dumps(report(figures), indent=2, allow_nan=False) + "\n"
+        text = csv_table(figures) if suffix == ".csv" else json.dumps(report(figures), indent=2, allow_nan=False) + "\n"
         write_text_atomic(path, text)
-        self._workspace.say(self._wrote(path))
+        self._workspace.showMessage(self._message(path))
 
     def labelmap(self, path: str) -> None:
-        """Writes liver and accepted lesions as one labelmap: 1 the liver, each lesion one more than its number.
+        """Writes liver and accepted lesions to one labelmap: the liver is 1, a lesion is its number plus one.
 
         Raises:
-            InputError: None was accepted, the format is unknown, or the folder cannot be written to.
+            InputError: No lesion was accepted, the format is unknown, or the folder cannot be written to.
         """
-        states = self._toExport()
-        found, target = self._lesions.ready(), check_output(path)
-        case = found.case
-        request = self._workspace.worker.writeLesions(
+        states = self._acceptedLesions()
+        case, target = self._lesions.prepare().case, check_output(path)
+        command = WriteLesions(
             case.volumeId,
-            case.maskOnGrid(straightIjkToRas(case.volumeNode)),
-            {state.number: state.mask for state in states},
-            isSpacingKnown(case.volumeNode),
-            str(target),
+            liver=case.maskOnGrid(straightIjkToRas(case.volumeNode)),
+            lesions={state.number: state.mask for state in states},
+            spacing_known=isSpacingKnown(case.volumeNode),
+            path=str(target),
         )
-        self._actions.begin(_("Export lesions"), case, {}, request, done=self._wrote(path))
+        request = self._workspace.worker.submit(command)
+        self._actions.begin(_("Export lesions"), case, {}, request, done=self._message(path))
 
-    def _toExport(self) -> list[LesionState]:
-        found = self._lesions.list
-        if found is None or not found.accepted():
-            raise InputError(_("No lesion was accepted yet; what nobody has looked at is not written."))
-        found.takeEdits()
-        if any(state.figures is None for state in found.accepted()):
-            raise InputError(_("A lesion that was changed by hand is still being measured; try again in a moment."))
-        return found.accepted()
+    def _acceptedLesions(self) -> list[LesionState]:
+        lesions = self._lesions.list
+        if lesions is None or not lesions.accepted():
+            raise InputError(_("No lesion was accepted yet. Only accepted lesions are exported."))
+        lesions.collectEdits()
+        if any(state.figures is None for state in lesions.accepted()):
+            raise InputError(_("An edited lesion is still being measured. Try again in a moment."))
+        return lesions.accepted()
 
-    def _wrote(self, path: str) -> str:
-        name, left = Path(path).name, 0 if self._lesions.list is None else len(self._lesions.list.untouched())
-        if not left:
+    def _message(self, path: str) -> str:
+        name = Path(path).name
+        count = 0 if self._lesions.list is None else len(self._lesions.list.unreviewed())
+        if not count:
             return _("Wrote {name}.").format(name=name)
-        return _("Wrote {name}; {count} candidates that nobody has accepted are not in it.").format(
-            name=name, count=left
-        )
+        return _("Wrote {name} without {count} candidates that were not accepted.").format(name=name, count=count)

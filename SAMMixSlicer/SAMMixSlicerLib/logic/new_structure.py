@@ -1,4 +1,4 @@
-"""Drawing a structure that no model knows yet, so that a new model can learn it."""
+"""Starts a structure that no model knows yet, so that a new model can learn it from drawings."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ from SAMMixSlicerLib.logic.workspace import Workspace
 
 
 class NewStructure:
-    """Begins with another structure on the chosen volume.
+    """Starts another structure on the selected volume.
 
     Args:
-        workspace: What the logics share.
-        actions: What is on its way.
+        workspace: State shared by the logics.
+        actions: The actions in progress.
     """
 
     def __init__(self, workspace: Workspace, actions: Actions) -> None:
         self._workspace = workspace
         self._actions = actions
 
-    def begin(self, name: str) -> None:
-        """Makes an empty segment of that name in a segmentation of its own; the one before stays as it is.
+    def start(self, name: str) -> None:
+        """Creates an empty segment in a new segmentation; the previous one stays as it is.
 
         Args:
-            name: Of the structure, such as "right kidney".
+            name: Name of the structure, such as "right kidney".
 
         Raises:
-            InputError: The name is empty, no volume is chosen, or something is being computed.
+            InputError: The name is empty, no volume is selected, or something is being computed.
         """
         name = " ".join(name.split())
         if not name:
-            raise InputError(_("Name the structure first, such as right kidney."))
+            raise InputError(_("Enter the name of the structure first, for example: right kidney."))
         if self._actions.isBusy:
-            raise InputError(_("Something is being computed; wait for it or cancel it first."))
+            raise InputError(_("Something is being computed. Wait for it, or cancel it first."))
         workspace = self._workspace
-        case = workspace.readyCase()
+        case = workspace.prepareCase()
         workspace.update(newTarget=name, newModel="-".join(name.lower().split()))
         case.target = name
         before = {index: state for index, state in case.states.items() if state != SliceState(index)}
         case.useSegmentation(None, isNew=True)
         case.setStates([SliceState(index) for index in before])
-        case.undo.forget()
+        case.undo.clear()
         case.save()
         workspace.caseChanged.emit(case)
-        workspace.say(
-            _("Draw {name} on a few slices in the Segment Editor; they are kept to learn from.").format(name=name)
+        workspace.showMessage(
+            _("Draw {name} on a few slices in the Segment Editor. They are saved for fine-tuning.").format(name=name)
         )

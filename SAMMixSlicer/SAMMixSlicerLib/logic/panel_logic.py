@@ -1,4 +1,4 @@
-"""All logics of the panel, put together."""
+"""Creates and connects all logics of the panel."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 from SAMMixSlicerLib.logic.actions import Actions
 from SAMMixSlicerLib.logic.box_logic import BoxLogic, Confirm
-from SAMMixSlicerLib.logic.correction_keeper import CorrectionKeeper
 from SAMMixSlicerLib.logic.correction_logic import CorrectionLogic
+from SAMMixSlicerLib.logic.correction_recorder import CorrectionRecorder
 from SAMMixSlicerLib.logic.export_logic import ExportLogic
 from SAMMixSlicerLib.logic.fine_tune_logic import FineTuneLogic
 from SAMMixSlicerLib.logic.install_logic import InstallLogic
@@ -26,16 +26,17 @@ from SAMMixSlicerLib.logic.surface_logic import SurfaceLogic
 from SAMMixSlicerLib.logic.version_logic import VersionLogic
 from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.worker import Worker
+from SAMMixSlicerLib.worker.commands import Describe
 
 
 class PanelLogic:
-    """The logics, each made with what it needs; nothing is installed, downloaded or started here.
+    """All logics of the panel; creating them installs, downloads and starts nothing.
 
     Args:
-        parameterNodeSource: Gives the module's parameter node.
+        parameterNodeSource: Returns the module's parameter node.
         requirementsFile: `Resources/requirements.txt`.
         confirm: Asks the user a yes-or-no question.
-        worker: Computes; by default a process of Slicer's own Python.
+        worker: The computing process; by default one of Slicer's own Python.
     """
 
     def __init__(
@@ -59,42 +60,42 @@ class PanelLogic:
         self.lesionClicks = LesionClicks(self.workspace, self.actions, self.lesions)
         self.lesionExport = LesionExport(self.workspace, self.actions, self.lesions)
         self.install = InstallLogic(requirementsFile)
-        self.keeper = CorrectionKeeper(self.workspace, self.install)
+        self.recorder = CorrectionRecorder(self.workspace, self.install)
         self.newStructure = NewStructure(self.workspace, self.actions)
-        self.fineTuning = FineTuneLogic(self.workspace, self.install, self.keeper, pythonInterpreter())
+        self.fineTuning = FineTuneLogic(self.workspace, self.install, self.recorder, pythonInterpreter())
         self.versions = VersionLogic(self.workspace, self.install)
-        self.workspace.takeUp()
+        self.workspace.restore()
 
     def tick(self) -> None:
-        """Takes what the worker has sent, and looks after what cannot tell by itself."""
+        """Handles the worker's events, and polls everything that sends no events; called by the panel's timer."""
         self.worker.poll()
         self.corrections.tick()
         self.show.tick()
         self.lesions.tick()
         self.lesionClicks.tick()
-        self.keeper.tick()
+        self.recorder.tick()
         self.fineTuning.tick()
 
     def entered(self) -> None:
-        """The user opened the module: looks what there is, if anything can be computed with."""
+        """The user opened the module: asks the worker what is installed."""
         if not self.install.missing():
-            self.worker.describe()
-            self.fineTuning.takeUp()
+            self.worker.submit(Describe())
+            self.fineTuning.restore()
 
     def left(self) -> None:
-        """The user opened another module: takes no more clicks in the views."""
+        """The user opened another module: accepts no more clicks in the views."""
         self.lesionClicks.stop()
 
-    def giveUp(self) -> None:
-        """Saves everything into the scene, removes our ROI and clicks, and ends the process."""
-        self.corrections.giveUp()
-        self.fineTuning.giveUp()
-        self.lesionClicks.giveUp()
-        self.boxes.giveUp()
-        self.workspace.giveUp()
+    def teardown(self) -> None:
+        """Saves everything into the scene, removes our temporary nodes, and ends the process."""
+        self.corrections.teardown()
+        self.fineTuning.teardown()
+        self.lesionClicks.teardown()
+        self.boxes.teardown()
+        self.workspace.teardown()
         self.worker.close()
 
 
 def pythonInterpreter() -> str:
-    """Slicer's own Python, PythonSlicer; outside Slicer the one that runs."""
+    """Slicer's own Python, PythonSlicer; outside Slicer the running interpreter."""
     return shutil.which("PythonSlicer") or sys.executable

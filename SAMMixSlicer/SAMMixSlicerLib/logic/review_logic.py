@@ -1,4 +1,4 @@
-"""Which slice to look at next, by the core's ranking of doubts."""
+"""Selects the next slice to review, from the core's ranking of uncertain slices."""
 
 from __future__ import annotations
 
@@ -12,48 +12,48 @@ from SAMMixSlicerLib.logic.workspace import Workspace
 
 
 class ReviewLogic:
-    """Ranks the slices of the case in work, and goes through them.
+    """Ranks the slices of the current case, and steps through them.
 
     Args:
-        workspace: What the logics share.
-        actions: What is on its way.
+        workspace: State shared by the logics.
+        actions: The actions in progress.
     """
 
     def __init__(self, workspace: Workspace, actions: Actions) -> None:
         self._workspace = workspace
         self._actions = actions
-        self._seen: set[int] = set()
+        self._reviewed: set[int] = set()
         workspace.caseChanged.connect(self._onCaseChanged)
 
     def reasons(self) -> dict[int, str]:
-        """Why slices need a look, in words, by slice index; slices that need none are left out."""
-        return {review.slice_index: ", ".join(_(reason) for reason in review.reasons) for review in self._toReview()}
+        """Why slices need a review, by slice index; slices that need none are left out."""
+        return {review.slice_index: ", ".join(_(reason) for reason in review.reasons) for review in self._ranked()}
 
     def goToNext(self) -> None:
-        """Goes to the most doubtful slice that this was not at yet; from the first again when all were seen.
+        """Jumps to the most uncertain slice that was not shown yet; starts over when all were shown.
 
         Raises:
-            InputError: No slice needs a look.
+            InputError: No slice needs a review.
         """
-        wanted = [review.slice_index for review in self._toReview()]
-        if not wanted:
-            raise InputError(_("No slice stands out; look through them all the same."))
-        unseen = [index for index in wanted if index not in self._seen]
-        if not unseen:
-            self._seen.clear()
-            unseen = wanted
-        self._seen.add(unseen[0])
-        self._workspace.views.jumpTo(unseen[0])
-        self._workspace.say(
-            _("Slice {index}: {reason}.").format(index=unseen[0], reason=self.reasons().get(unseen[0], ""))
+        ranked = [review.slice_index for review in self._ranked()]
+        if not ranked:
+            raise InputError(_("No slice stands out. Check all slices before you use the mask."))
+        unreviewed = [index for index in ranked if index not in self._reviewed]
+        if not unreviewed:
+            self._reviewed.clear()
+            unreviewed = ranked
+        self._reviewed.add(unreviewed[0])
+        self._workspace.views.jumpTo(unreviewed[0])
+        self._workspace.showMessage(
+            _("Slice {index}: {reason}.").format(index=unreviewed[0], reason=self.reasons().get(unreviewed[0], ""))
         )
 
-    def _toReview(self) -> list[SliceReview]:
+    def _ranked(self) -> list[SliceReview]:
         case = self._workspace.case
-        # A slice whose mask is still to come is not doubtful.
-        if case is None or not case.states or self._actions.isRunOnItsWay:
+        # During a run, slices without a mask are not uncertain but unfinished.
+        if case is None or not case.states or self._actions.isRunInProgress:
             return []
         return most_uncertain(review_slices(case.states.values(), case.probabilities, case.sliceCount))
 
     def _onCaseChanged(self, _case: Case | None) -> None:
-        self._seen.clear()
+        self._reviewed.clear()

@@ -1,22 +1,23 @@
-"""Segment liver: the whole volume."""
+"""Segment liver: segments the whole volume."""
 
 from __future__ import annotations
 
 from slicer.i18n import tr as _
 
 from sammix_core.errors import InputError
-from SAMMixSlicerLib.logic.actions import Actions
+from SAMMixSlicerLib.logic.actions import Action, Actions
 from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.signals import Signal
-from SAMMixSlicerLib.worker import GuidanceFound, ModelLoaded, Progressed
+from SAMMixSlicerLib.worker import Finished, GuidanceFound, ModelLoaded, Progressed
+from SAMMixSlicerLib.worker.commands import Run
 
 
 class RunLogic:
-    """Runs the whole volume and tells how far it is.
+    """Segments the whole volume and reports progress.
 
     Args:
-        workspace: What the logics share.
-        actions: What is on its way.
+        workspace: State shared by the logics.
+        actions: The actions in progress.
 
     Attributes:
         progressed: Emits (text, done, total).
@@ -26,46 +27,49 @@ class RunLogic:
         self.progressed = Signal()
         self._workspace = workspace
         self._actions = actions
-        workspace.worker.progressed.connect(self._onProgressed)
-        workspace.worker.modelLoaded.connect(self._onModelLoaded)
-        workspace.worker.guidanceFound.connect(self._onGuidanceFound)
-        # Probabilities are news too where no mask changed.
-        actions.ended.connect(lambda action, _event: action.case.save() if action.isRun else None)
+        workspace.worker.on(Progressed).connect(self._onProgressed)
+        workspace.worker.on(ModelLoaded).connect(self._onModelLoaded)
+        workspace.worker.on(GuidanceFound).connect(self._onGuidanceFound)
+        actions.ended.connect(self._onEnded)
 
     @property
     def isRunning(self) -> bool:
-        """Whether a run is on its way."""
-        return self._actions.isRunOnItsWay
+        """Whether a run is in progress."""
+        return self._actions.isRunInProgress
 
     def run(self) -> None:
-        """Segments the chosen volume; boxes and masks that a person made stay.
+        """Segments the selected volume; boxes and masks made by hand stay.
 
         Raises:
-            InputError: It cannot be done; the sentence says why.
+            InputError: The volume cannot be segmented; the sentence says why.
         """
         if self._workspace.parameter.newTarget:
             raise InputError(
-                _("No model knows {target} yet: draw it on a few slices, and fine-tune.").format(
+                _("No model knows {target} yet. Draw it on a few slices, then fine-tune.").format(
                     target=self._workspace.parameter.newTarget
                 )
             )
         if self._actions.isBusy:
-            raise InputError(_("Something is being computed; wait for it or cancel it first."))
-        case = self._workspace.readyCase()
+            raise InputError(_("Something is being computed. Wait for it, or cancel it first."))
+        case = self._workspace.prepareCase()
         before = {index: case.state(index) for index in range(case.sliceCount)}
         name = _("Segment {target}").format(target=self._workspace.target)
-        self._actions.begin(name, case, before, self._workspace.worker.run(case.volumeId), isRun=True)
-        self.progressed.emit(_("Getting ready…"), 0, 0)
+        self._actions.begin(name, case, before, self._workspace.worker.submit(Run(case.volumeId)), isRun=True)
+        self.progressed.emit(_("Preparing…"), 0, 0)
 
     def cancel(self) -> None:
-        """Stops what is on its way; what was done until then stays."""
+        """Cancels all actions in progress; finished slices are kept."""
         self._actions.cancel()
 
+    def _onEnded(self, action: Action, _event: Finished) -> None:
+        if action.isRun:
+            action.case.save()  # probabilities are new even if no mask has changed
+
     def _onProgressed(self, event: Progressed) -> None:
-        words = {"slices": _("{stage}: {done} of {total} slices"), "steps": _("{stage}: {done} of {total}")}
-        text = words[event.unit].format(stage=event.stage, done=event.done, total=event.total)
+        formats = {"slices": _("{stage}: {done} of {total} slices"), "steps": _("{stage}: {done} of {total}")}
+        text = formats[event.unit].format(stage=event.stage, done=event.done, total=event.total)
         if event.seconds_left is not None and event.done < event.total:
-            text = _("{text}, about {left} to go").format(text=text, left=duration(event.seconds_left))
+            text = _("{text}, about {left} left").format(text=text, left=duration(event.seconds_left))
         self.progressed.emit(text, event.done, event.total)
 
     def _onModelLoaded(self, event: ModelLoaded) -> None:
@@ -82,7 +86,7 @@ class RunLogic:
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people.
+    """Formats a duration for display.
 
     Example:
         >>> duration(7.6), duration(125)

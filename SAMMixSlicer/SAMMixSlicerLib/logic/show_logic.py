@@ -1,4 +1,4 @@
-"""What is shown: the activation map, fill and outline of the mask, the plot."""
+"""Shows the activation map, fill and outline of the mask, and the plot."""
 
 from __future__ import annotations
 
@@ -16,38 +16,39 @@ from SAMMixSlicerLib.scene import case_node
 from SAMMixSlicerLib.scene.cam_overlay import hideOverlay, newOverlay, setMaps, showOverlay
 from SAMMixSlicerLib.scene.line_chart import showChart
 from SAMMixSlicerLib.scene.slice_plot import fillSliceTable, newChart, newSliceTable
-from SAMMixSlicerLib.worker import CamSlice, GuidanceFound
+from SAMMixSlicerLib.worker import CamReady, GuidanceFound
+from SAMMixSlicerLib.worker.commands import FetchCam
 
 
 class ShowLogic:
-    """Makes the scene show what the parameter says.
+    """Updates the display of the scene from the parameter.
 
     Args:
-        workspace: What the logics share.
+        workspace: State shared by the logics.
     """
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._case: Case | None = None
         self._maps: dict[int, np.ndarray] = {}
-        self._isPlotOld = False
+        self._isPlotStale = False
         workspace.caseChanged.connect(self._onCaseChanged)
         workspace.parameterChanged.connect(self._onParameterChanged)
         workspace.views.viewsChanged.connect(lambda: self.showMap(workspace.parameter))
-        workspace.worker.camReady.connect(self._onCam)
-        workspace.worker.guidanceFound.connect(self._onGuidanceFound)
+        workspace.worker.on(CamReady).connect(self._onCam)
+        workspace.worker.on(GuidanceFound).connect(self._onGuidanceFound)
 
     def tick(self) -> None:
-        """Shows what came in since the last time, maps and curves, at once; called by the panel's timer."""
+        """Shows new maps and curves together; called by the panel's timer."""
         overlay = None if self._case is None else self._case.node.GetNodeReference(case_node.OVERLAY)
         if self._maps and overlay is not None and self._case is not None:
             maps, self._maps = self._maps, {}
             setMaps(overlay, self._case.sliceAxis, maps)
-        if self._isPlotOld:
+        if self._isPlotStale:
             self._refreshPlot()
 
     def showMask(self, parameter: Parameter) -> None:
-        """Shows our segment filled, outlined or both; other segments keep their display."""
+        """Sets fill and outline of our segment; other segments keep their display."""
         case = self._case
         if case is None or case.labelmap is None or case.segmentationNode.GetDisplayNode() is None:
             return
@@ -57,7 +58,7 @@ class ShowLogic:
             display.SetSegmentVisibility2DOutline(case.segmentId, parameter.showOutline)
 
     def showMap(self, parameter: Parameter) -> None:
-        """Shows or hides the activation map, and asks for what of it is missing."""
+        """Shows or hides the activation map, and fetches it if needed."""
         case = self._case
         if case is None:
             return
@@ -67,7 +68,7 @@ class ShowLogic:
             return
         if overlay is None:
             if not case.probabilities:
-                self._workspace.say(_("There is no activation map yet: press Segment liver."))
+                self._workspace.showMessage(_("There is no activation map yet. Press Segment liver."))
                 return
             overlay = newOverlay(case.volumeNode)
             case.node.SetNodeReferenceID(case_node.OVERLAY, overlay.GetID())
@@ -76,14 +77,14 @@ class ShowLogic:
         showOverlay(overlay, case.volumeNode, parameter.mapOpacity)
 
     def showPlot(self) -> None:
-        """Shows probability and score along the slices in a plot view.
+        """Shows probability and score of the slices in a plot view.
 
         Raises:
-            InputError: Nothing is known of the slices yet.
+            InputError: There was no run yet.
         """
         case = self._case
         if case is None or not case.probabilities:
-            raise InputError(_("There is nothing to plot yet: press Segment liver."))
+            raise InputError(_("There is nothing to plot yet. Press Segment liver."))
         table = case.node.GetNodeReference(case_node.TABLE)
         if table is None:
             table = newSliceTable(f"{case.volumeNode.GetName()} slices")
@@ -96,8 +97,8 @@ class ShowLogic:
         showChart(chart)
 
     def _refreshPlot(self) -> None:
-        """Brings the plot's table up to date, where there is one."""
-        case, self._isPlotOld = self._case, False
+        """Updates the plot's table, if there is one."""
+        case, self._isPlotStale = self._case, False
         table = None if case is None else case.node.GetNodeReference(case_node.TABLE)
         if case is None or table is None:
             return
@@ -107,14 +108,14 @@ class ShowLogic:
     def _fetchMaps(self, case: Case) -> None:
         self._maps = {}
         case.open()
-        # The slice in view first, the others when there is time.
+        # The slice in view first, then the others.
         current = self._workspace.views.current
         if current is not None:
-            self._workspace.worker.showCam(case.volumeId, [current])
-        others = [index for index in range(case.sliceCount) if index != current]
-        self._workspace.worker.showCam(case.volumeId, others)
+            self._workspace.worker.submit(FetchCam(case.volumeId, (current,)))
+        others = tuple(index for index in range(case.sliceCount) if index != current)
+        self._workspace.worker.submit(FetchCam(case.volumeId, others))
 
-    def _onCam(self, event: CamSlice) -> None:
+    def _onCam(self, event: CamReady) -> None:
         if self._case is not None and event.volume_id == self._case.volumeId:
             self._maps[event.slice_index] = event.cam
 
@@ -141,4 +142,4 @@ class ShowLogic:
             self._onParameterChanged(self._workspace.parameter)
 
     def _onSlicesChanged(self, _indices: Any) -> None:
-        self._isPlotOld = True
+        self._isPlotStale = True

@@ -1,4 +1,4 @@
-"""The 3-D surface of the mask: made by the worker, since it takes a second, and shown when it is there."""
+"""Shows the 3-D surface of the mask; the worker makes it, since that takes a second."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from SAMMixSlicerLib.scene import surface
 from SAMMixSlicerLib.scene.segment_output import gridToSegmentation
 from SAMMixSlicerLib.signals import Signal
 from SAMMixSlicerLib.worker import Finished, Outcome, SurfaceMade
+from SAMMixSlicerLib.worker.mask_commands import MakeSurface
 
 
 class SurfaceLogic:
-    """Shows and hides the surface of the case in work.
+    """Shows and hides the surface of the current case.
 
     Args:
-        workspace: What the logics share.
-        actions: What is on its way.
+        workspace: State shared by the logics.
+        actions: The actions in progress.
 
     Attributes:
-        changed: Emits when the surface was made, hidden or has become out of date.
+        changed: Emits when the surface was made, hidden or has become outdated.
     """
 
     def __init__(self, workspace: Workspace, actions: Actions) -> None:
@@ -35,14 +36,14 @@ class SurfaceLogic:
         self._workspace = workspace
         self._actions = actions
         self._case: Case | None = None
-        self._asked: dict[int, tuple[Case, Mapping[int, SliceState]]] = {}
+        self._pending: dict[int, tuple[Case, Mapping[int, SliceState]]] = {}
         workspace.caseChanged.connect(self._onCaseChanged)
-        workspace.worker.surfaceMade.connect(self._onMade)
-        workspace.worker.finished.connect(self._onFinished)
+        workspace.worker.on(SurfaceMade).connect(self._onMade)
+        workspace.worker.on(Finished).connect(self._onFinished)
 
     @property
     def isShown(self) -> bool:
-        """Whether there is an up-to-date 3-D surface to be seen."""
+        """Whether an up-to-date 3-D surface is visible."""
         case = self._case
         return (
             case is not None
@@ -51,7 +52,7 @@ class SurfaceLogic:
         )
 
     def show(self) -> None:
-        """Shows the 3-D surface of the mask as it is now.
+        """Shows the 3-D surface of the current mask.
 
         Raises:
             InputError: There is no mask.
@@ -63,9 +64,10 @@ class SurfaceLogic:
             self._show(case)
             return
         mask = case.maskOnGrid(gridToSegmentation(case.volumeNode, case.segmentationNode))
-        request = self._workspace.worker.makeSurface(case.volumeId, mask, surface.smoothingOf(case.segmentationNode))
-        self._asked[request] = (case, dict(case.states))
-        self._actions.begin(_("3-D surface"), case, {}, request, done=_("Made the 3-D surface."))
+        command = MakeSurface(case.volumeId, mask, surface.smoothingOf(case.segmentationNode))
+        request = self._workspace.worker.submit(command)
+        self._pending[request] = (case, dict(case.states))
+        self._actions.begin(_("3-D surface"), case, {}, request, done=_("The 3-D surface is ready."))
 
     def hide(self) -> None:
         """Hides the 3-D surface of our segment."""
@@ -79,18 +81,18 @@ class SurfaceLogic:
         self.changed.emit()
 
     def _onMade(self, event: SurfaceMade) -> None:
-        case, states = self._asked.pop(event.request, (None, {}))
+        case, states = self._pending.pop(event.request, (None, {}))
         if case is None or case is not self._case or case.labelmap is None:
             return
         if any(states.get(index, state.cleared()).mask is not state.mask for index, state in case.states.items()):
-            return  # an edit came in between, and a surface of before it would be wrong
+            return  # the mask was edited in the meantime, and the surface is outdated
         surface.setSurface(case.segmentationNode, case.segmentId, event.points, event.normals, event.triangles)
         self._show(case)
 
     def _onFinished(self, event: Finished) -> None:
-        case, _states = self._asked.pop(event.request, (None, {}))
+        case, _states = self._pending.pop(event.request, (None, {}))
         if case is not None and case is self._case and event.outcome is Outcome.FAILED and case.labelmap is not None:
-            self._show(case)  # no VTK in the worker: Slicer makes it here
+            self._show(case)  # no VTK in the worker: Slicer makes the surface here
 
     def _onCaseChanged(self, case: Case | None) -> None:
         if self._case is not None:

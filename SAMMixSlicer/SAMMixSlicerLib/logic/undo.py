@@ -1,4 +1,4 @@
-"""Undo and redo of what the user did to slices or lesions, one step an action."""
+"""Undo and redo of the user's actions on slices or lesions, one step for each action."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _LIMIT = 100
 
 @dataclass(frozen=True)
 class Step:
-    """What an action changed.
+    """The changes of one action.
 
     Attributes:
-        name: What people call it.
-        states: The slices or lesions, by number, as they were before (on the undo side) or after it (on the redo side).
+        name: Name for the user.
+        states: The slices or lesions, by number, as they were before (undo) or after it (redo).
     """
 
     name: str
@@ -25,14 +25,17 @@ class Step:
 
 
 class UndoStack:
-    """The steps of one case.
+    """The undo and redo steps of one case.
 
-    A step holds the slices (or lesions) as they were. Undoing exchanges it with the slices as they are now, so that
-    what came to a slice after the action's start (a mask that was computed for a box) belongs to the action.
+    A step holds the slices (or lesions) as they were. Undoing swaps them with the current slices, so that changes which
+    arrive after the action has started (a mask computed for a box) belong to the action.
 
     Args:
-        stateOf: Gives a slice's state as it is now: an immutable value.
-        setStates: Puts slices back, by number.
+        stateOf: Returns a slice's current state, an immutable value.
+        setStates: Sets slices, by number.
+
+    Attributes:
+        changed: Emits when there are other steps than before.
     """
 
     def __init__(self, stateOf: Callable[[int], Any], setStates: Callable[[Mapping[int, Any]], None]) -> None:
@@ -44,19 +47,19 @@ class UndoStack:
 
     @property
     def undoName(self) -> str:
-        """Name of what undo would undo, or ""."""
+        """Name of the action that `undo` would undo, or ""."""
         return self._undo[-1].name if self._undo else ""
 
     @property
     def redoName(self) -> str:
-        """Name of what redo would do again, or ""."""
+        """Name of the action that `redo` would redo, or ""."""
         return self._redo[-1].name if self._redo else ""
 
     def push(self, name: str, before: Mapping[int, Any]) -> None:
-        """Notes an action that was done; slices that it left as they were are not kept.
+        """Adds a step for an action; slices that it did not change are left out.
 
         Args:
-            name: What people call it.
+            name: Name for the user.
             before: Slices as they were before it.
         """
         states = {index: state for index, state in sorted(before.items()) if self._stateOf(index) != state}
@@ -66,28 +69,28 @@ class UndoStack:
         self._redo = []
         self.changed.emit()
 
-    def forget(self) -> None:
-        """Drops all steps: what they would put back belongs to another segment now."""
+    def clear(self) -> None:
+        """Drops all steps, for a new segment."""
         self._undo, self._redo = [], []
         self.changed.emit()
 
     def undo(self) -> tuple[int, ...]:
-        """Takes the last action back.
+        """Undoes the last action.
 
         Returns:
             The slices that changed.
         """
-        return self._exchange(self._undo, self._redo)
+        return self._swap(self._undo, self._redo)
 
     def redo(self) -> tuple[int, ...]:
-        """Does the last action that was undone again.
+        """Redoes the action that was undone last.
 
         Returns:
             The slices that changed.
         """
-        return self._exchange(self._redo, self._undo)
+        return self._swap(self._redo, self._undo)
 
-    def _exchange(self, source: list[Step], target: list[Step]) -> tuple[int, ...]:
+    def _swap(self, source: list[Step], target: list[Step]) -> tuple[int, ...]:
         if not source:
             return ()
         step = source.pop()

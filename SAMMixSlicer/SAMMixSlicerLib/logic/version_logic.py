@@ -1,4 +1,4 @@
-"""Versions of the model of a target: which there are, which one is in use, and going from one to another."""
+"""Model versions of a target: lists them, and changes the version in use."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from slicer.i18n import tr as _
 from SAMMixSlicerLib.logic.install_logic import InstallLogic
 from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.signals import Signal
+from SAMMixSlicerLib.worker.commands import Describe
 
 if TYPE_CHECKING:
     from sammix_core.model_store import ModelFolder
 
 
 class VersionLogic:
-    """The versions in the model store.
+    """The model versions in the model store.
 
     Args:
-        workspace: What the logics share.
-        install: Knows whether the core can be used.
+        workspace: State shared by the logics.
+        install: Knows whether the required packages are installed.
 
     Attributes:
-        changed: Emits when another version is in use.
+        changed: Emits when another version was put into use.
     """
 
     def __init__(self, workspace: Workspace, install: InstallLogic) -> None:
@@ -31,16 +32,16 @@ class VersionLogic:
         self._install = install
 
     def versions(self, target: str) -> list[ModelFolder]:
-        """The versions of a target, those of the user's own first."""
+        """The versions of a target, the user's own first."""
         if self._install.missing():
             return []
         from sammix_core.model_store import list_models
 
-        found = [model for model in list_models() if model.manifest.segments and model.manifest.target == target]
-        return sorted(found, key=lambda model: model.shipped)
+        models = [model for model in list_models() if model.manifest.segments and model.manifest.target == target]
+        return sorted(models, key=lambda model: model.shipped)
 
     def inUse(self, target: str) -> str:
-        """The full name of the version that a target means, or ""."""
+        """The full name of the active version of a target, or ""."""
         if self._install.missing():
             return ""
         from sammix_core.model_store import is_active
@@ -48,18 +49,20 @@ class VersionLogic:
         return next((model.spec for model in self.versions(target) if is_active(model)), "")
 
     def warning(self, spec: str) -> str:
-        """What speaks against a version: that it was found worse than the one it was made of; "" where nothing does."""
+        """A warning if fine-tuning has found the version worse than its parent; "" otherwise."""
         from sammix_core.model_store import resolve
 
         metrics = resolve(spec).manifest.metrics
-        found = metrics.get("finetuning") if isinstance(metrics, dict) else None
-        return str(found.get("sentence", "")) if isinstance(found, dict) and found.get("verdict") == "worse" else ""
+        finetuning = metrics.get("finetuning") if isinstance(metrics, dict) else None
+        if not isinstance(finetuning, dict) or finetuning.get("verdict") != "worse":
+            return ""
+        return str(finetuning.get("sentence", ""))
 
     def use(self, spec: str) -> None:
-        """Makes a version the one that its target means; what is computed from now on is computed with it.
+        """Makes a version the active one of its target; the next computation uses it.
 
         Raises:
-            InputError: There is no such version, or it cannot be used; what was in use stays in use.
+            InputError: There is no such version, or it cannot be used; the active version stays.
         """
         from sammix_core.model_store import activate
         from sammix_core.model_store.activation import default_name
@@ -67,6 +70,6 @@ class VersionLogic:
         model = activate(spec)
         self._workspace.update(model=default_name(model.manifest.target), newTarget="")
         self._workspace.forgetModel()
-        self._workspace.worker.describe()
-        self._workspace.say(_("{spec} is in use from now on.").format(spec=model.spec))
+        self._workspace.worker.submit(Describe())
+        self._workspace.showMessage(_("Now using {spec}.").format(spec=model.spec))
         self.changed.emit()

@@ -1,4 +1,4 @@
-"""A case's volume as the worker takes it, and whether it is still the one that was taken."""
+"""The voxels and geometry of a case's volume for the worker, and a check for changes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,17 @@ from slicer.util import arrayFromVolume
 
 from sammix_core.errors import InputError
 from sammix_core.volume.axial_order import AxialOrder
-from SAMMixSlicerLib.scene.geometry import checkIsCt, ijkToWorld, isSpacingKnown, straightGrid, straightIjkToWorld
+from sammix_core.volume.grid import VolumeGrid
+from SAMMixSlicerLib.scene.geometry import (
+    checkIsCt,
+    ijkToWorld,
+    isSpacingKnown,
+    straightGrid,
+    straightIjkToRas,
+    straightIjkToWorld,
+)
 
-_ROWS = 4
+_ROW_STEP = 4
 
 
 class VolumeSource:
@@ -23,68 +31,74 @@ class VolumeSource:
         volumeNode: The CT.
 
     Attributes:
-        shapeKji: Its shape when the case began.
+        shapeKji: Shape of the array when the case was created.
         sliceAxis: The axis along which its axial slices were stacked then: "i", "j" or "k".
 
     Raises:
-        InputError: The volume has no image, or a geometry that cannot be used.
+        InputError: The volume has no image, or its geometry cannot be used.
     """
 
     def __init__(self, volumeNode: Any) -> None:
         self._node = volumeNode
-        self._seen: tuple[int, int] | None = None
+        self._checksum: tuple[int, int] | None = None
         if volumeNode.GetImageData() is None:
-            raise InputError(_("{name} holds no image.").format(name=volumeNode.GetName()))
+            raise InputError(_("{name} contains no image.").format(name=volumeNode.GetName()))
         n_i, n_j, n_k = volumeNode.GetImageData().GetDimensions()
         self.shapeKji = (n_k, n_j, n_i)
-        self.sliceAxis = self._sliceAxisNow()
+        self.sliceAxis = self._currentSliceAxis()
 
     def fingerprint(self) -> tuple[int, bytes]:
-        """Tells one content of the volume from another: a checksum of its voxels, and its place in the world.
+        """Identifies the current content of the volume: a checksum of its voxels, and its position in the world.
 
         Raises:
-            InputError: The volume was turned or has another size since the case began, or cannot be used.
+            InputError: The volume was reoriented or resized since the case was created, or cannot be used.
         """
         name = self._node.GetName()
-        if self._sliceAxisNow() != self.sliceAxis:
+        if self._currentSliceAxis() != self.sliceAxis:
             raise InputError(
-                _("{name} was turned, so that its axial slices are others; turn it back, or work on a copy.").format(
+                _("{name} was rotated, and its axial slices have changed. Rotate it back, or use a copy.").format(
                     name=name
                 )
             )
         array = self.array()
         if array.shape != self.shapeKji:
-            raise InputError(_("{name} has another size than before.").format(name=name))
+            raise InputError(_("The size of {name} has changed. Use a copy.").format(name=name))
         modified = self._node.GetImageData().GetMTime()
-        if self._seen is None or self._seen[0] != modified:
-            # Looked at only when VTK says that something was touched, which need not be the voxels. Every fourth row:
-            # whatever changes a CT changes more than three, and all rows would take 70 ms of the main thread.
+        if self._checksum is None or self._checksum[0] != modified:
+            # Computed only when VTK reports a change, which need not be one of the voxels. Every fourth row is enough:
+            # any change of a CT affects more than three rows, and all rows would block the main thread for 70 ms.
             checksum = 0
-            for plane in array:  # one at a time: a copy of the whole would take new memory
-                checksum = zlib.crc32(np.ascontiguousarray(plane[::_ROWS]).data, checksum)
-            self._seen = (modified, checksum)
-        return self._seen[1], self.matrix().tobytes()
+            for plane in array:  # one at a time: a copy of the whole would need memory
+                checksum = zlib.crc32(np.ascontiguousarray(plane[::_ROW_STEP]).data, checksum)
+            self._checksum = (modified, checksum)
+        return self._checksum[1], self.matrix().tobytes()
 
     def array(self) -> np.ndarray:
-        """(k, j, i), the node's own memory."""
+        """(k, j, i), a view of the node's memory."""
         return arrayFromVolume(self._node)
 
     def matrix(self) -> np.ndarray:
-        """(4, 4): voxel indices to world RAS mm of a straight grid."""
+        """(4, 4): voxel indices to world RAS mm, of the straightened grid."""
         return straightIjkToWorld(self._node)
 
+    def grid(self) -> VolumeGrid | None:
+        """Where its voxels lie by its own file, transforms aside; None where its millimetres are no real ones."""
+        if not self.isSpacingKnown():
+            return None
+        return VolumeGrid.from_ras(self.shapeKji, straightIjkToRas(self._node))
+
     def isSpacingKnown(self) -> bool:
-        """Whether its millimetres are real ones."""
+        """Whether its spacing is in real millimetres."""
         return isSpacingKnown(self._node)
 
     def check(self) -> None:
-        """Refuses what is no CT.
+        """Checks that the volume is a CT.
 
         Raises:
-            InputError: It is none.
+            InputError: It is not.
         """
         checkIsCt(self._node)
 
-    def _sliceAxisNow(self) -> str:
+    def _currentSliceAxis(self) -> str:
         _spacing, _origin, direction = straightGrid(ijkToWorld(self._node), self._node.GetName())
         return AxialOrder.from_direction(direction).slice_axis

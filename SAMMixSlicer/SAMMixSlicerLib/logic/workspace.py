@@ -1,4 +1,4 @@
-"""What all parts of the panel share: the parameter, the case in work, the slice views, the status line."""
+"""State shared by all parts of the panel: parameter, current case, slice views, status line."""
 
 from __future__ import annotations
 
@@ -16,31 +16,34 @@ from SAMMixSlicerLib.parameter import Parameter, ParameterNode
 from SAMMixSlicerLib.scene.geometry import checkIsCt
 from SAMMixSlicerLib.scene.scene_changes import SceneChanges
 from SAMMixSlicerLib.scene.slice_views import SliceViews
-from SAMMixSlicerLib.scene.window_level import setAbdomenWindow
 from SAMMixSlicerLib.signals import Signal
-from SAMMixSlicerLib.worker import Finished, Outcome, Worker
+from SAMMixSlicerLib.worker import Finished, Outcome, ProcessDied, Worker
+from SAMMixSlicerLib.worker.commands import LoadModel
+
+_log = logging.getLogger("SAMMixSlicerLib")
+WINDOW_WIDTH, WINDOW_LEVEL = 400.0, 40.0  # HU, for the abdomen
 
 
 class Workspace:
-    """The state that the logics share.
+    """The state shared by the logics.
 
     Args:
-        worker: Computes.
-        parameterNodeSource: Gives the module's parameter node; asked again after the scene was closed.
+        worker: The computing process.
+        parameterNodeSource: Returns the module's parameter node; called each time, since closing the scene replaces it.
 
     Attributes:
-        caseChanged: Emits (case or None) when another volume is worked on, or another scene.
-        choiceChanged: Emits when the node selectors have to show again what is chosen.
+        caseChanged: Emits (case or None) when the current case changes, or the scene was replaced.
+        choiceChanged: Emits when the node selectors must show the current choice again.
         parameterChanged: Emits (parameter).
-        said: Emits (sentence, isError) for the status line.
-        modelTarget: What the model in use segments.
+        messageShown: Emits (sentence, isError) for the status line.
+        modelTarget: The structure that the current model segments.
     """
 
     def __init__(self, worker: Worker, parameterNodeSource: Callable[[], Any]) -> None:
         self.caseChanged = Signal()
         self.choiceChanged = Signal()
         self.parameterChanged = Signal()
-        self.said = Signal()
+        self.messageShown = Signal()
         self.worker = worker
         self.views = SliceViews()
         self.sceneChanges = SceneChanges()
@@ -50,13 +53,13 @@ class Workspace:
         self.modelTarget = "liver"
         self._loadedModel: tuple[str, str, str] | None = None
         self._segmentationChoice: Any = None
-        self._wantsNew = False
+        self._wantsNewSegmentation = False
         self.cases.removed.connect(self._onCaseRemoved)
-        self.cases.reloaded.connect(self._onSceneReplaced)
+        self.cases.reloaded.connect(self.restore)
         self.sceneChanges.nodeRemoved.connect(self._onNodeRemoved)
-        self.cases.failed.connect(lambda sentence: self.say(sentence, isError=True))
-        worker.died.connect(self._onDied)
-        worker.finished.connect(self._onFinished)
+        self.cases.failed.connect(lambda sentence: self.showMessage(sentence, isError=True))
+        worker.on(ProcessDied).connect(self._onDied)
+        worker.on(Finished).connect(self._onFinished)
 
     @property
     def parameterNode(self) -> ParameterNode:
@@ -65,61 +68,61 @@ class Workspace:
 
     @property
     def parameter(self) -> Parameter:
-        """What the user has set."""
+        """The user's settings."""
         return self.parameterNode.read()
 
     def update(self, **changes: Any) -> None:
         """Changes fields of the parameter."""
         before = self.parameter
-        now = self.parameterNode.update(**changes)
-        if now != before:
-            self.parameterChanged.emit(now)
+        after = self.parameterNode.update(**changes)
+        if after != before:
+            self.parameterChanged.emit(after)
 
     @property
     def case(self) -> Case | None:
-        """The case in work; None before anything was done with the chosen volume."""
+        """The current case; None before the first action on the selected volume."""
         return self._case
 
     @property
     def volumeNode(self) -> Any:
-        """The chosen CT, or None."""
+        """The selected CT, or None."""
         return self.parameterNode.volumeNode
 
     @property
     def target(self) -> str:
-        """What is segmented: the structure that is being drawn for a new model, else that of the model in use."""
+        """The structure that is segmented: one drawn for a new model, else that of the current model."""
         return self.parameter.newTarget or (self._case.target if self._case is not None else self.modelTarget)
 
     def forgetModel(self) -> None:
-        """Has the model loaded again with the next action: its name means another version now."""
+        """Loads the model again with the next action, because another version is active now."""
         self._loadedModel = None
 
     @property
     def segmentationNode(self) -> Any:
-        """Where the masks go from the next action on, or None for a new one."""
-        if self._segmentationChoice is not None or self._wantsNew:
+        """The output segmentation of the next action, or None for a new one."""
+        if self._segmentationChoice is not None or self._wantsNewSegmentation:
             return self._segmentationChoice
         return None if self._case is None else self._case.segmentationNode
 
     def chooseVolume(self, volumeNode: Any) -> None:
-        """Works on another volume, and shows it if work on it has begun; what was done on the one before stays."""
+        """Selects another volume, and shows its case if there is one; other cases stay as they are."""
         case = None if volumeNode is None else self.cases.find(volumeNode.GetID())
         if volumeNode is self.volumeNode and case is self._case:
-            return  # selectors name a node again when others go, or when it has another name
+            return  # selectors emit their node again when a row above it goes, or when it is renamed
         self.parameterNode.volumeNode = volumeNode
-        self._segmentationChoice, self._wantsNew = None, False
-        self._take(case)
+        self._segmentationChoice, self._wantsNewSegmentation = None, False
+        self._setCase(case)
         if case is not None:
             self._show(case)
 
     def chooseSegmentation(self, segmentationNode: Any) -> None:
-        """Sets where the masks go from the next action on; None for a new one."""
+        """Selects the output segmentation for the next action; None for a new one."""
         if segmentationNode is self.segmentationNode:
             return
-        self._segmentationChoice, self._wantsNew = segmentationNode, segmentationNode is None
+        self._segmentationChoice, self._wantsNewSegmentation = segmentationNode, segmentationNode is None
 
-    def readyCase(self) -> Case:
-        """The case of the chosen volume with all that computing needs: a segment, a model, the volume in the worker.
+    def prepareCase(self) -> Case:
+        """Returns the case of the selected volume, with a segment, a model, and the volume open in the worker.
 
         Raises:
             InputError: Something is missing or cannot be used; the sentence says what.
@@ -129,60 +132,60 @@ class Workspace:
             raise InputError(reason)
         volumeNode = self.volumeNode
         if volumeNode is None:
-            raise InputError(_("Choose a CT volume first."))
+            raise InputError(_("Select a CT volume first."))
         if self.cases.find(volumeNode.GetID()) is None:
             checkIsCt(volumeNode)
-        case = self.cases.of(volumeNode)
+        case = self.cases.getOrCreate(volumeNode)
         self._loadModel()
         case.open()
-        case.useSegmentation(self._segmentationChoice, self._wantsNew)
-        isOther, self._wantsNew = case is not self._case or self._wantsNew, False
+        case.useSegmentation(self._segmentationChoice, self._wantsNewSegmentation)
+        isOther, self._wantsNewSegmentation = case is not self._case or self._wantsNewSegmentation, False
         if isOther:
-            self._take(case)
+            self._setCase(case)
             setAbdomenWindow(volumeNode)
             self._show(case)
         return case
 
     def _show(self, case: Case) -> None:
-        """Has the views show the case's slices: the one in view, or the middle one."""
+        """Shows the case's slices in the views: the slice in view, or the middle one."""
         self.views.jumpTo(self.views.current if self.views.current is not None else case.sliceCount // 2)
 
     def attempt(self, action: Callable[[], Any]) -> Any:
-        """Does something that the user asked for; a refusal becomes a sentence in the status line.
+        """Calls an action of the user, and shows an `InputError` in the status line.
 
         Returns:
-            What the action returned; None where it was refused.
+            What the action returned; None after an error.
         """
         try:
             return action()
         except InputError as error:
-            self.say(str(error), isError=True)
+            self.showMessage(str(error), isError=True)
             return None
 
-    def say(self, sentence: str, isError: bool = False) -> None:
+    def showMessage(self, sentence: str, isError: bool = False) -> None:
         """Shows a sentence in the status line."""
         if isError:
-            logging.warning("SAMMix: %s", sentence)
-        self.said.emit(sentence, isError)
+            _log.warning("SAMMix: %s", sentence)
+        self.messageShown.emit(sentence, isError)
 
-    def giveUp(self) -> None:
-        """Saves everything into the scene and stops listening to it."""
+    def teardown(self) -> None:
+        """Saves everything into the scene, and stops observing it."""
         self._case = None
         self.views.follow(None, "k")
         self.sceneChanges.teardown()
-        self.cases.giveUp()
+        self.cases.teardown()
 
     def _loadModel(self) -> None:
         parameter = self.parameter
-        wanted = (parameter.model, parameter.device, parameter.baseWeights)
-        if wanted == self._loadedModel:
+        selected = (parameter.model, parameter.device, parameter.baseWeights)
+        if selected == self._loadedModel:
             return
-        self.worker.loadModel(parameter.model, device=parameter.device, baseWeights=parameter.baseWeights or None)
-        self._loadedModel = wanted
+        self.worker.submit(LoadModel(parameter.model, parameter.device, parameter.baseWeights or None))
+        self._loadedModel = selected
         for case in self.cases.all():
-            case.close()  # sessions belong to the model before
+            case.close()  # their sessions belong to the previous model
 
-    def _take(self, case: Case | None) -> None:
+    def _setCase(self, case: Case | None) -> None:
         self._case = case
         if case is None:
             self.views.follow(None, "k")
@@ -192,45 +195,52 @@ class Workspace:
 
     def _onCaseRemoved(self, case: Case) -> None:
         if case is self._case:
-            self._take(None)
+            self._setCase(None)
 
-    def takeUp(self) -> None:
-        """Goes on with what the scene holds: at the start, and after a scene was loaded."""
+    def restore(self) -> None:
+        """Restores the state from the scene: at the start, and after a scene was closed or loaded."""
+        self._segmentationChoice, self._wantsNewSegmentation = None, False
         self.parameterChanged.emit(self.parameter)
         volumeNode = self.volumeNode
-        case = None if volumeNode is None else self.cases.find(volumeNode.GetID())
-        if case is not self._case:
-            self._take(case)
-
-    def _onSceneReplaced(self) -> None:
-        """Shows what the scene holds after it was closed or loaded: no choice of the scene before is one in this."""
-        self._segmentationChoice, self._wantsNew = None, False
-        self.parameterChanged.emit(self.parameter)
-        volumeNode = self.volumeNode
-        self._take(None if volumeNode is None else self.cases.find(volumeNode.GetID()))
+        self._setCase(None if volumeNode is None else self.cases.find(volumeNode.GetID()))
         self.choiceChanged.emit()
 
     def _onNodeRemoved(self, node: Any) -> None:
-        """A node that was chosen is replaced by none; Slicer's selectors take its neighbour."""
+        """Replaces a removed node by no node; Slicer's selectors would choose its neighbour."""
         if not node.IsA("vtkMRMLScalarVolumeNode") and not node.IsA("vtkMRMLSegmentationNode"):
             return
         if node is self._segmentationChoice:
             self._segmentationChoice = None
-        if node is self.volumeNode:  # its references go after this event
+        if node is self.volumeNode:  # Slicer removes references to it after this event
             self.parameterNode.volumeNode = None
         self.choiceChanged.emit()
 
     def _onFinished(self, event: Finished) -> None:
         if event.command == "LoadModel" and event.outcome is not Outcome.DONE:
-            self._loadedModel = None  # tried again with the next action
+            self._loadedModel = None  # the next action tries again
         if event.detail:
-            logging.error("SAMMix: %s\n%s", event.sentence, event.detail)
+            _log.error("SAMMix: %s\n%s", event.sentence, event.detail)
 
-    def _onDied(self, sentence: str, detail: str) -> None:
-        logging.error("SAMMix: %s\n%s", sentence, detail)
-        self.say(sentence, isError=True)
+    def _onDied(self, event: ProcessDied) -> None:
+        _log.error("SAMMix: %s\n%s", event.sentence, event.detail)
+        self.showMessage(event.sentence, isError=True)
 
     @property
     def isSceneBusy(self) -> bool:
-        """Whether the scene is being closed or loaded, when selectors say what no user chose."""
+        """Whether the scene is being closed or loaded, so that selectors change without the user."""
         return bool(slicer.mrmlScene.IsClosing() or slicer.mrmlScene.IsImporting())
+
+
+def setAbdomenWindow(volumeNode: Any) -> bool:
+    """Sets the display window 400/40 HU, unless the user has set a window already.
+
+    Returns:
+        Whether it was set.
+    """
+    volumeNode.CreateDefaultDisplayNodes()
+    display = volumeNode.GetScalarVolumeDisplayNode()
+    if display is None or not display.GetAutoWindowLevel():
+        return False
+    display.AutoWindowLevelOff()
+    display.SetWindowLevel(WINDOW_WIDTH, WINDOW_LEVEL)
+    return True

@@ -1,1 +1,1 @@
-"""Between MRML nodes and the core's types; needs slicer and vtk, no Qt."""
+"""Converts between MRML nodes and the core's types; needs slicer and vtk, but no Qt."""

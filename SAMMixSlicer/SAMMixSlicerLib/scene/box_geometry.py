@@ -1,7 +1,7 @@
-"""A box on a slice as a pose and size in millimetres, and back, exact to the voxel; numpy alone.
+"""Converts a box on a slice to a pose and size in millimetres and back, exact to the voxel; numpy only.
 
-The box object's first two axes are the volume's in-plane axes, its third goes across the slice. Voxel indices lie at
-voxel centres here, so that a half-open box from 10 to 20 reaches from 9.5 to 19.5.
+The first two axes of the box object are the volume's in-plane axes, the third is perpendicular to the slice. Voxel
+indices lie at voxel centres here, so that a half-open box from 10 to 20 spans 9.5 to 19.5.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ Edges = tuple[int, int, int, int]
 
 
 def inPlaneAxes(sliceAxis: str) -> tuple[int, int, int]:
-    """The axes (first in-plane, second in-plane, across), as 0, 1, 2 for i, j, k."""
+    """The axes (first in-plane, second in-plane, through-plane), as 0, 1, 2 for i, j, k."""
     across = "ijk".index(sliceAxis)
     first, second = (axis for axis in range(3) if axis != across)
     return first, second, across
@@ -21,7 +21,7 @@ def inPlaneAxes(sliceAxis: str) -> tuple[int, int, int]:
 def boxPose(
     ijkToRas: np.ndarray, sliceAxis: str, sliceIndex: int, edges: Edges
 ) -> tuple[np.ndarray, tuple[float, float, float]]:
-    """Where a box of one voxel's thickness lies.
+    """Pose and size of a box that is one voxel thick.
 
     Args:
         ijkToRas: (4, 4), voxel indices to RAS mm.
@@ -55,24 +55,24 @@ def boxEdges(
     size: tuple[float, float, float],
     shapeKji: tuple[int, int, int],
 ) -> Edges:
-    """The voxels that a box object covers in the plane of its slice; the inverse of `boxPose`.
+    """The voxels that a box object covers in its slice plane; the inverse of `boxPose`.
 
     Args:
         ijkToRas: (4, 4), voxel indices to RAS mm.
         sliceAxis: "i", "j" or "k".
-        objectToRas: (4, 4), as `boxPose` returns it, perhaps moved.
+        objectToRas: (4, 4), as `boxPose` returns it, possibly moved.
         size: In mm along the object's axes.
-        shapeKji: The volume's shape; the box is cut to it.
+        shapeKji: The volume's shape; the box is clipped to it.
 
     Returns:
-        Half-open edges at the nearest borders of voxels, at least one voxel wide.
+        Half-open edges at the nearest voxel borders, at least one voxel wide.
     """
     signs = np.array([[x, y, 0, 1] for x in (-0.5, 0.5) for y in (-0.5, 0.5)]).T
     corners = np.linalg.inv(ijkToRas) @ objectToRas @ (signs * np.array([*size, 1.0])[:, None])
     edges = []
     for axis in inPlaneAxes(sliceAxis)[:2]:
         length = shapeKji[2 - axis]
-        # Borders lie at halves; the rounding goes up from the middle of a voxel, the same on every machine.
+        # Borders lie at halves; the middle of a voxel is rounded up, on every machine.
         low, high = (int(np.floor(value + 1.0 + 1e-6)) for value in (corners[axis].min(), corners[axis].max()))
         low = min(max(low, 0), length - 1)
         edges.append((low, min(max(high, low + 1), length)))

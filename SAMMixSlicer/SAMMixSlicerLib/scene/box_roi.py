@@ -1,4 +1,4 @@
-"""The box of the slice in view as a markups ROI that the mouse can drag."""
+"""Shows the box of the slice in view as a markups ROI that the user can drag."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from slicer.util import arrayFromVTKMatrix, vtkMatrixFromArray
 from sammix_core.boxes import Box, BoxSource
 from SAMMixSlicerLib.scene.box_geometry import Edges, boxEdges, boxPose
 from SAMMixSlicerLib.scene.geometry import ijkToRas
-from SAMMixSlicerLib.scene.placing import nextPlacedKept
+from SAMMixSlicerLib.scene.place_mode import keepActivePlaceNode
 from SAMMixSlicerLib.signals import Signal
 
-# Those of sammix_core.evaluation.preview.palette, which needs Pillow; a test holds the two together.
+# As in the preview's palette, which needs Pillow; a test compares the two.
 COLORS = {
     BoxSource.AUTO: (86 / 255, 190 / 255, 255 / 255),
     BoxSource.EDITED: (255 / 255, 110 / 255, 190 / 255),
@@ -24,11 +24,11 @@ COLORS = {
 
 
 class BoxRoi:
-    """One ROI node, ours alone: it shows one box at a time and tells when the mouse let go of it.
+    """One ROI node that shows one box at a time, and reports when the user has dragged it.
 
     Attributes:
         released: Emits (sliceIndex, edges) when a drag has ended.
-        isDragged: Whether the mouse holds it.
+        isDragged: Whether the user is dragging it.
     """
 
     def __init__(self) -> None:
@@ -47,18 +47,18 @@ class BoxRoi:
 
     @property
     def box(self) -> Box | None:
-        """The box that is shown."""
+        """The box that is shown, or None."""
         return self._box
 
     def show(self, volumeNode: Any, sliceAxis: str, box: Box, viewIds: Iterable[str]) -> None:
-        """Shows a box in the given slice views, in place of the one before."""
+        """Shows a box in the given slice views instead of the previous one."""
         if self._node is None:
-            self._make()
+            self._createNode()
         self._volumeNode, self._sliceAxis, self._box = volumeNode, sliceAxis, box
         pose, size = boxPose(ijkToRas(volumeNode), sliceAxis, box.slice_index, box.edges)
         display = self._node.GetDisplayNode()
         with slicer.util.NodeModify(self._node), slicer.util.NodeModify(display):
-            # Under the volume's own transform, so that the box lies in voxels whatever the transform does.
+            # Under the volume's own transform, so that the box follows the voxels.
             self._node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
             self._node.SetAndObserveObjectToNodeMatrix(vtkMatrixFromArray(pose))
             self._node.SetSize(*size)
@@ -70,13 +70,13 @@ class BoxRoi:
             display.SetVisibility(True)
 
     def hide(self) -> None:
-        """Shows no box."""
+        """Hides the box."""
         self._box = None
         if self._node is not None:
             self._node.GetDisplayNode().SetVisibility(False)
 
     def remove(self) -> None:
-        """Takes the node out of the scene."""
+        """Removes the node from the scene."""
         node, self._node, self._box = self._node, None, None
         if node is not None:
             for tag in self._tags:
@@ -86,18 +86,18 @@ class BoxRoi:
                 slicer.mrmlScene.RemoveNode(node)
 
     def edges(self) -> Edges:
-        """The voxels that the ROI covers on its slice now, as the mouse left it."""
+        """The voxels that the ROI covers on its slice at the moment."""
         n_i, n_j, n_k = self._volumeNode.GetImageData().GetDimensions()
         pose = arrayFromVTKMatrix(self._node.GetObjectToNodeMatrix())
         return boxEdges(ijkToRas(self._volumeNode), self._sliceAxis, pose, self._node.GetSize(), (n_k, n_j, n_i))
 
-    def _make(self) -> None:
+    def _createNode(self) -> None:
         node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLMarkupsROINode")
         node.UnRegister(None)
         node.SetName(_("SAMMix box"))
-        # The boxes are saved with the case; this node only shows one of them.
+        # The case node saves the boxes; this node only shows one of them.
         node.SetSaveWithScene(False)
-        with nextPlacedKept():
+        with keepActivePlaceNode():
             node = slicer.mrmlScene.AddNode(node)
         node.CreateDefaultDisplayNodes()
         display = node.GetDisplayNode()

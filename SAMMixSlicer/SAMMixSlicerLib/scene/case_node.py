@@ -1,4 +1,4 @@
-"""What a scene keeps of a case: one scripted-module node a volume, with references and JSON."""
+"""Saves a case in the scene: one scripted-module node for each volume, with references and JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sammix_core.boxes import Box
 from sammix_core.errors import InputError
 from sammix_core.masks.packed_mask import PackedMask
 from sammix_core.segmentation.slice_state import SliceState
-from SAMMixSlicerLib.planes import planeOf
+from SAMMixSlicerLib.array_slices import sliceOf
 
 SCHEMA = "sammix-case/1"
 _MARK = "SAMMix.Case"
@@ -31,7 +31,7 @@ def caseNodes() -> list[Any]:
 
 
 def newCaseNode(volumeNode: Any) -> Any:
-    """A case node for a volume."""
+    """Creates a case node for a volume."""
     node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLScriptedModuleNode")
     node.UnRegister(None)
     node.SetName(f"SAMMix {volumeNode.GetName()}")
@@ -44,17 +44,17 @@ def newCaseNode(volumeNode: Any) -> Any:
 
 
 def segmentIdOf(node: Any) -> str:
-    """The ID of the case's segment, or ""."""
+    """ID of the case's segment, or ""."""
     return node.GetAttribute(_SEGMENT) or ""
 
 
 def setSegmentId(node: Any, segmentId: str) -> None:
-    """Notes the case's segment."""
+    """Sets the ID of the case's segment."""
     node.SetAttribute(_SEGMENT, segmentId)
 
 
 def writeStates(node: Any, states: dict[int, SliceState], probabilities: dict[int, float], model: str) -> None:
-    """Writes boxes, who set them, scores and corrected slices; the masks are in the segment itself."""
+    """Writes boxes with their sources, scores and corrected slices; the segment itself holds the masks."""
     entries = [_toJson(state) for _index, state in sorted(states.items())]
     document = {
         "schema": SCHEMA,
@@ -68,10 +68,10 @@ def writeStates(node: Any, states: dict[int, SliceState], probabilities: dict[in
 
 
 def readStates(node: Any) -> tuple[dict[int, SliceState], dict[int, float], str]:
-    """What `writeStates` wrote: states without masks, probabilities, and the model's name.
+    """Reads what `writeStates` wrote: states without masks, probabilities, and the model's name.
 
     Raises:
-        InputError: The scene holds something else there.
+        InputError: The attribute is not in the format of this version.
     """
     text = node.GetAttribute(_STATES)
     if not text:
@@ -85,21 +85,21 @@ def readStates(node: Any) -> tuple[dict[int, SliceState], dict[int, float], str]
         return {state.slice_index: state for state in states}, probabilities, str(document["model"])
     except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
-            _("The boxes saved for {name} are not ones that this version reads ({error}); the mask is kept.").format(
+            _("The boxes saved for {name} cannot be read by this version ({error}). The mask is kept.").format(
                 name=node.GetName(), error=error
             )
         ) from error
 
 
 def writeGuidance(node: Any, guidance: bytes | None) -> None:
-    """Keeps what the guidance found, so that masks after loading are those before saving.
+    """Saves the guidance in the case's node, so that later computations give the same masks as before saving.
 
-    It is an attribute, as the boxes are: the Save dialog passes hidden nodes with a file of their own over, while a
-    megabyte in the scene's XML takes some 15 ms to load.
+    As an attribute, like the boxes: Slicer's Save dialog skips hidden nodes that have a file of their own, and a
+    megabyte in the scene's XML takes only some 15 ms to load.
 
     Args:
-        node: Of the case.
-        guidance: As `SavedGuidance.to_bytes` makes it; None leaves what is there.
+        node: The case's node.
+        guidance: The output of `SavedGuidance.to_bytes`; None changes nothing.
     """
     if guidance is None:
         return
@@ -109,27 +109,27 @@ def writeGuidance(node: Any, guidance: bytes | None) -> None:
 
 
 def readGuidance(node: Any) -> bytes | None:
-    """What `writeGuidance` kept; None where there is none, or something else."""
+    """Reads what `writeGuidance` wrote; None if it is missing or damaged."""
     try:
         return base64.b64decode(node.GetAttribute(_GUIDANCE) or "", validate=True) or None
     except ValueError:
-        return None  # the next run finds it again
+        return None  # the next run computes it again
 
 
 def withMasks(states: dict[int, SliceState], mask: np.ndarray, sliceAxis: str) -> dict[int, SliceState]:
-    """States with the slices of a mask.
+    """Adds the slices of a mask to states.
 
     Args:
-        states: As `readStates` gives them, by slice index.
+        states: From `readStates`, by slice index.
         mask: (k, j, i) uint8.
         sliceAxis: "i", "j" or "k".
     """
-    found = dict(states)
+    merged = dict(states)
     for index in range(mask.shape["kji".index(sliceAxis)]):
-        plane = planeOf(mask, sliceAxis, index)
+        plane = sliceOf(mask, sliceAxis, index)
         if plane.any():
-            found[index] = replace(found.get(index, SliceState(index)), mask=PackedMask.pack(plane))
-    return found
+            merged[index] = replace(merged.get(index, SliceState(index)), mask=PackedMask.pack(plane))
+    return merged
 
 
 def _toJson(state: SliceState) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Clicks in the views: Slicer's own place mode, which leaves nothing behind."""
+"""Receives clicks in the views through Slicer's place mode, and leaves no points behind."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import slicer
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
-from SAMMixSlicerLib.scene.placing import NextPlaced
+from SAMMixSlicerLib.scene.place_mode import PlaceMode
 from SAMMixSlicerLib.signals import Signal
 
 
 class ClickMode(VTKObservationMixin):
-    """While it is on, each click of the left button in a view is told as a place.
+    """While it is on, reports each left click in a view as a position.
 
     Attributes:
-        placed: Emits (ras), world RAS mm; told by `tick`, when Slicer is done with the click.
-        ended: Emits when it went off without `stop`: Esc, another tool, the scene closed.
+        placed: Emits (ras), world RAS mm; emitted by `tick`, after Slicer has processed the click.
+        ended: Emits when it was ended without `stop`: by Esc, another tool, or closing the scene.
     """
 
     def __init__(self) -> None:
@@ -25,28 +25,28 @@ class ClickMode(VTKObservationMixin):
         self.placed = Signal()
         self.ended = Signal()
         self._node: Any = None
-        self._leaving: list[Any] = []
-        self._before: tuple[NextPlaced, int] | None = None
+        self._nodesToRemove: list[Any] = []
+        self._previousPlaceMode: PlaceMode | None = None
 
     @property
     def isOn(self) -> bool:
-        """Whether clicks are taken."""
+        """Whether clicks are reported."""
         return self._node is not None
 
     @property
     def isWaiting(self) -> bool:
-        """Whether there is a click that was not told yet."""
+        """Whether there is a click that was not reported yet."""
         node = self._node
         return node is not None and node.GetNumberOfDefinedControlPoints() > 0
 
     def start(self) -> None:
-        """Takes clicks from now on."""
+        """Starts to report clicks."""
         if self.isOn:
             return
         logic = slicer.app.applicationLogic()
         selection, interaction = logic.GetSelectionNode(), logic.GetInteractionNode()
-        # Before our node is there: Slicer makes any new list of points the one to place next.
-        self._before = NextPlaced.current(), interaction.GetPlaceModePersistence()
+        # Before our node is added: Slicer makes any new point list the active one.
+        self._previousPlaceMode = PlaceMode.current()
         node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLMarkupsFiducialNode")
         node.UnRegister(None)
         node.SetName(_("SAMMix click"))
@@ -67,33 +67,33 @@ class ClickMode(VTKObservationMixin):
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._onChanged)
 
     def stop(self) -> None:
-        """Takes no more clicks, and goes back to Slicer's usual mode."""
-        node = self._forget()
+        """Stops reporting clicks, and restores Slicer's default mode."""
+        node = self._detachNode()
         if node is None:
             return
         interaction = slicer.app.applicationLogic().GetInteractionNode()
         if interaction.GetCurrentInteractionMode() == interaction.Place and self._isActive(node):
             interaction.SetCurrentInteractionMode(interaction.ViewTransform)
-        self._leave(node)
+        self._restorePlaceMode(node)
         _remove(node)
 
     def tick(self) -> None:
-        """Tells the clicks since the last time; called by the panel's timer."""
-        leaving, self._leaving = self._leaving, []
-        for node in leaving:
+        """Reports the clicks since the last call; called by the panel's timer."""
+        nodes, self._nodesToRemove = self._nodesToRemove, []
+        for node in nodes:
             _remove(node)
         node = self._node
         if node is None:
             return
-        places = []
+        positions = []
         for index in reversed(range(node.GetNumberOfControlPoints())):
             if node.GetNthControlPointPositionStatus(index) == node.PositionDefined:
-                place = [0.0, 0.0, 0.0]
-                node.GetNthControlPointPositionWorld(index, place)
+                position = [0.0, 0.0, 0.0]
+                node.GetNthControlPointPositionWorld(index, position)
                 node.RemoveNthControlPoint(index)
-                places.append(tuple(place))
-        for place in reversed(places):
-            self.placed.emit(place)
+                positions.append(tuple(position))
+        for position in reversed(positions):
+            self.placed.emit(position)
 
     def _isActive(self, node: Any) -> bool:
         return slicer.app.applicationLogic().GetSelectionNode().GetActivePlaceNodeID() == node.GetID()
@@ -106,22 +106,22 @@ class ClickMode(VTKObservationMixin):
         isPlacing = interaction.GetCurrentInteractionMode() == interaction.Place
         if isPlacing and self._isActive(node) and not slicer.mrmlScene.IsClosing():
             return
-        self._forget()
+        self._detachNode()
         if not slicer.mrmlScene.IsClosing():
-            self._leave(node)
-        self._leaving.append(node)  # not from within Slicer's own event
+            self._restorePlaceMode(node)
+        self._nodesToRemove.append(node)  # not inside Slicer's own event
         self.ended.emit()
 
-    def _leave(self, node: Any) -> None:
-        """Puts place mode back to how it was, except for what somebody else has chosen since."""
-        if self._before is None:
+    def _restorePlaceMode(self, node: Any) -> None:
+        """Restores the previous place mode; the active node only if no one else has changed it since."""
+        previous, self._previousPlaceMode = self._previousPlaceMode, None
+        if previous is None:
             return
-        (nextPlaced, persistence), self._before = self._before, None
         if self._isActive(node):
-            nextPlaced.restore()
-        slicer.app.applicationLogic().GetInteractionNode().SetPlaceModePersistence(persistence)
+            previous.restoreActiveNode()
+        previous.restorePersistence()
 
-    def _forget(self) -> Any:
+    def _detachNode(self) -> Any:
         node, self._node = self._node, None
         self.removeObservers()
         return node

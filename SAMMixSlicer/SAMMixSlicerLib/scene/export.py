@@ -1,4 +1,4 @@
-"""What leaves the module: labelmap nodes, boxes and a table."""
+"""Exports labelmap nodes, boxes and a table."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from slicer.i18n import tr as _
 from slicer.util import vtkMatrixFromArray
 
 from sammix_core.boxes import BoxTrack
-from SAMMixSlicerLib.planes import planeOf
-from SAMMixSlicerLib.statistics import MaskStatistics
+from SAMMixSlicerLib.array_slices import sliceOf
+from SAMMixSlicerLib.mask_statistics import MaskStatistics
 from SAMMixSlicerLib.worker import MaskOnGrid
 
 
 def labelmapNode(volumeNode: Any, segmentationNode: Any, segmentId: str, mask: MaskOnGrid) -> Any:
-    """A new labelmap volume node of one segment, on the grid and under the transform of the volume.
+    """Creates a labelmap volume node of one segment, on the grid and under the transform of the volume.
 
-    Slicer's own `ExportSegmentsToLabelmapNode` takes 0.2 s for a CT of 200 slices; this makes the same node of slices.
+    Slicer's own `ExportSegmentsToLabelmapNode` takes 0.2 s for a CT of 200 slices; this creates the same node faster.
 
     Args:
         volumeNode: The CT.
-        segmentationNode: Where name and colour come from.
+        segmentationNode: Source of name and colour.
         segmentId: The segment.
-        mask: What is on it.
+        mask: Mask of the segment.
     """
     name = f"{volumeNode.GetName()} {segmentationNode.GetSegmentation().GetSegment(segmentId).GetName()}"
     node = slicer.mrmlScene.AddNewNodeByClass(
@@ -38,7 +38,7 @@ def labelmapNode(volumeNode: Any, segmentationNode: Any, segmentId: str, mask: M
     node.SetAndObserveImageData(image)
     array = slicer.util.arrayFromVolume(node)
     for index, plane in mask.planes.items():
-        planeOf(array, mask.slice_axis, index)[...] = plane.unpack()
+        sliceOf(array, mask.slice_axis, index)[...] = plane.unpack()
     node.SetIJKToRASMatrix(vtkMatrixFromArray(mask.ijk_to_ras))
     node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
     node.CreateDefaultDisplayNodes()
@@ -50,7 +50,7 @@ def labelmapNode(volumeNode: Any, segmentationNode: Any, segmentId: str, mask: M
 
 
 def writeBoxes(boxes: BoxTrack, path: str) -> Path:
-    """Writes the boxes as `sammix-boxes/1`.
+    """Writes the boxes as `sammix-boxes/2`.
 
     Raises:
         InputError: The file cannot be written.
@@ -59,33 +59,33 @@ def writeBoxes(boxes: BoxTrack, path: str) -> Path:
     return Path(path)
 
 
-def statisticsRow(name: str, found: MaskStatistics) -> list[tuple[str, str]]:
-    """Titles and values for people, in the order in which they are shown."""
+def statisticsRow(name: str, statistics: MaskStatistics) -> list[tuple[str, str]]:
+    """Formatted labels and values, in display order."""
     unknown = "–"
 
     def text(value: float | None, digits: int) -> str:
         return unknown if value is None else f"{value:.{digits}f}"
 
-    extent = found.extentMm or (None, None, None)
+    extent = statistics.extentMm or (None, None, None)
     return [
         (_("Segment"), name),
-        (_("Volume (mL)"), text(found.volumeMl, 1)),
-        (_("Mean (HU)"), text(found.meanHu, 1)),
-        (_("SD (HU)"), text(found.sdHu, 1)),
+        (_("Volume (mL)"), text(statistics.volumeMl, 1)),
+        (_("Mean (HU)"), text(statistics.meanHu, 1)),
+        (_("SD (HU)"), text(statistics.sdHu, 1)),
         (_("Extent R-L (mm)"), text(extent[0], 1)),
         (_("Extent A-P (mm)"), text(extent[1], 1)),
         (_("Extent I-S (mm)"), text(extent[2], 1)),
-        (_("Slices"), str(found.slices)),
+        (_("Slices"), str(statistics.slices)),
     ]
 
 
 def statisticsTable(name: str, rows: list[tuple[str, str]], tableNode: Any = None) -> Any:
-    """Puts the titles and values into a table node of one row.
+    """Writes labels and values into a table node with one row.
 
     Args:
-        name: Of a new node.
+        name: Name of a new node.
         rows: From `statisticsRow`.
-        tableNode: The node to fill again, or None for a new one.
+        tableNode: The node to overwrite, or None for a new one.
     """
     if tableNode is None:
         tableNode = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", slicer.mrmlScene.GenerateUniqueName(name))

@@ -1,4 +1,4 @@
-"""From a volume node to the core's Volume, with the linear transforms above the node in its geometry."""
+"""Converts a volume node to the core's Volume, including the node's linear parent transforms."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from sammix_core.volume_io.hounsfield import to_volume
 from sammix_core.volume_io.raw_image import RawImage, check_geometry, is_placeholder_geometry, sheared
 
 _SAMPLE_VOXELS = 200_000
-_LARGEST_COSINE = 1e-3  # as the core's check of right angles
+_LARGEST_COSINE = 1e-3  # as in the core's check
 
 
 def ijkToRas(volumeNode: Any) -> np.ndarray:
-    """(4, 4): voxel indices (i, j, k) to the node's own RAS mm, below any parent transform."""
+    """(4, 4): voxel indices (i, j, k) to the node's own RAS mm, without parent transforms."""
     matrix = vtk.vtkMatrix4x4()
     volumeNode.GetIJKToRASMatrix(matrix)
     return slicer.util.arrayFromVTKMatrix(matrix)
@@ -37,7 +37,7 @@ def nodeToWorld(node: Any) -> np.ndarray:
         return np.eye(4)
     if not transform.IsTransformToWorldLinear():
         raise InputError(
-            _("{name} is under a transform that is not linear; harden it (Transforms module) and try again.").format(
+            _("{name} is under a non-linear transform. Harden it in the Transforms module and try again.").format(
                 name=node.GetName()
             )
         )
@@ -56,19 +56,19 @@ def ijkToWorld(volumeNode: Any) -> np.ndarray:
 
 
 def volumeFromNode(volumeNode: Any, inWorld: bool = True) -> Volume:
-    """The volume as the core takes it; its array is the node's own memory wherever that is int16.
+    """Returns the core's Volume; its array is a view of the node's memory if that is int16.
 
     Args:
         volumeNode: A scalar volume with an image.
-        inWorld: Whether its geometry is that of the world (what to compute with, since it says how the patient lies),
-            or the node's own (what its file says).
+        inWorld: Whether to use world coordinates (for computing, since they say how the patient lies) or the node's
+            own (as in its file).
 
     Raises:
-        InputError: There is no image, it is no CT in Hounsfield units, a transform is not linear, or the grid's
-            in-plane axes are not at right angles.
+        InputError: There is no image, it is not a CT in Hounsfield units, a transform is not linear, or the grid's
+            in-plane axes are not perpendicular.
     """
     name = volumeNode.GetName()
-    _checkHoldsOneImage(volumeNode)
+    _checkIsScalarImage(volumeNode)
     matrix = ijkToWorld(volumeNode) if inWorld else ijkToRas(volumeNode)
     spacing, origin, direction = straightGrid(matrix, name)
     raw = RawImage(
@@ -82,12 +82,12 @@ def volumeFromNode(volumeNode: Any, inWorld: bool = True) -> Volume:
 
 
 def checkIsCt(volumeNode: Any) -> None:
-    """Refuses what cannot be segmented, from a sample of its voxels: at once, where the worker takes a while.
+    """Checks a sample of the voxels at once, where the worker would take a while.
 
     Raises:
         InputError: As `volumeFromNode`.
     """
-    _checkHoldsOneImage(volumeNode)
+    _checkIsScalarImage(volumeNode)
     spacing, origin, direction = straightGrid(ijkToWorld(volumeNode), volumeNode.GetName())
     array = slicer.util.arrayFromVolume(volumeNode)
     step = max(1, round((array.size / _SAMPLE_VOXELS) ** (1 / 3)))
@@ -95,12 +95,12 @@ def checkIsCt(volumeNode: Any) -> None:
     to_volume(RawImage(array=sample, spacing=spacing, origin=origin, direction=direction), volumeNode.GetName())
 
 
-def _checkHoldsOneImage(volumeNode: Any) -> None:
+def _checkIsScalarImage(volumeNode: Any) -> None:
     name = volumeNode.GetName()
     if volumeNode.GetImageData() is None or volumeNode.GetImageData().GetNumberOfPoints() == 0:
-        raise InputError(_("{name} holds no image.").format(name=name))
+        raise InputError(_("{name} contains no image.").format(name=name))
     if volumeNode.GetImageData().GetNumberOfScalarComponents() != 1:
-        raise InputError(_("{name} holds several values a voxel; a CT has one.").format(name=name))
+        raise InputError(_("{name} has several values per voxel; a CT has one.").format(name=name))
 
 
 def straightGrid(
@@ -110,13 +110,13 @@ def straightGrid(
 
     Args:
         matrix: (4, 4), voxel indices to RAS mm.
-        name: Of the volume, for the sentences.
+        name: Name of the volume, for error messages.
 
     Returns:
         Spacing (i, j, k) in mm, origin in LPS mm, and (3, 3) orthonormal direction with the axes in its columns.
 
     Raises:
-        InputError: As `straightMatrix`, or the grid cannot be one of a volume.
+        InputError: As `straightMatrix`, or the grid is not valid for a volume.
     """
     grid = grid_from_ras(straightMatrix(matrix, name))
     check_geometry(name, *grid)
@@ -124,17 +124,17 @@ def straightGrid(
 
 
 def straightMatrix(matrix: np.ndarray, name: str) -> np.ndarray:
-    """An IJK to RAS matrix with its axes at right angles.
+    """Makes the axes of an IJK to RAS matrix perpendicular.
 
-    Slices that are stacked at a slant (gantry tilt, shear) are taken as if stacked straight, at their distance along
-    their normal: each slice is segmented for itself, and so areas and volumes are right.
+    Slices that are stacked obliquely (gantry tilt, shear) are treated as stacked straight, at their distance along the
+    normal: each slice is segmented by itself, so that areas and volumes are correct.
 
     Args:
         matrix: (4, 4), voxel indices to RAS mm.
-        name: Of the volume, for the sentences.
+        name: Name of the volume, for error messages.
 
     Raises:
-        InputError: The matrix is singular, or the axes in the plane of the slices are not at right angles.
+        InputError: The matrix is singular, or the in-plane axes are not perpendicular.
     """
     spacing, _origin, direction = grid_from_ras(matrix)
     if not np.isfinite(matrix).all() or min(spacing) <= 0:
@@ -153,7 +153,7 @@ def straightMatrix(matrix: np.ndarray, name: str) -> np.ndarray:
 
 
 def straightIjkToWorld(volumeNode: Any) -> np.ndarray:
-    """(4, 4): voxel indices to world RAS mm, of the straight grid.
+    """(4, 4): voxel indices to world RAS mm, of the straightened grid.
 
     Raises:
         InputError: As `ijkToWorld` and `straightMatrix`.
@@ -162,7 +162,7 @@ def straightIjkToWorld(volumeNode: Any) -> np.ndarray:
 
 
 def straightIjkToRas(volumeNode: Any) -> np.ndarray:
-    """(4, 4): voxel indices to the node's own RAS mm, of the straight grid: what a file of the volume says.
+    """(4, 4): voxel indices to the node's own RAS mm, of the straightened grid, as in a file of the volume.
 
     Raises:
         InputError: As `straightMatrix`.
@@ -171,5 +171,5 @@ def straightIjkToRas(volumeNode: Any) -> np.ndarray:
 
 
 def isSpacingKnown(volumeNode: Any) -> bool:
-    """Whether the node's own geometry says more than the placeholder that software writes when it knows none."""
+    """Whether the node has a real geometry, and not the placeholder that software writes when it knows none."""
     return not is_placeholder_geometry(*straightGrid(ijkToRas(volumeNode), volumeNode.GetName()))

@@ -1,10 +1,10 @@
-"""The labelmap of one segment, read and written slice by slice in its own memory.
+"""Reads and writes the labelmap of one segment slice by slice, in place.
 
 `slicer.util.updateSegmentBinaryLabelmapFromArray` takes half a second for a whole CT; writing one slice into the
-labelmap that the segmentation holds takes less than a millisecond. Three things make that safe, and are looked after
-before each access: the segment has a layer of its own, so that no other segment is written over; the labelmap
-covers the volume's whole grid, which Slicer's editor and files cut down to the segment; and the segmentation is told
-what changed through its own event, so that views follow while surfaces of other segments stay.
+segmentation's labelmap takes less than a millisecond. Three conditions make that safe, and are ensured before each
+access: the segment has a layer of its own, so that no other segment is overwritten; the labelmap covers the volume's
+whole grid, which Slicer's editor and files crop to the segment; and the segmentation sends its own event for what
+changed, so that views are updated while surfaces of other segments stay.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import slicer
 import vtk
 from slicer.util import arrayFromSegmentInternalBinaryLabelmap, arrayFromVTKMatrix, vtkMatrixFromArray
 
-from SAMMixSlicerLib.planes import differentPlanes, planeOf
+from SAMMixSlicerLib.array_slices import differingSlices, sliceOf
 
 _SAME_DIRECTION = 1e-4
-_SAME_PLACE = 1e-2  # voxels
+_SAME_POSITION = 1e-2  # voxels
 
 
 class SegmentLabelmap:
@@ -28,7 +28,7 @@ class SegmentLabelmap:
 
     Args:
         segmentationNode: The segmentation; its source representation is a binary labelmap.
-        segmentId: The segment; it must be there.
+        segmentId: The segment; it must exist.
         gridToSegmentation: (4, 4), voxel indices of the volume to RAS of the segmentation node.
         shapeKji: Shape of the volume's array.
     """
@@ -45,55 +45,55 @@ class SegmentLabelmap:
 
     @property
     def written(self) -> np.ndarray:
-        """(k, j, i) uint8: the mask as it was last written or accepted; not to be changed."""
+        """(k, j, i) uint8: the mask as last written or accepted; do not modify it."""
         return self._written
 
     def readMask(self) -> np.ndarray:
-        """(k, j, i) uint8: the segment as it is now, 1 inside; a copy."""
+        """Returns a copy of the current segment, (k, j, i) uint8, 1 inside."""
         array, label = self._array()
         return (array == label).astype(np.uint8)
 
-    def acceptWhatIsThere(self) -> np.ndarray:
-        """Takes the segment as it is now for what was written, and returns it."""
+    def acceptCurrentMask(self) -> np.ndarray:
+        """Accepts the current segment as if we had written it, and returns it."""
         self._written = self.readMask()
         return self._written
 
-    def writePlanes(self, sliceAxis: str, planes: Mapping[int, np.ndarray]) -> None:
-        """Writes whole slices of the segment; no other slice and no other segment changes.
+    def writeSlices(self, sliceAxis: str, planes: Mapping[int, np.ndarray]) -> None:
+        """Writes whole slices of the segment; other slices and other segments stay.
 
         Args:
             sliceAxis: "i", "j" or "k".
-            planes: (rows, cols) uint8 by slice index; what is not 0 is inside.
+            planes: (rows, cols) uint8 by slice index; non-zero inside.
         """
         if not planes:
             return
         array, label = self._array()
         for index, plane in planes.items():
-            planeOf(array, sliceAxis, index)[...] = np.where(plane != 0, label, 0)
-            planeOf(self._written, sliceAxis, index)[...] = plane != 0
-        self._tell()
+            sliceOf(array, sliceAxis, index)[...] = np.where(plane != 0, label, 0)
+            sliceOf(self._written, sliceAxis, index)[...] = plane != 0
+        self._notify()
 
-    def slicesChangedByOthers(self, sliceAxis: str) -> dict[int, np.ndarray]:
-        """The slices that are not as we wrote them.
+    def externalChanges(self, sliceAxis: str) -> dict[int, np.ndarray]:
+        """Returns the slices that were changed by someone else.
 
         Returns:
             (rows, cols) uint8 copies by slice index.
         """
         array, label = self._array()
-        changed = differentPlanes((plane == label for plane in array), self._written.view(bool), sliceAxis)
-        return {index: (planeOf(array, sliceAxis, index) == label).astype(np.uint8) for index in changed}
+        changed = differingSlices((plane == label for plane in array), self._written.view(bool), sliceAxis)
+        return {index: (sliceOf(array, sliceAxis, index) == label).astype(np.uint8) for index in changed}
 
-    def acceptPlanes(self, sliceAxis: str, planes: Mapping[int, np.ndarray]) -> None:
-        """Takes slices that someone else wrote for written."""
+    def acceptSlices(self, sliceAxis: str, planes: Mapping[int, np.ndarray]) -> None:
+        """Accepts slices that someone else changed as if we had written them."""
         for index, plane in planes.items():
-            planeOf(self._written, sliceAxis, index)[...] = plane
+            sliceOf(self._written, sliceAxis, index)[...] = plane
 
-    def _tell(self) -> None:
-        """Lets views and observers know; a surface of this segment is out of date, those of others are not."""
+    def _notify(self) -> None:
+        """Notifies views and observers, and drops the outdated surface of this segment but not those of others."""
         segmentation = self.segmentationNode.GetSegmentation()
         self.isWriting = True
         try:
-            # Not Modified() of the image: on that the segmentation drops the surfaces of all its segments.
+            # Not Modified() of the image: the segmentation would drop the surfaces of all its segments.
             self._image().GetPointData().GetScalars().Modified()
             self._dropSurface(segmentation)
             segmentation.InvokeEvent(slicer.vtkSegmentation.SourceRepresentationModified, self.segmentId)
@@ -108,8 +108,8 @@ class SegmentLabelmap:
             return
         others = [segmentation.GetSegment(other) for other in segmentation.GetSegmentIDs() if other != self.segmentId]
         if any(other.GetRepresentation(name) is not None for other in others):
-            # Where some segments have surfaces, a 3-D view makes missing ones at once, for seconds: an empty one is not
-            # missing, and shows nothing that is out of date.
+            # If some segments have surfaces, a 3-D view creates missing ones at once, which takes seconds. An empty
+            # surface is not missing, and shows nothing outdated.
             segment.AddRepresentation(name, vtk.vtkPolyData())
         else:
             segment.RemoveRepresentation(name)
@@ -123,7 +123,7 @@ class SegmentLabelmap:
         segmentation = self.segmentationNode.GetSegmentation()
         self.isWriting = True
         try:
-            self._takeOwnLayer(segmentation)
+            self._ensureOwnLayer(segmentation)
             if not self._isOnGrid(self._image()):
                 self._image().DeepCopy(self._onGrid(self._image()))
         finally:
@@ -131,7 +131,7 @@ class SegmentLabelmap:
         array = arrayFromSegmentInternalBinaryLabelmap(self.segmentationNode, self.segmentId)
         return array, segmentation.GetSegment(self.segmentId).GetLabelValue()
 
-    def _takeOwnLayer(self, segmentation: Any) -> None:
+    def _ensureOwnLayer(self, segmentation: Any) -> None:
         image = self._image()
         if image is None:
             self._addLabelmap(segmentation)
@@ -142,7 +142,7 @@ class SegmentLabelmap:
             segmentation.SeparateSegmentLabelmap(self.segmentId)
 
     def _addLabelmap(self, segmentation: Any) -> None:
-        """A segment whose labelmap was taken away (cleared in the Segment Editor) gets an empty one."""
+        """Adds an empty labelmap to a segment that lost its own (cleared in the Segment Editor)."""
         name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
         segmentation.GetSegment(self.segmentId).AddRepresentation(name, emptyLabelmap(self._matrix, self._shape))
 
@@ -152,47 +152,47 @@ class SegmentLabelmap:
         return offsetOnGrid(image, self._matrix) == (0, 0, 0)
 
     def _onGrid(self, image: Any) -> Any:
-        """A labelmap on our whole grid with what the image holds: copied where its voxels are ours, else resampled."""
+        """A labelmap on our whole grid with the content of the image: copied if the voxels match, else resampled."""
         whole = emptyLabelmap(self._matrix, self._shape, image.GetScalarType())
         offset = offsetOnGrid(image, self._matrix)
         if image.IsEmpty():
             return whole
         if offset is None:
-            found = slicer.vtkOrientedImageData()
+            resampled = slicer.vtkOrientedImageData()
             slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
-                image, whole, found, False, False
+                image, whole, resampled, False, False
             )
-            image, offset = found, (0, 0, 0)
+            image, offset = resampled, (0, 0, 0)
         source, target = scalarsOf(image), scalarsOf(whole)
         starts = [low + shift for low, shift in zip(image.GetExtent()[::2], offset, strict=True)][::-1]
-        into, out = [], []
+        targetSlices, sourceSlices = [], []
         for start, length, size in zip(starts, source.shape, self._shape, strict=True):
             first, last = max(start, 0), min(start + length, size)
-            into.append(slice(first, max(first, last)))
-            out.append(slice(first - start, max(first, last) - start))
-        target[tuple(into)] = source[tuple(out)]
+            targetSlices.append(slice(first, max(first, last)))
+            sourceSlices.append(slice(first - start, max(first, last) - start))
+        target[tuple(targetSlices)] = source[tuple(sourceSlices)]
         return whole
 
 
 def offsetOnGrid(image: Any, matrix: np.ndarray) -> tuple[int, int, int] | None:
-    """Which voxel of a grid a labelmap's index (0, 0, 0) is.
+    """The voxel of a grid at which a labelmap's index (0, 0, 0) lies.
 
     Args:
         image: A vtkOrientedImageData.
         matrix: (4, 4), the grid's voxel indices to RAS of the segmentation.
 
     Returns:
-        (i, j, k); None where the image's voxels are others than the grid's.
+        (i, j, k); None if the image's voxels do not match the grid's.
     """
-    own = vtk.vtkMatrix4x4()
-    image.GetImageToWorldMatrix(own)
-    between = np.linalg.inv(matrix) @ arrayFromVTKMatrix(own)
-    place = between[:3, 3]
-    if np.abs(between[:3, :3] - np.eye(3)).max() > _SAME_DIRECTION:
+    imageMatrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(imageMatrix)
+    imageToGrid = np.linalg.inv(matrix) @ arrayFromVTKMatrix(imageMatrix)
+    offset = imageToGrid[:3, 3]
+    if np.abs(imageToGrid[:3, :3] - np.eye(3)).max() > _SAME_DIRECTION:
         return None
-    if np.abs(place - np.rint(place)).max() > _SAME_PLACE:
+    if np.abs(offset - np.rint(offset)).max() > _SAME_POSITION:
         return None
-    i, j, k = np.rint(place).astype(int).tolist()
+    i, j, k = np.rint(offset).astype(int).tolist()
     return i, j, k
 
 
@@ -202,12 +202,12 @@ def emptyLabelmap(
     scalarType: int = vtk.VTK_UNSIGNED_CHAR,
     startKji: tuple[int, int, int] = (0, 0, 0),
 ) -> Any:
-    """A labelmap of zeros.
+    """Creates a labelmap of zeros.
 
     Args:
         matrix: (4, 4), its voxel indices to RAS of the segmentation.
         shapeKji: Its shape.
-        scalarType: VTK's number of its type.
+        scalarType: VTK's number of the voxel type.
         startKji: Its first voxel.
 
     Returns:
@@ -229,7 +229,7 @@ def _extent(
 
 
 def scalarsOf(image: Any) -> np.ndarray:
-    """(k, j, i), the image's own memory."""
+    """(k, j, i), a view of the image's memory."""
     from vtk.util.numpy_support import vtk_to_numpy
 
     i0, i1, j0, j1, k0, k1 = image.GetExtent()

@@ -1,4 +1,4 @@
-"""What a scene keeps of a case's lesions: JSON in the case's node, with their masks."""
+"""Saves a case's lesions and their masks in the scene: JSON in the case node."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from slicer.i18n import tr as _
 from sammix_core.errors import InputError
 from sammix_core.lesions.lesion import Lesion
 from sammix_core.lesions.state import LesionClick, LesionState, LesionStatus
-from sammix_core.masks.boxed_mask import BoxedMask
+from sammix_core.masks.packed_mask import BoxedMask
 
 SCHEMA = "sammix-case-lesions/1"
 _LESIONS = "SAMMix.Lesions"
 
 
 def writeLesions(node: Any, states: Mapping[int, LesionState], segmentIds: Mapping[int, str]) -> None:
-    """Writes lesions, and which segment is whose.
+    """Writes lesions and the IDs of their segments.
 
     Args:
-        node: Of the case.
+        node: The case node.
         states: By number.
-        segmentIds: By number; those that were rejected have none.
+        segmentIds: By number; rejected lesions have none.
     """
     entries = [{**_toJson(state), "segment": segmentIds.get(number, "")} for number, state in sorted(states.items())]
     text = json.dumps({"schema": SCHEMA, "lesions": entries}, allow_nan=False) if entries else None
@@ -35,10 +35,10 @@ def writeLesions(node: Any, states: Mapping[int, LesionState], segmentIds: Mappi
 
 
 def readLesions(node: Any) -> tuple[dict[int, LesionState], dict[int, str]]:
-    """What `writeLesions` wrote.
+    """Reads what `writeLesions` wrote.
 
     Raises:
-        InputError: The scene holds something else there.
+        InputError: The attribute is not in the format of this version.
     """
     text = node.GetAttribute(_LESIONS)
     if not text:
@@ -52,7 +52,7 @@ def readLesions(node: Any) -> tuple[dict[int, LesionState], dict[int, str]]:
         return {state.number: state for state in states}, ids
     except (KeyError, TypeError, ValueError, zlib.error) as error:
         raise InputError(
-            _("The lesions saved for {name} are not ones that this version reads ({error}); segments are kept.").format(
+            _("The lesions saved for {name} cannot be read by this version ({error}). Their segments are kept.").format(
                 name=node.GetName(), error=error
             )
         ) from error
@@ -99,10 +99,10 @@ def _unpacked(entry: dict[str, Any]) -> BoxedMask:
     start, shape = _triple(entry["start"]), _triple(entry["shape"])
     bits = zlib.decompress(base64.b64decode(entry["bits"], validate=True))
     if min(*start, 0) < 0 or min(shape) < 1 or len(bits) != (shape[0] * shape[1] * shape[2] + 7) // 8:
-        raise ValueError("a mask of another size")
+        raise ValueError("the size of a mask is wrong")
     return BoxedMask(start, shape, bits)
 
 
 def _triple(values: list[Any]) -> tuple[int, int, int]:
-    one, two, three = (int(value) for value in values)
-    return one, two, three
+    first, second, third = (int(value) for value in values)
+    return first, second, third

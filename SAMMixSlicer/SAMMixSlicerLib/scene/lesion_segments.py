@@ -1,4 +1,4 @@
-"""Lesions as segments: one each, in a labelmap no larger than the lesion, beside the liver's segment."""
+"""Shows lesions as segments beside the liver's: one each, in a labelmap no larger than the lesion."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import slicer
 from sammix_core.lesions.lesion import FIRST_LESION
 from sammix_core.lesions.segments import lesion_segment
 from sammix_core.lesions.state import LesionState, LesionStatus
-from sammix_core.masks.boxed_mask import BoxedMask
+from sammix_core.masks.packed_mask import BoxedMask
 from SAMMixSlicerLib.scene.labelmap import emptyLabelmap, offsetOnGrid, scalarsOf
 from SAMMixSlicerLib.scene.segment_output import gridToSegmentation
 from SAMMixSlicerLib.scene.surface import hasSurface, makeSmallSurface
@@ -24,15 +24,15 @@ _FILL_OPACITY = {LesionStatus.CANDIDATE: 0.0, LesionStatus.ACCEPTED: 0.45}
 class LesionSegments:
     """The segments of a case's lesions in one segmentation.
 
-    Candidates have an outline alone, lesions that were accepted are filled, those that were rejected have no segment.
+    Candidates are outlined, accepted lesions are filled, rejected lesions have no segment.
 
     Args:
         segmentationNode: The segmentation; its source representation is a binary labelmap.
         volumeNode: The CT.
-        ids: Segment by number of the lesion, as they were kept; those that are not there any more are forgotten.
+        ids: Segment by number of the lesion, as saved; segments that no longer exist are ignored.
 
     Attributes:
-        isWriting: Whether a change is our own.
+        isWriting: Whether we are changing the segments ourselves.
     """
 
     def __init__(self, segmentationNode: Any, volumeNode: Any, ids: Mapping[int, str]) -> None:
@@ -41,8 +41,8 @@ class LesionSegments:
         self._volumeNode = volumeNode
         self._ids = {number: name for number, name in ids.items() if self._segmentation.GetSegment(name) is not None}
         self._written: dict[int, tuple[Any, int, BoxedMask]] = {}
-        self._waiting: dict[int, LesionState | None] = {}
-        self._turning: dict[int, None] = {}
+        self._pendingStates: dict[int, LesionState | None] = {}
+        self._pending3d: dict[int, None] = {}
         self._is3d = False
 
     @property
@@ -51,77 +51,77 @@ class LesionSegments:
         return dict(self._ids)
 
     def show(self, states: Mapping[int, LesionState | None]) -> None:
-        """Makes the segments of some lesions what they are now; where there are many, `work` does the rest.
+        """Updates the segments of lesions; if there are many, `work` does the rest later.
 
         Args:
-            states: By number; None for a lesion that is not there any more.
+            states: By number; None for a removed lesion.
         """
-        self._waiting.update(states)
+        self._pendingStates.update(states)
         self.work()
 
     def work(self) -> bool:
-        """Goes on with what `show` began, for some 30 ms: each segment takes Slicer milliseconds.
+        """Continues `show` and `show3d` for about 30 ms, since each segment takes Slicer milliseconds.
 
         Returns:
             Whether anything was done.
         """
-        until = time.perf_counter() + _WORK_SECONDS
-        isAny = bool(self._waiting or self._turning)
+        deadline = time.perf_counter() + _WORK_SECONDS
+        hasWork = bool(self._pendingStates or self._pending3d)
         self.isWriting = True
         try:
-            while self._waiting and time.perf_counter() < until:
-                number = next(iter(self._waiting))
-                state = self._waiting.pop(number)
+            while self._pendingStates and time.perf_counter() < deadline:
+                number = next(iter(self._pendingStates))
+                state = self._pendingStates.pop(number)
                 if state is None or state.status is LesionStatus.REJECTED:
                     self._remove(number)
                 else:
                     self._show(state)
-            while self._turning and time.perf_counter() < until:
-                self._turn(self._turning.popitem()[0])
+            while self._pending3d and time.perf_counter() < deadline:
+                self._update3d(self._pending3d.popitem()[0])
         finally:
             self.isWriting = False
-        return isAny
+        return hasWork
 
     def show3d(self, isShown: bool) -> None:
-        """Shows or hides all in the 3-D views; with the liver's surface there, those without one would hide it."""
+        """Shows or hides all lesions in the 3-D views."""
         self._is3d = isShown
-        self._turning.update(dict.fromkeys(self._ids))
+        self._pending3d.update(dict.fromkeys(self._ids))
         self.work()
 
-    def changedByOthers(self, states: Mapping[int, LesionState]) -> dict[int, BoxedMask | None]:
-        """The lesions whose segments are not as they should be; None for one that was removed or emptied.
+    def externalChanges(self, states: Mapping[int, LesionState]) -> dict[int, BoxedMask | None]:
+        """Returns the lesions whose segments were changed by someone else; None for a removed or empty segment.
 
         Args:
-            states: All lesions as they should be.
+            states: All lesions as we wrote them.
         """
-        found: dict[int, BoxedMask | None] = {}
+        changed: dict[int, BoxedMask | None] = {}
         for number, name in list(self._ids.items()):
-            if number not in states or number in self._waiting:
+            if number not in states or number in self._pendingStates:
                 continue
             if self._segmentation.GetSegment(name) is None:
                 del self._ids[number]
                 self._written.pop(number, None)
-                found[number] = None
+                changed[number] = None
                 continue
             image = self._image(name)
             before = self._written.get(number)
             if before is not None and image is before[0] and image.GetMTime() == before[1]:
                 continue
-            mask = self._read(name)
+            mask = self._readMask(name)
             if mask != states[number].mask:
-                found[number] = mask
+                changed[number] = mask
             elif image is not None and mask is not None:
                 self._written[number] = (image, image.GetMTime(), mask)
-        return found
+        return changed
 
     @property
     def _segmentation(self) -> Any:
         return self.segmentationNode.GetSegmentation()
 
     def _show(self, state: LesionState) -> None:
-        name, isNew = self._ids.get(state.number), False
+        name, isChanged = self._ids.get(state.number), False
         if name is None or self._segmentation.GetSegment(name) is None:
-            name, isNew = self._add(state), True
+            name, isChanged = self._add(state), True
             self._ids[state.number] = name
         elif self._written.get(state.number, (None, 0, None))[2] != state.mask:
             self._separate(name)
@@ -129,8 +129,8 @@ class LesionSegments:
             segment.AddRepresentation(_labelmapName(), self._labelmap(state.mask))
             segment.SetLabelValue(1)
             self._segmentation.InvokeEvent(slicer.vtkSegmentation.SourceRepresentationModified, name)
-            isNew = True
-        if isNew and self._is3d:
+            isChanged = True
+        if isChanged and self._is3d:
             makeSmallSurface(self.segmentationNode, name)
         image = self._image(name)
         self._written[state.number] = (image, image.GetMTime(), state.mask)
@@ -139,18 +139,18 @@ class LesionSegments:
             display.SetSegmentOpacity2DFill(name, opacity)
 
     def _add(self, state: LesionState) -> str:
-        kind = lesion_segment(state.number + FIRST_LESION - 1)
+        properties = lesion_segment(state.number + FIRST_LESION - 1)
         segment = slicer.vtkSegment()
-        segment.SetName(kind.name)
-        segment.SetColor(*kind.color)
-        segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), kind.terminology_entry)
+        segment.SetName(properties.name)
+        segment.SetColor(*properties.color)
+        segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), properties.terminology_entry)
         segment.AddRepresentation(_labelmapName(), self._labelmap(state.mask))
-        segmentId = self._segmentation.GenerateUniqueSegmentID(kind.name)
+        segmentId = self._segmentation.GenerateUniqueSegmentID(properties.name)
         self._segmentation.AddSegment(segment, segmentId)
         return segmentId
 
-    def _turn(self, number: int) -> None:
-        """Shows a lesion in 3-D, or hides it."""
+    def _update3d(self, number: int) -> None:
+        """Shows or hides a lesion in 3-D."""
         name, display = self._ids.get(number), self.segmentationNode.GetDisplayNode()
         if name is None or display is None or self._segmentation.GetSegment(name) is None:
             return
@@ -170,7 +170,7 @@ class LesionSegments:
         scalarsOf(image)[...] = mask.unpack()
         return image
 
-    def _read(self, segmentId: str) -> BoxedMask | None:
+    def _readMask(self, segmentId: str) -> BoxedMask | None:
         image = self._image(segmentId)
         if image is None or image.IsEmpty():
             return None
@@ -179,18 +179,20 @@ class LesionSegments:
         n_i, n_j, n_k = self._volumeNode.GetImageData().GetDimensions()
         if offset is None:
             whole = emptyLabelmap(self._matrix(), (n_k, n_j, n_i), image.GetScalarType())
-            found = slicer.vtkOrientedImageData()
+            resampled = slicer.vtkOrientedImageData()
             slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
-                image, whole, found, False, False
+                image, whole, resampled, False, False
             )
-            image, offset = found, (0, 0, 0)
+            image, offset = resampled, (0, 0, 0)
         inside = scalarsOf(image) == value
-        start = [low + shift for low, shift in zip(image.GetExtent()[::2], offset, strict=True)][::-1]
-        # What was painted beyond the CT is none of it.
-        cut = [slice(max(0, -at), max(0, size - at)) for at, size in zip(start, (n_k, n_j, n_i), strict=True)]
-        part = inside[tuple(cut)]
-        k, j, i = (max(at, 0) for at in start)
-        return BoxedMask.pack(part, (k, j, i)) if part.any() else None
+        starts = [low + shift for low, shift in zip(image.GetExtent()[::2], offset, strict=True)][::-1]
+        # Voxels painted outside the CT are dropped.
+        crop = [
+            slice(max(0, -start), max(0, size - start)) for start, size in zip(starts, (n_k, n_j, n_i), strict=True)
+        ]
+        cropped = inside[tuple(crop)]
+        k, j, i = (max(start, 0) for start in starts)
+        return BoxedMask.pack(cropped, (k, j, i)) if cropped.any() else None
 
     def _separate(self, segmentId: str) -> None:
         image = self._image(segmentId)
@@ -206,7 +208,7 @@ class LesionSegments:
 
 
 def colorOf(number: int) -> tuple[float, float, float]:
-    """The colour of a lesion, from 0 to 1."""
+    """(red, green, blue) of a lesion, from 0 to 1."""
     return lesion_segment(number + FIRST_LESION - 1).color
 
 

@@ -1,4 +1,4 @@
-"""Curves in a Slicer plot: a table with one column a curve, a series a column, and a chart of them."""
+"""Draws curves in a Slicer plot: a table with a column for each curve, a series for each column, and a chart."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 import slicer
 import vtk
 
-_LEGEND_SHARE = 0.12  # of the height of a low plot view, for each line of the legend
+_LEGEND_SHARE = 0.12  # of the height of a small plot view, for each line of the legend
 Color = tuple[float, float, float]
 
 
 def newCurveTable(name: str, xName: str, curves: Iterable[str]) -> Any:
-    """A table node with a column of whole numbers and one of numbers for each curve."""
+    """Creates a table node with an integer column for x and a float column for each curve."""
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", slicer.mrmlScene.GenerateUniqueName(name))
     for column in (xName, *curves):
         array = vtk.vtkIntArray() if column == xName else vtk.vtkFloatArray()
@@ -24,7 +24,7 @@ def newCurveTable(name: str, xName: str, curves: Iterable[str]) -> Any:
 
 
 def fillCurveTable(tableNode: Any, xs: Sequence[int], curves: Mapping[str, Mapping[int, float]]) -> None:
-    """Writes all rows; what a curve does not know is NaN, which a plot leaves out.
+    """Writes all rows; missing values are NaN, which a plot leaves out.
 
     Args:
         tableNode: From `newCurveTable`.
@@ -44,13 +44,13 @@ def fillCurveTable(tableNode: Any, xs: Sequence[int], curves: Mapping[str, Mappi
 
 
 def newLineChart(name: str, tableNode: Any, colors: Mapping[str, Color], xTitle: str) -> Any:
-    """A plot chart node with one line for each named column.
+    """Creates a plot chart node with one line for each named column.
 
     Args:
-        name: Of the chart, and its title.
+        name: Name and title of the chart.
         tableNode: From `newCurveTable`; its first column is x.
         colors: Red, green and blue in [0, 1], by the curve's name.
-        xTitle: Under the axis.
+        xTitle: Title of the x axis.
     """
     chart = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLPlotChartNode", slicer.mrmlScene.GenerateUniqueName(name))
     for column, color in colors.items():
@@ -69,10 +69,10 @@ def newLineChart(name: str, tableNode: Any, colors: Mapping[str, Color], xTitle:
     return chart
 
 
-def setHighest(chartNode: Any, highest: float) -> None:
-    """Sets the y axis from 0 to beyond the highest value, with room for the legend above the curves."""
+def setMaximum(chartNode: Any, maximum: float) -> None:
+    """Scales the y axis from 0 to beyond the maximum, with room for the legend above the curves."""
     chartNode.SetYAxisRangeAuto(False)
-    chartNode.SetYAxisRange(0, highest * (1 + _LEGEND_SHARE * chartNode.GetNumberOfPlotSeriesNodes()))
+    chartNode.SetYAxisRange(0, maximum * (1 + _LEGEND_SHARE * chartNode.GetNumberOfPlotSeriesNodes()))
 
 
 def showChart(chartNode: Any) -> None:

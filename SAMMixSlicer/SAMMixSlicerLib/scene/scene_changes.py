@@ -1,7 +1,7 @@
-"""When the scene is being replaced or a node removed, and when that is over.
+"""Tells when the scene is being replaced or a node removed, and when that is over.
 
-Slicer's node boxes choose other nodes meanwhile, which no user has chosen, and some of it after `IsImporting` and
-`IsClosing` are false again. So we are busy from before the first observer hears of it until after the last one has.
+Slicer's node selectors choose other nodes meanwhile without the user, partly after `IsImporting` and `IsClosing` have
+become false. So `isBusy` is true from before the first observer is called until after the last one.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from slicer.util import VTKObservationMixin
 
 from SAMMixSlicerLib.signals import Signal
 
-_BEFORE_ALL_OTHERS, _AFTER_ALL_OTHERS = 1000.0, -1000.0
+_FIRST, _LAST = 1000.0, -1000.0
 
 
 class SceneChanges(VTKObservationMixin):
-    """Watches the scene.
+    """Observes the scene.
 
     Attributes:
-        replaced: Emits when a scene was closed or loaded and everybody else has heard of it.
-        nodeRemoved: Emits (node) when a node was removed and everybody else has heard of it.
+        replaced: Emits when a scene was closed or loaded, after all other observers were called.
+        nodeRemoved: Emits (node) when a node was removed, after all other observers were called.
     """
 
     def __init__(self) -> None:
@@ -33,19 +33,19 @@ class SceneChanges(VTKObservationMixin):
         self._removing = 0
         scene = slicer.mrmlScene
         for event in (scene.StartCloseEvent, scene.StartImportEvent):
-            self.addObserver(scene, event, self._onStart, priority=_BEFORE_ALL_OTHERS)
+            self.addObserver(scene, event, self._onStart, priority=_FIRST)
         for event in (scene.EndCloseEvent, scene.EndImportEvent):
-            self.addObserver(scene, event, self._onEnd, priority=_AFTER_ALL_OTHERS)
-        self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self._onRemoving, priority=_BEFORE_ALL_OTHERS)
-        self.addObserver(scene, scene.NodeRemovedEvent, self._onRemoved, priority=_AFTER_ALL_OTHERS)
+            self.addObserver(scene, event, self._onEnd, priority=_LAST)
+        self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self._onRemoving, priority=_FIRST)
+        self.addObserver(scene, scene.NodeRemovedEvent, self._onRemoved, priority=_LAST)
 
     @property
     def isBusy(self) -> bool:
-        """Whether what node boxes emit now is their own doing, and not the user's."""
+        """Whether node selectors may be changing without the user."""
         return bool(self._replacing or self._removing)
 
     def teardown(self) -> None:
-        """Stops watching."""
+        """Stops observing the scene."""
         self.removeObservers()
 
     def _onStart(self, *_event: Any) -> None:

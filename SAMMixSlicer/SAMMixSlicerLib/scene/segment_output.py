@@ -1,4 +1,4 @@
-"""The segment that a case is written to: made in a new segmentation or added to the user's own."""
+"""Creates the output segment of a case, in a new segmentation or in the user's own."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ def segmentOf(target: str) -> Segment:
 
 
 def newSegmentation(volumeNode: Any, target: str) -> Any:
-    """A segmentation node for a volume: beside it under its subject-hierarchy study and under its transform."""
+    """Creates a segmentation node for a volume, in the same subject-hierarchy study and under the same transform."""
     name = f"{volumeNode.GetName()} {segmentOf(target).name}"
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", slicer.mrmlScene.GenerateUniqueName(name))
     node.CreateDefaultDisplayNodes()
     node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     volumeItem = hierarchy.GetItemByDataNode(volumeNode) if hierarchy else 0
-    ours = hierarchy.GetItemByDataNode(node) if hierarchy else 0
-    if volumeItem and ours:
-        hierarchy.SetItemParent(ours, hierarchy.GetItemParent(volumeItem))
+    segmentationItem = hierarchy.GetItemByDataNode(node) if hierarchy else 0
+    if volumeItem and segmentationItem:
+        hierarchy.SetItemParent(segmentationItem, hierarchy.GetItemParent(volumeItem))
     return node
 
 
 def outputSegment(segmentationNode: Any, volumeNode: Any, target: str, segmentId: str = "") -> str:
-    """The ID of the segment to write to: ours if it is there already, else a new and empty one.
+    """Returns the ID of the output segment: the previous one if it still exists, else a new and empty one.
 
     Args:
         segmentationNode: New or the user's own; its other segments stay as they are.
-        volumeNode: The CT; the segmentation's reference geometry is set to it.
-        target: What is segmented, "liver".
-        segmentId: The segment that was written to before, or "".
+        volumeNode: The CT; it becomes the segmentation's reference geometry.
+        target: The structure that is segmented, "liver".
+        segmentId: The previous output segment, or "".
 
     Raises:
-        InputError: The segmentation consists of surfaces, or a transform is not linear.
+        InputError: The segmentation contains surfaces, or a transform is not linear.
     """
     segmentation = segmentationNode.GetSegmentation()
     labelmapName = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
     if segmentation.GetNumberOfSegments() and segmentation.GetSourceRepresentationName() != labelmapName:
         raise InputError(
-            _("{name} consists of surfaces; choose a segmentation of labelmaps, or a new one.").format(
+            _("{name} contains surfaces. Select a segmentation of labelmaps, or a new one.").format(
                 name=segmentationNode.GetName()
             )
         )
@@ -65,7 +65,7 @@ def outputSegment(segmentationNode: Any, volumeNode: Any, target: str, segmentId
 
 
 def openLabelmap(segmentationNode: Any, segmentId: str, volumeNode: Any) -> SegmentLabelmap:
-    """The segment's labelmap on the volume's grid.
+    """Returns the segment's labelmap on the volume's grid.
 
     Raises:
         InputError: A transform is not linear.
@@ -82,25 +82,25 @@ def gridToSegmentation(volumeNode: Any, segmentationNode: Any) -> np.ndarray:
         InputError: A transform is not linear.
     """
     if volumeNode.GetTransformNodeID() == segmentationNode.GetTransformNodeID():
-        return ijkToRas(volumeNode)  # exact: the transform they share cancels out
+        return ijkToRas(volumeNode)  # exact: the common transform cancels out
     return np.linalg.inv(nodeToWorld(segmentationNode)) @ nodeToWorld(volumeNode) @ ijkToRas(volumeNode)
 
 
 def _addSegment(segmentationNode: Any, volumeNode: Any, target: str) -> str:
-    kind = segmentOf(target)
+    properties = segmentOf(target)
     segmentation = segmentationNode.GetSegmentation()
     segment = slicer.vtkSegment()
-    segment.SetName(kind.name)
-    segment.SetColor(*kind.color)
-    segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), kind.terminology_entry)
+    segment.SetName(properties.name)
+    segment.SetColor(*properties.color)
+    segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), properties.terminology_entry)
     n_i, n_j, n_k = volumeNode.GetImageData().GetDimensions()
-    # A labelmap of its own from the start, so that the segment shares no layer.
+    # With its own labelmap from the start, so that the segment shares no layer.
     segment.AddRepresentation(
         slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName(),
         emptyLabelmap(gridToSegmentation(volumeNode, segmentationNode), (n_k, n_j, n_i)),
     )
-    segmentId = segmentation.GenerateUniqueSegmentID(kind.name)
+    segmentId = segmentation.GenerateUniqueSegmentID(properties.name)
     segmentation.AddSegment(segment, segmentId)
-    # The outline stands out, and the anatomy is seen through the fill.
+    # The outline stands out, and the anatomy shows through the fill.
     segmentationNode.GetDisplayNode().SetSegmentOpacity2DFill(segmentId, _FILL_OPACITY)
     return segmentId

@@ -1,4 +1,4 @@
-"""Probability and score of every slice, as a Slicer table and plot."""
+"""Shows probability and score of every slice in a Slicer table and plot."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from SAMMixSlicerLib.scene.line_chart import fillCurveTable, newCurveTable, newLineChart, setHighest
+from SAMMixSlicerLib.scene.line_chart import fillCurveTable, newCurveTable, newLineChart, setMaximum
 
 _SLICE, _PROBABILITY, _SCORE = "Slice", "Probability", "Score"
 _COLORS = {_PROBABILITY: (0.85, 0.45, 0.1), _SCORE: (0.15, 0.55, 0.3)}
 
 
 def newSliceTable(name: str) -> Any:
-    """A table node with the columns slice, probability and score."""
+    """Creates a table node with the columns slice, probability and score."""
     return newCurveTable(name, _SLICE, _COLORS)
 
 
 def fillSliceTable(
     tableNode: Any, sliceCount: int, probabilities: Mapping[int, float], scores: Mapping[int, float]
 ) -> None:
-    """Writes every slice's row; what is not known is NaN, which a plot leaves out."""
+    """Writes the row of every slice; missing values are NaN, which a plot leaves out."""
     fillCurveTable(tableNode, range(sliceCount), {_PROBABILITY: probabilities, _SCORE: scores})
 
 
 def newChart(tableNode: Any, name: str) -> Any:
-    """A plot chart node that draws the table's two curves."""
+    """Creates a plot chart node for the table's two curves."""
     chart = newLineChart(name, tableNode, _COLORS, _("slice"))
-    setHighest(chart, 1.0)
+    setMaximum(chart, 1.0)
     return chart

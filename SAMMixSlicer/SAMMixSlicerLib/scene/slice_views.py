@@ -1,4 +1,4 @@
-"""Which slice of a volume the slice views show, and jumping to another."""
+"""Tracks which slice of a volume the slice views show, and jumps to another."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _PARALLEL = 1 - 1e-6
 
 
 class SliceViews(VTKObservationMixin):
-    """The slice views that look along a volume's slice axis, those that a layout adds later among them.
+    """The slice views that look along a volume's slice axis, including views that a layout adds later.
 
     Attributes:
         moved: Emits (sliceIndex) when they show another slice of the volume; None when they show none.
-        viewsChanged: Emits when other views than before show the volume's slices.
+        viewsChanged: Emits when the set of views that show the volume's slices changes.
     """
 
     def __init__(self) -> None:
@@ -33,12 +33,12 @@ class SliceViews(VTKObservationMixin):
         self._sliceAxis = "k"
         self._sliceCount = 0
         self._shown: dict[str, int | None] = {}
-        self._leader = ""
+        self._lastMovedView = ""
 
     def follow(self, volumeNode: Any, sliceAxis: str) -> None:
-        """Follows the views on a volume (None: on none)."""
+        """Starts to track the views of a volume; None stops tracking."""
         self.removeObservers()
-        self._volumeNode, self._sliceAxis, self._shown, self._leader = volumeNode, sliceAxis, {}, ""
+        self._volumeNode, self._sliceAxis, self._shown, self._lastMovedView = volumeNode, sliceAxis, {}, ""
         if volumeNode is None:
             return
         self._sliceCount = volumeNode.GetImageData().GetDimensions()["ijk".index(sliceAxis)]
@@ -50,14 +50,14 @@ class SliceViews(VTKObservationMixin):
 
     @property
     def current(self) -> int | None:
-        """Index of the slice in view, or None where no view shows one of the volume's slices.
+        """Index of the slice in view, or None if no view shows a slice of the volume.
 
-        Where several views show different slices, it is the one of the view that was moved last.
+        If several views show different slices, the view that was moved last counts.
         """
-        return self._shown.get(self._leader, next(iter(self._shown.values()), None))
+        return self._shown.get(self._lastMovedView, next(iter(self._shown.values()), None))
 
     def alignedViews(self) -> list[Any]:
-        """The slice nodes that show the volume and lie in the plane of its slices."""
+        """The slice nodes that show the volume in the plane of its slices."""
         if self._volumeNode is None:
             return []
         normal = self._sliceNormal()
@@ -70,18 +70,18 @@ class SliceViews(VTKObservationMixin):
                 views.append(node)
         return views
 
-    def turnToSlices(self) -> None:
-        """Turns the view that lies nearest to the volume's slices into their plane, if none lies there."""
+    def alignView(self) -> None:
+        """Rotates the view nearest to the volume's slice plane into it, if no view is aligned."""
         shown = [node for node in slicer.util.getNodesByClass("vtkMRMLSliceNode") if self._showsVolume(node)]
         if self._volumeNode is None or self.alignedViews() or not shown:
             return
         normal = self._sliceNormal()
-        node = max(shown, key=lambda one: abs(arrayFromVTKMatrix(one.GetSliceToRAS())[:3, 2] @ normal))
+        node = max(shown, key=lambda view: abs(arrayFromVTKMatrix(view.GetSliceToRAS())[:3, 2] @ normal))
         matrix = arrayFromVTKMatrix(node.GetSliceToRAS())
         before = matrix[:3, :3].copy()
         axes = ijkToWorld(self._volumeNode)[:3, :3]
         first, second, _across = inPlaneAxes(self._sliceAxis)
-        # The axes of the view take the nearest of the volume's, so that left stays left and up stays up.
+        # Each axis of the view becomes the nearest axis of the volume, so that left stays left and up stays up.
         horizontal = max((axes[:, first], axes[:, second]), key=lambda axis: abs(axis @ before[:, 0]) / _length(axis))
         x = horizontal / _length(horizontal) * np.sign(horizontal @ before[:, 0])
         z = normal * np.sign(normal @ before[:, 2])
@@ -91,31 +91,31 @@ class SliceViews(VTKObservationMixin):
         self.jumpTo(self._nearestSlice(matrix[:3, 3]))
 
     def jumpTo(self, sliceIndex: int) -> None:
-        """Moves the views to a slice; they show the volume if none does."""
+        """Moves the views to a slice; shows the volume in them if none does."""
         if self._volumeNode is None:
             return
         if not any(self._showsVolume(node) for node in slicer.util.getNodesByClass("vtkMRMLSliceNode")):
             slicer.util.setSliceViewerLayers(background=self._volumeNode, fit=True)
         if not self.alignedViews():
-            self.turnToSlices()
+            self.alignView()
         sizes = self._volumeNode.GetImageData().GetDimensions()
         ijk = np.array([*((size - 1) / 2 for size in sizes), 1.0])
         ijk["ijk".index(self._sliceAxis)] = sliceIndex
-        place = (ijkToWorld(self._volumeNode) @ ijk)[:3]
+        position = (ijkToWorld(self._volumeNode) @ ijk)[:3]
         for node in self.alignedViews():
-            node.JumpSliceByOffsetting(*place.tolist())
+            node.JumpSliceByOffsetting(*position.tolist())
 
-    def jumpToPlace(self, ijk: tuple[float, float, float]) -> None:
-        """Has every view of the volume show a voxel; those that look elsewhere in their plane are centred on it."""
+    def jumpToVoxel(self, ijk: tuple[float, float, float]) -> None:
+        """Moves every view of the volume to a voxel; views in which it is outside the frame are centred on it."""
         if self._volumeNode is None:
             return
         self.jumpTo(round(ijk["ijk".index(self._sliceAxis)]))
-        place = (ijkToWorld(self._volumeNode) @ [*ijk, 1.0])[:3]
+        position = (ijkToWorld(self._volumeNode) @ [*ijk, 1.0])[:3]
         for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
             if self._showsVolume(node):
-                node.JumpSliceByOffsetting(*place.tolist())
-                if not _isInView(node, place):
-                    node.JumpSliceByCentering(*place.tolist())
+                node.JumpSliceByOffsetting(*position.tolist())
+                if not _isInView(node, position):
+                    node.JumpSliceByCentering(*position.tolist())
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _onNodeAdded(self, _scene: Any, _event: Any, node: Any) -> None:
@@ -128,22 +128,22 @@ class SliceViews(VTKObservationMixin):
         self._shown = self._slicesShown()
         name = caller.GetID()
         if name in before and self._shown.get(name, before[name]) != before[name]:
-            self._leader = name
+            self._lastMovedView = name
         if self.current != current:
             self.moved.emit(self.current)
         if self._shown.keys() != before.keys():
             self.viewsChanged.emit()
 
     def _slicesShown(self) -> dict[str, int | None]:
-        """The slice that each aligned view shows, by the ID of its node; None beyond the volume's ends."""
-        found: dict[str, int | None] = {}
+        """The slice that each aligned view shows, by node ID; None beyond the volume's ends."""
+        shown: dict[str, int | None] = {}
         for node in self.alignedViews():
             index = self._nearestSlice(arrayFromVTKMatrix(node.GetSliceToRAS())[:3, 3])
-            found[node.GetID()] = index if 0 <= index < self._sliceCount else None
-        return found
+            shown[node.GetID()] = index if 0 <= index < self._sliceCount else None
+        return shown
 
     def _nearestSlice(self, world: np.ndarray) -> int:
-        """The slice whose plane lies nearest to a place in world RAS."""
+        """The slice nearest to a position in world RAS."""
         matrix = ijkToWorld(self._volumeNode)
         across = "ijk".index(self._sliceAxis)
         normal = self._sliceNormal()
@@ -160,9 +160,9 @@ class SliceViews(VTKObservationMixin):
         return composite is not None and composite.GetBackgroundVolumeID() == self._volumeNode.GetID()
 
 
-def _isInView(sliceNode: Any, place: np.ndarray) -> bool:
-    """Whether a place in world RAS lies within the frame of a view."""
-    x, y = (np.linalg.inv(arrayFromVTKMatrix(sliceNode.GetXYToRAS())) @ [*place, 1.0])[:2]
+def _isInView(sliceNode: Any, position: np.ndarray) -> bool:
+    """Whether a position in world RAS lies within the frame of a view."""
+    x, y = (np.linalg.inv(arrayFromVTKMatrix(sliceNode.GetXYToRAS())) @ [*position, 1.0])[:2]
     width, height = sliceNode.GetDimensions()[:2]
     return bool(0 <= x < width and 0 <= y < height)
 

@@ -1,4 +1,4 @@
-"""Loss and Dice of a fine-tuning run while it goes on, as a Slicer plot."""
+"""Plots loss and Dice of a fine-tuning run while it runs."""
 
 from __future__ import annotations
 
@@ -12,44 +12,44 @@ from SAMMixSlicerLib.scene.line_chart import (
     newCurveTable,
     newLineChart,
     removeChart,
-    setHighest,
+    setMaximum,
     showChart,
 )
 
 _STEP, _LOSS = "Step", "Loss"
 _AUTO, _ORACLE = "Dice, automatic boxes", "Dice, oracle boxes"
 _COLORS = {_LOSS: (0.35, 0.35, 0.35), _AUTO: (0.85, 0.45, 0.1), _ORACLE: (0.15, 0.55, 0.3)}
-# Points a curve: more are not told apart, and fill a table for nothing.
-_MOST_POINTS = 400
+# Points for each curve; more would not be visible.
+_MAX_POINTS = 400
 
 
 class TrainingPlot:
-    """The curves of one run; its nodes are not saved with the scene."""
+    """The curves of one run; their nodes are not saved with the scene."""
 
     def __init__(self) -> None:
         self._loss: dict[int, float] = {}
         self._dice: dict[str, dict[int, float]] = {_AUTO: {}, _ORACLE: {}}
-        self._parts: dict[str, int] = {}
-        self._last = 0
+        self._firstSteps: dict[str, int] = {}
+        self._lastStep = 0
         self._table: Any = None
         self._chart: Any = None
 
-    def take(self, event: dict[str, Any]) -> bool:
-        """Takes an event of a run; whether a curve has changed."""
+    def addEvent(self, event: dict[str, Any]) -> bool:
+        """Adds an event of a run; returns whether a curve has changed."""
         if event.get("event") not in ("step", "dice"):
             return False
-        if event["part"] not in self._parts and event["part"] != "end":
-            # Every part counts its steps from 1; the curves go on where the part before ended.
-            self._parts[event["part"]] = self._last
-        at = self._last if event["part"] == "end" else self._parts[event["part"]] + int(event["step"])
-        self._last = max(self._last, at)
+        if event["part"] not in self._firstSteps and event["part"] != "end":
+            # Every part counts its steps from 1; the curves continue where the previous part ended.
+            self._firstSteps[event["part"]] = self._lastStep
+        step = self._lastStep if event["part"] == "end" else self._firstSteps[event["part"]] + int(event["step"])
+        self._lastStep = max(self._lastStep, step)
         if event["event"] == "step":
             if event["loss"] is not None:
-                self._loss[at] = float(event["loss"])
+                self._loss[step] = float(event["loss"])
         else:
             for name, key in ((_AUTO, "auto"), (_ORACLE, "oracle")):
                 if event[key] is not None:
-                    self._dice[name][at] = float(event[key])
+                    self._dice[name][step] = float(event[key])
         return True
 
     @property
@@ -58,15 +58,15 @@ class TrainingPlot:
         return not self._loss and not any(self._dice.values())
 
     def curves(self) -> dict[str, dict[int, float]]:
-        """The values by step, by the curve's name; Dice stays as it was until it is measured again."""
+        """Values by step, by the curve's name; Dice keeps its value until it is measured again."""
         steps = self._steps()
-        return {_LOSS: self._loss, **{name: _held(values, steps) for name, values in self._dice.items()}}
+        return {_LOSS: self._loss, **{name: _forwardFilled(values, steps) for name, values in self._dice.items()}}
 
     def refresh(self) -> None:
-        """Brings the plot up to date, where it is shown."""
+        """Updates the plot if it is shown."""
         if self._table is not None and slicer.mrmlScene.IsNodePresent(self._table):
             fillCurveTable(self._table, self._steps(), self.curves())
-            setHighest(self._chart, max(1.0, *self._loss.values()))
+            setMaximum(self._chart, max(1.0, *self._loss.values()))
 
     def show(self) -> None:
         """Shows the curves in a plot view."""
@@ -81,25 +81,25 @@ class TrainingPlot:
         showChart(self._chart)
 
     def remove(self) -> None:
-        """Takes the nodes out of the scene."""
+        """Removes the nodes from the scene."""
         for node, remove in ((self._chart, removeChart), (self._table, slicer.mrmlScene.RemoveNode)):
             if node is not None and slicer.mrmlScene.IsNodePresent(node):
                 remove(node)
         self._chart = self._table = None
 
     def _steps(self) -> list[int]:
-        steps = sorted({*self._loss, *(at for values in self._dice.values() for at in values)})
-        stride = max(1, -(-len(steps) // _MOST_POINTS))
-        dice = {at for values in self._dice.values() for at in values}
-        return [step for place, step in enumerate(steps) if place % stride == 0 or step in dice]
+        diceSteps = {step for values in self._dice.values() for step in values}
+        steps = sorted({*self._loss, *diceSteps})
+        stride = max(1, -(-len(steps) // _MAX_POINTS))
+        return [step for index, step in enumerate(steps) if index % stride == 0 or step in diceSteps]
 
 
-def _held(values: dict[int, float], steps: list[int]) -> dict[int, float]:
-    """Values at all steps from the first known one on."""
-    found: dict[int, float] = {}
+def _forwardFilled(values: dict[int, float], steps: list[int]) -> dict[int, float]:
+    """Values at all steps from the first value on."""
+    filled: dict[int, float] = {}
     last: float | None = None
     for step in steps:
         last = values.get(step, last)
         if last is not None:
-            found[step] = last
-    return found
+            filled[step] = last
+    return filled

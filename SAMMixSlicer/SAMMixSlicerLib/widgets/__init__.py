@@ -1,1 +1,1 @@
-"""The panel: the only place, with the widget class, that knows qt and ctk."""
+"""The panel; besides the widget class, the only code that uses qt and ctk."""

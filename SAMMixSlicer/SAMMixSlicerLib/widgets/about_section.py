@@ -1,4 +1,4 @@
-"""Section "About": versions, where the core lies, local weights."""
+"""Section "About": versions, folder of the core, local weights."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from SAMMixSlicerLib.widgets.dialogs import Dialogs
 
 
 class AboutSection:
-    """Says what is in use.
+    """Shows versions, and lets the user choose local weights.
 
     Args:
         ui: The panel's widgets by name.
-        workspace: What the logics share.
-        core: Which core is in use.
-        dialogs: Asks for a file.
+        workspace: State shared by the logics.
+        core: The core in use.
+        dialogs: File dialogs.
     """
 
     def __init__(self, ui: Any, workspace: Workspace, core: CoreInfo, dialogs: Dialogs) -> None:
@@ -33,7 +33,7 @@ class AboutSection:
         self.refresh(workspace.parameter)
 
     def refresh(self, parameter: Parameter) -> None:
-        """Writes the text."""
+        """Updates the text."""
         core = self._core
         lines = [
             "<b>" + _("For research, not a medical device.") + "</b>",
@@ -43,7 +43,7 @@ class AboutSection:
             lines.append(
                 "<b>"
                 + _(
-                    "Another sammix_core, installed with pip, is used instead of the bundled one (version {bundled}). "
+                    "A sammix_core installed with pip replaces the bundled version {bundled}. "
                     "If something goes wrong, uninstall it: pip_uninstall('sammix')."
                 ).format(bundled=core.bundledVersion)
                 + "</b>"

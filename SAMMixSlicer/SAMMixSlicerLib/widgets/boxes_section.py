@@ -6,18 +6,19 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from sammix_core.segmentation.slice_state import SliceState
 from SAMMixSlicerLib.logic.actions import Actions
 from SAMMixSlicerLib.logic.box_logic import BoxLogic
 from SAMMixSlicerLib.logic.workspace import Workspace
-from SAMMixSlicerLib.widgets.slices_section import sourceWord
+from SAMMixSlicerLib.widgets.slices_section import sourceLabel
 
 
 class BoxesSection:
-    """Buttons for what cannot be dragged.
+    """Buttons for everything but dragging.
 
     Args:
         ui: The panel's widgets by name.
-        workspace: What the logics share.
+        workspace: State shared by the logics.
         boxLogic: Edits boxes.
         actions: Undo and redo.
     """
@@ -40,18 +41,18 @@ class BoxesSection:
         self._onCaseChanged(workspace.case)
 
     def refresh(self) -> None:
-        """Says what box the slice in view has, and enables what can be done with it."""
+        """Describes the box of the slice in view, and enables the possible actions."""
         case, index = self._case, self._workspace.views.current
-        volumeChosen = self._workspace.volumeNode is not None
-        if not volumeChosen:
-            self._ui.boxLabel.setText(_("Choose a CT volume first."))
+        isVolumeSelected = self._workspace.volumeNode is not None
+        if not isVolumeSelected:
+            self._ui.boxLabel.setText(_("Select a CT volume first."))
         elif case is None or index is None:
             self._ui.boxLabel.setText(_("Segment the liver, or add a box to the slice in view."))
         else:
             self._ui.boxLabel.setText(self._sentence(case.state(index), index))
         hasCase = case is not None and index is not None
         state = case.state(index) if hasCase else None
-        self._ui.addBoxButton.setEnabled(volumeChosen and (state is None or state.box is None))
+        self._ui.addBoxButton.setEnabled(isVolumeSelected and (state is None or state.box is None))
         self._ui.deleteBoxButton.setEnabled(state is not None and (state.box is not None or state.mask is not None))
         self._ui.resetBoxButton.setEnabled(state is not None and state.box != state.automatic_box)
         self._ui.interpolateButton.setEnabled(case is not None and len(case.boxes().keyframes) > 1)
@@ -67,12 +68,12 @@ class BoxesSection:
             button.setEnabled(bool(name) and idle)
             button.setToolTip(f"{word}: {name}" if name else word)
 
-    def _sentence(self, state: Any, index: int) -> str:
+    def _sentence(self, state: SliceState, index: int) -> str:
         if state.box is None:
             return _("Slice {index}: no box.").format(index=index)
         width, height = state.box.i_max - state.box.i_min, state.box.j_max - state.box.j_min
         return _("Slice {index}: {source} box, {width} × {height} voxels. Drag its edges in the slice view.").format(
-            index=index, source=sourceWord(state), width=width, height=height
+            index=index, source=sourceLabel(state), width=width, height=height
         )
 
     def _connect(self, button: Any, action: Any) -> None:

@@ -1,4 +1,4 @@
-"""Section "Correct": the Segment Editor, and the slices that were corrected."""
+"""Section "Correct": opens the Segment Editor and lists the corrected slices."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from slicer.i18n import tr as _
 from SAMMixSlicerLib.logic.correction_logic import CorrectionLogic
 from SAMMixSlicerLib.logic.workspace import Workspace
 
-_MOST_NAMED = 12
+_MAX_LISTED = 12
 
 
 class CorrectSection:
-    """Opens the editor and says which slices are protected.
+    """Opens the editor and lists the protected slices.
 
     Args:
         ui: The panel's widgets by name.
-        workspace: What the logics share.
-        correctionLogic: Notices corrections.
+        workspace: State shared by the logics.
+        correctionLogic: Notices manual corrections.
     """
 
     def __init__(self, ui: Any, workspace: Workspace, correctionLogic: CorrectionLogic) -> None:
@@ -32,19 +32,19 @@ class CorrectSection:
         self._onCaseChanged(workspace.case)
 
     def refresh(self) -> None:
-        """Names the corrected slices."""
+        """Lists the corrected slices."""
         case, index = self._case, self._workspace.views.current
         corrected = [] if case is None else case.corrected()
         if corrected:
-            names = ", ".join(str(one) for one in corrected[:_MOST_NAMED])
-            more = _(" and {count} more").format(count=len(corrected) - _MOST_NAMED)
+            names = ", ".join(str(number) for number in corrected[:_MAX_LISTED])
+            more = _(" and {count} more").format(count=len(corrected) - _MAX_LISTED)
             self._ui.correctLabel.setText(
                 _("Corrected by hand and protected: slice {names}{more}.").format(
-                    names=names, more=more if len(corrected) > _MOST_NAMED else ""
+                    names=names, more=more if len(corrected) > _MAX_LISTED else ""
                 )
             )
         else:
-            self._ui.correctLabel.setText(_("Slices that you change in the Segment Editor are noticed and protected."))
+            self._ui.correctLabel.setText(_("Slices that you edit in the Segment Editor are protected automatically."))
         self._ui.editorButton.setEnabled(case is not None and case.labelmap is not None)
         self._ui.releaseButton.setEnabled(index in corrected)
 

@@ -1,4 +1,4 @@
-"""What fine-tuning learns from: the slices that are kept, each to be seen and deleted."""
+"""The saved corrections from which fine-tuning learns; the user can delete each of them."""
 
 from __future__ import annotations
 
@@ -6,47 +6,47 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from SAMMixSlicerLib.logic.correction_keeper import CorrectionKeeper
+from SAMMixSlicerLib.logic.correction_recorder import CorrectionRecorder
 from SAMMixSlicerLib.logic.install_logic import InstallLogic
 from SAMMixSlicerLib.logic.new_structure import NewStructure
 from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.parameter import Parameter
-from SAMMixSlicerLib.widgets.plain_table import preparePlainTable, setRow
+from SAMMixSlicerLib.widgets.read_only_table import prepareReadOnlyTable, setRow
 
 
 class CorrectionsList:
-    """The table of kept slices, and what goes into it.
+    """The table of saved corrections, and the buttons that change it.
 
     Args:
         ui: The panel's widgets by name.
-        workspace: What the logics share.
-        keeper: Keeps slices.
-        newStructure: Begins with another structure.
-        install: Knows whether anything can be computed.
+        workspace: State shared by the logics.
+        recorder: Saves corrections.
+        newStructure: Starts another structure.
+        install: Knows whether the required packages are installed.
     """
 
     def __init__(
         self,
         ui: Any,
         workspace: Workspace,
-        keeper: CorrectionKeeper,
+        recorder: CorrectionRecorder,
         newStructure: NewStructure,
         install: InstallLogic,
     ) -> None:
         self._ui = ui
         self._workspace = workspace
-        self._keeper = keeper
+        self._recorder = recorder
         self._install = install
         self._ids: list[str] = []
-        preparePlainTable(ui.correctionsTable, [_("Case"), _("Slice"), _("Mask"), _("For")], widths=(150, 50, 110))
+        prepareReadOnlyTable(ui.correctionsTable, [_("Case"), _("Slice"), _("Mask"), _("Use")], widths=(150, 50, 110))
         ui.keepCheck.connect("toggled(bool)", lambda checked: workspace.update(keepCorrections=checked))
-        ui.acceptButton.connect("clicked()", lambda: workspace.attempt(keeper.accept))
+        ui.acceptButton.connect("clicked()", lambda: workspace.attempt(recorder.accept))
         ui.deleteEntryButton.connect("clicked()", self._onDelete)
         ui.newTargetButton.connect(
-            "clicked()", lambda: workspace.attempt(lambda: newStructure.begin(ui.newTargetEdit.text))
+            "clicked()", lambda: workspace.attempt(lambda: newStructure.start(ui.newTargetEdit.text))
         )
         ui.correctionsTable.connect("itemSelectionChanged()", self._refreshButtons)
-        keeper.changed.connect(self.refresh)
+        recorder.changed.connect(self.refresh)
         install.finished.connect(lambda _isInstalled, _sentence: self.refresh())
         workspace.parameterChanged.connect(self._onParameter)
         workspace.caseChanged.connect(lambda _case: self._refreshButtons())
@@ -55,23 +55,23 @@ class CorrectionsList:
         self.refresh()
 
     def refresh(self) -> None:
-        """Shows what is kept."""
-        entries = self._workspace.attempt(self._keeper.entries) or []
+        """Updates the table."""
+        entries = self._workspace.attempt(self._recorder.entries) or []
         table = self._ui.correctionsTable
         table.clearSelection()
         table.setRowCount(len(entries))
         self._ids = [entry.id for entry in entries]
         if not self._install.missing():
             self._ui.keepCheck.setToolTip(
-                _("Each slice that you correct is written to {folder}, without a name or date of the patient.").format(
-                    folder=self._keeper.folder
+                _("Saves each slice that you correct to {folder}, without the patient's name or dates.").format(
+                    folder=self._recorder.folder
                 )
             )
-        words = {"corrected": _("by hand"), "accepted": _("found right"), "label": _("from a label")}
+        sources = {"corrected": _("by hand"), "accepted": _("accepted"), "label": _("from a label")}
         for row, entry in enumerate(entries):
-            kind = words.get(str(entry.source), str(entry.source)) if entry.area_px else _("nothing here")
-            use = _("the check") if entry.held_back else _("learning")
-            setRow(table, row, (entry.case, str(entry.slice_index), kind, use), numbers=(1,))
+            source = sources.get(str(entry.source), str(entry.source)) if entry.area_px else _("empty")
+            use = _("validation") if entry.held_back else _("training")
+            setRow(table, row, (entry.case, str(entry.slice_index), source, use), numbers=(1,))
         self._refreshButtons()
 
     def _refreshButtons(self) -> None:
@@ -86,7 +86,7 @@ class CorrectionsList:
     def _onDelete(self) -> None:
         row = self._ui.correctionsTable.currentRow()
         if 0 <= row < len(self._ids):
-            self._workspace.attempt(lambda: self._keeper.delete(self._ids[row]))
+            self._workspace.attempt(lambda: self._recorder.delete(self._ids[row]))
 
     def _onParameter(self, parameter: Parameter) -> None:
         self._ui.keepCheck.setChecked(parameter.keepCorrections)

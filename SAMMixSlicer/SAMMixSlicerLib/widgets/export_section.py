@@ -9,19 +9,19 @@ from slicer.i18n import tr as _
 from SAMMixSlicerLib.logic.export_logic import ExportLogic
 from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.widgets.dialogs import Dialogs
-from SAMMixSlicerLib.widgets.plain_table import fitHeight, preparePlainTable, setRow
+from SAMMixSlicerLib.widgets.read_only_table import fitHeight, prepareReadOnlyTable, setRow
 
 _FORMATS = "NIfTI (*.nii.gz);;NRRD (*.nrrd);;Slicer segmentation (*.seg.nrrd);;MetaImage (*.mha)"
 
 
 class ExportSection:
-    """Buttons for what leaves the module.
+    """Buttons and the table of measurements.
 
     Args:
         ui: The panel's widgets by name.
-        workspace: What the logics share.
-        exportLogic: Writes.
-        dialogs: Asks for file names.
+        workspace: State shared by the logics.
+        exportLogic: Exports.
+        dialogs: File dialogs.
     """
 
     def __init__(self, ui: Any, workspace: Workspace, exportLogic: ExportLogic, dialogs: Dialogs) -> None:
@@ -35,18 +35,18 @@ class ExportSection:
         ui.measureButton.connect("clicked()", lambda: workspace.attempt(exportLogic.measure))
         exportLogic.measured.connect(self._onMeasured)
         table = ui.measurementTable
-        preparePlainTable(table, ["", ""], widths=(150,))
+        prepareReadOnlyTable(table, ["", ""], widths=(150,))
         table.horizontalHeader().hide()
         workspace.caseChanged.connect(self._onCaseChanged)
         self._onCaseChanged(workspace.case)
 
     def _onFile(self) -> None:
-        path = self._dialogs.fileToSave(_("Save the mask"), self._name("liver.nii.gz"), _FORMATS)
+        path = self._dialogs.fileToSave(_("Save the mask"), self._defaultName("liver.nii.gz"), _FORMATS)
         if path:
             self._workspace.attempt(lambda: self._export.labelmapFile(path))
 
     def _onBoxes(self) -> None:
-        path = self._dialogs.fileToSave(_("Save the boxes"), self._name("boxes.json"), "JSON (*.json)")
+        path = self._dialogs.fileToSave(_("Save the boxes"), self._defaultName("boxes.json"), "JSON (*.json)")
         if path:
             self._workspace.attempt(lambda: self._export.boxes(path))
 
@@ -55,14 +55,14 @@ class ExportSection:
             return
         table = self._ui.measurementTable
         table.setRowCount(len(rows))
-        for place, (title, value) in enumerate(rows):
-            setRow(table, place, (title, value))
+        for row, (label, value) in enumerate(rows):
+            setRow(table, row, (label, value))
         fitHeight(table)
         table.setVisible(True)
 
-    def _name(self, ending: str) -> str:
+    def _defaultName(self, suffix: str) -> str:
         volumeNode = self._workspace.volumeNode
-        return ending if volumeNode is None else f"{volumeNode.GetName()}_{ending}"
+        return suffix if volumeNode is None else f"{volumeNode.GetName()}_{suffix}"
 
     def _onCaseChanged(self, case: Any) -> None:
         self._ui.measurementTable.setVisible(False)

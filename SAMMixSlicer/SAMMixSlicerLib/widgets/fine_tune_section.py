@@ -1,4 +1,4 @@
-"""Section "Fine-tune": a run started, paused and stopped, its curves, and both figures side by side."""
+"""Section "Fine-tune": starts, pauses and stops a run, and shows its curves and its result."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from SAMMixSlicerLib.logic.correction_keeper import CorrectionKeeper
+from SAMMixSlicerLib.logic.correction_recorder import CorrectionRecorder
 from SAMMixSlicerLib.logic.fine_tune_logic import FineTuneLogic
 from SAMMixSlicerLib.logic.install_logic import InstallLogic
 from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.parameter import Parameter
 from SAMMixSlicerLib.widgets.dialogs import Dialogs
-from SAMMixSlicerLib.widgets.plain_table import fitHeight, preparePlainTable, setRow
+from SAMMixSlicerLib.widgets.read_only_table import fitHeight, prepareReadOnlyTable, setRow
 
 
 class FineTuneSection:
-    """Starts and watches a run.
+    """Controls a fine-tuning run.
 
     Args:
         ui: The panel's widgets by name.
-        workspace: What the logics share.
+        workspace: State shared by the logics.
         fineTuning: The run.
-        keeper: Knows what there is to learn from.
-        install: Knows whether anything can be computed.
-        dialogs: Asks for a folder.
+        recorder: Lists the corrections.
+        install: Knows whether the required packages are installed.
+        dialogs: Folder dialog.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class FineTuneSection:
         ui: Any,
         workspace: Workspace,
         fineTuning: FineTuneLogic,
-        keeper: CorrectionKeeper,
+        recorder: CorrectionRecorder,
         install: InstallLogic,
         dialogs: Dialogs,
     ) -> None:
@@ -40,9 +40,9 @@ class FineTuneSection:
         self._dialogs = dialogs
         self._workspace = workspace
         self._fineTuning = fineTuning
-        self._keeper = keeper
+        self._recorder = recorder
         self._install = install
-        preparePlainTable(ui.figuresTable, [_("Dice"), _("Before"), _("After")], widths=(250, 60))
+        prepareReadOnlyTable(ui.figuresTable, [_("Dice"), _("Before"), _("After")], widths=(250, 60))
         ui.fineTuneButton.connect("clicked()", lambda: workspace.attempt(fineTuning.start))
         ui.pauseButton.connect("clicked()", self._onPause)
         ui.stopButton.connect("clicked()", lambda: workspace.attempt(fineTuning.stop))
@@ -52,24 +52,24 @@ class FineTuneSection:
         ui.checkFolderButton.connect("clicked()", self._onFolder)
         fineTuning.changed.connect(self.refresh)
         fineTuning.progressed.connect(self._onProgress)
-        keeper.changed.connect(self.refresh)
+        recorder.changed.connect(self.refresh)
         install.finished.connect(lambda _isInstalled, _sentence: self.refresh())
         workspace.parameterChanged.connect(self._onParameter)
         self._onParameter(workspace.parameter)
         self.refresh()
 
     def refresh(self) -> None:
-        """Enables what can be done now, and shows what the run came to."""
+        """Enables the possible actions, and shows the result of the run."""
         ui, fineTuning = self._ui, self._fineTuning
         missing = bool(self._install.missing())
-        count = 0 if missing else len(self._workspace.attempt(self._keeper.entries) or [])
-        ui.fineTuneButton.setEnabled(count > 0 and not fineTuning.isGoing)
-        ui.pauseButton.setEnabled(fineTuning.isGoing or fineTuning.canGoOn)
-        waits = fineTuning.state == "paused" or fineTuning.canGoOn
-        ui.pauseButton.setText(_("Resume") if waits else _("Pause"))
-        ui.stopButton.setEnabled(fineTuning.isGoing)
+        count = 0 if missing else len(self._workspace.attempt(self._recorder.entries) or [])
+        ui.fineTuneButton.setEnabled(count > 0 and not fineTuning.isActive)
+        ui.pauseButton.setEnabled(fineTuning.isActive or fineTuning.canResume)
+        isWaiting = fineTuning.state == "paused" or fineTuning.canResume
+        ui.pauseButton.setText(_("Resume") if isWaiting else _("Pause"))
+        ui.stopButton.setEnabled(fineTuning.isActive)
         ui.curvesButton.setEnabled(not fineTuning.plot.isEmpty)
-        ui.fineTuneProgress.setVisible(fineTuning.isGoing)
+        ui.fineTuneProgress.setVisible(fineTuning.isActive)
         self._showResult()
         sentence = self._sentence(missing, count)
         ui.fineTuneLabel.setText(sentence)
@@ -77,21 +77,25 @@ class FineTuneSection:
 
     def _sentence(self, missing: bool, count: int) -> str:
         if missing:
-            return _("Install what is missing first (section Input).")
+            return _("Install the missing packages first (section Input).")
         result = self._fineTuning.result()
         if result is not None:
             return result.sentence
-        words = {
+        sentences = {
             "paused": _("Paused."),
-            "cancelled": _("Stopped; what was done is kept. Resume goes on from there."),
-            "stopped": _("The process ended before it was done. Resume goes on from there."),
-            "failed": _("Fine-tuning could not go on; the line above says why."),
+            "cancelled": _("Stopped. Press Resume to continue from here."),
+            "stopped": _("The process ended early. Press Resume to continue from there."),
+            "failed": _("Fine-tuning failed; see the status line."),
         }
-        if self._fineTuning.state in words:
-            return words[self._fineTuning.state]
-        if self._fineTuning.isGoing:
+        if self._fineTuning.state in sentences:
+            return sentences[self._fineTuning.state]
+        if self._fineTuning.isActive:
             return self._ui.fineTuneLabel.text
-        return "" if count else _("Correct some slices; they are kept to learn from. Nothing leaves this computer.")
+        return (
+            ""
+            if count
+            else _("Correct some slices first. They are saved for fine-tuning. Nothing leaves this computer.")
+        )
 
     def _showResult(self) -> None:
         result = self._fineTuning.result()
@@ -101,18 +105,18 @@ class FineTuneSection:
             return
         rows = result.table()
         table.setRowCount(len(rows))
-        for place, (label, before, after) in enumerate(rows):
-            setRow(table, place, (label, "–" if before is None else f"{before:.3f}", f"{after:.3f}"), numbers=(1, 2))
+        for row, (label, before, after) in enumerate(rows):
+            setRow(table, row, (label, "–" if before is None else f"{before:.3f}", f"{after:.3f}"), numbers=(1, 2))
         fitHeight(table)
 
     def _onFolder(self) -> None:
-        path = self._dialogs.folder(_("Cases to check on: CTs with their labels"))
+        path = self._dialogs.folder(_("Validation cases: CTs with their labels"))
         if path:
             self._workspace.update(checkFolder=path)
 
     def _onPause(self) -> None:
-        if self._fineTuning.state == "paused" or self._fineTuning.canGoOn:
-            self._workspace.attempt(self._fineTuning.goOn)
+        if self._fineTuning.state == "paused" or self._fineTuning.canResume:
+            self._workspace.attempt(self._fineTuning.resume)
         else:
             self._workspace.attempt(self._fineTuning.pause)
 

@@ -1,4 +1,4 @@
-"""Section "Input": what is segmented, where to, with what; and installing what is missing."""
+"""Section "Input": volume, segmentation, target and device; installs missing packages."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.parameter import Parameter
 from SAMMixSlicerLib.scene.cam_overlay import overlayNodes
 from SAMMixSlicerLib.worker import Description, ModelInfo, ModelLoaded
+from SAMMixSlicerLib.worker.commands import Describe
 
 
 class InputSection:
@@ -18,8 +19,8 @@ class InputSection:
 
     Args:
         ui: The panel's widgets by name.
-        workspace: What the logics share.
-        installLogic: Knows what is missing.
+        workspace: State shared by the logics.
+        installLogic: Installs missing packages.
     """
 
     def __init__(self, ui: Any, workspace: Workspace, installLogic: InstallLogic) -> None:
@@ -31,11 +32,11 @@ class InputSection:
         self._isFilling = False
         ui.volumeSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onVolume)
         ui.segmentationSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onSegmentation)
-        ui.targetBox.connect("activated(int)", lambda place: workspace.update(model=self._targets[place], newTarget=""))
-        ui.deviceBox.connect("activated(int)", lambda place: workspace.update(device=self._devices[place]))
+        ui.targetBox.connect("activated(int)", lambda index: workspace.update(model=self._targets[index], newTarget=""))
+        ui.deviceBox.connect("activated(int)", lambda index: workspace.update(device=self._devices[index]))
         ui.installButton.connect("clicked()", self._onInstall)
-        workspace.worker.described.connect(self._onDescribed)
-        workspace.worker.modelLoaded.connect(self._onModelLoaded)
+        workspace.worker.on(Description).connect(self._onDescribed)
+        workspace.worker.on(ModelLoaded).connect(self._onModelLoaded)
         workspace.caseChanged.connect(lambda _case: self._showChoice())
         workspace.choiceChanged.connect(self._showChoice)
         workspace.parameterChanged.connect(self._onParameter)
@@ -46,7 +47,7 @@ class InputSection:
         self.refresh()
 
     def refresh(self) -> None:
-        """Shows what is chosen and what is missing."""
+        """Shows the current selection and missing packages."""
         explanation = self._install.explanation()
         self._ui.installFrame.setVisible(bool(explanation))
         self._ui.installLabel.setText(explanation)
@@ -82,7 +83,7 @@ class InputSection:
             self._workspace.chooseSegmentation(node)
 
     def _showChoice(self) -> None:
-        """Sets the selectors to what is chosen, whatever they have come to show by themselves."""
+        """Sets the selectors to the current choice; Slicer changes them without the user."""
         self._isFilling = True
         self._ui.volumeSelector.sortFilterProxyModel().hiddenNodeIDs = [node.GetID() for node in overlayNodes()]
         self._ui.volumeSelector.setCurrentNode(self._workspace.volumeNode)
@@ -90,18 +91,19 @@ class InputSection:
         self._isFilling = False
 
     def _onDescribed(self, event: Description) -> None:
-        # One entry a target, under the name that takes the version in use, so that a scene goes on with what is then.
-        best: dict[str, ModelInfo] = {}
+        # One entry for each target, with the name of the active version, so that a saved scene uses the version that is
+        # active when it is loaded.
+        models: dict[str, ModelInfo] = {}
         for model in event.models:
-            if model.target not in best or (model.in_use and not best[model.target].in_use):
-                best[model.target] = model
+            if model.target not in models or (model.in_use and not models[model.target].in_use):
+                models[model.target] = model
         self._setTargets(
-            [(_nameOf(model), f"{target.capitalize()} ({model.spec})") for target, model in sorted(best.items())]
+            [(_nameOf(model), f"{target.capitalize()} ({model.spec})") for target, model in sorted(models.items())]
             or [("liver", _("Liver"))]
         )
         devices = [(device.name, device.title) for device in event.devices]
-        best = devices[0][1] if devices else _("CPU")
-        self._setDevices([("auto", _("Automatic ({device})").format(device=best)), *devices])
+        bestDevice = devices[0][1] if devices else _("CPU")
+        self._setDevices([("auto", _("Automatic ({device})").format(device=bestDevice)), *devices])
         self._ui.detectedLabel.setText(" ".join(event.faults))
         self._ui.detectedLabel.setVisible(bool(event.faults))
 
@@ -127,14 +129,14 @@ class InputSection:
         self._ui.installButton.setEnabled(True)
         self._ui.installProgress.setVisible(False)
         self.refresh()
-        self._workspace.say(sentence, isError=not isInstalled)
+        self._workspace.showMessage(sentence, isError=not isInstalled)
         if isInstalled:
             self._workspace.worker.restart()
-            self._workspace.worker.describe()
+            self._workspace.worker.submit(Describe())
 
 
 def _nameOf(model: ModelInfo) -> str:
-    """The name that means this version: that of its target where it is in use, else its own."""
+    """The name that selects this version: its target's name if it is active, else its own."""
     from sammix_core.model_store.activation import default_name
 
     return default_name(model.target) if model.in_use else model.spec.split("/")[0]

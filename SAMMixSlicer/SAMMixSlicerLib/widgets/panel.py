@@ -1,4 +1,4 @@
-"""The panel: its sections, and the timer that keeps them alive."""
+"""The panel: its sections, and the timer that updates them."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _BUSY_MS, _IDLE_MS = 20, 200
 
 
 class Panel:
-    """Wires the widgets of `SAMMixSlicer.ui` to the logics.
+    """Connects the widgets of `SAMMixSlicer.ui` to the logics.
 
     Args:
         ui: The widgets by name.
         logic: The logics.
-        core: Which core is in use.
-        dialogs: Asks the user.
+        core: The core in use.
+        dialogs: Dialogs.
     """
 
     def __init__(self, ui: Any, logic: PanelLogic, core: CoreInfo, dialogs: Dialogs) -> None:
@@ -51,36 +51,36 @@ class Panel:
             ShowSection(ui, workspace, logic.surface),
             CorrectSection(ui, workspace, logic.corrections),
             lesions,
-            CorrectionsList(ui, workspace, logic.keeper, logic.newStructure, logic.install),
-            FineTuneSection(ui, workspace, logic.fineTuning, logic.keeper, logic.install, dialogs),
+            CorrectionsList(ui, workspace, logic.recorder, logic.newStructure, logic.install),
+            FineTuneSection(ui, workspace, logic.fineTuning, logic.recorder, logic.install, dialogs),
             VersionsRow(ui, workspace, logic.versions, logic.fineTuning, dialogs),
             ExportSection(ui, workspace, logic.export, dialogs),
             AboutSection(ui, workspace, core, dialogs),
         ]
-        # A timer and no Python thread: Slicer's main thread holds the GIL while Qt idles.
+        # A timer instead of a Python thread: Slicer's main thread holds the GIL while Qt idles.
         self._timer = qt.QTimer()
-        self._pace = _IDLE_MS
-        self._timer.setInterval(self._pace)
-        self._timer.connect("timeout()", self._onTimer)
-        actions.changed.connect(self._setPace)
+        self._intervalMs = _IDLE_MS
+        self._timer.setInterval(self._intervalMs)
+        self._timer.connect("timeout()", self._onTimeout)
+        actions.changed.connect(self._updateInterval)
         self._timer.start()
 
     def stop(self) -> None:
-        """Stops the timer, and lets the selectors tell nothing any more."""
+        """Stops the timer, and blocks the signals of the selectors."""
         self._timer.stop()
         self._lesions.teardown()
         self._ui.volumeSelector.blockSignals(True)
         self._ui.segmentationSelector.blockSignals(True)
 
-    def _onTimer(self) -> None:
+    def _onTimeout(self) -> None:
         self._logic.tick()
         self.slices.tick()
-        self._setPace()
+        self._updateInterval()
 
-    def _setPace(self) -> None:
+    def _updateInterval(self) -> None:
         logic = self._logic
         isClicking = logic.lesionClicks.mode is not Mode.OFF
-        pace = _BUSY_MS if logic.workspace.worker.busy or isClicking else _IDLE_MS
-        if pace != self._pace:
-            self._pace = pace
-            self._timer.setInterval(pace)
+        interval = _BUSY_MS if logic.workspace.worker.busy or isClicking else _IDLE_MS
+        if interval != self._intervalMs:
+            self._intervalMs = interval
+            self._timer.setInterval(interval)

@@ -1,4 +1,4 @@
-"""The button "Segment liver" with progress, Cancel and the status line."""
+"""The button "Segment liver", progress, Cancel and the status line."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from SAMMixSlicerLib.logic.actions import Actions
 from SAMMixSlicerLib.logic.install_logic import InstallLogic
 from SAMMixSlicerLib.logic.run_logic import RunLogic
 from SAMMixSlicerLib.logic.workspace import Workspace
+from SAMMixSlicerLib.worker import ModelLoaded
 
 _ERROR_STYLE = "color: #d0402b;"
 
 
 class RunSection:
-    """Starts and stops a run.
+    """Starts and cancels a run, and shows messages.
 
     Args:
         ui: The panel's widgets by name.
-        workspace: What the logics share.
-        runLogic: Runs.
-        actions: What is on its way.
-        installLogic: Knows whether anything can be computed.
+        workspace: State shared by the logics.
+        runLogic: Segments the volume.
+        actions: The actions in progress.
+        installLogic: Knows whether the required packages are installed.
     """
 
     def __init__(
@@ -38,35 +39,35 @@ class RunSection:
         ui.cancelButton.connect("clicked()", self._onCancel)
         actions.changed.connect(self.refresh)
         runLogic.progressed.connect(self._onProgress)
-        workspace.said.connect(self._onSaid)
+        workspace.messageShown.connect(self._onMessage)
         workspace.caseChanged.connect(lambda _case: self.refresh())
         workspace.choiceChanged.connect(self.refresh)
         workspace.parameterChanged.connect(lambda _parameter: self.refresh())
-        workspace.worker.modelLoaded.connect(lambda _event: self.refresh())
+        workspace.worker.on(ModelLoaded).connect(lambda _event: self.refresh())
         installLogic.finished.connect(self._onInstallFinished)
         self.refresh()
 
     def refresh(self) -> None:
-        """Enables what can be done now."""
+        """Enables the possible actions."""
         busy = self._actions.isBusy
-        drawn = bool(self._workspace.parameter.newTarget)
-        chosen = self._workspace.volumeNode is not None
-        self._ui.segmentButton.setEnabled(self._isInstalled and chosen and not busy and not drawn)
+        isDrawing = bool(self._workspace.parameter.newTarget)
+        hasVolume = self._workspace.volumeNode is not None
+        self._ui.segmentButton.setEnabled(self._isInstalled and hasVolume and not busy and not isDrawing)
         self._ui.segmentButton.setText(_("Segment {target}").format(target=self._workspace.target))
         self._ui.cancelButton.setEnabled(busy)
         self._ui.progressBar.setVisible(self._run.isRunning)
 
     def _onCancel(self) -> None:
         self._ui.cancelButton.setEnabled(False)
-        self._workspace.say(_("Stopping after the slice in work…"))
+        self._workspace.showMessage(_("Stopping after the current slice…"))
         self._run.cancel()
 
     def _onProgress(self, text: str, done: int, total: int) -> None:
         self._ui.progressBar.setRange(0, total)
         self._ui.progressBar.setValue(done)
-        self._onSaid(text, False)
+        self._onMessage(text, False)
 
-    def _onSaid(self, sentence: str, isError: bool) -> None:
+    def _onMessage(self, sentence: str, isError: bool) -> None:
         self._ui.statusLabel.setStyleSheet(_ERROR_STYLE if isError else "")
         self._ui.statusLabel.setText(sentence)
 

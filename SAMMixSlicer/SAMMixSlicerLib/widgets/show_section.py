@@ -12,11 +12,11 @@ from SAMMixSlicerLib.parameter import Parameter
 
 
 class ShowSection:
-    """Binds the controls to the parameter.
+    """Connects the controls to the settings.
 
     Args:
         ui: The panel's widgets by name.
-        workspace: What the logics share.
+        workspace: State shared by the logics.
         surfaceLogic: Shows the 3-D surface.
     """
 
@@ -33,7 +33,7 @@ class ShowSection:
         self.refresh(workspace.parameter)
 
     def refresh(self, parameter: Parameter) -> None:
-        """Shows what the parameter says."""
+        """Updates the controls from the settings."""
         for checkBox, field in self._checkBoxes():
             checkBox.setChecked(getattr(parameter, field))
         self._ui.mapOpacitySlider.setValue(parameter.mapOpacity)
@@ -57,7 +57,7 @@ class ShowSection:
         self._refreshSurface()
 
     def _refreshSurface(self) -> None:
-        # An edit takes the surface away; the button then offers to make it anew.
+        # An edit removes the surface; the button then offers to make it again.
         shown = self._surface.isShown
         self._ui.surfaceButton.setChecked(shown)
         self._ui.surfaceButton.setText(_("Hide 3-D") if shown else _("Show 3-D"))

@@ -1,4 +1,4 @@
-"""Section "Slices": the table, and going to the slice that most needs a look."""
+"""Section "Slices": the table, and a button for the next slice to review."""
 
 from __future__ import annotations
 
@@ -7,37 +7,38 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from sammix_core.boxes import BoxSource
+from sammix_core.segmentation.slice_state import SliceState
 from SAMMixSlicerLib.logic.actions import Actions
 from SAMMixSlicerLib.logic.case import Case
 from SAMMixSlicerLib.logic.review_logic import ReviewLogic
 from SAMMixSlicerLib.logic.show_logic import ShowLogic
 from SAMMixSlicerLib.logic.workspace import Workspace
-from SAMMixSlicerLib.widgets.plain_table import addItems, preparePlainTable
-from SAMMixSlicerLib.worker import SliceSeen
+from SAMMixSlicerLib.widgets.read_only_table import addEmptyRow, prepareReadOnlyTable
+from SAMMixSlicerLib.worker import SliceScored
 
 _COLUMNS = 5
 
 
-def sourceWord(state: Any) -> str:
-    """Who set a slice's box, in a word."""
-    words = {
+def sourceLabel(state: SliceState) -> str:
+    """Source of a slice's box, for display."""
+    labels = {
         BoxSource.AUTO: _("auto"),
         BoxSource.EDITED: _("edited"),
         BoxSource.INTERPOLATED: _("interpolated"),
     }
     if state.deleted:
         return _("deleted")
-    return "" if state.box is None else words[state.box.source]
+    return "" if state.box is None else labels[state.box.source]
 
 
 class SlicesSection:
-    """One row a slice.
+    """A table with one row for each slice.
 
     Args:
         ui: The panel's widgets by name.
-        workspace: What the logics share.
-        actions: What is on its way.
-        reviewLogic: Knows which slices need a look.
+        workspace: State shared by the logics.
+        actions: The actions in progress.
+        reviewLogic: Ranks slices to review.
         showLogic: Shows the plot.
     """
 
@@ -54,36 +55,34 @@ class SlicesSection:
         self._isSelecting = False
         table = ui.sliceTable
         titles = [_("Slice"), _("Probability"), _("Box"), _("Score"), _("Review")]
-        preparePlainTable(table, titles, widths=(46, 84, 84, 52))
+        prepareReadOnlyTable(table, titles, widths=(46, 84, 84, 52))
         table.connect("itemSelectionChanged()", self._onSelected)
         ui.nextReviewButton.connect("clicked()", lambda: workspace.attempt(reviewLogic.goToNext))
         ui.plotButton.connect("clicked()", lambda: workspace.attempt(showLogic.showPlot))
         workspace.caseChanged.connect(self._onCaseChanged)
         workspace.views.moved.connect(self._onMoved)
-        workspace.worker.sliceSeen.connect(self._onSeen)
+        workspace.worker.on(SliceScored).connect(self._onScored)
         actions.ended.connect(lambda action, _event: self._onSlicesChanged(range(action.case.sliceCount)))
         self._onCaseChanged(workspace.case)
 
     def tick(self) -> None:
-        """Brings the rows of slices that changed since the last time up to date; called by the panel's timer."""
+        """Updates the rows of changed slices; called by the panel's timer."""
         if not self._stale or self._case is None:
             return
-        # A slice's jump in area concerns its neighbours, so all reasons are looked at and only what differs is written.
+        # A jump in area also affects the neighbouring slices, so that all reasons are compared.
         before, reasons = self._reasons, self._review.reasons()
-        differing = {index for index in before.keys() | reasons.keys() if before.get(index) != reasons.get(index)}
-        stale, self._stale, self._reasons = self._stale | differing, set(), reasons
+        changed = {index for index in before.keys() | reasons.keys() if before.get(index) != reasons.get(index)}
+        stale, self._stale, self._reasons = self._stale | changed, set(), reasons
         for index in stale:
-            self._fill(index, reasons.get(index, ""))
+            self._fillRow(self._case, index, reasons.get(index, ""))
         self._ui.nextReviewButton.setEnabled(bool(reasons))
 
-    def _fill(self, index: int, reason: str) -> None:
-        case = self._case
-        assert case is not None
+    def _fillRow(self, case: Case, index: int, reason: str) -> None:
         state, probability = case.state(index), case.probabilities.get(index)
         texts = (
             str(index),
             "" if probability is None else f"{probability:.2f}",
-            sourceWord(state),
+            sourceLabel(state),
             "" if state.score is None else f"{state.score:.2f}",
             _("corrected") if state.corrected else reason,
         )
@@ -103,7 +102,7 @@ class SlicesSection:
         table.clearSelection()
         table.setRowCount(count)
         for row in range(count):
-            addItems(table, row, _COLUMNS, numbers=(0, 1, 3))
+            addEmptyRow(table, row, _COLUMNS, numbers=(0, 1, 3))
         self._isSelecting = False
         self._stale, self._reasons = set(range(count)), {}
         self._ui.nextReviewButton.setEnabled(False)
@@ -116,7 +115,7 @@ class SlicesSection:
         count = 0 if self._case is None else self._case.sliceCount
         self._stale.update(index for index in indices if index < count)
 
-    def _onSeen(self, event: SliceSeen) -> None:
+    def _onScored(self, event: SliceScored) -> None:
         if self._case is not None and event.volume_id == self._case.volumeId:
             self._stale.add(event.slice_index)
 

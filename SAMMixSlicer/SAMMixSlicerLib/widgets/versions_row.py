@@ -1,4 +1,4 @@
-"""The versions of the model: which one is in use, and one click to another."""
+"""Shows the model versions, and changes the version in use."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from SAMMixSlicerLib.logic.fine_tune_logic import FineTuneLogic
 from SAMMixSlicerLib.logic.version_logic import VersionLogic
 from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.widgets.dialogs import Dialogs
+from SAMMixSlicerLib.worker import Description
 
 
 class VersionsRow:
@@ -17,10 +18,10 @@ class VersionsRow:
 
     Args:
         ui: The panel's widgets by name.
-        workspace: What the logics share.
-        versions: The versions.
-        fineTuning: Makes new ones.
-        dialogs: Asks before a version that is worse is used.
+        workspace: State shared by the logics.
+        versions: The model versions.
+        fineTuning: Makes new versions.
+        dialogs: Asks before using a version that is worse.
     """
 
     def __init__(
@@ -32,30 +33,30 @@ class VersionsRow:
         self._dialogs = dialogs
         self._specs: list[str] = []
         self._inUse = ""
-        ui.versionBox.connect("currentIndexChanged(int)", lambda _place: self._refreshButton())
+        ui.versionBox.connect("currentIndexChanged(int)", lambda _index: self._refreshButton())
         ui.useVersionButton.connect("clicked()", self._onUse)
         versions.changed.connect(self.refresh)
-        workspace.worker.described.connect(lambda _event: self.refresh())
+        workspace.worker.on(Description).connect(lambda _event: self.refresh())
         fineTuning.finished.connect(lambda result: self.refresh(result.model))
         self.refresh()
 
     def refresh(self, offered: str = "") -> None:
-        """Lists the versions.
+        """Updates the list of versions.
 
         Args:
-            offered: The one to offer; the one before the one in use where it is "", so that one click goes back.
+            offered: The version to select; "" for the one that was in use before, so that one click goes back to it.
         """
         target = self._targetOf(offered)
-        chosen, before = self._chosen(), self._inUse
+        selected, before = self._selected(), self._inUse
         self._inUse = self._versions.inUse(target)
         self._specs = [model.spec for model in self._versions.versions(target)]
         self._ui.versionBox.clear()
         self._ui.versionBox.addItems(
             [_("{spec} (in use)").format(spec=spec) if spec == self._inUse else spec for spec in self._specs]
         )
-        wanted = offered or (before if before != self._inUse else chosen)
-        if wanted in self._specs:
-            self._ui.versionBox.setCurrentIndex(self._specs.index(wanted))
+        selected = offered or (before if before != self._inUse else selected)
+        if selected in self._specs:
+            self._ui.versionBox.setCurrentIndex(self._specs.index(selected))
         elif self._inUse in self._specs:
             self._ui.versionBox.setCurrentIndex(self._specs.index(self._inUse))
         self._refreshButton()
@@ -67,19 +68,19 @@ class VersionsRow:
             return resolve(spec).manifest.target
         return self._workspace.modelTarget
 
-    def _chosen(self) -> str:
-        place = self._ui.versionBox.currentIndex
-        return self._specs[place] if 0 <= place < len(self._specs) else ""
+    def _selected(self) -> str:
+        index = self._ui.versionBox.currentIndex
+        return self._specs[index] if 0 <= index < len(self._specs) else ""
 
     def _refreshButton(self) -> None:
-        chosen = self._chosen()
-        self._ui.useVersionButton.setEnabled(bool(chosen) and chosen != self._inUse)
+        selected = self._selected()
+        self._ui.useVersionButton.setEnabled(bool(selected) and selected != self._inUse)
 
     def _onUse(self) -> None:
         self._workspace.attempt(self._use)
 
     def _use(self) -> None:
-        chosen = self._chosen()
-        warning = self._versions.warning(chosen)
-        if not warning or self._dialogs.confirm(_("{warning}\n\nUse it all the same?").format(warning=warning)):
-            self._versions.use(chosen)
+        selected = self._selected()
+        warning = self._versions.warning(selected)
+        if not warning or self._dialogs.confirm(_("{warning}\n\nUse it anyway?").format(warning=warning)):
+            self._versions.use(selected)

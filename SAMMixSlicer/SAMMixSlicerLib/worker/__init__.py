@@ -1,54 +1,57 @@
 """Segmentation in a process of its own, for a module whose main thread must never wait.
 
-`Worker` is what the module uses; the other modules of this package are its parts, and `child` is what runs on the other
-side. Nothing here imports slicer, vtk, qt or torch, and nothing here starts a Python thread: Slicer's main thread holds
-the interpreter's lock while Qt idles, so that a thread stands still there.
+The module uses `Worker`, its commands and its events; the other modules of this package are internal, and `child` runs
+in the computing process. Nothing here imports slicer, vtk, qt or torch, and nothing here starts a Python thread:
+Slicer's main thread holds the GIL while Qt idles, so a thread would make no progress.
 """
 
 from SAMMixSlicerLib.worker.descriptions import Description, DeviceInfo, Hello, ModelInfo, ModelLoaded
 from SAMMixSlicerLib.worker.events import (
-    CamSlice,
-    CancelTaken,
-    CorrectionsKept,
+    CamReady,
+    CancelAcknowledged,
+    CorrectionsSaved,
+    Event,
     Finished,
     GuidanceFound,
-    Measured,
+    MaskMeasured,
     Outcome,
     Progressed,
     SliceChanged,
-    SliceSeen,
+    SliceScored,
     SurfaceMade,
     VolumeOpened,
 )
-from SAMMixSlicerLib.worker.held_volume import HeldVolume
-from SAMMixSlicerLib.worker.lesion_events import LesionGrown, LesionsFound, LesionsMeasured
+from SAMMixSlicerLib.worker.lesion_events import LesionsFound, LesionsMeasured, LesionUpdated
 from SAMMixSlicerLib.worker.mask_on_grid import MaskOnGrid
-from SAMMixSlicerLib.worker.worker import Worker
-from SAMMixSlicerLib.worker.worker_state import WorkerState
+from SAMMixSlicerLib.worker.supervisor import ProcessDied
+from SAMMixSlicerLib.worker.volume_state import VolumeState
+from SAMMixSlicerLib.worker.worker import Worker, WorkerState
 
 __all__ = [
-    "CamSlice",
-    "CancelTaken",
-    "CorrectionsKept",
+    "CamReady",
+    "CancelAcknowledged",
+    "CorrectionsSaved",
     "Description",
     "DeviceInfo",
+    "Event",
     "Finished",
     "GuidanceFound",
-    "HeldVolume",
     "Hello",
-    "LesionGrown",
+    "LesionUpdated",
     "LesionsFound",
     "LesionsMeasured",
+    "MaskMeasured",
     "MaskOnGrid",
-    "Measured",
     "ModelInfo",
     "ModelLoaded",
     "Outcome",
+    "ProcessDied",
     "Progressed",
     "SliceChanged",
-    "SliceSeen",
+    "SliceScored",
     "SurfaceMade",
     "VolumeOpened",
+    "VolumeState",
     "Worker",
     "WorkerState",
 ]

@@ -1,4 +1,4 @@
-"""The module's end of the line to the process: a socket that never makes anybody wait."""
+"""The module's end of the connection to the process: a non-blocking socket."""
 
 from __future__ import annotations
 
@@ -7,38 +7,38 @@ import time
 from collections import deque
 from typing import Any
 
-from SAMMixSlicerLib.worker.framing import Decoder, encoded
+from SAMMixSlicerLib.worker.framing import Decoder, encode
 
-_PIECE_BYTES = 1024**2
+_CHUNK_BYTES = 1024**2
 
 
 class Channel:
     """Sends and receives messages without blocking.
 
     Attributes:
-        isClosed: Whether the other end is gone; what had arrived before that is still handed out.
+        isClosed: Whether the other end is gone; messages that arrived before are still returned.
     """
 
     def __init__(self, connection: socket.socket) -> None:
         self.isClosed = False
         self._socket = connection
         self._socket.setblocking(False)
-        # A box edit is one small message: it must not wait for company.
+        # A box edit is one small message; without this the system would hold it back to fill a packet.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._decoder = Decoder()
         self._outgoing: deque[memoryview] = deque()
 
     def fileno(self) -> int:
-        """The socket's number, for a notifier; -1 once it is closed."""
+        """The socket's descriptor, for a notifier; -1 once it is closed."""
         return self._socket.fileno()
 
     def send(self, message: Any) -> None:
-        """Puts a message on its way; what does not go at once goes with the next `flush`."""
-        self._outgoing.append(memoryview(encoded(message)))
+        """Queues a message and sends what the socket takes; the rest goes with the next `flush`."""
+        self._outgoing.append(memoryview(encode(message)))
         self.flush()
 
     def flush(self) -> None:
-        """Sends what waits, as far as the other end takes it."""
+        """Sends queued bytes as far as the other end takes them."""
         try:
             while self._outgoing:
                 sent = self._socket.send(self._outgoing[0])
@@ -50,32 +50,32 @@ class Channel:
         except BlockingIOError:
             pass
         except OSError:
-            self._end()
+            self._markClosed()
 
     def receive(self, seconds: float) -> list[Any]:
-        """The messages that are there, taking no longer than about so long."""
+        """Returns the messages that have arrived, within about `seconds`."""
         messages: list[Any] = []
-        until = time.perf_counter() + seconds
+        deadline = time.perf_counter() + seconds
         while not self.isClosed:
             try:
-                piece = self._socket.recv(_PIECE_BYTES)
+                chunk = self._socket.recv(_CHUNK_BYTES)
             except BlockingIOError:
                 break
             except OSError:
-                piece = b""
-            if not piece:
-                self._end()
+                chunk = b""
+            if not chunk:
+                self._markClosed()
                 break
-            messages.extend(self._decoder.feed(piece))
-            if time.perf_counter() >= until:
+            messages.extend(self._decoder.feed(chunk))
+            if time.perf_counter() >= deadline:
                 break
         return messages
 
     def close(self) -> None:
-        """Closes the line."""
-        self._end()
+        """Closes the socket."""
+        self._markClosed()
         self._socket.close()
 
-    def _end(self) -> None:
+    def _markClosed(self) -> None:
         self.isClosed = True
         self._outgoing.clear()

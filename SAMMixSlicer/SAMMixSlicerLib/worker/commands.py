@@ -1,13 +1,24 @@
-"""What the module asks of the computing process: plain frozen data, pickled between the two.
+"""Commands that the module sends to the computing process: plain frozen data, pickled between the two.
 
 Slices are named by their index along the user's slice axis, boxes are in voxel indices of the user's volume, and
-planes are (rows, cols) in the user's two in-plane axes: the 2-D slice of the (k, j, i) array. Each command but
-`BlockMade` and `Cancel` is answered by exactly one `Finished`.
+planes are (rows, cols) in the user's two in-plane axes: the 2-D slice of the (k, j, i) array. Each command except
+`BlockCreated` and `Cancel` is answered by exactly one `Finished`.
+
+To add a command, touch two places:
+
+1. Define it as a subclass of `Command` or `VolumeCommand`, here, in `mask_commands` or in `lesion_commands`, and set
+   the traits that differ from the default (`stoppable`, `repeatable`, `quick`).
+2. Write its handler in `SAMMixSlicerLib/worker/child`: a method decorated with `@handles(YourCommand)` in `dispatcher`,
+   or in the class of handlers to which it belongs (`segmenting`, `lesions`).
+
+The panel then calls `worker.submit(YourCommand(...))`. If the handler answers with a new kind of event, define that as
+a subclass of `Event` in `events`; `worker.on(YourEvent).connect(...)` needs no registration.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -17,33 +28,49 @@ from sammix_core.segmentation.slice_state import SliceState
 
 @dataclass(frozen=True)
 class Command:
-    """Something to do.
+    """Something for the computing process to do.
 
     Attributes:
-        request: Number of the command, given by the module, counting up.
+        request: Number of the command; `Worker.submit` assigns it, counting up from 1.
+        stoppable: Whether the user may cancel it. Commands that are fast or that everything else needs are not.
+        repeatable: Whether a new process does it again if the old one died before finishing it.
+        quick: Whether it may be handled between two slices of a long command; see `may_interrupt`.
     """
 
-    request: int
+    request: int = field(default=0, kw_only=True)
+    stoppable: ClassVar[bool] = False
+    repeatable: ClassVar[bool] = False
+    quick: ClassVar[bool] = False
+
+    @property
+    def name(self) -> str:
+        """Name of the command as `Finished.command` reports it."""
+        return type(self).__name__
 
 
 @dataclass(frozen=True)
 class Describe(Command):
-    """Look what is installed: answered by a `Description`."""
+    """Report what is installed: answered by a `Description`."""
+
+    repeatable: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
 class LoadModel(Command):
-    """Load a model, and forget every session of the one before.
+    """Load a model and drop every session of the previous one: answered by `ModelLoaded`.
+
+    Corrections stay; computed masks stay until their slices are segmented again.
 
     Attributes:
         model: Name, name and version, or a folder; see `Segmenter.load`.
         device: "auto", "cpu" or "cuda".
-        base_weights: A local file of the base model's weights, or None for the installed one.
+        base_weights: A local file with the base model's weights, or None for the installed one.
     """
 
     model: str
-    device: str
+    device: str = "auto"
     base_weights: str | None = None
+    repeatable: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
@@ -55,6 +82,10 @@ class VolumeCommand(Command):
     """
 
     volume_id: str
+
+    def may_interrupt(self, running_on: str) -> bool:
+        """Whether it may be handled between two slices of a command that runs on the volume `running_on`."""
+        return self.quick
 
 
 @dataclass(frozen=True)
@@ -73,22 +104,22 @@ class Block:
 
 
 @dataclass(frozen=True)
-class BlockMade:
-    """There is a block of shared memory now; the process removes its name if the module dies before it could."""
+class BlockCreated:
+    """A block of shared memory exists; the process removes its name if the module dies before it can."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class OpenVolume(VolumeCommand):
-    """Take a volume from shared memory and open a session for it; one of the same name is closed first.
+    """Attach to a volume in shared memory: answered by `VolumeOpened`. A volume of the same ID is closed first.
 
     Attributes:
-        block: The voxels, (k, j, i); any type that numpy has a number for.
+        block: The voxels, (k, j, i), of any real type.
         ijk_to_ras: (4, 4) float64, voxel indices to RAS in mm.
-        spacing_known: Whether the matrix says real millimetres.
-        guidance: What an earlier process found (`GuidanceFound.guidance`), or None.
-        states: Slices as they were left.
+        spacing_known: Whether the matrix holds real millimetres.
+        guidance: The result of an earlier run (`GuidanceFound.guidance`), or None.
+        states: The slices as they were.
     """
 
     block: Block
@@ -96,110 +127,145 @@ class OpenVolume(VolumeCommand):
     spacing_known: bool
     guidance: bytes | None = None
     states: tuple[SliceState, ...] = ()
+    repeatable: ClassVar[bool] = True
+
+    def may_interrupt(self, running_on: str) -> bool:
+        """As `VolumeCommand`, but never under a command that runs on the same volume."""
+        return self.volume_id != running_on
 
 
 @dataclass(frozen=True)
 class CloseVolume(VolumeCommand):
-    """Forget a volume and all that was computed for it."""
+    """Drop a volume and everything computed for it."""
+
+    repeatable: ClassVar[bool] = True
+
+    def may_interrupt(self, running_on: str) -> bool:
+        """As `VolumeCommand`, but never under a command that runs on the same volume."""
+        return self.volume_id != running_on
 
 
 @dataclass(frozen=True)
 class Run(VolumeCommand):
-    """Find boxes on all slices, then segment every slice with a box. Boxes and masks that a person made stay."""
+    """Find boxes on all slices, then segment every slice with a box; boxes and masks made by hand stay.
+
+    Answered by `Progressed`, `SliceScored`, `GuidanceFound` and `SliceChanged`.
+    """
+
+    stoppable: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
 class SegmentSlices(VolumeCommand):
-    """Segment slices from the boxes that they have.
+    """Segment slices from their current boxes: answered by `SliceChanged`.
 
     Attributes:
-        slices: Which; those without a box are emptied.
-        force: Whether slices that were corrected by hand are segmented too.
+        slices: Indices of the slices; those without a box become empty.
+        force: Whether to segment slices that were corrected by hand, too.
     """
 
     slices: tuple[int, ...]
     force: bool = False
+    stoppable: ClassVar[bool] = True
+
+    def may_interrupt(self, running_on: str) -> bool:
+        """As `VolumeCommand`, for a single slice."""
+        return len(self.slices) <= 1
 
 
 @dataclass(frozen=True)
-class Interpolate(VolumeCommand):
-    """Fill the slices between two edited boxes with boxes, and segment those.
+class InterpolateBoxes(VolumeCommand):
+    """Fill the slices between edited boxes with interpolated boxes, and segment them: answered by `SliceChanged`.
 
     Attributes:
-        first, last: The edited slices; None for the first and last there are.
-        force: Whether slices that were corrected by hand are segmented too.
+        first, last: The edited slices; None for the first and last ones there are.
+        force: Whether to segment slices that were corrected by hand, too.
     """
 
     first: int | None = None
     last: int | None = None
     force: bool = False
+    stoppable: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
 class SegmentSlice(VolumeCommand):
-    """Segment one slice from a box that takes the place of its own.
+    """Segment one slice from a box that replaces its own: answered by one `SliceChanged`.
 
     Attributes:
         box: The box.
-        force: Whether it is segmented even if it was corrected by hand.
+        force: Whether to segment the slice even if it was corrected by hand.
     """
 
     box: Box
     force: bool = False
+    stoppable: ClassVar[bool] = True
+    quick: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
 class ResetSlices(VolumeCommand):
-    """Take slices back to their automatic boxes and segment them; without one they become empty.
+    """Restore the automatic boxes of slices and segment them; slices without an automatic box become empty.
+
+    Answered by `SliceChanged`.
 
     Attributes:
-        slices: Which.
-        force: Whether slices that were corrected by hand are reset too.
+        slices: Indices of the slices.
+        force: Whether to reset slices that were corrected by hand, too.
     """
 
     slices: tuple[int, ...]
     force: bool = False
+    stoppable: ClassVar[bool] = True
+
+    def may_interrupt(self, running_on: str) -> bool:
+        """As `VolumeCommand`, for a single slice."""
+        return len(self.slices) <= 1
 
 
 @dataclass(frozen=True)
 class SetStates(VolumeCommand):
-    """Put slices back as they are given, computing nothing: undo, redo, deletions, corrections by hand.
+    """Set slices to given states and compute nothing: undo, redo, deletions, corrections by hand.
 
     Attributes:
         states: The slices.
     """
 
     states: tuple[SliceState, ...]
+    quick: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
-class PrepareSlices(VolumeCommand):
-    """Encode slices that may be edited next, as long as there is nothing else to do; it ends early otherwise.
+class EncodeSlices(VolumeCommand):
+    """Encode slices that may be edited next while the process is idle; ends early when other commands wait.
 
     Attributes:
-        slices: Which, the most likely first.
+        slices: Indices of the slices, the most likely first.
     """
 
     slices: tuple[int, ...]
+    stoppable: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
-class ShowCam(VolumeCommand):
-    """Send the class activation map of slices: answered by a `CamSlice` each.
+class FetchCam(VolumeCommand):
+    """Send the class activation maps of slices: answered by one `CamReady` each.
 
     Attributes:
-        slices: Which.
+        slices: Indices of the slices.
     """
 
     slices: tuple[int, ...]
+    stoppable: ClassVar[bool] = True
+    quick: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
 class Cancel:
-    """Stop a command that runs or waits; taken at once, even in the middle of an encoder pass.
+    """Stop a running or waiting command; received at once, even in the middle of an encoder pass.
 
     Attributes:
-        request: Of the command to stop.
+        request: Number of the command to stop.
     """
 
     request: int

@@ -1,18 +1,20 @@
-"""What the computing process says of itself: that it is up, what it can compute with, which model it has."""
+"""Events in which the computing process describes itself: that it runs, what it can compute with, its model."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from SAMMixSlicerLib.worker.events import Event
+
 
 @dataclass(frozen=True)
-class Hello:
-    """The process is up.
+class Hello(Event):
+    """The process has started and connected.
 
     Attributes:
-        pid: Its own process ID; a launcher's may be another.
+        pid: Its own process ID; a launcher's may differ.
         missing: Distributions that segmentation needs and that are not installed; empty when it can compute.
-        core_version: Version of the `sammix_core` that it uses.
+        core_version: Version of the `sammix_core` it uses.
         core_path: Folder of that `sammix_core`.
     """
 
@@ -27,8 +29,8 @@ class DeviceInfo:
     """A device that can compute.
 
     Attributes:
-        name: What `LoadModel.device` takes: "cpu" or "cuda".
-        title: For people: "CPU, 2 cores" or "NVIDIA H200, 139 GB".
+        name: Value for `LoadModel.device`: "cpu" or "cuda".
+        title: For display: "CPU, 2 cores" or "NVIDIA H200, 139 GB".
     """
 
     name: str
@@ -41,10 +43,10 @@ class ModelInfo:
 
     Attributes:
         spec: "liver/1.0.0".
-        target: What it segments, "liver".
+        target: The structure it segments, "liver".
         shipped: Whether it came with SAMMix.
-        folder: Where it lies.
-        in_use: Whether its target means this version.
+        folder: Folder of the model.
+        in_use: Whether this is the active version for its target.
     """
 
     spec: str
@@ -55,14 +57,14 @@ class ModelInfo:
 
 
 @dataclass(frozen=True)
-class Description:
+class Description(Event):
     """What is installed.
 
     Attributes:
         versions: Version by package; "sammix" and "python" among them.
-        devices: What can compute, best first.
+        devices: Devices that can compute, best first.
         models: Models that can be loaded.
-        faults: Plain sentences on what is there and cannot be used.
+        faults: Plain sentences on what is installed but cannot be used.
     """
 
     versions: dict[str, str]
@@ -72,15 +74,15 @@ class Description:
 
 
 @dataclass(frozen=True)
-class ModelLoaded:
+class ModelLoaded(Event):
     """A model is ready.
 
     Attributes:
         spec: "liver/1.0.0".
-        target: What it segments.
+        target: The structure it segments.
         device: "cpu" or "cuda".
         engine: How the encoder runs: "torch" or "openvino".
-        seconds: How long loading took.
+        seconds: Loading time.
     """
 
     spec: str

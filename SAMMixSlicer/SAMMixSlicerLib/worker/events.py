@@ -1,4 +1,4 @@
-"""What the computing process tells the module: plain frozen data, pickled between the two.
+"""Events that the computing process sends to the module: plain frozen data, pickled between the two.
 
 Slices, boxes and planes are as in `SAMMixSlicerLib.worker.commands`.
 """
@@ -12,17 +12,21 @@ import numpy as np
 
 from sammix_core.boxes import Box, SliceAxis
 from sammix_core.segmentation.slice_state import SliceState
-from SAMMixSlicerLib.statistics import MaskStatistics
-from SAMMixSlicerLib.worker.descriptions import Description, Hello, ModelLoaded
+from SAMMixSlicerLib.mask_statistics import MaskStatistics
 
 
 @dataclass(frozen=True)
-class VolumeEvent:
-    """Something about one volume.
+class Event:
+    """Something that has happened in the computing process; `Worker.on` gives the signal of each kind."""
+
+
+@dataclass(frozen=True)
+class VolumeEvent(Event):
+    """An event about one volume.
 
     Attributes:
         volume_id: The module's own name of the volume.
-        request: The command that it comes from.
+        request: Number of the command that caused it.
     """
 
     volume_id: str
@@ -31,13 +35,13 @@ class VolumeEvent:
 
 @dataclass(frozen=True)
 class VolumeOpened(VolumeEvent):
-    """A session is open.
+    """A volume is open; sent again after the process was restarted.
 
     Attributes:
-        slice_axis: The volume's axis along which its axial slices are stacked.
-        slice_count: How many there are.
-        plane_shape: (rows, cols) of such a slice.
-        notes: Plain sentences on what was odd about the volume.
+        slice_axis: The axis along which the volume's axial slices are stacked.
+        slice_count: Number of slices.
+        plane_shape: (rows, cols) of a slice.
+        notes: Plain sentences on anything unusual about the volume.
     """
 
     slice_axis: SliceAxis
@@ -48,10 +52,10 @@ class VolumeOpened(VolumeEvent):
 
 @dataclass(frozen=True)
 class Progressed(VolumeEvent):
-    """How far a command is.
+    """Progress of a command.
 
     Attributes:
-        stage: For people: "Looking for the liver", "Segmenting".
+        stage: For display: "Looking for the liver", "Segmenting".
         done, total: Slices, or steps, of this stage.
         seconds_left: Estimate for this stage; None before there is one.
         unit: What is counted: "slices" or "steps".
@@ -65,12 +69,12 @@ class Progressed(VolumeEvent):
 
 
 @dataclass(frozen=True)
-class SliceSeen(VolumeEvent):
-    """The guidance has looked at a slice.
+class SliceScored(VolumeEvent):
+    """The guidance network has processed a slice.
 
     Attributes:
-        slice_index: Which.
-        probability: That it shows the structure, in [0, 1].
+        slice_index: Index of the slice.
+        probability: Probability that the slice shows the structure, in [0, 1].
     """
 
     slice_index: int
@@ -79,13 +83,13 @@ class SliceSeen(VolumeEvent):
 
 @dataclass(frozen=True)
 class GuidanceFound(VolumeEvent):
-    """The guidance has looked at all slices.
+    """The guidance network has processed all slices.
 
     Attributes:
-        guidance: What a new process needs to go on as this one would, as `SavedGuidance.to_bytes` makes it.
+        guidance: What a new process needs to continue as this one would, from `SavedGuidance.to_bytes`.
         probabilities: By slice index, smoothed as they were used.
         automatic_boxes: By slice index.
-        notes: Plain sentences, such as that the volume lay the other way up.
+        notes: Plain sentences, such as that the volume lay upside down.
     """
 
     guidance: bytes
@@ -96,12 +100,12 @@ class GuidanceFound(VolumeEvent):
 
 @dataclass(frozen=True)
 class SliceChanged(VolumeEvent):
-    """A slice has another box or mask than before.
+    """A slice has a new box or mask; `Worker.volume` has the change by the time this is emitted.
 
     Attributes:
         state: The slice as it is now.
-        milliseconds: What took how long in the process, for an edit of a single slice: "wait" (in its queue),
-            "segment", "pack" (for the way here); otherwise empty.
+        milliseconds: Timings inside the process for an edit of a single slice: "wait" (in the queue), "segment", "pack"
+            (for sending); empty otherwise.
     """
 
     state: SliceState
@@ -109,12 +113,12 @@ class SliceChanged(VolumeEvent):
 
 
 @dataclass(frozen=True)
-class CamSlice(VolumeEvent):
+class CamReady(VolumeEvent):
     """The class activation map of a slice.
 
     Attributes:
-        slice_index: Which.
-        cam: (rows, cols) uint8, 0 to 255 for a probability from 0 to 1; all 0 before the guidance looked.
+        slice_index: Index of the slice.
+        cam: (rows, cols) uint8, 0 to 255 for a probability from 0 to 1; all 0 before the guidance network has run.
     """
 
     slice_index: int
@@ -122,12 +126,12 @@ class CamSlice(VolumeEvent):
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What was asked for with `Measure`.
+class MaskMeasured(Event):
+    """Answer to `MeasureMask`.
 
     Attributes:
-        request: Of the command.
-        statistics: Of the mask.
+        request: Number of the command.
+        statistics: Measurements of the mask.
     """
 
     request: int
@@ -135,14 +139,14 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class SurfaceMade:
-    """What was asked for with `MakeSurface`.
+class SurfaceMade(Event):
+    """Answer to `MakeSurface`.
 
     Attributes:
-        request: Of the command.
+        request: Number of the command.
         points: (n, 3) float32, RAS mm of the mask's grid.
         normals: (n, 3) float32, unit vectors that point out of the mask.
-        triangles: (m, 3) int32, numbers of points.
+        triangles: (m, 3) int32, indices of points.
     """
 
     request: int
@@ -152,12 +156,12 @@ class SurfaceMade:
 
 
 @dataclass(frozen=True)
-class CorrectionsKept:
-    """A correction set has changed, as `KeepCorrections` asked.
+class CorrectionsSaved(Event):
+    """Answer to `SaveCorrections`: the correction set is up to date.
 
     Attributes:
-        request: Of the command.
-        case: The volume's key in the set, which says nothing of the patient.
+        request: Number of the command.
+        case: The volume's key in the set; it contains nothing about the patient.
     """
 
     request: int
@@ -165,11 +169,11 @@ class CorrectionsKept:
 
 
 @dataclass(frozen=True)
-class CancelTaken:
-    """The process has heard the cancel; it stops after the slice that it is at.
+class CancelAcknowledged(Event):
+    """The process has received a cancel; the command stops after its current slice.
 
     Attributes:
-        request: Of the command that stops.
+        request: Number of the command that stops.
     """
 
     request: int
@@ -181,22 +185,22 @@ class Outcome(StrEnum):
     DONE = "done"
     CANCELLED = "cancelled"
     FAILED = "failed"
-    LOST = "lost"  # the process died or was stopped with it
+    LOST = "lost"  # the process died or was stopped while it had the command
 
 
 @dataclass(frozen=True)
-class Finished:
-    """A command has ended; each has exactly one.
+class Finished(Event):
+    """A command has ended; sent exactly once for each command.
 
     Attributes:
-        request: Of the command.
+        request: Number of the command.
         command: The command's class name, "Run".
-        volume_id: Its volume; None where it has none.
-        outcome: How it ended. What was done until then stays, whatever it is.
-        sentence: For people, what went wrong or was left out; empty when there is nothing to say.
-        detail: For the log: a traceback, or the process's last words; empty when all is well.
-        seconds: How long it took.
-        changed: Slices that it changed, in order.
+        volume_id: Its volume, or None.
+        outcome: How it ended. What was done until then stays in every case.
+        sentence: For the user: what went wrong or was left out; empty when there is nothing to say.
+        detail: For the log: a traceback, or the last output of the process; empty when all is well.
+        seconds: Duration.
+        changed: Slices that it changed, sorted.
         protected: Slices that it left alone because they were corrected by hand.
     """
 
@@ -209,22 +213,3 @@ class Finished:
     seconds: float = 0.0
     changed: tuple[int, ...] = ()
     protected: tuple[int, ...] = ()
-
-
-Event = (
-    Hello
-    | Description
-    | ModelLoaded
-    | VolumeOpened
-    | Progressed
-    | SliceSeen
-    | GuidanceFound
-    | SliceChanged
-    | CamSlice
-    | Measured
-    | SurfaceMade
-    | CorrectionsKept
-    | CancelTaken
-    | Finished
-    | VolumeEvent
-)

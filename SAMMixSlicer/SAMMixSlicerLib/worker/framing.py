@@ -1,4 +1,4 @@
-"""How a message becomes bytes: its length, then its pickle. Both ends are ours, and know each other by a token."""
+"""Messages as bytes: the length, then the pickle. Both ends are ours and authenticate with a token."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any
 _LENGTH = struct.Struct(">Q")
 
 
-def encoded(message: Any) -> bytes:
-    """A message as bytes."""
+def encode(message: Any) -> bytes:
+    """Returns a message as bytes."""
     content = pickle.dumps(message, protocol=5)
     return _LENGTH.pack(len(content)) + content
 
 
 class Decoder:
-    """Makes messages of bytes that come in pieces of any size."""
+    """Reassembles messages from chunks of any size."""
 
     def __init__(self) -> None:
         self._bytes = bytearray()
 
-    def feed(self, piece: bytes) -> Iterator[Any]:
-        """Takes a piece; yields the messages that it completes."""
-        self._bytes += piece
+    def feed(self, chunk: bytes) -> Iterator[Any]:
+        """Adds a chunk and yields the messages that it completes."""
+        self._bytes += chunk
         while len(self._bytes) >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(self._bytes)
             end = _LENGTH.size + length

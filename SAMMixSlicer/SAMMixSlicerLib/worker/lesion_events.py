@@ -1,4 +1,4 @@
-"""What the computing process tells of lesions."""
+"""Events about lesions."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from dataclasses import dataclass
 
 from sammix_core.lesions.lesion import Lesion
 from sammix_core.lesions.state import LesionState
-from sammix_core.masks.boxed_mask import BoxedMask
+from sammix_core.masks.packed_mask import BoxedMask
 from SAMMixSlicerLib.worker.events import VolumeEvent
 
 
 @dataclass(frozen=True)
 class LesionsFound(VolumeEvent):
-    """What `FindLesions` found.
+    """Answer to `FindLesions`.
 
     Attributes:
-        found: Mask and figures of each, the largest first.
+        candidates: Mask and measurements of each candidate, the largest first.
     """
 
-    found: tuple[tuple[BoxedMask, Lesion], ...]
+    candidates: tuple[tuple[BoxedMask, Lesion], ...]
 
 
 @dataclass(frozen=True)
-class LesionGrown(VolumeEvent):
-    """What a click or a stage of refinement came to.
+class LesionUpdated(VolumeEvent):
+    """Answer to `ClickLesion` and `RefineLesion`.
 
     Attributes:
-        state: The lesion as it is now; its number is 0 where it is a new one.
+        state: The lesion as it is now; its number is 0 if it is new.
     """
 
     state: LesionState
@@ -34,11 +34,11 @@ class LesionGrown(VolumeEvent):
 
 @dataclass(frozen=True)
 class LesionsMeasured(VolumeEvent):
-    """What `MeasureLesions` found.
+    """Answer to `MeasureLesions`.
 
     Attributes:
-        figures: By number.
-        masks: What was measured, by number: it may have changed since.
+        figures: Measurements by number.
+        masks: The masks that were measured, by number; they may have changed since.
     """
 
     figures: dict[int, Lesion]

@@ -1,8 +1,9 @@
-"""Commands about the masks that there are: files, surfaces, measurements, corrections to learn from."""
+"""Commands about existing masks: files, surfaces, measurements, corrections to learn from."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from sammix_core.volume_io.segments import Segment
 from SAMMixSlicerLib.worker.commands import VolumeCommand
@@ -11,18 +12,20 @@ from SAMMixSlicerLib.worker.mask_on_grid import MaskOnGrid
 
 @dataclass(frozen=True)
 class MaskCommand(VolumeCommand):
-    """Something that changes no mask, and so may be done between two slices of a run."""
+    """A command that changes no mask and may therefore run between two slices of a run."""
+
+    quick: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
 class WriteLabelmap(MaskCommand):
-    """Write a mask as a labelmap file; needs neither the volume nor a model.
+    """Write a mask to a labelmap file; needs neither the volume nor a model.
 
     Attributes:
-        mask: On the grid that goes into the file.
-        spacing_known: Whether the grid says real millimetres.
-        path: Its ending chooses the format; see `sammix_core.volume_io.labelmap_writing.write_labelmap`.
-        segment: What the mask is.
+        mask: The mask on the grid that goes into the file.
+        spacing_known: Whether the grid holds real millimetres.
+        path: The suffix selects the format; see `sammix_core.volume_io.labelmap_writing.write_labelmap`.
+        segment: Name, colour and terminology of the mask.
     """
 
     mask: MaskOnGrid
@@ -32,11 +35,11 @@ class WriteLabelmap(MaskCommand):
 
 
 @dataclass(frozen=True)
-class Measure(MaskCommand):
-    """Measure a mask of an open volume: answered by `Measured`.
+class MeasureMask(MaskCommand):
+    """Measure a mask of an open volume: answered by `MaskMeasured`.
 
     Attributes:
-        mask: On the volume's grid.
+        mask: The mask on the volume's grid.
     """
 
     mask: MaskOnGrid
@@ -47,8 +50,8 @@ class MakeSurface(MaskCommand):
     """Make the surface of a mask: answered by `SurfaceMade`; needs neither the volume nor a model.
 
     Attributes:
-        mask: On any grid; the surface is in its RAS.
-        smoothing: From 0 (the steps of the voxels) to 1, as Slicer's conversion has it.
+        mask: The mask on any grid; the surface is in the RAS of that grid.
+        smoothing: From 0 (voxel steps) to 1, as in Slicer's own conversion.
     """
 
     mask: MaskOnGrid
@@ -56,16 +59,16 @@ class MakeSurface(MaskCommand):
 
 
 @dataclass(frozen=True)
-class KeepCorrections(MaskCommand):
-    """Bring a correction set in line with slices as they are now: answered by `CorrectionsKept`.
+class SaveCorrections(MaskCommand):
+    """Update a correction set from the current slices: answered by `CorrectionsSaved`.
 
-    A slice that was corrected by hand goes in; the correction of one that is not corrected any more comes out.
+    Slices corrected by hand are added; entries of slices that are no longer corrected are removed.
 
     Attributes:
-        slices: Which.
-        folder: Of the correction set, which is made where there is none.
-        target: What the masks show.
-        accepted: Whether masks of the model go in too, because a person has found them right.
+        slices: Indices of the slices.
+        folder: Folder of the correction set, created if it does not exist.
+        target: The structure that the masks show.
+        accepted: Whether to add masks made by the model, too, because the user has accepted them.
     """
 
     slices: tuple[int, ...]

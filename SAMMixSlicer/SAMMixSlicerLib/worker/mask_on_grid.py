@@ -1,4 +1,4 @@
-"""A whole mask on its way to the computing process: packed slices, and the grid that they lie on."""
+"""A whole mask on its way to the computing process: packed slices and their grid."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sammix_core.masks.packed_mask import PackedMask
-from SAMMixSlicerLib.planes import planeOf
+from SAMMixSlicerLib.array_slices import sliceOf
 
 
 @dataclass(frozen=True)
 class MaskOnGrid:
-    """A mask of some hundred KB that stands for one of fifty MB.
+    """A mask in a few hundred KB instead of 50 MB.
 
     Attributes:
         shape_kji: Shape of the (k, j, i) array.
         slice_axis: "i", "j" or "k": the axis along which the slices are stacked.
-        planes: Slices with anything on them, by index along that axis.
+        planes: The non-empty slices, by index along that axis.
         ijk_to_ras: (4, 4), voxel indices to RAS mm.
     """
 
@@ -31,5 +31,5 @@ class MaskOnGrid:
         """(k, j, i) uint8, 1 inside."""
         mask = np.zeros(self.shape_kji, dtype=np.uint8)
         for index, plane in self.planes.items():
-            planeOf(mask, self.slice_axis, index)[...] = plane.unpack()
+            sliceOf(mask, self.slice_axis, index)[...] = plane.unpack()
         return mask

@@ -1,6 +1,6 @@
-"""One computing process: started, listened to, and ended for certain.
+"""One computing process: starts it, exchanges messages with it, and ends it reliably.
 
-See docs/decisions/worker-process.md for why it is a plain process and a socket and not `multiprocessing`.
+See docs/decisions/worker-process.md for why this is a plain process with a socket instead of `multiprocessing`.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ VARIABLE = "SAMMIX_WORKER"
 TOKEN_BYTES = 32
 _MAIN = Path(__file__).parent / "child" / "__main__.py"
 _START_SECONDS = 120.0
-_LAST_WORDS_BYTES = 4000
+_OUTPUT_BYTES = 4000
 
 
 class ChildProcess:
-    """The process and the line to it.
+    """The process and the connection to it.
 
     Args:
         interpreter: A Python interpreter, or a launcher of one such as PythonSlicer.
-        systemPath: The `sys.path` that it shall have.
-        embeddingLimitBytes: What the embeddings of all its volumes may take.
+        systemPath: The `sys.path` of the process.
+        embeddingLimitBytes: Limit for the embeddings of all its volumes.
 
     Attributes:
-        isConnected: Whether it has called back.
+        isConnected: Whether it has connected.
 
     Raises:
         OSError: The interpreter cannot be started.
@@ -60,18 +60,18 @@ class ChildProcess:
             "path": [os.path.abspath(entry) for entry in systemPath],
             "embedding_limit_bytes": embeddingLimitBytes,
         }
-        # What it prints goes into a file: a pipe that nobody reads would stop it one day.
+        # Its output goes into a file: a pipe that nobody reads would eventually block it.
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
         try:
             self._process = subprocess.Popen(
-                # -P: the script's own folder is no place to import from.
+                # -P: do not import from the script's own folder.
                 [interpreter, "-P", str(_MAIN)],
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,
                 stderr=subprocess.STDOUT,
-                # In the environment, which only the user's own programs can read, unlike the command line.
-                env={**PATIENT_THREADS, **os.environ, VARIABLE: json.dumps(settings)},
-                **OWN_GROUP,
+                # In the environment: unlike the command line, only the user's own programs can read it.
+                env={**PASSIVE_WAIT, **os.environ, VARIABLE: json.dumps(settings)},
+                **PROCESS_GROUP,
             )
         except OSError:
             self._listener.close()
@@ -79,18 +79,23 @@ class ChildProcess:
             raise
 
     def fileno(self) -> int:
-        """The socket to watch for news; -1 where there is none."""
+        """Descriptor of the socket to watch for messages; -1 if there is none."""
         return self._channel.fileno() if self._channel is not None else self._listener.fileno()
 
     def send(self, message: Any) -> None:
-        """Sends a message; only once it is connected."""
-        assert self._channel is not None
+        """Sends a message.
+
+        Raises:
+            RuntimeError: The process has not connected yet.
+        """
+        if self._channel is None:
+            raise RuntimeError("the computing process has not connected yet")
         self._channel.send(message)
 
     def receive(self, seconds: float) -> list[Any]:
-        """Takes calls and messages; returns what is there, taking no longer than about so long."""
+        """Accepts the connection, and returns the messages that have arrived, within about `seconds`."""
         if self._channel is None:
-            self._answer()
+            self._acceptConnection()
         if self._channel is None:
             return []
         self._channel.flush()
@@ -103,26 +108,26 @@ class ChildProcess:
 
     @property
     def hasEnded(self) -> bool:
-        """Whether nothing can come from it any more."""
+        """Whether no more messages can arrive."""
         if self._channel is not None:
             return self._channel.isClosed
         return self._process.poll() is not None or time.monotonic() - self._started > _START_SECONDS
 
-    def lastWords(self) -> str:
-        """How it ended, and the end of what it printed."""
+    def lastOutput(self) -> str:
+        """How it ended, and the last lines of its output."""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(0.05)  # a line breaks a moment before its process is gone
+            self._process.wait(0.05)  # the connection breaks a moment before the process is gone
         code = self._process.returncode
         self._log.seek(0, os.SEEK_END)
-        self._log.seek(max(0, self._log.tell() - _LAST_WORDS_BYTES))
-        words = self._log.read().decode("utf-8", "replace").strip()
+        self._log.seek(max(0, self._log.tell() - _OUTPUT_BYTES))
+        output = self._log.read().decode("utf-8", "replace").strip()
         how = "it was still running" if code is None else f"exit code {code}"
-        return f"The computing process ended ({how}).\n{words}".strip()
+        return f"The computing process ended ({how}).\n{output}".strip()
 
     def kill(self) -> None:
-        """Ends it, without waiting until it is gone; see `isGone`."""
+        """Ends it without waiting until it is gone; see `isGone`."""
         if os.name == "posix":
-            # Its own group: a launcher goes, and what it launched goes with it.
+            # The whole group: a launcher and the interpreter it launched.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
         else:
@@ -137,7 +142,7 @@ class ChildProcess:
         self._listener.close()
 
     def isGone(self, seconds: float = 0.0) -> bool:
-        """Whether the system has let it go; no zombie is left then. Waits for so long at most."""
+        """Waits up to `seconds`; whether the process is gone, and no zombie is left."""
         try:
             self._process.wait(seconds) if seconds else self._process.poll()
         except subprocess.TimeoutExpired:
@@ -147,38 +152,38 @@ class ChildProcess:
         self._log.close()
         return True
 
-    def _answer(self) -> None:
-        """Lets in who calls with the token, and nobody else."""
+    def _acceptConnection(self) -> None:
+        """Accepts the connection that sends the token, and no other."""
         with contextlib.suppress(BlockingIOError):
             while True:
                 caller, _ = self._listener.accept()
                 caller.setblocking(False)
                 self._callers.append((caller, b""))
         waiting = []
-        for caller, heard in self._callers:
+        for caller, received in self._callers:
             try:
-                piece = caller.recv(TOKEN_BYTES - len(heard))
+                chunk = caller.recv(TOKEN_BYTES - len(received))
             except BlockingIOError:
-                waiting.append((caller, heard))
+                waiting.append((caller, received))
                 continue
             except OSError:
-                piece = b""
-            heard += piece
-            if hmac.compare_digest(heard, self._token) and self._channel is None:
+                chunk = b""
+            received += chunk
+            if hmac.compare_digest(received, self._token) and self._channel is None:
                 self._channel = Channel(caller)
                 self._listener.close()
-            elif piece and len(heard) < TOKEN_BYTES:
-                waiting.append((caller, heard))
+            elif chunk and len(received) < TOKEN_BYTES:
+                waiting.append((caller, received))
             else:
                 caller.close()
         self._callers = waiting
 
 
-# torch's threads wait for each other by spinning. Where other programs want the cores too, edits take several times as
-# long as with threads that sleep meanwhile: benchmarks/edit_latency.py, rows with "busy" programs.
-PATIENT_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
+# torch's threads wait for each other by spinning. When other programs use the cores, too, edits take several times as
+# long as with threads that sleep: benchmarks/edit_latency.py, rows with "busy" programs.
+PASSIVE_WAIT = {"OMP_WAIT_POLICY": "PASSIVE"}
 
-# A group or console of its own, so that Ctrl-C in the terminal of the application does not reach it.
-OWN_GROUP: dict[str, Any] = {"start_new_session": True}
+# A process group or console of its own, so that Ctrl-C in the application's terminal does not reach it.
+PROCESS_GROUP: dict[str, Any] = {"start_new_session": True}
 if sys.platform == "win32":
-    OWN_GROUP = {"creationflags": subprocess.CREATE_NO_WINDOW}
+    PROCESS_GROUP = {"creationflags": subprocess.CREATE_NO_WINDOW}

@@ -1,8 +1,8 @@
-"""Arrays in shared memory: the module copies a volume in, bit by bit, and the process takes it over.
+"""Arrays in shared memory: the module copies a volume in, chunk by chunk, and the process takes it over.
 
-The life of a block: the module makes it and fills it, the process attaches to it and says so, and the module then
-removes its name. From there on the memory belongs to the process alone and goes with it, however it ends. Windows has
-no names to remove: a block lives as long as somebody has it open.
+Life of a block: the module creates and fills it, the process attaches to it and reports so, and the module removes its
+name. From then on the memory belongs to the process alone and is freed with it, however it ends. Windows has no names
+to remove: a block lives as long as any process has it open.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ _CHUNK_BYTES = 4 * 1024**2
 
 
 class Upload:
-    """Copies an array into a new block of shared memory, a little at each call, so that nobody waits.
+    """Copies an array into a new block of shared memory, within a time limit at each call.
 
     Args:
-        array: Any real type and strides. It is kept until the copy is done.
+        array: Of any real type and strides. A reference is kept until the copy is complete.
 
     Attributes:
         block: What the process needs to attach.
-        done: Whether all of it is copied.
+        done: Whether the copy is complete.
 
     Raises:
-        InputError: The system has not that much shared memory.
+        InputError: The system does not have enough shared memory.
     """
 
     def __init__(self, array: np.ndarray) -> None:
@@ -50,17 +50,17 @@ class Upload:
         self._next = 0
 
     def step(self, seconds: float) -> bool:
-        """Copies on for about so long; whether it is done now.
+        """Continues the copy for about `seconds`; returns whether it is complete.
 
         Raises:
-            InputError: There is no memory left.
+            InputError: The system has run out of memory.
         """
         if self._source is None or self._target is None:
             return self.done
-        until = time.perf_counter() + seconds
+        deadline = time.perf_counter() + seconds
         row_bytes = self._source[0].nbytes
         rows = max(1, _CHUNK_BYTES // row_bytes)
-        while self._next < len(self._source) and time.perf_counter() < until:
+        while self._next < len(self._source) and time.perf_counter() < deadline:
             part = slice(self._next, self._next + rows)
             self._reserve(self._next * row_bytes, len(self._source[part]) * row_bytes)
             self._target[part] = self._source[part]
@@ -71,7 +71,7 @@ class Upload:
         return self.done
 
     def discard(self) -> None:
-        """Removes the block's name and our view of it; the process keeps what it has attached to."""
+        """Removes the block's name and our view of it; a process that has attached keeps the memory."""
         self._source = self._target = None
         if self._file is not None:
             os.close(self._file)
@@ -81,7 +81,7 @@ class Upload:
         self._memory.close()
 
     def _reserve(self, start: int, size: int) -> None:
-        """Takes memory that was only promised: writing where there is none would end the whole application."""
+        """Allocates memory that was only promised: writing without it would crash the whole application."""
         if self._file is not None:
             try:
                 os.posix_fallocate(self._file, start, size)
@@ -102,14 +102,14 @@ class AttachedArray:
         self.array.flags.writeable = False
 
     def close(self) -> None:
-        """Gives the memory back; where a view of it is still alive, Python does so with the last one."""
+        """Releases the memory; while views of it are alive, Python releases it with the last one."""
         del self.array
         with contextlib.suppress(BufferError):
             self._memory.close()
 
 
 def remove_name(name: str) -> None:
-    """Removes a block's name for a module that died before it could; no error where it is gone."""
+    """Removes a block's name for a module that died before it could; a missing name is no error."""
     with contextlib.suppress(OSError):
         memory = _attach(name)
         with _untracked(), contextlib.suppress(FileNotFoundError):
@@ -118,7 +118,7 @@ def remove_name(name: str) -> None:
 
 
 def _create(size: int) -> shared_memory.SharedMemory:
-    # A name that says whose it is, short enough for macOS (31 characters).
+    # The name identifies its owner and is short enough for macOS (31 characters).
     name = f"sammix_{os.getpid()}_{secrets.token_hex(4)}"
     try:
         with _untracked():
@@ -133,20 +133,20 @@ def _attach(name: str) -> shared_memory.SharedMemory:
 
 
 def _file_of(name: str) -> int | None:
-    """The block as an open file, where the system shows blocks as files (Linux)."""
+    """Opens the block as a file, on systems that show blocks as files (Linux)."""
     path = Path("/dev/shm") / name.lstrip("/")
     return os.open(path, os.O_RDWR) if hasattr(os, "posix_fallocate") and path.exists() else None
 
 
 def _too_little(error: OSError) -> InputError:
     return InputError(
-        f"There is too little shared memory for this volume ({(error.strerror or str(error)).lower()}); close other "
-        "programs, or crop the volume."
+        f"There is too little shared memory for this volume ({(error.strerror or str(error)).lower()}). Close other "
+        "programs or crop the volume."
     )
 
 
-# Before Python 3.13 every block is told to a "resource tracker", which is started with `sys.executable`; in Slicer that
-# is a launcher, and the tracker would remove blocks that another process still uses.
+# Before Python 3.13 every block is registered with a "resource tracker", which is started with `sys.executable`; in
+# Slicer that is a launcher, and the tracker would remove blocks that another process still uses.
 _TRACK: dict[str, Any] = {"track": False} if sys.version_info >= (3, 13) else {}
 
 
@@ -165,4 +165,4 @@ def _untracked() -> Iterator[None]:
 
 
 def _nothing(*_: object) -> None:
-    """Takes what the resource tracker would be told."""
+    """Replaces the functions of the resource tracker."""

@@ -1,4 +1,4 @@
-"""Keeps a computing process running: starts it, stops what does not stop, and starts it anew when it has died."""
+"""Keeps a computing process running: starts it, ends it if it does not stop, and restarts it after it has died."""
 
 from __future__ import annotations
 
@@ -8,54 +8,59 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sammix_core.errors import InputError
-from SAMMixSlicerLib.worker.commands import (
-    Cancel,
-    CloseVolume,
-    Command,
-    Describe,
-    Interpolate,
-    LoadModel,
-    PrepareSlices,
-    ResetSlices,
-    Run,
-    SegmentSlice,
-    SegmentSlices,
-    ShowCam,
-    VolumeCommand,
-)
-from SAMMixSlicerLib.worker.events import CancelTaken, Event, Finished, Outcome
-from SAMMixSlicerLib.worker.lesion_commands import ClickLesion, FindLesions
-from SAMMixSlicerLib.worker.outbox import Opening, Outbox
-from SAMMixSlicerLib.worker.pending_cancel import PendingCancel
+from SAMMixSlicerLib.worker.commands import Cancel, Command, LoadModel, VolumeCommand
+from SAMMixSlicerLib.worker.events import CancelAcknowledged, Event, Finished, Outcome
+from SAMMixSlicerLib.worker.outbox import Outbox
 from SAMMixSlicerLib.worker.process import ChildProcess
 
 _RECEIVE_SECONDS = 0.01
 _COPY_SECONDS = 0.015
-_MOST_DEATHS = 3
+_MAX_DEATHS = 3
 
-# What may be stopped: the rest is either quick, or what everything else needs.
-_SLICES = (Run, SegmentSlice, SegmentSlices, ResetSlices, Interpolate, PrepareSlices, ShowCam)
-_STOPPABLE = (*_SLICES, FindLesions, ClickLesion)
-# What a new process does again by itself when the one before died over it.
-_REPEATED = (Describe, LoadModel, Opening, CloseVolume)
+# The user has an answer to a cancel after this time, whatever the process does.
+CANCEL_SECONDS = 1.0
+# A process is ended if it has not acknowledged a cancel, or has acknowledged it and not stopped, after this time.
+_ACKNOWLEDGE_SECONDS = 5.0
+_STOP_SECONDS = 15.0
 
-_STARTED_ANEW = "It was started anew, and what was done until then is kept."
-_DIED = f"The computing process ended unexpectedly, perhaps for lack of memory. {_STARTED_ANEW}"
-_DEAF = f"The computing process did not stop when asked. {_STARTED_ANEW}"
-_RESTARTED = "The computing process was started anew; what was done until then is kept."
+_KEPT = "It was restarted; finished work is kept."
+_DIED = f"The computing process ended unexpectedly; the computer may be short of memory. {_KEPT}"
+_UNRESPONSIVE = f"The computing process did not stop when asked. {_KEPT}"
+_RESTARTED = "The computing process was restarted; finished work is kept."
 _BROKEN = (
-    "The computing process has ended three times in a row and was not started again; choose another device or model, "
-    "or restart it."
+    "The computing process ended three times in a row and was not restarted. Restart Slicer; if it happens again, "
+    "choose another device or model."
 )
 
 
-@dataclass(frozen=True)
-class Died:
-    """A process is gone that should not be.
+@dataclass
+class PendingCancel:
+    """A command that was asked to stop.
 
     Attributes:
-        sentence: For people.
-        detail: Its last words, for the log.
+        requestedAt: Time of the request, in seconds of `time.monotonic`.
+        isAcknowledged: Whether the process has acknowledged it.
+    """
+
+    requestedAt: float
+    isAcknowledged: bool = False
+
+    def needsAnswer(self, now: float) -> bool:
+        """Whether the user has waited long enough and gets an answer without the process."""
+        return not self.isAcknowledged and now - self.requestedAt > CANCEL_SECONDS
+
+    def isOverdue(self, now: float) -> bool:
+        """Whether the process has to be ended."""
+        return now - self.requestedAt > (_STOP_SECONDS if self.isAcknowledged else _ACKNOWLEDGE_SECONDS)
+
+
+@dataclass(frozen=True)
+class ProcessDied(Event):
+    """A process ended although nobody ended it.
+
+    Attributes:
+        sentence: For the user.
+        detail: Its last output, for the log.
     """
 
     sentence: str
@@ -63,17 +68,17 @@ class Died:
 
 
 class Supervisor:
-    """Sends commands and brings back events, exactly one `Finished` for each command.
+    """Sends commands and returns events, with exactly one `Finished` for each command.
 
-    Nothing here waits and nothing here is a thread: everything is done in `work`.
+    Nothing here blocks and nothing here is a thread: everything happens in `work`.
 
     Args:
         start: Starts a process.
-        resume: The commands that bring a new process to where the last one was, besides those given to it, which are
-            on their way already.
+        resume: Returns the commands that bring a new process to the state of the previous one. Its argument holds the
+            commands that are sent again anyway.
 
     Attributes:
-        fault: Why no process can be had, one sentence; empty when all is well.
+        fault: Why no process can run, in one sentence; empty when all is well.
     """
 
     def __init__(
@@ -83,10 +88,10 @@ class Supervisor:
         self._start = start
         self._resume = resume
         self._process: ChildProcess | None = None
-        self._leaving: list[ChildProcess] = []
+        self._endingProcesses: list[ChildProcess] = []
         self._outbox = Outbox()
         self._sent: dict[int, Command] = {}
-        self._inbox: deque[Event | Died] = deque()
+        self._inbox: deque[Event] = deque()
         self._cancels: dict[int, PendingCancel] = {}
         self._deaths = 0
 
@@ -96,7 +101,7 @@ class Supervisor:
         return self._process is not None
 
     def fileno(self) -> int:
-        """The socket to watch for news; -1 where there is none."""
+        """Descriptor of the socket to watch for events; -1 if there is none."""
         return -1 if self._process is None else self._process.fileno()
 
     def commands(self) -> list[Command]:
@@ -104,7 +109,7 @@ class Supervisor:
         return [*self._sent.values(), *self._outbox]
 
     def submit(self, command: Command) -> None:
-        """Takes a command, and starts a process for it if there is none."""
+        """Queues a command, and starts a process for it if there is none."""
         if self.fault:
             self._finish(command, Outcome.FAILED, self.fault)
             return
@@ -117,40 +122,40 @@ class Supervisor:
             try:
                 self._process = self._start()
             except OSError as error:
-                self._give_up(f"The computing process could not be started ({error.strerror or error}).", str(error))
+                self._fail(f"The computing process could not be started ({error.strerror or error}).", str(error))
 
     def restart(self) -> None:
-        """Starts a new process in place of the one there is; also after it was given up."""
+        """Replaces the process with a new one, also after `fault` was set."""
         self.fault, self._deaths = "", 0
         self._replace(_RESTARTED)
 
     def stop(self, seconds: float) -> None:
-        """Ends the process and forgets every command; waits for it to be gone, for so long at most."""
+        """Ends the process, drops every command, and waits up to `seconds` for the process to be gone."""
         self._dismiss()
         self._outbox.clear()
         self._sent.clear()
         self._inbox.clear()
-        self._leaving = [process for process in self._leaving if not process.isGone(seconds)]
+        self._endingProcesses = [process for process in self._endingProcesses if not process.isGone(seconds)]
 
     def cancel(self, request: int) -> None:
-        """Asks a command to stop; one that has ended or cannot be stopped is no error."""
-        command = next((one for one in self.commands() if one.request == request), None)
-        if self._process is None or not isinstance(command, _STOPPABLE) or request in self._cancels:
+        """Asks a command to stop; a command that has ended or is not stoppable is ignored."""
+        command = next((command for command in self.commands() if command.request == request), None)
+        if self._process is None or command is None or not command.stoppable or request in self._cancels:
             return
-        if self._outbox.takeBack(request) is not None:
+        if self._outbox.withdraw(request) is not None:
             self._finish(command, Outcome.CANCELLED)
             return
         self._process.send(Cancel(request))
-        if any(isinstance(one, LoadModel) for one in self._sent.values()):
-            # It waits for the model, and a process that loads libraries is hard of hearing.
+        if any(isinstance(sent, LoadModel) for sent in self._sent.values()):
+            # It waits for the model, and a process that is importing libraries acknowledges late.
             del self._sent[request]
             self._finish(command, Outcome.CANCELLED)
         else:
             self._cancels[request] = PendingCancel(time.monotonic())
 
     def work(self) -> None:
-        """Receives, sends, and looks after the process; never waits."""
-        self._leaving = [process for process in self._leaving if not process.isGone()]
+        """Receives, sends, and checks on the process; never blocks."""
+        self._endingProcesses = [process for process in self._endingProcesses if not process.isGone()]
         process = self._process
         if process is None:
             return
@@ -158,30 +163,30 @@ class Supervisor:
         for message in messages:
             self._receive(message)
         if process.hasEnded:
-            self._mourn(process)
+            self._handleDeath(process)
         elif process.isConnected:
             self._push(process)
-            if not messages:  # with news still coming in, the answer to a cancel may be among it
-                self._look_at_cancels(time.monotonic())
+            if not messages:  # while messages still come in, the answer to a cancel may be among them
+                self._checkCancels(time.monotonic())
 
-    def next(self) -> Event | Died | None:
-        """The next event to tell, or None."""
+    def next(self) -> Event | None:
+        """Removes and returns the next event, or None."""
         return self._inbox.popleft() if self._inbox else None
 
     def _receive(self, message: Event) -> None:
-        if isinstance(message, CancelTaken):
+        if isinstance(message, CancelAcknowledged):
             cancel = self._cancels.get(message.request)
             if cancel is not None:
-                cancel.isHeard = True
+                cancel.isAcknowledged = True
             if message.request not in self._sent:
-                return  # it was told before
+                return  # reported before
         if isinstance(message, Finished):
             self._outbox.release(message.request)
             self._cancels.pop(message.request, None)
             command = self._sent.pop(message.request, None)
             if command is None:
-                return  # it was said to be cancelled before
-            if message.outcome is Outcome.DONE and not isinstance(command, _REPEATED):
+                return  # reported as cancelled before
+            if message.outcome is Outcome.DONE and not command.repeatable:
                 self._deaths = 0
         self._inbox.append(message)
 
@@ -191,61 +196,60 @@ class Supervisor:
                 self._sent[command.request] = command
         except InputError as error:
             command = next(iter(self._outbox))
-            self._outbox.takeBack(command.request)
+            self._outbox.withdraw(command.request)
             self._finish(command, Outcome.FAILED, str(error))
 
-    def _look_at_cancels(self, now: float) -> None:
+    def _checkCancels(self, now: float) -> None:
         for request, cancel in self._cancels.items():
             if cancel.needsAnswer(now) and request in self._sent:
-                self._inbox.append(CancelTaken(request))
+                self._inbox.append(CancelAcknowledged(request))
                 self._finish(self._sent.pop(request), Outcome.CANCELLED)
         if any(cancel.isOverdue(now) for cancel in self._cancels.values()):
-            self._inbox.append(Died(_DEAF, ""))
-            self._replace(_DEAF)
+            self._inbox.append(ProcessDied(_UNRESPONSIVE, ""))
+            self._replace(_UNRESPONSIVE)
 
-    def _mourn(self, process: ChildProcess) -> None:
-        detail = process.lastWords()
+    def _handleDeath(self, process: ChildProcess) -> None:
+        detail = process.lastOutput()
         self._deaths += 1
-        if self._deaths >= _MOST_DEATHS:
-            self._give_up(_BROKEN, detail)
+        if self._deaths >= _MAX_DEATHS:
+            self._fail(_BROKEN, detail)
         else:
-            self._inbox.append(Died(_DIED, detail))
+            self._inbox.append(ProcessDied(_DIED, detail))
             self._replace(_DIED, detail)
 
     def _replace(self, sentence: str, detail: str = "") -> None:
-        """Ends the process, says so of what it was doing, and starts a new one where it was."""
+        """Ends the process, reports what it was doing, and starts a new one in the same state."""
         cancelled = set(self._cancels)
         self._dismiss()
         unsent = list(self._outbox)
-        again = [command for command in self._sent.values() if isinstance(command, _REPEATED)]
+        repeated = [command for command in self._sent.values() if command.repeatable]
         for request, command in self._sent.items():
-            if not isinstance(command, _REPEATED):
+            if not command.repeatable:
                 outcome = Outcome.CANCELLED if request in cancelled else Outcome.LOST
                 self._finish(command, outcome, sentence, detail)
         self._sent.clear()
         self._outbox.clear()
-        for command in (*self._resume([*again, *unsent]), *again, *unsent):
+        for command in (*self._resume([*repeated, *unsent]), *repeated, *unsent):
             self._outbox.put(command)
         self.start()
 
-    def _give_up(self, sentence: str, detail: str) -> None:
+    def _fail(self, sentence: str, detail: str) -> None:
         self._dismiss()
         for command in self.commands():
             self._finish(command, Outcome.LOST, sentence, detail)
         self._sent.clear()
         self._outbox.clear()
         self.fault = sentence
-        self._inbox.append(Died(sentence, detail))
+        self._inbox.append(ProcessDied(sentence, detail))
 
     def _dismiss(self) -> None:
         if self._process is not None:
             self._process.kill()
-            self._leaving.append(self._process)
+            self._endingProcesses.append(self._process)
             self._process = None
         self._outbox.releaseAll()
         self._cancels.clear()
 
     def _finish(self, command: Command, outcome: Outcome, sentence: str = "", detail: str = "") -> None:
-        volume_id = command.volume_id if isinstance(command, VolumeCommand) else None
-        name = "OpenVolume" if isinstance(command, Opening) else type(command).__name__
-        self._inbox.append(Finished(command.request, name, volume_id, outcome, sentence, detail))
+        volumeId = command.volume_id if isinstance(command, VolumeCommand) else None
+        self._inbox.append(Finished(command.request, command.name, volumeId, outcome, sentence, detail))

@@ -1,4 +1,4 @@
-"""The computing process as the module sees it: commands in, signals out, nothing waits."""
+"""The computing process as the module sees it: commands in, events out, nothing blocks."""
 
 from __future__ import annotations
 
@@ -6,113 +6,164 @@ import atexit
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
 
+from sammix_core.embeddings.limits import EMBEDDING_LIMIT_BYTES
 from sammix_core.segmentation.slice_state import SliceState
-from SAMMixSlicerLib.worker import commands as c
-from SAMMixSlicerLib.worker import descriptions as d
-from SAMMixSlicerLib.worker import events as e
-from SAMMixSlicerLib.worker.held_volume import HeldVolume
-from SAMMixSlicerLib.worker.outbox import Opening
+from SAMMixSlicerLib.signals import Signal
+from SAMMixSlicerLib.worker.commands import CloseVolume, Command, LoadModel, SetStates, VolumeCommand
+from SAMMixSlicerLib.worker.descriptions import Hello, ModelLoaded
+from SAMMixSlicerLib.worker.events import Event, Finished, Outcome, SliceChanged, VolumeEvent
+from SAMMixSlicerLib.worker.outbox import PendingOpen
 from SAMMixSlicerLib.worker.process import ChildProcess
-from SAMMixSlicerLib.worker.supervisor import Died, Supervisor
-from SAMMixSlicerLib.worker.worker_commands import WorkerCommands
-from SAMMixSlicerLib.worker.worker_signals import WorkerSignals
-from SAMMixSlicerLib.worker.worker_state import WorkerState
+from SAMMixSlicerLib.worker.supervisor import ProcessDied, Supervisor
+from SAMMixSlicerLib.worker.volume_state import VolumeState
 
-_EMBEDDING_LIMIT_BYTES = 3 * 1024**3
 _CLOSE_SECONDS = 2.0
-_TELL_SECONDS = 0.02
+_EMIT_SECONDS = 0.02
 
 
-class Worker(WorkerCommands, WorkerSignals):
-    """Segments in a process of its own; everything here returns at once.
+class WorkerState(StrEnum):
+    """What a worker can do at the moment."""
 
-    Call `poll` from a timer: it receives what has come, tells the signals, and looks whether the process is alive. A
-    process that dies is started anew with the model and the volumes that it had. Commands return their numbers; each
-    ends with exactly one `finished`, which is never told before the call that sent the command has returned.
+    STOPPED = "stopped"
+    STARTING = "starting"
+    NOT_INSTALLED = "not installed"  # packages are missing
+    IDLE = "idle"  # no model yet
+    LOADING = "loading"
+    READY = "ready"
+    BROKEN = "broken"  # the process cannot run
+
+
+class Worker:
+    """Segments in a process of its own; every method returns at once.
+
+    Call `poll` from a timer: it receives events, emits their signals, and checks that the process is alive. A process
+    that dies is restarted with the model and the volumes that it had. Methods that send a command return its number;
+    each command ends with exactly one `Finished`, which is never emitted before the call that sent it has returned.
 
     Args:
         interpreter: A Python interpreter, or a launcher of one such as PythonSlicer.
-        systemPath: The `sys.path` that it shall have; that of this process where none is given.
-        embeddingLimitBytes: What the embeddings of all volumes may take; those of the longest unused volume go first.
+        systemPath: The `sys.path` of the process; this process's own by default.
+        embeddingLimitBytes: Limit for the embeddings of all volumes; those of the least recently used volume go first.
 
     Attributes:
-        state: What can be done now.
-        sentence: What there is to say of that; empty when all is well.
-        hello: What the process said of itself; None before it did.
+        state: What the worker can do at the moment.
+        sentence: Explanation of the state for the user; empty when all is well.
+        hello: What the process said of itself; None before it has connected.
+        stateChanged: Emits (WorkerState, sentence).
     """
 
     def __init__(
         self,
         interpreter: str | Path,
         systemPath: Sequence[str] | None = None,
-        embeddingLimitBytes: int = _EMBEDDING_LIMIT_BYTES,
+        embeddingLimitBytes: int = EMBEDDING_LIMIT_BYTES,
     ) -> None:
-        super().__init__()
         self.state = WorkerState.STOPPED
         self.sentence = ""
-        self.hello: d.Hello | None = None
+        self.hello: Hello | None = None
+        self.stateChanged = Signal()
         path = list(sys.path if systemPath is None else systemPath)
-        self._supervisor = Supervisor(lambda: ChildProcess(str(interpreter), path, embeddingLimitBytes), self._toResume)
-        self._volumes: dict[str, HeldVolume] = {}
-        self._requests = 0
+        self._supervisor = Supervisor(
+            lambda: ChildProcess(str(interpreter), path, embeddingLimitBytes), self._resumeCommands
+        )
+        self._signals: dict[type[Event], Signal] = {}
+        self._volumes: dict[str, VolumeState] = {}
+        self._lastRequest = 0
         self._resumed: set[int] = set()
-        self._loading: dict[int, c.LoadModel] = {}
-        self._model: c.LoadModel | None = None
+        self._loading: dict[int, LoadModel] = {}
+        self._model: LoadModel | None = None
         self._isLoaded = False
         self._loadFault = ""
 
-    # Life
+    # The process
 
     def start(self) -> None:
-        """Starts the process; the first command does so too."""
+        """Starts the process; the first command does so, too."""
         self._supervisor.start()
         atexit.register(self.close)
-        self._lookAtState()
+        self._updateState()
 
     def restart(self) -> None:
-        """Starts a new process in place of the one there is: after packages were installed, or it was given up."""
+        """Starts a new process in place of the old one: after packages were installed, or when it is broken."""
         self._supervisor.restart()
         self._forgetProcess()
-        self._lookAtState()
+        self._updateState()
 
     def close(self) -> None:
-        """Ends the process and forgets the volumes; nothing is told of what was going on."""
+        """Ends the process and forgets the volumes; emits no events of the commands in progress."""
         atexit.unregister(self.close)
         self._supervisor.stop(_CLOSE_SECONDS)
         self._volumes.clear()
         self._forgetProcess()
-        self._lookAtState()
+        self._updateState()
 
     def poll(self) -> None:
-        """Receives, tells and looks after the process, for some 40 ms at most; what is left is told by the next one."""
+        """Receives and emits events for at most about 40 ms; the rest is left to the next call."""
         self._supervisor.work()
-        until = time.perf_counter() + _TELL_SECONDS
-        while time.perf_counter() < until and (event := self._supervisor.next()) is not None:
-            self._take(event)
-        self._lookAtState()
+        deadline = time.perf_counter() + _EMIT_SECONDS
+        while time.perf_counter() < deadline and (event := self._supervisor.next()) is not None:
+            self._handle(event)
+        self._updateState()
 
     def fileno(self) -> int:
-        """A socket that can be read when there is news, for a notifier; -1 without a process, and it changes."""
+        """Descriptor of a socket that is readable when there are events, for a notifier; it changes on a restart.
+
+        -1 without a process.
+        """
         return self._supervisor.fileno()
 
     @property
     def busy(self) -> bool:
-        """Whether a command has not ended yet."""
+        """Whether any command has not ended yet."""
         return bool(self._supervisor.commands())
 
-    def volume(self, volumeId: str) -> HeldVolume | None:
-        """What is known of an open volume; None where it is not open."""
-        return self._volumes.get(volumeId)
+    # Commands and events
 
-    def loadModel(self, model: str, device: str = "auto", baseWeights: str | None = None) -> int:
-        """Loads a model: `modelLoaded`. What a person made stays; masks stay until slices are segmented again."""
-        command = c.LoadModel(self._next(), str(model), device, None if baseWeights is None else str(baseWeights))
-        self._loading[command.request] = command
-        return self._submit(command)
+    def on(self, kind: type[Event]) -> Signal:
+        """The signal of a kind of event; it emits the event.
+
+        `worker.on(Event)` emits every event, `worker.on(VolumeEvent)` those of volumes.
+        """
+        return self._signals.setdefault(kind, Signal())
+
+    def submit(self, command: Command) -> int:
+        """Sends a command; `SAMMixSlicerLib.worker.commands` lists them with the events that answer them.
+
+        Open and close volumes, and set slices, through `openVolume`, `closeVolume` and `setStates`: they update
+        `volume`, too.
+
+        Returns:
+            Number of the command, as in `Finished.request`.
+        """
+        command = self._numbered(command)
+        if isinstance(command, LoadModel):
+            self._loading[command.request] = command
+        if not self._supervisor.isRunning:
+            atexit.register(self.close)
+        self._supervisor.submit(command)
+        self._updateState()
+        return command.request
+
+    def cancel(self, request: int | None = None) -> None:
+        """Stops a command, or all: `CancelAcknowledged` within a second, then `Finished`. What was done stays.
+
+        A process that does not acknowledge is ended and restarted. Only commands that are `stoppable` stop.
+        """
+        for command in self._supervisor.commands():
+            if request in (None, command.request):
+                self._supervisor.cancel(command.request)
+
+    # Volumes
+
+    def volume(self, volumeId: str) -> VolumeState | None:
+        """The module's copy of an open volume; None if it is not open."""
+        return self._volumes.get(volumeId)
 
     def openVolume(
         self,
@@ -123,117 +174,128 @@ class Worker(WorkerCommands, WorkerSignals):
         states: Iterable[SliceState] = (),
         guidance: bytes | None = None,
     ) -> int:
-        """Gives a volume to the process: `volumeOpened`; one of the same ID is closed first.
+        """Opens a volume in the process: answered by `VolumeOpened`; a volume of the same ID is closed first.
 
         Args:
-            volumeId: Any name that says nothing of the patient, such as the MRML node's ID.
+            volumeId: Any name that contains nothing about the patient, such as the MRML node's ID.
             array: (k, j, i) of real numbers. Kept by reference until `closeVolume`, for a new process; open the volume
                 again when voxels have changed.
             ijkToRas: (4, 4), voxel indices to RAS mm.
             spacingKnown: Whether those are real millimetres.
-            states: Slices as they were left.
-            guidance: What an earlier run found, as `HeldVolume.guidance` holds it; that of another model is not used.
+            states: The slices as they were.
+            guidance: The result of an earlier run, from `VolumeState.guidance`; that of another model is not used.
+
+        Returns:
+            Number of the command.
 
         Raises:
-            ValueError: The array is no volume, the matrix is singular, or a state is not of the volume.
+            ValueError: The array is no volume, the matrix is singular, or a state does not belong to the volume.
         """
         if array.ndim != 3 or array.size == 0:
             raise ValueError(f"a volume needs a (k, j, i) array, not one of shape {array.shape}")
-        held = HeldVolume(volumeId, array, ijkToRas, spacingKnown, states, guidance)
+        volume = VolumeState(volumeId, array, ijkToRas, spacingKnown, states, guidance)
         self._cancelAll(volumeId)
-        held.openedBy = self._next()
-        self._volumes[volumeId] = held
-        return self._submit(Opening(held.openedBy, volumeId, held))
+        self._volumes[volumeId] = volume
+        volume.openRequest = self.submit(PendingOpen(volumeId, volume))
+        return volume.openRequest
 
     def closeVolume(self, volumeId: str) -> int:
-        """Takes a volume from the process and forgets it; what goes on with it is stopped."""
+        """Stops the commands of a volume, and drops it here and in the process.
+
+        Returns:
+            Number of the command.
+        """
         self._cancelAll(volumeId)
         self._volumes.pop(volumeId, None)
-        return self._submit(c.CloseVolume(self._next(), volumeId))
+        return self.submit(CloseVolume(volumeId))
 
-    def cancel(self, request: int | None = None) -> None:
-        """Stops a command, or all: `cancelTaken` within a second, then `finished`. What was done stays.
+    def setStates(self, volumeId: str, states: Iterable[SliceState]) -> int:
+        """Sets slices of an open volume, computes nothing, and emits `SliceChanged` before it returns.
 
-        A process that does not even hear it is ended and started anew. Models and volumes being loaded, and slices
-        being set, cannot be stopped: they are quick, or everything else needs them.
+        Returns:
+            Number of the command.
+
+        Raises:
+            ValueError: A state does not belong to this volume.
         """
-        for command in self._supervisor.commands():
-            if request in (None, command.request):
-                self._supervisor.cancel(command.request)
+        volume, states = self._volumes[volumeId], tuple(states)
+        volume.check(states)
+        request = self.submit(SetStates(volumeId, states))
+        volume.setLocally(states, request)
+        for state in states:
+            self._emit(SliceChanged(volumeId, request, state, {}))
+        return request
 
-    def _next(self) -> int:
-        self._requests += 1
-        return self._requests
-
-    def _submit(self, command: c.Command) -> int:
-        if not self._supervisor.isRunning:
-            atexit.register(self.close)
-        self._supervisor.submit(command)
-        self._lookAtState()
-        return command.request
+    def _numbered(self, command: Command) -> Command:
+        self._lastRequest += 1
+        return replace(command, request=self._lastRequest)
 
     def _cancelAll(self, volumeId: str) -> None:
         for command in self._supervisor.commands():
-            if isinstance(command, c.VolumeCommand) and command.volume_id == volumeId:
+            if isinstance(command, VolumeCommand) and command.volume_id == volumeId:
                 self._supervisor.cancel(command.request)
 
-    def _toResume(self, onTheirWay: Sequence[c.Command]) -> list[c.Command]:
-        commands: list[c.Command] = []
-        if self._model is not None and not any(isinstance(one, c.LoadModel) for one in onTheirWay):
-            model = self._model
-            commands.append(c.LoadModel(self._next(), model.model, model.device, model.base_weights))
-        opening = {one.volume_id for one in onTheirWay if isinstance(one, Opening)}
-        for volumeId, held in self._volumes.items():
-            if volumeId not in opening:
-                commands.append(Opening(self._next(), volumeId, held))
+    def _resumeCommands(self, repeated: Sequence[Command]) -> list[Command]:
+        commands: list[Command] = []
+        if self._model is not None and not any(isinstance(command, LoadModel) for command in repeated):
+            commands.append(self._model)
+        opening = {command.volume_id for command in repeated if isinstance(command, PendingOpen)}
+        commands += [PendingOpen(name, volume) for name, volume in self._volumes.items() if name not in opening]
+        commands = [self._numbered(command) for command in commands]
         self._resumed.update(command.request for command in commands)
         return commands
 
-    def _take(self, event: e.Event | Died) -> None:
-        if isinstance(event, Died):
+    def _handle(self, event: Event) -> None:
+        if isinstance(event, ProcessDied):
             self._forgetProcess()
-            self.died.emit(event.sentence, event.detail)
-        elif isinstance(event, d.Hello):
+            self._emit(event)
+        elif isinstance(event, Hello):
             self.hello = event
-        elif isinstance(event, e.Finished):
-            self._end(event)
-        elif isinstance(event, e.VolumeEvent):
-            held = self._volumes.get(event.volume_id)
-            # Nothing is told of volumes that were closed, nor of one that had this ID before.
-            if held is not None and event.request >= held.openedBy and held.take(event):
-                self._tell(event)
+            self._emit(event)
+        elif isinstance(event, Finished):
+            self._handleFinished(event)
+        elif isinstance(event, VolumeEvent):
+            volume = self._volumes.get(event.volume_id)
+            # Events of closed volumes, and of an earlier volume with this ID, are dropped.
+            if volume is not None and event.request >= volume.openRequest and volume.apply(event):
+                self._emit(event)
         else:
-            self._isLoaded = self._isLoaded or isinstance(event, d.ModelLoaded)
-            self._tell(event)
+            self._isLoaded = self._isLoaded or isinstance(event, ModelLoaded)
+            self._emit(event)
 
-    def _end(self, event: e.Finished) -> None:
-        isDone = event.outcome is e.Outcome.DONE
-        if event.command == "LoadModel":
+    def _handleFinished(self, event: Finished) -> None:
+        isDone = event.outcome is Outcome.DONE
+        if event.command == LoadModel.__name__:
             command = self._loading.pop(event.request, None)
             self._model = command if isDone and command is not None else self._model
             self._loadFault = "" if isDone else event.sentence
-        held = self._volumes.get(event.volume_id or "")
-        if held is not None and not isDone:
-            held.forgetWaiting(event.request)
+        volume = self._volumes.get(event.volume_id or "")
+        if volume is not None and not isDone:
+            volume.forgetPending(event.request)
         if event.request in self._resumed:
             self._resumed.discard(event.request)
             if isDone:
                 return
-        self._lookAtState()
-        self._tell(event)
+        self._updateState()
+        self._emit(event)
+
+    def _emit(self, event: Event) -> None:
+        for kind in type(event).__mro__:
+            if kind in self._signals:
+                self._signals[kind].emit(event)
 
     def _forgetProcess(self) -> None:
         self.hello, self._isLoaded = None, False
-        for held in self._volumes.values():
-            held.forgetWaiting()
+        for volume in self._volumes.values():
+            volume.forgetPending()
 
-    def _lookAtState(self) -> None:
-        state, sentence = self._stateNow()
+    def _updateState(self) -> None:
+        state, sentence = self._currentState()
         if (state, sentence) != (self.state, self.sentence):
             self.state, self.sentence = state, sentence
             self.stateChanged.emit(state, sentence)
 
-    def _stateNow(self) -> tuple[WorkerState, str]:
+    def _currentState(self) -> tuple[WorkerState, str]:
         if self._supervisor.fault:
             return WorkerState.BROKEN, self._supervisor.fault
         if not self._supervisor.isRunning:
@@ -242,7 +304,7 @@ class Worker(WorkerCommands, WorkerSignals):
             return WorkerState.STARTING, ""
         if self.hello.missing:
             missing = ", ".join(self.hello.missing)
-            return WorkerState.NOT_INSTALLED, f"Packages that segmentation needs are not installed yet: {missing}."
-        if any(isinstance(command, c.LoadModel) for command in self._supervisor.commands()):
+            return WorkerState.NOT_INSTALLED, f"Packages needed for segmentation are not installed yet: {missing}."
+        if any(isinstance(command, LoadModel) for command in self._supervisor.commands()):
             return WorkerState.LOADING, ""
         return (WorkerState.READY if self._isLoaded else WorkerState.IDLE), self._loadFault

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from fractions import Fraction
 from math import floor
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sammix_core.boxes import Box, BoxSource, BoxTrack
+from sammix_core.boxes import Box, BoxFile, BoxSource, BoxTrack, Click
 from sammix_core.errors import InputError
+from sammix_core.volume import Volume
 
 AUTO, EDITED, INTERPOLATED = BoxSource.AUTO, BoxSource.EDITED, BoxSource.INTERPOLATED
 
@@ -283,16 +283,32 @@ def test_interpolated_edges_are_the_exact_ones_rounded(start: tuple, end: tuple,
         assert list(track[index].edges) == [floor(value + Fraction(1, 2)) for value in exact]
 
 
-# ---------------------------------------------------------------------------------------------------------- check_fits
+# ----------------------------------------------------------------------------------------------------------- placed_on
 
 
-def volume_like(shape_kji: tuple[int, int, int], slice_axis: str) -> SimpleNamespace:
-    return SimpleNamespace(array=np.zeros(shape_kji, np.int16), axial_order=SimpleNamespace(slice_axis=slice_axis))
+def volume_like(shape_kji: tuple[int, int, int], slice_axis: str) -> Volume:
+    axes = {"k": (0, 1, 2), "j": (0, 2, 1)}[slice_axis]
+    return Volume(np.zeros(shape_kji, np.int16), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), np.eye(3)[:, axes], False)
 
 
 def test_boxes_must_be_for_this_volume(track: BoxTrack) -> None:
     track.check_fits(volume_like((20, 80, 100), "k"))
     with pytest.raises(InputError, match="are for a volume of 100 x 80 x 20 voxels, but this one has 80 x 100 x 20"):
         track.check_fits(volume_like((20, 100, 80), "k"))
-    with pytest.raises(InputError, match="slices along axis k, but the axial slices of this volume are along axis j"):
+    with pytest.raises(InputError, match="slices along axis k, but the axial slices of their volume are along axis j"):
         track.check_fits(volume_like((20, 80, 100), "j"))
+
+
+def test_a_track_of_a_file_with_several_boxes_a_slice_is_refused_with_a_sentence() -> None:
+    file = BoxFile((9, 9, 9), "k", boxes=(Box(2, 0, 0, 3, 3), Box(2, 4, 4, 8, 8, part=1)))
+    with pytest.raises(InputError, match=r"two boxes on slice 2; this version segments from one box a slice, so leave"):
+        BoxTrack.from_file(file)
+
+
+def test_clicks_stay_with_the_boxes_and_are_said_to_be_unused() -> None:
+    clicks = (Click(2, 1, 1), Click(3, 5, 5, positive=False))
+    track = BoxTrack.from_file(BoxFile((9, 9, 9), "k", clicks=clicks))
+    assert track.copy().to_file().clicks == clicks
+    placed, notes = track.placed_on(volume_like((9, 9, 9), "k"))
+    assert placed.clicks == clicks
+    assert any("clicks in the box file were left out" in note for note in notes)

@@ -126,6 +126,22 @@ def test_debug_shows_the_traceback_wherever_it_stands(words: list[str]) -> None:
     assert stderr.splitlines()[-1] == "p.nii does not exist."
 
 
+@pytest.mark.parametrize("words", [["--verbose", "evaluate", "p", "r"], ["evaluate", "p", "r", "--verbose"], []])
+def test_verbose_shows_our_own_log_and_no_other_wherever_it_stands(
+    words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def logs(*_: object) -> None:
+        logging.getLogger("sammix_core.engines").info("the decoder runs in torch")
+        logging.getLogger("openvino").error("from a library")
+        raise InputError("This is no labelmap.")
+
+    monkeypatch.setattr("sammix_core.evaluation.evaluate_files", logs)
+    _, _, stderr = run(*(words or ["evaluate", "p", "r"]))
+    shown = ["sammix_core.engines: the decoder runs in torch"] if words else []
+    assert stderr.splitlines() == [*shown, "This is no labelmap."]
+    assert logging.getLogger("sammix_core").propagate
+
+
 def test_long_lines_are_not_wrapped(tmp_path: Path) -> None:
     path = tmp_path / ("long name  " * 20 + "end")
     _, _, stderr = run("evaluate", path, path)

@@ -21,7 +21,7 @@ from sammix_core.model_store.base_weights import LITE_MEDSAM
 from sammix_core.model_store.weights import write_model
 from sammix_core.preprocessing.spec import PreprocessingSpec
 from sammix_core.refinement.folder import LESION, LIVER, open_refiner
-from sammix_core.refinement.model import born_refiner, decoder_network, load_refiner, refiner_manifest
+from sammix_core.refinement.model import decoder_network, load_refiner, refiner_manifest, untrained_refiner
 from sammix_core.refinement.msam.clicks import Clicks
 from sammix_core.refinement.network import RefinerSpec
 from sammix_core.refinement.organ import OrganRefiner
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelFolder]:
     """A refiner of the liver and one of lesions, as they are born."""
-    refiner = born_refiner(decoder_network(LITE_MEDSAM.name), TINY, 1)
+    refiner = untrained_refiner(decoder_network(LITE_MEDSAM.name), TINY, 1)
     found = {}
     for target in (LIVER, LESION):
         name, decoder = f"{target}-refiner", LITE_MEDSAM.name
@@ -202,13 +202,13 @@ def test_msam_the_shipped_refiner_goes_with_the_model_that_it_was_measured_on_an
 
 def test_msam_a_refiner_comes_back_from_its_folder(folders: dict[str, ModelFolder]) -> None:
     loaded = load_refiner(open_refiner(folders[LESION].path, LESION), PreprocessingSpec(), "cpu")
-    born = born_refiner(decoder_network(LITE_MEDSAM.name), TINY, 1).eval()
+    born = untrained_refiner(decoder_network(LITE_MEDSAM.name), TINY, 1).eval()
     embeddings, low = torch.randn(1, 256, 64, 64), torch.zeros(1, 1, 256, 256)
     click = Clicks(torch.tensor([[[100, 90]]]), torch.tensor([[1]]))
     with torch.inference_mode():
         torch.testing.assert_close(loaded(embeddings, low, click), born(embeddings, low, click), atol=0.2, rtol=0.05)
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
-    with pytest.raises(InputError, match="prepared otherwise"):
+    with pytest.raises(InputError, match="prepared differently"):
         load_refiner(folders[LESION], PreprocessingSpec(window_level=0.0), "cpu")
 
 

@@ -17,9 +17,10 @@ from sammix_core.finetuning import share as sharing
 from sammix_core.finetuning.candidate import Shares, Weights, between
 from sammix_core.finetuning.encoded import EncodedSlice, Encoder
 from sammix_core.finetuning.gather import Sample
-from sammix_core.finetuning.scoring import Overlap, RememberingBackend, mean_dice, score_slice, score_volume
+from sammix_core.finetuning.scoring import RememberingBackend, mean_dice, score_slice, score_volume
 from sammix_core.finetuning.trainings import groups_of
 from sammix_core.guidance.boxes_from_cam import BoxSettings
+from sammix_core.masks.overlap import Overlap
 from sammix_core.preprocessing.axial_slices import AxialSlices
 from sammix_core.preprocessing.window import slice_image
 from sammix_core.training.views import CLEAN

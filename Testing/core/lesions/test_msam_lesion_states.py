@@ -21,7 +21,7 @@ from sammix_core.lesions.density import LiverDensity
 from sammix_core.lesions.growing import Grower, GrownLesion, deepest_voxel
 from sammix_core.lesions.lesion import csv_table, report
 from sammix_core.lesions.measure import measure_lesion, measure_lesions
-from sammix_core.masks.boxed_mask import BoxedMask
+from sammix_core.masks.packed_mask import BoxedMask
 
 
 def test_a_mask_in_its_box_is_the_mask() -> None:
@@ -102,8 +102,8 @@ def test_the_page_on_the_format_has_every_field() -> None:
 
 
 def test_what_the_panel_knows_of_lesions_needs_nothing_to_be_installed() -> None:
-    names = ("boxed_mask", "lesion", "segments", "state")
-    code = "; ".join(f"import sammix_core.lesions.{name}" for name in names)
+    names = ("masks.packed_mask", "lesions.lesion", "lesions.segments", "lesions.state")
+    code = "; ".join(f"import sammix_core.{name}" for name in names)
     code += "; import sys; print([name for name in ('scipy', 'torch', 'SimpleITK') if name in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert ran.stdout.strip() == "[]"

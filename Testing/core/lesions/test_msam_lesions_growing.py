@@ -33,7 +33,7 @@ def test_clicks_add_and_take_and_each_is_taken_back() -> None:
     assert not (lesion.mask & ~added).any()
     assert 5 < (added & ~lesion.mask).sum() < 0.2 * added.sum()
     assert not lesion.mask[MIDDLE[0], MIDDLE[1], MIDDLE[2] - 4]
-    assert lesion.clicks == 3
+    assert len(lesion.clicks) == lesion.stages == 3
     lesion.undo()
     lesion.undo()
     np.testing.assert_array_equal(lesion.mask, first)
@@ -79,7 +79,7 @@ def test_a_click_that_cannot_be_used_changes_nothing(place: tuple[int, int, int]
     lesion = GrownLesion(LiverDensity(a_ct(ball(MIDDLE, 5)), a_liver()))
     with pytest.raises(InputError, match=sentence):
         lesion.click(place, inside)
-    assert lesion.clicks == 0
+    assert lesion.clicks == ()
     assert not lesion.mask.any()
 
 

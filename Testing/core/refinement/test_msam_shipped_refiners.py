@@ -208,7 +208,7 @@ def test_msam_models_on_other_slices_are_refused_before_anything_is_computed(
     monkeypatch.setattr(Segmenter, "load", _must_not_run)
     code, output = run("segment", case, tmp_path / "out.nii.gz", "--model", "wide", "--refine", "1")
     assert code == 2
-    assert "was trained on slices prepared otherwise" in output
+    assert "was trained on slices that were prepared differently" in output
     assert not (tmp_path / "out.nii.gz").exists()
 
 

@@ -16,15 +16,15 @@ from sammix_core.engines.openvino_compiler import FLOAT32
 from sammix_core.errors import Cancelled, InputError
 from sammix_core.preprocessing.axial_slices import AxialSlices
 from sammix_core.preprocessing.spec import PreprocessingSpec
-from sammix_core.refinement.embedding_crop import Cutting, Window, cut, put_back, windows_round
-from sammix_core.refinement.model import born_refiner
+from sammix_core.refinement.embedding_crop import CropMatrices, EmbeddingCrop, crop_maps, crops_around, uncrop_maps
+from sammix_core.refinement.model import untrained_refiner
 from sammix_core.refinement.msam.clicks import Clicks
 from sammix_core.refinement.msam.prompt_encoder import NEGATIVE, POSITIVE
 from sammix_core.refinement.network import RefinerSpec, SliceRefiner
 from sammix_core.refinement.prompts import boxes_of, mask_as_logits
 from sammix_core.refinement.slices import SliceRefinement
 from sammix_core.refinement.stage import stage_of
-from sammix_core.refinement.volume import VolumeRefinement, lesion_from, refined, refined_lesions
+from sammix_core.refinement.volume import VolumeRefinement, lesion_from, refine_lesions, refine_mask
 from sammix_core.sam.litemedsam import build_network, decode_with
 from sammix_core.training.refiner_starts import perturbed
 from sammix_core.training.refiner_training import RefinerTraining, train_refiner
@@ -60,7 +60,7 @@ NO_CLICK = Clicks.none(1, axes=2)
 
 
 def test_msam_as_it_is_born_it_is_litemedsam_with_a_mask_prompt(network: Any) -> None:
-    refiner = born_refiner(network, TINY, 3).eval()
+    refiner = untrained_refiner(network, TINY, 3).eval()
     embeddings, low = torch.randn(1, 256, 64, 64), as_logits(disc(100, 120, 20))
     with torch.no_grad():
         found = refiner(embeddings, low, NO_CLICK)
@@ -70,7 +70,7 @@ def test_msam_as_it_is_born_it_is_litemedsam_with_a_mask_prompt(network: Any) ->
 
 
 def test_mask_enhanced_gradients_reach_the_adapter_and_leave_the_transformer_alone(network: Any) -> None:
-    refiner = born_refiner(network, TINY, 3)
+    refiner = untrained_refiner(network, TINY, 3)
     low = as_logits(disc(100, 120, 20))
     for _ in range(2):  # what widens begins with zeros, so the adapter learns from the second step on
         loss = refiner(torch.randn(1, 256, 64, 64), low, click(100, 120)).square().mean()
@@ -88,7 +88,7 @@ def test_mask_enhanced_gradients_reach_the_adapter_and_leave_the_transformer_alo
 
 
 def test_msam_the_mask_and_clicks_change_what_comes_out(network: Any) -> None:
-    refiner = born_refiner(network, TINY, 3).eval()
+    refiner = untrained_refiner(network, TINY, 3).eval()
     torch.nn.init.normal_(refiner.widen.weight, std=0.05)
     embeddings = torch.randn(1, 256, 64, 64, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
@@ -102,27 +102,27 @@ def test_msam_the_mask_and_clicks_change_what_comes_out(network: Any) -> None:
 
 @pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="OpenVINO is not installed here")
 def test_msam_a_stage_in_openvino_is_that_in_torch(network: Any) -> None:
-    refiner = born_refiner(network, TINY, 3).eval()
+    refiner = untrained_refiner(network, TINY, 3).eval()
     torch.nn.init.normal_(refiner.widen.weight, std=0.05)
     embeddings = 0.3 * torch.randn(1, 256, 64, 64, generator=torch.Generator().manual_seed(1))
     stage = stage_of(refiner, "openvino", FLOAT32)
-    for radius in (12, 70):  # a window of the adapter's own size, and a larger one
+    for radius in (12, 70):  # a crop of the adapter's own size, and a larger one
         low = as_logits(disc(100, 120, radius))
         with torch.inference_mode():
             expected, found = refiner(embeddings, low, NO_CLICK), stage(embeddings, low)
         torch.testing.assert_close(found, expected, atol=5e-3, rtol=5e-3)
 
 
-def test_msam_windows_lie_inside_and_come_back_to_their_place() -> None:
+def test_msam_crops_lie_inside_and_come_back_to_their_place() -> None:
     boxes = torch.tensor([[0.0, 0.0, 20.0, 20.0], [100.0, 120.0, 140.0, 150.0], [10.0, 20.0, 250.0, 200.0]])
-    windows = windows_round(boxes, 64, 16)
-    assert windows == [Window(0, 0, 16), Window(26, 22, 16), Window(0, 0, 64)]
+    crops = crops_around(boxes, 64, 16)
+    assert crops == [EmbeddingCrop(0, 0, 16), EmbeddingCrop(26, 22, 16), EmbeddingCrop(0, 0, 64)]
     maps = torch.randn(3, 2, 64, 64)
-    cutting = Cutting.of(windows, 64, 16, maps.device)
-    parts = cut(maps, cutting)
-    back = put_back(parts, cutting)
+    matrices = CropMatrices.of(crops, 64, 16, maps.device)
+    parts = crop_maps(maps, matrices)
+    back = uncrop_maps(parts, matrices)
     for index in (0, 1):
-        row, col = windows[index].row, windows[index].col
+        row, col = crops[index].row, crops[index].col
         near = (index, slice(None), slice(row, row + 16), slice(col, col + 16))
         torch.testing.assert_close(parts[index], maps[near])
         torch.testing.assert_close(back[near], maps[near])
@@ -174,7 +174,7 @@ def trained(network: Any, folder: Path, steps: int, stop_after: int | None = Non
     settings = RefinerTraining(steps=steps, batch=1, refining_stages=1, **changes)
     done: list[int] = []
     return train_refiner(
-        born_refiner(network, TINY, 3),
+        untrained_refiner(network, TINY, 3),
         some_views(),
         settings,
         7,
@@ -196,7 +196,7 @@ def test_msam_training_goes_on_where_it_was_stopped_to_the_same_result(network: 
     parts = trained(network, tmp_path / "parts", 4, click_share=0.5)
     for name, tensor in whole.trained_state().items():
         torch.testing.assert_close(parts.trained_state()[name], tensor, msg=name)
-    fresh = born_refiner(network, TINY, 3).trained_state()
+    fresh = untrained_refiner(network, TINY, 3).trained_state()
     assert any((whole.trained_state()[name] != tensor).any() for name, tensor in fresh.items())
 
 
@@ -257,6 +257,7 @@ def test_msam_clicks_on_a_slice_land_where_they_were_made_and_can_be_taken_back(
     work.undo()
     np.testing.assert_array_equal(work.mask, one)
     assert work.stages == 1
+    assert [click.point for click in work.clicks] == [(40, 70)]
 
 
 def test_msam_what_cannot_be_refined_on_a_slice(slices: FewSlices) -> None:
@@ -276,15 +277,15 @@ def test_msam_every_slice_of_a_mask_is_refined_and_no_other(slices: FewSlices) -
     mask[2:4, 50:70, 40:60] = 1
     painter: Any = Painter()
     told: list[tuple[str, int, int]] = []
-    found = refined(painter, slices, mask, 2, lambda p: told.append((p.stage, p.done, p.total)))
+    found = refine_mask(painter, slices, mask, 2, lambda p: told.append((p.stage, p.done, p.total)))
     assert (found & (mask > 0)).sum() == mask.sum()
     assert found[2:4].sum() > mask.sum()
     assert not found[[0, 1, 4, 5]].any()
     assert set(slices.asked) == {2, 3}
     assert told[-1] == ("Refining, stage 2 of 2", 2, 2)
-    assert not refined(painter, slices, np.zeros_like(mask), 2).any()
+    assert not refine_mask(painter, slices, np.zeros_like(mask), 2).any()
     with pytest.raises(InputError, match="different grids"):
-        refined(painter, slices, mask[1:], 1)
+        refine_mask(painter, slices, mask[1:], 1)
 
 
 def test_msam_stages_of_a_volume_can_be_taken_back_and_cancelled(slices: FewSlices) -> None:
@@ -307,6 +308,7 @@ def test_msam_stages_of_a_volume_can_be_taken_back_and_cancelled(slices: FewSlic
         with pytest.raises(InputError):
             work.click(place, inside)
     assert work.stages == 1
+    assert work.clicks == ()
     work.undo()
     np.testing.assert_array_equal(work.mask, mask > 0)
     with pytest.raises(InputError, match="nothing to refine yet"):
@@ -320,7 +322,7 @@ def test_msam_lesions_stay_apart_and_in_the_liver(slices: FewSlices) -> None:
     liver = np.zeros(lesions.shape, dtype=bool)
     liver[:, 30:100, 40:100] = True
     painter: Any = Painter()
-    found = refined_lesions(painter, slices, lesions, liver, 2)
+    found = refine_lesions(painter, slices, lesions, liver, 2)
     assert found[2].sum() > 400
     assert found[3].sum() > 400
     np.testing.assert_array_equal(found[4], lesions[4] > 0)

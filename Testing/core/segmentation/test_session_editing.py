@@ -303,6 +303,7 @@ def test_forgotten_embeddings_are_made_again(session: SegmentationSession) -> No
     assert others_are_the_same(before, masks(session), set())
 
 
+@pytest.mark.alone
 def test_what_surrounds_the_network_takes_milliseconds_in_a_large_volume() -> None:
     """One slice of 512 x 512 x 300, turned: an edit that copied the volume would take a hundred times longer."""
     order = AxialOrder((1, 2, 0), (True, False, True))

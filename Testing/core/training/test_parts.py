@@ -21,7 +21,7 @@ from sammix_core.guidance.boxes_from_cam import BoxSettings
 from sammix_core.preprocessing.spec import PreprocessingSpec
 from sammix_core.sam.decoding import MaskSettings
 from sammix_core.training.averaging import average_into
-from sammix_core.training.calibrate import box_iou, calibrate_boxes, label_box
+from sammix_core.training.calibrate import calibrate_boxes, label_box
 from sammix_core.training.decoder_training import PromptMaker, decoder_loss
 from sammix_core.training.head_training import Samples, head_loss
 from sammix_core.training.views import View, make_view
@@ -301,20 +301,6 @@ def test_the_box_of_a_label() -> None:
     share[10:20, 30:50] = 255
     share[9, 30:50] = 120  # less than half of these pixels
     assert label_box(share) == (30, 10, 50, 20)
-
-
-@pytest.mark.parametrize(
-    ("other", "expected"),
-    [
-        ((0, 0, 10, 10), 1.0),
-        ((10, 0, 20, 10), 0.0),
-        ((5, 0, 15, 10), 1 / 3),
-        ((2, 2, 4, 4), 0.04),
-        ((50, 50, 60, 60), 0.0),
-    ],
-)
-def test_the_overlap_of_boxes(other: tuple[int, ...], expected: float) -> None:
-    assert box_iou(np.array([0, 0, 10, 10.0]), np.array(other, float)) == pytest.approx(expected)
 
 
 # Averaging

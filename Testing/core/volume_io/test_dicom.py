@@ -141,7 +141,7 @@ def test_unsigned_12_bit_without_rescale(tmp_path: Path, rescale: dict[str, int]
     volume = read_volume(tmp_path)
     np.testing.assert_array_equal(volume.array, CT)
     assert volume.notes == (
-        "The values are unsigned without a rescale, so 1024 was subtracted to get Hounsfield units.",
+        "The values are Hounsfield units plus 1024, so 1024 was subtracted; please check the result.",
     )
 
 

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dicom_files import write_series
 from image_files import write_nifti
 from real_data import real_data
 from synthetic_ct import synthetic_ct, synthetic_mr
 
 from sammix_core.errors import InputError
 from sammix_core.volume_io import read_volume
+from sammix_core.volume_io.hounsfield import NotHounsfieldError
 
 SHAPE = (16, 48, 56)
 
@@ -63,7 +65,7 @@ def test_unsigned_12_bit_is_shifted_and_said(tmp_path: Path, case: str, dtype: t
 
 
 def test_nan_in_unsigned_is_air_too(tmp_path: Path) -> None:
-    stored = synthetic_ct(SHAPE).astype(np.float32) + 1124
+    stored = synthetic_ct(SHAPE).astype(np.float32) + 1024
     stored[0, 0, 0] = np.nan
     volume = read_volume(write_nifti(tmp_path / "ct.nii.gz", stored))
     assert volume.array[0, 0, 0] == -1000
@@ -135,3 +137,68 @@ NO_CT = ["msam_demo_image", "lits117_128_label_liver1_tumour2", "amos0001_slab11
 def test_real_files_that_are_no_ct(name: str) -> None:
     with pytest.raises(InputError, match="does not look like a CT"):
         read_volume(real_data(f"{name}.nii.gz"))
+
+
+def _filled(hu: np.ndarray, offset: int, fill: int) -> np.ndarray:
+    """HU plus an offset, with padding outside the scan circle."""
+    stored = np.maximum(hu, -1024) + np.int16(offset)
+    rows, cols = np.ogrid[-1 : 1 : 1j * hu.shape[1], -1 : 1 : 1j * hu.shape[2]]
+    stored[:, np.hypot(rows, cols) > 1] = fill
+    return stored
+
+
+SCALES = {
+    **{f"HU + 1024 with fill {fill}": (lambda hu, f=fill: _filled(hu, 1024, f), "1024 was subtracted", -1024)
+       for fill in (-1024, -1000, -500, 0)},
+    "HU + 1000": (lambda hu: hu + np.int16(1000), "1024 was subtracted", -1024),
+    "an intercept applied twice": (lambda hu: _filled(hu, -1024, -2048), "1024 was added", 1024),
+    "HU - 1024 with fill 0": (lambda hu: _filled(hu, -1024, 0), "1024 was added", 1024),
+    "HU / 1000": (lambda hu: hu / np.float32(1000), "multiplied by 1000", None),
+}  # fmt: skip
+
+
+def _case(name: str) -> np.ndarray:
+    return synthetic_ct(SHAPE) if name == "drawn" else read_volume(real_data(f"{name}.nii.gz")).array[:, ::4, ::4]
+
+
+CASES = ["drawn", *(pytest.param(name, marks=pytest.mark.real_data) for name in ("hcc005_plain_ct", "ircadb17_ct"))]
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("condition", SCALES)
+def test_another_scale_is_converted_and_said(tmp_path: Path, name: str, condition: str) -> None:
+    make, said, shift = SCALES[condition]
+    hu = _case(name)
+    stored = make(hu)
+    volume = read_volume(write_nifti(tmp_path / "ct.nii", stored))
+    (note,) = volume.notes
+    assert said in note
+    if shift is None:
+        np.testing.assert_allclose(volume.array, hu, atol=0.01)
+    else:
+        np.testing.assert_array_equal(volume.array, stored + np.int16(shift))
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("offset", [-2048, -512, -200, 200, 512, 2048, 7168])
+def test_a_wrong_intercept_is_refused(tmp_path: Path, name: str, offset: int) -> None:
+    path = write_nifti(tmp_path / "ct.nii", _case(name) + np.int16(offset))
+    with pytest.raises(NotHounsfieldError, match="--values-are-hu"):
+        read_volume(path)
+    taken = read_volume(path, values_are_hu=True)
+    np.testing.assert_array_equal(taken.array, _case(name) + np.int16(offset))
+    assert taken.notes == ()
+
+
+def test_a_stated_rescale_is_no_proof(tmp_path: Path) -> None:
+    write_series(tmp_path / "ct", _filled(synthetic_ct(SHAPE), 1024, 0), intercept=-24)
+    volume = read_volume(tmp_path / "ct")
+    assert "1024 was subtracted" in volume.notes[0]
+    assert abs(float(np.median(volume.array[volume.array > -500])) - 40) < 30
+
+
+@pytest.mark.parametrize("water", [0, 60])
+def test_a_cube_of_water_is_left_to_the_network(tmp_path: Path, water: int) -> None:
+    cube = np.full(SHAPE, -1000, np.int16)
+    cube[:, 10:40, 10:40] = water
+    np.testing.assert_array_equal(read_volume(write_nifti(tmp_path / "cube.nii", cube)).array, cube)

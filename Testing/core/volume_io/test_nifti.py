@@ -45,20 +45,20 @@ def test_a_nibabel_affine_is_where_it_says(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", [">i2", "<i4", ">i4", "<u2", "<f4", ">f4", "<f8", "<i8"])
 def test_all_number_types(tmp_path: Path, dtype: str) -> None:
-    ct = synthetic_ct() if np.dtype(dtype).kind != "u" else synthetic_ct() + np.int16(1100)
+    ct = synthetic_ct() if np.dtype(dtype).kind != "u" else synthetic_ct() + np.int16(1040)
     header = nibabel.Nifti1Header(endianness=dtype[0])
     header.set_data_dtype(dtype)
     affine = np.diag([-0.7, -0.8, 2.5, 1.0])
     nibabel.save(nibabel.Nifti1Image(ct.T.astype(dtype), affine, header), tmp_path / "ct.nii.gz")
     volume = read_volume(tmp_path / "ct.nii.gz")
     assert volume.array.dtype == (np.float32 if np.dtype(dtype).kind == "f" else np.int16)
-    expected = synthetic_ct() if np.dtype(dtype).kind != "u" else synthetic_ct() + 76  # 1100 less 1024
+    expected = synthetic_ct() if np.dtype(dtype).kind != "u" else synthetic_ct() + 16  # 1040 less 1024
     np.testing.assert_array_equal(volume.array, expected)
 
 
 @pytest.mark.parametrize(("slope", "intercept", "dtype"), [(2.0, -10.0, np.int16), (0.5, 0.25, np.float32)])
 def test_slope_and_intercept(tmp_path: Path, slope: float, intercept: float, dtype: type) -> None:
-    stored = synthetic_ct()
+    stored = np.rint((synthetic_ct() - intercept) / slope).astype(np.int16)
     volume = read_volume(write_scaled(tmp_path / "ct.nii", stored, slope, intercept))
     assert volume.array.dtype == dtype
     np.testing.assert_allclose(volume.array, stored * slope + intercept)

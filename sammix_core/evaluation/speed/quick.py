@@ -15,6 +15,7 @@ from sammix_core.boxes import Box, BoxSource
 from sammix_core.engines.openvino_compiler import FLOAT32
 from sammix_core.engines.threads import in_threads
 from sammix_core.evaluation.speed.reference import Reference
+from sammix_core.masks.overlap import mask_dice
 from sammix_core.progress import CancelCheck, ProgressCallback, ProgressReporter
 from sammix_core.sam.litemedsam import LiteMedSam, decode_with
 from sammix_core.segmentation.result import SegmentationResult
@@ -107,7 +108,7 @@ def run_quick(
         "whole_volume_speedup": theirs / ours,
         "per_slice_speedup": other / one,
         "per_slice_speedup_alone": other / alone,
-        "dice_vs_full_precision": _dice(result.mask, exact.mask),
+        "dice_vs_full_precision": mask_dice(result.mask, exact.mask),
         "edit_ms_p50": 1000 * float(np.percentile(edits[0], 50)),
         "edit_ms_p95": 1000 * float(np.percentile(edits[0], 95)),
         "decoder_torch_ms": 1000 * float(np.median(edits[1])) if edits[1] else None,
@@ -249,8 +250,3 @@ def _plane(volume: Volume) -> tuple[int, list[int]]:
     sizes = dict(zip("ijk", volume.shape_kji[::-1], strict=True))
     count = sizes.pop(volume.axial_order.slice_axis)
     return count, list(sizes.values())
-
-
-def _dice(mask: np.ndarray, other: np.ndarray) -> float:
-    both = int(np.count_nonzero(mask) + np.count_nonzero(other))
-    return float(2 * np.count_nonzero((mask > 0) & (other > 0)) / both) if both else 1.0

@@ -22,6 +22,7 @@ _MADE_SHAPE, _MADE_MM = (120, 512, 512), 2.0
 
 def measure_all(
     path: Path | None,
+    *,
     quick: bool,
     model: str,
     device: str,

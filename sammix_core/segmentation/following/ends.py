@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from sammix_core.masks.overlap import mask_iou
 from sammix_core.segmentation.following.settings import FollowSettings
-from sammix_core.segmentation.following.track import Track, overlap
+from sammix_core.segmentation.following.track import Track
 from sammix_core.segmentation.slice_look import padded
 
 _USUAL_SLICE_MM = 5.0
@@ -70,7 +71,7 @@ def _walk(track: Track, start: int, end: int, direction: int, settings: FollowSe
             or look.area < least_area
             or look.score < settings.least_score
             or abs(look.hu - local_hu) > settings.most_hu
-            or overlap(look.mask, before.mask) < least_overlap
+            or mask_iou(look.mask, before.mask) < least_overlap
         ):
             return
         own = track.looks.get(index)

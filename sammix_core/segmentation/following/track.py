@@ -8,7 +8,8 @@ from typing import Protocol
 import numpy as np
 
 from sammix_core.boxes import NetworkBox
-from sammix_core.guidance.boxes_from_cam import GuidedBoxes, sigmoid
+from sammix_core.guidance.boxes_from_cam import GuidedBoxes
+from sammix_core.masks.probability import sigmoid
 from sammix_core.segmentation.slice_look import Look
 
 _MAP_LIMIT = 6.0  # logits of a mask as dense prompt: sure, but not deaf to the image
@@ -113,9 +114,3 @@ class Track:
     def prompt(self, logits: np.ndarray) -> np.ndarray:
         """(size, size) logits as (h, w) logits for the dense prompt."""
         return self.cells(logits).clip(-_MAP_LIMIT, _MAP_LIMIT)
-
-
-def overlap(first: np.ndarray, second: np.ndarray) -> float:
-    """IoU of two masks."""
-    union = int(np.count_nonzero(first | second))
-    return int(np.count_nonzero(first & second)) / max(1, union)

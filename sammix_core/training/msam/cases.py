@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy import ndimage
 
 from sammix_core.datasets.cases import CaseConfig
 from sammix_core.datasets.labels import CaseLabels
 from sammix_core.errors import InputError
+from sammix_core.masks.components import component_boxes, component_sizes, label_components
 from sammix_core.refinement.msam.crops import HU, Cube, cut_image, to_ras
 from sammix_core.volume.axial_order import AxialOrder
 from sammix_core.volume_io import read_volume
@@ -18,7 +18,6 @@ from sammix_core.volume_io.labelmap_reading import read_labelmap
 from sammix_core.volume_io.nifti import read_nifti
 
 _SPECK_VOXELS = 10  # smaller components are slips of the pen: nothing is centred on them
-_EVERYTHING_TOUCHES = np.ones((3, 3, 3), dtype=bool)
 
 
 @dataclass(frozen=True)
@@ -67,9 +66,8 @@ def load_case(config: CaseConfig, values: str) -> Case3d:
 
 def _centres(mask: np.ndarray) -> np.ndarray:
     """(n, 3), see `Case3d`."""
-    components, count = ndimage.label(mask, _EVERYTHING_TOUCHES)
-    sizes = ndimage.sum_labels(mask, components, range(1, count + 1))
-    boxes = ndimage.find_objects(components)
+    components, count = label_components(mask, corners=True)
+    sizes, boxes = component_sizes(components, count), component_boxes(components)
     order = [n for n in np.argsort(-sizes, kind="stable") if sizes[n] >= _SPECK_VOXELS] or [int(np.argmax(sizes))]
     return np.array([[(part.start + part.stop - 1) / 2 for part in boxes[n]] for n in order])
 

@@ -10,6 +10,7 @@ import torch
 
 from sammix_core.guidance.base import GuidanceMaps
 from sammix_core.guidance.boxes_from_cam import boxes_from_cam
+from sammix_core.masks.overlap import Overlap
 from sammix_core.sam.decoding import decode_slices
 from sammix_core.training.semi_supervised.bank import WEAK, Bank
 from sammix_core.training.semi_supervised.network import LearntState, SamMix
@@ -43,13 +44,11 @@ def held_back_dice(network: SamMix, slices: Sequence[tuple[Bank, int]], device: 
         slices: As `chosen_slices` gives them.
         device: The network's.
     """
-    both = sums = 0
+    overlap = Overlap()
     for bank, index in slices:
         label = bank.share(index, 0) > 0.5
-        mask = _segmented(network, bank, index, device)
-        both += int((mask & label).sum())
-        sums += int(mask.sum() + label.sum())
-    return 2 * both / sums if sums else 0.0
+        overlap += Overlap.of(_segmented(network, bank, index, device), label)
+    return overlap.dice if overlap.total else 0.0
 
 
 def _segmented(network: SamMix, bank: Bank, index: int, device: torch.device) -> np.ndarray:

@@ -1,1 +1,1 @@
-"""What runs in the computing process. Nothing here is imported by the module; torch lives here alone."""
+"""The code that runs in the computing process. The module imports nothing from here; only here is torch imported."""

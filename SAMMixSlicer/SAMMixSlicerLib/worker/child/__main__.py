@@ -1,4 +1,4 @@
-"""Where the computing process begins: takes over the module's `sys.path` and calls it back."""
+"""Entry point of the computing process: takes over the module's `sys.path` and connects to the module."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 
 def main() -> None:
-    """Reads the settings from the environment and serves until the module hangs up."""
+    """Reads the settings from the environment and serves until the module disconnects."""
     settings = json.loads(os.environ.pop("SAMMIX_WORKER"))
     sys.path[:] = settings["path"]
     from SAMMixSlicerLib.worker.child.server import serve

@@ -1,4 +1,4 @@
-"""Corrected slices go to disk as the user works, for fine-tuning to learn from."""
+"""Saves corrected slices to disk while the user works, for fine-tuning."""
 
 from __future__ import annotations
 
@@ -8,38 +8,38 @@ from weakref import WeakKeyDictionary
 from sammix_core.datasets.correction import Source
 from sammix_core.datasets.correction_set import CorrectionSet
 from sammix_core.finetuning.from_session import correction_of_session
-from SAMMixSlicerLib.worker.events import CorrectionsKept
-from SAMMixSlicerLib.worker.mask_commands import KeepCorrections
+from SAMMixSlicerLib.worker.events import CorrectionsSaved
+from SAMMixSlicerLib.worker.mask_commands import SaveCorrections
 
 if TYPE_CHECKING:
     from sammix_core.segmentation.session import SegmentationSession
 
 
-class Corrections:
+class CorrectionWriter:
     """Writes correction sets."""
 
     def __init__(self) -> None:
-        # A case's key is a hash of all its voxels.
-        self._cases: WeakKeyDictionary[SegmentationSession, str] = WeakKeyDictionary()
+        # A case's key is a hash of all its voxels, so it is computed once.
+        self._case_keys: WeakKeyDictionary[SegmentationSession, str] = WeakKeyDictionary()
 
-    def keep(self, command: KeepCorrections, session: SegmentationSession) -> CorrectionsKept:
-        """Brings a set in line with slices as they are now.
+    def save(self, command: SaveCorrections, session: SegmentationSession) -> CorrectionsSaved:
+        """Updates a correction set from the current slices.
 
         Raises:
-            InputError: The set cannot be opened or written; each slice is in it whole or not at all.
+            InputError: The set cannot be opened or written; each slice is saved completely or not at all.
         """
-        found = CorrectionSet.open_or_create(command.folder, command.target)
-        case = self._cases.get(session)
+        corrections = CorrectionSet.open_or_create(command.folder, command.target)
+        case = self._case_keys.get(session)
         if case is None:
-            case = self._cases[session] = CorrectionSet.case_key(session.volume, session.axial.order)
-        entries = {entry.slice_index: entry for entry in found.entries() if entry.case == case}
+            case = self._case_keys[session] = CorrectionSet.case_key(session.volume, session.axial.order)
+        entries = {entry.slice_index: entry for entry in corrections.entries() if entry.case == case}
         for index in command.slices:
             if session.slices.state(index).corrected:
-                found.add(correction_of_session(session, index, Source.CORRECTED), case)
+                corrections.add(correction_of_session(session, index, Source.CORRECTED), case)
             elif command.accepted:
-                found.add(correction_of_session(session, index, Source.ACCEPTED), case)
+                corrections.add(correction_of_session(session, index, Source.ACCEPTED), case)
             else:
                 entry = entries.get(session.axial.canonical(index))
                 if entry is not None and entry.source is Source.CORRECTED:
-                    found.remove(entry.id)
-        return CorrectionsKept(command.request, case)
+                    corrections.remove(entry.id)
+        return CorrectionsSaved(command.request, case)

@@ -1,4 +1,4 @@
-"""Files and surfaces of a mask: what would hold the module's main thread for the better part of a second."""
+"""Writes files and makes surfaces of a mask, which would block the module's main thread for up to a second."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from SAMMixSlicerLib.worker.mask_on_grid import MaskOnGrid
 _NO_VTK = "VTK is missing in the computing process."
 
 
-def write(command: WriteLabelmap) -> None:
-    """Writes a labelmap file, whole or not at all.
+def export_labelmap(command: WriteLabelmap) -> None:
+    """Writes a labelmap file, completely or not at all.
 
     Raises:
         InputError: The format is unknown or the file cannot be written.
     """
     mask = command.mask
-    # A labelmap's file says nothing of the voxels of its CT, so one number stands for all of them.
+    # A labelmap file does not contain the voxels of the CT, so that one value serves for all of them.
     voxels = np.broadcast_to(np.int16(0), mask.shape_kji)
     grid = Volume(voxels, *grid_from_ras(mask.ijk_to_ras), spacing_known=command.spacing_known)
     write_labelmap(mask.unpack(), grid, command.path, command.segment)
 
 
-def surface(command: MakeSurface) -> SurfaceMade:
-    """The surface of a mask, made and smoothed as Slicer's own conversion does it (vtkSegmentationCore).
+def make_surface(command: MakeSurface) -> SurfaceMade:
+    """Makes the surface of a mask, smoothed as in Slicer's own conversion (vtkSegmentationCore).
 
     Raises:
-        InputError: There is no VTK here, or the mask is empty.
+        InputError: VTK is missing, or the mask is empty.
     """
     try:
         from vtkmodules.util.numpy_support import vtk_to_numpy
@@ -72,27 +72,27 @@ def surface(command: MakeSurface) -> SurfaceMade:
     normals.AutoOrientNormalsOff()
     normals.SetFlipNormals(bool(np.linalg.det(command.mask.ijk_to_ras[:3, :3]) < 0))
     normals.Update()
-    found: vtkPolyData = normals.GetOutput()
-    triangles = vtk_to_numpy(found.GetPolys().GetConnectivityArray()).reshape(-1, 3)
+    surface: vtkPolyData = normals.GetOutput()
+    triangles = vtk_to_numpy(surface.GetPolys().GetConnectivityArray()).reshape(-1, 3)
     return SurfaceMade(
         command.request,
-        vtk_to_numpy(found.GetPoints().GetData()).astype(np.float32),
-        vtk_to_numpy(found.GetPointData().GetNormals()).astype(np.float32),
+        vtk_to_numpy(surface.GetPoints().GetData()).astype(np.float32),
+        vtk_to_numpy(surface.GetPointData().GetNormals()).astype(np.float32),
         triangles.astype(np.int32),
     )
 
 
-def _padded(mask: MaskOnGrid):  # type: ignore[no-untyped-def]  # vtkImageData, which may be missing here
-    """The part of the mask with anything in it and one voxel around, so that the surface is closed."""
+def _padded(mask: MaskOnGrid):  # type: ignore[no-untyped-def]  # vtkImageData, and VTK may be missing
+    """The mask cropped to its voxels with a margin of one, so that the surface is closed."""
     from vtkmodules.util.numpy_support import numpy_to_vtk
     from vtkmodules.vtkCommonDataModel import vtkImageData
 
     array = mask.unpack()
-    used = [np.flatnonzero(array.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    if not len(used[0]):
+    occupied = [np.flatnonzero(array.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    if not len(occupied[0]):
         raise InputError("The mask is empty.")
-    first = [int(at[0]) for at in used]
-    part = array[tuple(slice(at[0], at[-1] + 1) for at in used)]
+    first = [int(indices[0]) for indices in occupied]
+    part = array[tuple(slice(indices[0], indices[-1] + 1) for indices in occupied)]
     part = np.pad(part, 1)
     image = vtkImageData()
     i, j, k = (first[axis] - 1 for axis in (2, 1, 0))

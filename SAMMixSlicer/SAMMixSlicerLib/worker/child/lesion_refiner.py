@@ -15,45 +15,45 @@ if TYPE_CHECKING:
     from sammix_core.refinement.network import SliceRefiner
     from sammix_core.segmentation.session import SegmentationSession
 
-_TOO_SMALL = "The lesion is too small to be refined: the network sees too little of it, so it stays as it is."
+_TOO_SMALL = "The lesion is too small to refine: the network sees too little of it. It stays as it is."
 
 
 class LesionRefiner:
-    """Refines lesions; the network is loaded when it is first wanted, and kept."""
+    """Refines lesions; loads the network on first use and keeps it."""
 
     def __init__(self) -> None:
         self._loaded: tuple[PreprocessingSpec, SliceRefiner] | None = None
 
-    def refined(
+    def refine(
         self,
         session: SegmentationSession,
         mask: np.ndarray,
         liver: np.ndarray,
-        tell: Callable[[Progress], None],
+        progress: Callable[[Progress], None],
         cancel: CancelCheck,
     ) -> np.ndarray:
-        """One stage more.
+        """Refines a mask by one stage.
 
         Args:
-            session: Of the volume, for its embeddings.
+            session: Session of the volume, for its embeddings.
             mask: (k, j, i) bool, the lesion.
-            liver: (k, j, i), non-zero inside: the lesion grows no further.
-            tell: Told after each slice.
-            cancel: Asked after each slice.
+            liver: (k, j, i), non-zero inside; the lesion does not grow beyond it.
+            progress: Called after each slice.
+            cancel: Polled after each slice; return True to stop.
 
         Returns:
             (k, j, i) bool.
 
         Raises:
-            InputError: It is too small, or the model's slices are not those that the refiner knows.
+            InputError: The lesion is too small, or the refiner does not fit the model's preprocessing.
             Cancelled: The user stopped.
         """
-        from sammix_core.refinement.volume import LEAST_LESION_SIDE, lesion_from, longer_side, refined
+        from sammix_core.refinement.volume import LEAST_LESION_SIDE, lesion_from, longer_side, refine_mask
 
         if longer_side(session.axial, mask) < LEAST_LESION_SIDE:
             raise InputError(_TOO_SMALL)
-        found = refined(self._refiner(session), session, mask, 1, tell, cancel)
-        return lesion_from(found, mask, (liver != 0) | mask)
+        refined_mask = refine_mask(self._refiner(session), session, mask, 1, progress, cancel)
+        return lesion_from(refined_mask, mask, (liver != 0) | mask)
 
     def _refiner(self, session: SegmentationSession) -> SliceRefiner:
         preprocessing = session.axial.preprocessing

@@ -1,16 +1,16 @@
-"""Commands that find boxes and make masks."""
+"""Handlers of the commands that find boxes and make masks."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sammix_core.errors import InputError
 from sammix_core.progress import LOOKING_WHICH_WAY_UP, Progress
 from SAMMixSlicerLib.worker import commands as c
 from SAMMixSlicerLib.worker import events as e
-from SAMMixSlicerLib.worker.child.job import Job
+from SAMMixSlicerLib.worker.child.job import Job, handles
 
 if TYPE_CHECKING:
     from sammix_core.boxes import Box
@@ -19,29 +19,31 @@ if TYPE_CHECKING:
 SessionOf = Callable[[str], "SegmentationSession"]
 
 
-class Segmenting:
-    """Segments slices of open volumes, and tells each as it is done.
+class SegmentationHandlers:
+    """Segments slices of open volumes, and sends each as soon as it is done.
 
     Args:
-        send: Tells the module an event.
-        session_of: Gives the session of a volume; raises InputError where there is none.
+        send: Sends an event to the module.
+        session_of: Returns the session of a volume; raises InputError if there is none.
     """
 
-    def __init__(self, send: Callable[[Any], None], session_of: SessionOf) -> None:
+    def __init__(self, send: Callable[[e.Event], None], session_of: SessionOf) -> None:
         self._send = send
         self._session_of = session_of
 
+    @handles(c.Run)
     def run(self, command: c.Run, job: Job) -> None:
         """Finds boxes on all slices, then segments every slice with a box."""
         session = self._session_of(command.volume_id)
         before = _boxes_of(session)
 
-        def seen(index: int, probability: float) -> None:
-            self._send(e.SliceSeen(command.volume_id, job.request, index, probability))
+        def scored(index: int, probability: float) -> None:
+            self._send(e.SliceScored(command.volume_id, job.request, index, probability))
 
-        session.find_boxes(self._progress(command, job), job.is_cancelled, seen)
+        session.find_boxes(self._progress(command, job), job.is_cancelled, scored)
         guidance = session.guidance
-        assert guidance is not None
+        if guidance is None:
+            raise RuntimeError("find_boxes left no guidance")
         self._send(
             e.GuidanceFound(
                 command.volume_id,
@@ -57,9 +59,10 @@ class Segmenting:
             self._send(e.SliceChanged(command.volume_id, job.request, session.slices.state(index), {}))
         self._segment(command, job, range(session.boxes.slice_count), force=False)
 
+    @handles(c.SegmentSlice)
     def segment_slice(self, command: c.SegmentSlice, job: Job) -> None:
         """Segments one slice from a box."""
-        waited = time.monotonic() - job.arrived_at
+        waited = time.monotonic() - job.received_at
         session = self._session_of(command.volume_id)
         index = command.box.slice_index
         started = time.perf_counter()
@@ -75,12 +78,14 @@ class Segmenting:
         job.changed.add(index)
         self._send(e.SliceChanged(command.volume_id, job.request, state, milliseconds))
 
+    @handles(c.SegmentSlices)
     def segment_slices(self, command: c.SegmentSlices, job: Job) -> None:
-        """Segments slices from the boxes that they have."""
+        """Segments slices from their current boxes."""
         self._segment(command, job, command.slices, command.force)
 
+    @handles(c.ResetSlices)
     def reset_slices(self, command: c.ResetSlices, job: Job) -> None:
-        """Takes slices back to their automatic boxes, and segments them."""
+        """Restores the automatic boxes of slices, and segments them."""
         slices = self._session_of(command.volume_id).slices
         self._segment(
             command,
@@ -90,18 +95,20 @@ class Segmenting:
             lambda index: slices.put_box(index, slices.automatic_boxes.get(index)),
         )
 
-    def interpolate(self, command: c.Interpolate, job: Job) -> None:
+    @handles(c.InterpolateBoxes)
+    def interpolate_boxes(self, command: c.InterpolateBoxes, job: Job) -> None:
         """Fills the slices between edited boxes, and segments them."""
         session = self._session_of(command.volume_id)
-        between = session.boxes.copy()
-        filled = between.interpolate(command.first, command.last)
+        interpolated = session.boxes.copy()
+        filled = interpolated.interpolate(command.first, command.last)
         if not filled:
-            raise InputError("There is nothing to fill: set the boxes of two slices that have others between them.")
-        # The rule of who may replace whose box holds here too: one that was edited in the meantime stays.
-        self._segment(command, job, filled, command.force, lambda index: session.boxes.set(between[index]))
+            raise InputError("There is nothing to fill. Edit the boxes of two slices with other slices between them.")
+        # The track decides which box may replace which: a box that was edited in the meantime stays.
+        self._segment(command, job, filled, command.force, lambda index: session.boxes.set(interpolated[index]))
 
-    def prepare_slices(self, command: c.PrepareSlices, job: Job) -> None:
-        """Encodes slices as long as there is nothing else to do."""
+    @handles(c.EncodeSlices)
+    def encode_slices(self, command: c.EncodeSlices, job: Job) -> None:
+        """Encodes slices while no other command waits."""
         for index in command.slices:
             if job.is_cancelled() or job.others_wait():
                 return
@@ -113,7 +120,7 @@ class Segmenting:
         job: Job,
         slices: Iterable[int],
         force: bool,
-        take_box: Callable[[int], object] | None = None,
+        set_box: Callable[[int], object] | None = None,
     ) -> None:
         session = self._session_of(command.volume_id)
 
@@ -122,11 +129,11 @@ class Segmenting:
             self._send(e.SliceChanged(command.volume_id, job.request, session.slices.state(index), {}))
 
         progress = self._progress(command, job)
-        job.protected += session.segment_slices(slices, progress, job.is_cancelled, changed, force, take_box)
+        job.protected += session.segment_slices(slices, progress, job.is_cancelled, changed, force, set_box)
 
     def _progress(self, command: c.VolumeCommand, job: Job) -> Callable[[Progress], None]:
-        def tell(progress: Progress) -> None:
-            # While the slices are being turned, a box would land on them the wrong way round.
+        def send(progress: Progress) -> None:
+            # While the orientation is being determined, a box could land on the slices upside down.
             job.may_be_interrupted = progress.stage != LOOKING_WHICH_WAY_UP
             self._send(
                 e.Progressed(
@@ -134,7 +141,7 @@ class Segmenting:
                 )
             )
 
-        return tell
+        return send
 
 
 def _boxes_of(session: SegmentationSession) -> dict[int, tuple[Box | None, Box | None]]:

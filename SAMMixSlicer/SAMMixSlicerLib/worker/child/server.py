@@ -1,4 +1,4 @@
-"""The loop of the computing process: one command after the other, edits of single slices in between."""
+"""The main loop of the computing process: one command after the other, quick ones between the slices of long ones."""
 
 from __future__ import annotations
 
@@ -7,106 +7,125 @@ import os
 import time
 import traceback
 from collections import deque
+from collections.abc import Iterable
 
 import sammix_core
 from sammix_core.errors import Cancelled, SammixError
-from SAMMixSlicerLib.worker.child import describe
-from SAMMixSlicerLib.worker.child.handlers import Handlers
+from SAMMixSlicerLib.worker.child import capabilities
+from SAMMixSlicerLib.worker.child.connection import Connection, ReceivedCommand
+from SAMMixSlicerLib.worker.child.dispatcher import Dispatcher
 from SAMMixSlicerLib.worker.child.job import Job
-from SAMMixSlicerLib.worker.child.line import Arrived, Line
-from SAMMixSlicerLib.worker.child.queue_order import next_quick
 from SAMMixSlicerLib.worker.commands import Command, VolumeCommand
 from SAMMixSlicerLib.worker.descriptions import Hello
 from SAMMixSlicerLib.worker.events import Finished, Outcome
 
 
 def serve(port: int, token: bytes, embedding_limit_bytes: int) -> None:
-    """Calls the module and does what it says until it hangs up.
+    """Connects to the module and handles its commands until it disconnects.
 
     Args:
-        port: Of the module on this machine.
-        token: Shows the module who calls.
-        embedding_limit_bytes: What the embeddings of all volumes may take.
+        port: Port of the module on this machine.
+        token: Authenticates this process to the module.
+        embedding_limit_bytes: Limit for the embeddings of all volumes.
     """
     faulthandler.enable()
-    line = Line(port, token)
-    line.send(Hello(os.getpid(), describe.missing(), sammix_core.__version__, describe.core_path()))
-    Server(line, embedding_limit_bytes).run()
+    connection = Connection(port, token)
+    connection.send(
+        Hello(os.getpid(), capabilities.missing_packages(), sammix_core.__version__, capabilities.core_path())
+    )
+    Server(connection, embedding_limit_bytes).run()
+
+
+def next_quick(waiting: Iterable[Command], running_on: str) -> Command | None:
+    """The first waiting command that may be handled between two slices of the running one.
+
+    Commands on one volume keep their order; a command for all volumes (another model) holds back all commands after it.
+
+    Args:
+        waiting: Commands in order of arrival.
+        running_on: Volume of the running command.
+    """
+    blocked: set[str] = set()
+    for command in waiting:
+        if not isinstance(command, VolumeCommand):
+            return None
+        if command.volume_id not in blocked and command.may_interrupt(running_on):
+            return command
+        blocked.add(command.volume_id)
+    return None
 
 
 class Server:
-    """Does commands in their order.
+    """Handles commands in order.
 
     Args:
-        line: To the module.
-        embedding_limit_bytes: What the embeddings of all volumes may take.
+        connection: To the module.
+        embedding_limit_bytes: Limit for the embeddings of all volumes.
     """
 
-    def __init__(self, line: Line, embedding_limit_bytes: int) -> None:
-        self._line = line
-        self._handlers = Handlers(line.send, embedding_limit_bytes)
-        self._waiting: deque[Arrived] = deque()
+    def __init__(self, connection: Connection, embedding_limit_bytes: int) -> None:
+        self._connection = connection
+        self._dispatcher = Dispatcher(connection.send, embedding_limit_bytes)
+        self._waiting: deque[ReceivedCommand] = deque()
 
     def run(self) -> None:
-        """Works until the process ends."""
+        """Handles commands until the process ends."""
         while True:
             if not self._waiting:
-                self._waiting.append(self._line.arrived.get())
-            arrived = self._waiting.popleft()
-            self._do(arrived, interruptible=True)
+                self._waiting.append(self._connection.received.get())
+            self._handle(self._waiting.popleft(), interruptible=True)
 
-    def _do(self, arrived: Arrived, interruptible: bool) -> None:
-        command = arrived.command
+    def _handle(self, received: ReceivedCommand, interruptible: bool) -> None:
+        command = received.command
         started = time.monotonic()
-        job = Job(command.request, arrived.at)
+        job = Job(command.request, received.received_at)
+        volume_id = command.volume_id if isinstance(command, VolumeCommand) else None
 
         def is_cancelled() -> bool:
-            if interruptible and job.may_be_interrupted and isinstance(command, VolumeCommand):
-                self._do_quick_ones(command.volume_id)
-            return self._line.is_cancelled(command.request)
+            if interruptible and job.may_be_interrupted and volume_id is not None:
+                self._handle_quick_commands(volume_id)
+            return self._connection.is_cancelled(command.request)
 
         job.is_cancelled, job.others_wait = is_cancelled, self._others_wait
         outcome, sentence, detail = Outcome.DONE, "", ""
         try:
-            if self._line.is_cancelled(command.request):
+            if self._connection.is_cancelled(command.request):
                 raise Cancelled
-            sentence = self._handlers.do(command, job)
+            sentence = self._dispatcher.dispatch(command, job)
         except Cancelled:
             outcome = Outcome.CANCELLED
         except SammixError as error:
             outcome, sentence = Outcome.FAILED, str(error)
-        except Exception as error:  # the process goes on with the next command, whatever went wrong in this one
+        except Exception as error:  # the process continues with the next command, whatever went wrong in this one
             outcome, sentence, detail = Outcome.FAILED, _sentence(command, error), traceback.format_exc()
-        self._line.send(
+        self._connection.send(
             Finished(
-                command.request,
-                type(command).__name__,
-                command.volume_id if isinstance(command, VolumeCommand) else None,
-                outcome,
-                sentence,
-                detail,
-                time.monotonic() - started,
-                tuple(sorted(job.changed)),
-                tuple(job.protected),
+                request=command.request,
+                command=command.name,
+                volume_id=volume_id,
+                outcome=outcome,
+                sentence=sentence,
+                detail=detail,
+                seconds=time.monotonic() - started,
+                changed=tuple(sorted(job.changed)),
+                protected=tuple(job.protected),
             )
         )
 
     def _others_wait(self) -> bool:
-        while not self._line.arrived.empty():
-            self._waiting.append(self._line.arrived.get())
+        while not self._connection.received.empty():
+            self._waiting.append(self._connection.received.get())
         return bool(self._waiting)
 
-    def _do_quick_ones(self, running_on: str) -> None:
+    def _handle_quick_commands(self, running_on: str) -> None:
         self._others_wait()
-        while (command := next_quick([one.command for one in self._waiting], running_on)) is not None:
-            arrived = next(one for one in self._waiting if one.command is command)
-            self._waiting.remove(arrived)
-            self._do(arrived, interruptible=False)
+        while (command := next_quick([waiting.command for waiting in self._waiting], running_on)) is not None:
+            received = next(waiting for waiting in self._waiting if waiting.command is command)
+            self._waiting.remove(received)
+            self._handle(received, interruptible=False)
 
 
 def _sentence(command: Command, error: Exception) -> str:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return "There is too little memory for this; close other programs, or choose the CPU as the device."
-    return (
-        f"Something unexpected went wrong ({type(command).__name__}: {type(error).__name__}); the log has the details."
-    )
+        return "There is too little memory for this. Close other programs, or choose the CPU as the device."
+    return f"Something unexpected went wrong ({command.name}: {type(error).__name__}); the log has the details."

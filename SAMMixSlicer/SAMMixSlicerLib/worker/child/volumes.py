@@ -1,4 +1,4 @@
-"""The volumes that are open in this process, each with its session, and what their embeddings may take."""
+"""The volumes that are open in this process, each with its session, and the limit for their embeddings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NAME = "The volume"
 
 
 @dataclass
-class _Opened:
+class _OpenVolume:
     """A volume, its memory, and its session once there is a model."""
 
     volume: Volume
@@ -36,10 +36,10 @@ class _Opened:
 
 
 class OpenVolumes:
-    """Volumes by ID, the longest unused first.
+    """Volumes by ID, the least recently used first.
 
     Args:
-        limit_bytes: What the embeddings of all volumes may take; those of the longest unused volumes go first.
+        limit_bytes: Limit for the embeddings of all volumes; those of the least recently used volumes go first.
 
     Attributes:
         segmenter: The model in use, or None.
@@ -48,13 +48,13 @@ class OpenVolumes:
     def __init__(self, limit_bytes: int) -> None:
         self.segmenter: Segmenter | None = None
         self._limit_bytes = limit_bytes
-        self._opened: OrderedDict[str, _Opened] = OrderedDict()
+        self._opened: OrderedDict[str, _OpenVolume] = OrderedDict()
 
     def open(self, command: OpenVolume) -> Volume:
-        """Attaches to a volume's memory; one of the same ID is closed first.
+        """Attaches to a volume's memory; a volume of the same ID is closed first.
 
         Raises:
-            InputError: It is no CT in Hounsfield units, or its grid cannot be used.
+            InputError: The volume is not a CT in Hounsfield units, or its grid cannot be used.
         """
         self.close(command.volume_id)
         memory = AttachedArray(command.block)
@@ -63,20 +63,20 @@ class OpenVolumes:
         except InputError:
             memory.close()
             raise
-        self._opened[command.volume_id] = _Opened(volume, memory, command.guidance, command.states)
+        self._opened[command.volume_id] = _OpenVolume(volume, memory, command.guidance, command.states)
         return volume
 
     def close(self, volume_id: str) -> None:
-        """Forgets a volume; one that is not open is no error."""
+        """Drops a volume; one that is not open is no error."""
         opened = self._opened.pop(volume_id, None)
         if opened is not None:
             memory = opened.memory
             del opened
-            gc.collect()  # a session and its caches refer to each other, and hold the memory
+            gc.collect()  # a session and its caches refer to each other and keep the memory in use
             memory.close()
 
     def volume(self, volume_id: str) -> Volume:
-        """An open volume.
+        """Returns an open volume.
 
         Raises:
             InputError: The volume is not open.
@@ -84,7 +84,7 @@ class OpenVolumes:
         return self._opened_of(volume_id).volume
 
     def session(self, volume_id: str) -> SegmentationSession:
-        """The session of a volume, which is the last used from now on.
+        """Returns the session of a volume, and marks it as the most recently used.
 
         Raises:
             InputError: The volume is not open, or there is no model.
@@ -98,7 +98,7 @@ class OpenVolumes:
         return opened.session
 
     def states(self, volume_id: str) -> tuple[SliceState, ...]:
-        """The slices of a volume as they are; no model is needed.
+        """Returns the current slices of a volume; no model is needed.
 
         Raises:
             InputError: The volume is not open.
@@ -109,10 +109,10 @@ class OpenVolumes:
         return tuple(opened.session.slices.state(index) for index in range(opened.session.boxes.slice_count))
 
     def put(self, volume_id: str, states: tuple[SliceState, ...]) -> tuple[SliceState, ...]:
-        """Puts slices of a volume back as they are given; they wait where there is no model yet.
+        """Sets slices of a volume; without a model they are kept until there is one.
 
         Raises:
-            InputError: The volume is not open, or a slice is not one of it.
+            InputError: The volume is not open, or a slice is out of range.
         """
         opened = self._opened.get(volume_id)
         if opened is not None and self.segmenter is None:
@@ -124,16 +124,16 @@ class OpenVolumes:
         return tuple(slices.state(state.slice_index) for state in states)
 
     def use(self, segmenter: Segmenter) -> None:
-        """Takes another model: what a person made stays, what the model before computed is forgotten."""
+        """Changes the model: what the user made stays, what the previous model computed is dropped."""
         for volume_id, opened in self._opened.items():
             if opened.session is not None:
                 opened.states = self.states(volume_id)
-            # Another model's map would not fit this one's masks.
+            # The previous model's activation map would not fit the new model's masks.
             opened.guidance, opened.session = None, None
         self.segmenter = segmenter
 
     def trim(self) -> None:
-        """Drops the embeddings of the longest unused volumes until the rest is within the limit."""
+        """Drops the embeddings of the least recently used volumes until the rest is within the limit."""
         sessions = [opened.session for opened in self._opened.values() if opened.session is not None]
         total = sum(session.embedding_bytes for session in sessions)
         for session in sessions[:-1]:
@@ -142,16 +142,16 @@ class OpenVolumes:
             total -= session.embedding_bytes
             session.forget_embeddings()
 
-    def _opened_of(self, volume_id: str) -> _Opened:
+    def _opened_of(self, volume_id: str) -> _OpenVolume:
         opened = self._opened.get(volume_id)
         if opened is None:
             raise InputError("The volume is not open in the computing process; open it again.")
         return opened
 
-    def _new_session(self, segmenter: Segmenter, opened: _Opened) -> SegmentationSession:
+    def _new_session(self, segmenter: Segmenter, opened: _OpenVolume) -> SegmentationSession:
         session = segmenter.open_session(opened.volume, limit_bytes=self._limit_bytes)
         if opened.guidance is not None:
-            with suppress(InputError):  # damaged in a scene's file: the next run finds it anew
+            with suppress(InputError):  # damaged in the scene file: the next run computes it again
                 session.take_guidance(SavedGuidance.from_bytes(opened.guidance))
         for state in opened.states:
             session.slices.put(state)
@@ -162,5 +162,5 @@ class OpenVolumes:
 def _volume(memory: AttachedArray, command: OpenVolume) -> Volume:
     spacing, origin, direction = grid_from_ras(command.ijk_to_ras)
     check_geometry(_NAME, spacing, origin, direction)
-    known = command.spacing_known and not is_placeholder_geometry(spacing, origin, direction)
-    return to_volume(RawImage(memory.array, spacing, origin, direction, known), _NAME)
+    spacing_known = command.spacing_known and not is_placeholder_geometry(spacing, origin, direction)
+    return to_volume(RawImage(memory.array, spacing, origin, direction, spacing_known), _NAME)

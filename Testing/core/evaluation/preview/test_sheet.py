@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from made_results import a_result, a_volume
 from PIL import Image
 
@@ -40,9 +42,12 @@ def test_without_liver_slices_are_even_over_the_volume() -> None:
     assert choose_slices(np.zeros((41, 2, 2)), most=5) == [0, 10, 20, 30, 40]
 
 
-@pytest.mark.parametrize("most", range(1, 25))
-@pytest.mark.parametrize(("first", "last"), [(0, 0), (3, 30), (0, 49), (49, 49), (10, 40), (0, 20)])
-def test_never_too_many_never_twice_and_always_some_liver(first: int, last: int, most: int) -> None:
+@given(st.tuples(st.integers(0, 49), st.integers(0, 49)).map(sorted), st.integers(1, 60))
+@example([0, 0], 1)
+@example([49, 49], 1)
+@example([0, 49], 24)
+def test_never_too_many_never_twice_and_always_some_liver(ends: list[int], most: int) -> None:
+    first, last = ends
     chosen = choose_slices(a_mask(50, first, last), most)
     assert len(chosen) == len(set(chosen)) <= most
     assert all(0 <= index < 50 for index in chosen)

@@ -21,7 +21,7 @@ from sammix_core.refinement.msam.prompt_encoder import ABSENT, NEGATIVE, POSITIV
 from sammix_core.refinement.msam.spec import COMPACT, FULL, MSamSpec
 from sammix_core.sam import lora
 
-THIRD_PARTY_WEIGHTS = Path(__file__).with_name("data") / "sam_med3d_turbo.txt"
+PUBLISHED = Path(__file__).with_name("data") / "sam_med3d_turbo.txt"
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,7 @@ def count(parameters: Any) -> int:
 
 
 def published_shapes() -> dict[str, tuple[int, ...]]:
-    lines = [line.split() for line in THIRD_PARTY_WEIGHTS.read_text().splitlines() if not line.startswith("#")]
+    lines = [line.split() for line in PUBLISHED.read_text().splitlines() if not line.startswith("#")]
     return {name: tuple(map(int, shape)) for name, *shape in lines}
 
 

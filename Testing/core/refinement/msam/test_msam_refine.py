@@ -13,7 +13,7 @@ from small_msam import BALL_KJI, TINY, ball, write_msam_config
 from sammix_core.errors import InputError
 from sammix_core.model_store import ModelFolder
 from sammix_core.refinement.msam.network import MSam, Sam3d
-from sammix_core.refinement.msam.refine import Refinement, load_network
+from sammix_core.refinement.msam.refine import CubeRefinement, load_network
 from sammix_core.training.run import train_from_config
 from sammix_core.volume.axial_order import AxialOrder
 from sammix_core.volume.volume import Volume
@@ -62,7 +62,7 @@ def around(ijk: tuple[int, int, int]) -> np.ndarray:
 
 
 def test_clicks_land_where_they_were_made_and_can_be_taken_back() -> None:
-    work = Refinement(_Painter(), a_ct())
+    work = CubeRefinement(_Painter(), a_ct())
     work.undo()
     assert work.stages == 0
     assert not work.mask.any()
@@ -87,7 +87,7 @@ def test_however_the_ct_is_stored(order: AxialOrder) -> None:
     volume = turned_volume(np.full((22, 20, 24), 60, np.int16), order)
     n_k, n_j, n_i = volume.shape_kji
     i, j, k = n_i // 2, n_j // 2 - 2, n_k // 2 + 1
-    work = Refinement(_Painter(), volume)
+    work = CubeRefinement(_Painter(), volume)
     work.click((i, j, k))
     assert work.mask.shape == volume.array.shape
     filled = np.argwhere(work.mask)
@@ -98,7 +98,7 @@ def test_however_the_ct_is_stored(order: AxialOrder) -> None:
 def test_it_begins_from_a_mask_and_leaves_alone_what_is_beyond_the_cube() -> None:
     network, mask = _Painter(), np.zeros((22, 20, 24), np.uint8)
     mask[11, 9, 2:23] = 1  # longer than the cube of 16
-    work = Refinement(network, a_ct(), mask)
+    work = CubeRefinement(network, a_ct(), mask)
     np.testing.assert_array_equal(work.mask, mask > 0)
     work.refine()
     assert network.prompts[0].max() == 4.0, "the mask is the first prompt"
@@ -110,7 +110,7 @@ def test_it_begins_from_a_mask_and_leaves_alone_what_is_beyond_the_cube() -> Non
 
 
 def test_what_cannot_be_refined() -> None:
-    work = Refinement(_Painter(), a_ct())
+    work = CubeRefinement(_Painter(), a_ct())
     with pytest.raises(InputError, match="nothing to refine yet"):
         work.refine()
     with pytest.raises(InputError, match="outside the CT of 24 x 20 x 22"):
@@ -120,9 +120,9 @@ def test_what_cannot_be_refined() -> None:
         work.click((23, 2, 2))
     assert work.stages == 1, "a click that cannot be is no stage"
     with pytest.raises(InputError, match="empty"):
-        Refinement(_Painter(), a_ct(), np.zeros((22, 20, 24)))
+        CubeRefinement(_Painter(), a_ct(), np.zeros((22, 20, 24)))
     with pytest.raises(InputError, match="different grids"):
-        Refinement(_Painter(), a_ct(), np.ones((2, 2, 2)))
+        CubeRefinement(_Painter(), a_ct(), np.ones((2, 2, 2)))
 
 
 @pytest.fixture(scope="module")
@@ -139,14 +139,14 @@ def overlap(mask: np.ndarray) -> float:
 def test_a_trained_model_finds_the_ball_and_stages_pay(model: ModelFolder) -> None:
     volume = read_volume(model.path.parents[2] / "data" / "ct.nii.gz")
     k, j, i = BALL_KJI
-    work = Refinement(load_network(model.path, "cpu"), volume)
+    work = CubeRefinement(load_network(model.path, "cpu"), volume)
     work.click((i, j, k))
     for _ in range(3):
         work.refine()
     assert overlap(work.mask) > 0.8
     coarse = np.zeros(volume.array.shape, np.uint8)
     coarse[k - 5 : k + 6, j - 5 : j + 6, i - 5 : i + 6] = 1
-    mended = Refinement(load_network(model.path, "cpu"), volume, coarse)
+    mended = CubeRefinement(load_network(model.path, "cpu"), volume, coarse)
     mended.refine()
     assert overlap(mended.mask) > overlap(coarse > 0)
 

@@ -1,4 +1,4 @@
-"""What this process can compute with."""
+"""What the computing process can compute with: packages, devices, models."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from sammix_core.errors import SammixError
 from sammix_core.evaluation import report
 from SAMMixSlicerLib.worker.descriptions import Description, DeviceInfo, ModelInfo
 
-# Distribution -> module, of all that loading a model and segmenting with it import.
-_NEEDED = {
+# Module by distribution, for everything that loading a model and segmenting with it import.
+_REQUIRED = {
     "scipy": "scipy",
     "torch": "torch",
     "torchvision": "torchvision",
@@ -24,25 +24,25 @@ _NEEDED = {
 }
 
 
-def missing() -> tuple[str, ...]:
-    """Distributions that segmentation needs and that are not installed; nothing is imported to find out."""
-    return tuple(name for name, module in _NEEDED.items() if importlib.util.find_spec(module) is None)
+def missing_packages() -> tuple[str, ...]:
+    """Distributions that segmentation needs and that are not installed; imports none of them."""
+    return tuple(name for name, module in _REQUIRED.items() if importlib.util.find_spec(module) is None)
 
 
 def core_path() -> str:
-    """The folder of the `sammix_core` in use."""
+    """Folder of the `sammix_core` in use."""
     return str(Path(sammix_core.__file__).resolve().parent)
 
 
 def describe() -> Description:
-    """Versions, devices and models."""
+    """Describes versions, devices and models."""
     faults: list[str] = []
     devices = [DeviceInfo("cpu", f"CPU, {_cores()} cores")]
-    if "torch" not in missing():
+    if "torch" not in missing_packages():
         try:
             devices[:0] = _gpus()
         except (ImportError, OSError, RuntimeError) as error:
-            faults.append(f"torch is installed, but does not work: {error}")
+            faults.append(f"torch is installed but does not work: {error}")
         try:
             model_store.find_base_weights()
         except SammixError as error:
@@ -54,7 +54,7 @@ def describe() -> Description:
             if model.manifest.segments
         )
         faults += model_store.find_faults()
-    except ImportError:  # the user's own models are looked for with a package that is not installed yet
+    except ImportError:  # finding the user's own models needs a package that is not installed yet
         models = ()
     return Description(report.versions(), tuple(devices), models, tuple(faults))
 

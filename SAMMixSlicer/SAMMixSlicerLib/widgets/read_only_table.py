@@ -1,4 +1,4 @@
-"""Tables that are looked at and not edited, in one look."""
+"""Read-only tables with a common appearance."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import qt
 _ROW_PX = 22
 
 
-def preparePlainTable(table: Any, titles: Sequence[str], widths: Iterable[int]) -> None:
-    """Titles, columns and behaviour.
+def prepareReadOnlyTable(table: Any, titles: Sequence[str], widths: Iterable[int]) -> None:
+    """Sets up columns, titles and selection.
 
     Args:
         table: A QTableWidget.
-        titles: Of the columns; the last one takes the rest of the width.
-        widths: Of the others, in pixels.
+        titles: Titles of the columns; the last one takes the remaining width.
+        widths: Widths of the other columns, in pixels.
     """
     table.setColumnCount(len(titles))
     table.setHorizontalHeaderLabels(list(titles))
@@ -29,14 +29,14 @@ def preparePlainTable(table: Any, titles: Sequence[str], widths: Iterable[int]) 
         table.setColumnWidth(column, width)
 
 
-def addItems(table: Any, row: int, columns: int, numbers: Iterable[int] = ()) -> None:
-    """Empty cells for a row.
+def addEmptyRow(table: Any, row: int, columns: int, numbers: Iterable[int] = ()) -> None:
+    """Fills a row with empty cells.
 
     Args:
         table: A QTableWidget.
-        row: Which.
-        columns: How many.
-        numbers: Columns of numbers, which are set to the right.
+        row: Index of the row.
+        columns: Number of columns.
+        numbers: Columns of numbers, which are aligned to the right.
     """
     for column in range(columns):
         item = qt.QTableWidgetItem("")
@@ -47,13 +47,13 @@ def addItems(table: Any, row: int, columns: int, numbers: Iterable[int] = ()) ->
 
 
 def setRow(table: Any, row: int, texts: Sequence[str], numbers: Iterable[int] = ()) -> None:
-    """A row of texts; see `addItems`."""
-    addItems(table, row, len(texts), tuple(numbers))
+    """Fills a row with texts; see `addEmptyRow`."""
+    addEmptyRow(table, row, len(texts), tuple(numbers))
     for column, text in enumerate(texts):
         table.item(row, column).setText(text)
 
 
 def fitHeight(table: Any) -> None:
-    """Makes a table as high as its rows."""
+    """Sets the height of a table to that of its rows."""
     header = _ROW_PX + 6 if table.horizontalHeader().visible else 0
     table.setFixedHeight(_ROW_PX * table.rowCount + header + 2)
