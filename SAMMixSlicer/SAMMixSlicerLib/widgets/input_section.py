@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import slicer
 from slicer.i18n import tr as _
 
 from SAMMixSlicerLib.logic.install_logic import InstallLogic
@@ -30,6 +31,7 @@ class InputSection:
         self._targets: list[str] = []
         self._devices: list[str] = []
         self._isFilling = False
+        self._panel = ui.inputSection.parent()
         ui.volumeSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onVolume)
         ui.segmentationSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onSegmentation)
         ui.targetBox.connect("activated(int)", lambda index: workspace.update(model=self._targets[index], newTarget=""))
@@ -116,17 +118,21 @@ class InputSection:
         self._ui.detectedLabel.setVisible(True)
 
     def _onInstall(self) -> None:
-        self._ui.installButton.setEnabled(False)
+        # Slicer 5.10 handles events while pip runs, so every enabled button could be pressed.
+        self._panel.setEnabled(False)
         self._ui.installProgress.setVisible(True)
-        self._install.install()
+        try:
+            self._install.install()
+        finally:
+            self._panel.setEnabled(True)
 
     def _onInstallProgress(self, sentence: str, step: int, steps: int) -> None:
         self._ui.installProgress.setRange(0, steps)
         self._ui.installProgress.setValue(step)
         self._ui.installLabel.setText(sentence)
+        slicer.app.processEvents()  # paint it before pip blocks
 
     def _onInstallFinished(self, isInstalled: bool, sentence: str) -> None:
-        self._ui.installButton.setEnabled(True)
         self._ui.installProgress.setVisible(False)
         self.refresh()
         self._workspace.showMessage(sentence, isError=not isInstalled)
