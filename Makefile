@@ -2,7 +2,8 @@
 # make demo CT=path   the same for a CT of your own (NIfTI, NRRD, MetaImage or a DICOM folder)
 # make pictures       the pictures of the README, from our own runs
 # make screenshots    the pictures of the tutorial: the Slicer module at work in the headless Slicer
-# make test           format check, lint, type check, tests
+# make test           format check, lint, type check, all tests
+# make test-fast      the same with the quick tests alone: what one runs while working
 # make lint           the first three alone
 # make format         let ruff rewrite what it can
 # make clean          remove what was made, keep the environment; make distclean removes that too
@@ -20,6 +21,9 @@ DEMO_SOURCE := work/demo_source
 DEMO_CT := work/demo_ct.nii.gz
 TUTORIAL_CT := $(or $(wildcard ../shared/data/crlm1004_ct.nii.gz),$(DEMO_CT))
 CT ?=
+# How many processes share the tests. The few that measure time run by themselves afterwards.
+JOBS ?= 2
+PYTEST := $(VENV_PYTHON) -m pytest
 
 # The first Python that really runs and is of a version that works, unless the user names one: make PYTHON=... demo
 ifeq ($(origin PYTHON),undefined)
@@ -27,7 +31,7 @@ PYTHON = $(shell for p in python3 python3.12 python3.11 python3.13 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' >/dev/null 2>&1 && echo $$p && break; done)
 endif
 
-.PHONY: demo pictures screenshots test lint format install clean distclean
+.PHONY: demo pictures screenshots test test-fast lint format install clean distclean
 .DELETE_ON_ERROR:
 
 install: $(INSTALLED)
@@ -61,12 +65,16 @@ $(DEMO_CT): | $(INSTALLED)
 	$(VENV_PYTHON) benchmarks/demo_data.py $(DEMO_SOURCE) $@
 
 test: lint
-	$(VENV_PYTHON) -m pytest
+	$(PYTEST) -n $(JOBS) --dist loadfile -m "not alone"
+	$(PYTEST) -m alone
+
+test-fast: lint
+	$(PYTEST) -n $(JOBS) --dist loadfile -m "not alone and not slow"
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy sammix_core
+	$(BIN)/mypy
 
 format: $(INSTALLED)
 	$(BIN)/ruff format .

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import slicer
 from slicer.i18n import tr as _
@@ -14,13 +16,16 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 
+if TYPE_CHECKING:
+    from SAMMixSlicerLib.widgets.panel import Panel
+
 _FOLDER = Path(__file__).resolve().parent
 
 
 class SAMMixSlicer(ScriptedLoadableModule):
     """Name, category and help of the module."""
 
-    def __init__(self, parent) -> None:
+    def __init__(self, parent: Any) -> None:
         ScriptedLoadableModule.__init__(self, parent)
         parent.title = _("SAMMix")
         parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
@@ -42,6 +47,8 @@ class SAMMixSlicer(ScriptedLoadableModule):
 
 class SAMMixSlicerWidget(ScriptedLoadableModuleWidget):
     """Loads the panel and connects it to its logic."""
+
+    panel: Panel | None = None
 
     def setup(self) -> None:
         """Builds the panel; installs, downloads and starts nothing."""
@@ -69,7 +76,7 @@ class SAMMixSlicerWidget(ScriptedLoadableModuleWidget):
 
     def cleanup(self) -> None:
         """Saves everything into the scene and ends the process, when the module is closed or reloaded."""
-        if getattr(self, "panel", None) is not None:
+        if self.panel is not None:
             self.panel.stop()
             self.logic.panel.teardown()
             self.panel = None
@@ -94,7 +101,7 @@ class SAMMixSlicerLogic(ScriptedLoadableModuleLogic):
         confirm: Asks the user a yes-or-no question; by default the answer is yes.
     """
 
-    def __init__(self, confirm=None) -> None:
+    def __init__(self, confirm: Callable[[str], bool] | None = None) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
         _addPaths()
         from SAMMixSlicerLib.logic.panel_logic import PanelLogic

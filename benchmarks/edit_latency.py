@@ -160,7 +160,7 @@ def measure_parts(model: str, device: str, edits: int) -> dict[str, list[float]]
     # Here, because importing them imports torch, which reads the wait policy then.
     from sammix_core.embeddings.memory_cache import EmbeddingCache
     from sammix_core.preprocessing.frame import Frame
-    from sammix_core.segmentation import slice_mask
+    from sammix_core.segmentation import slice_decoder
     from sammix_core.segmentation.segmenter import Segmenter
 
     session = Segmenter.load(model, device).open_session(Volume(a_ct(), *grid_from_ras(IJK_TO_RAS)))
@@ -170,9 +170,9 @@ def measure_parts(model: str, device: str, edits: int) -> dict[str, list[float]]
     for box in boxes(edits):
         one: dict[str, float] = defaultdict(float)
         with (
-            timed(one, "decode", slice_mask, "decode_slices"),
+            timed(one, "decode", slice_decoder, "decode_slices"),
             timed(one, "resample", Frame, "to_slice"),
-            timed(one, "clean", slice_mask, "clean_slice"),
+            timed(one, "clean", slice_decoder, "clean_slice"),
             timed(one, "embed", EmbeddingCache, "embedding"),
             timed(one, "total", session, "segment_slice"),
         ):

@@ -80,9 +80,9 @@ def turned(volume: Volume) -> AxialOrder:
     if volume.spacing_known:
         return volume.axial_order
     from sammix_core.segmentation.model_loading import load_model
-    from sammix_core.segmentation.orientation import likeliest_cut
+    from sammix_core.segmentation.orientation import detect_orientation
 
-    return likeliest_cut(volume, load_model("liver", "cpu", None, None, "auto"), lambda: None).order
+    return detect_orientation(volume, load_model("liver", "cpu", None, None, "auto"), lambda: None).order
 
 
 def a_set(

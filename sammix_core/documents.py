@@ -1,12 +1,19 @@
-"""Reading JSON that a person may have edited: with sentences instead of tracebacks, and no slip read over."""
+"""Reading JSON that a person may have edited, strictly and with sentences instead of tracebacks; settings as dicts."""
 
 from __future__ import annotations
 
 import json
+import types
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from sammix_core.errors import InputError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Settings = TypeVar("Settings", bound="DataclassInstance")
 
 # The largest that is made here, the boxes of 2,000 slices, has 0.4 MB. What is far larger is another file named by
 # mistake, such as the CT, and is not read into memory.
@@ -63,6 +70,100 @@ def check_keys(entry: dict[str, Any], *, required: set[str], allowed: set[str], 
         raise InputError(f"{what} has the unknown key {unknown[0]!r}.")
     if missing := sorted(required - entry.keys()):
         raise InputError(f"{what} lacks the key {missing[0]!r}.")
+
+
+def settings_to_dict(settings: DataclassInstance) -> dict[str, Any]:
+    """The fields of a dataclass as plain JSON values: tuples become lists, paths strings.
+
+    Example:
+        >>> from dataclasses import make_dataclass
+        >>> settings_to_dict(make_dataclass("Sizes", ["width", "blocks"])(16, (2, 5)))
+        {'width': 16, 'blocks': [2, 5]}
+    """
+    return {key: _plain(value) for key, value in asdict(settings).items()}
+
+
+def settings_from_dict(cls: type[Settings], entry: Any, what: str) -> Settings:
+    """Builds a dataclass from plain JSON values, and checks names and types.
+
+    Args:
+        cls: The dataclass; its fields are annotated with str, bool, int, float, `Path`, tuples of these, or a union.
+            Fields without a default are required.
+        entry: As `settings_to_dict` returns it, or without some of the fields that have defaults.
+        what: How the sentences begin: "The refiner".
+
+    Raises:
+        InputError: The entry is no object, a key is unknown or missing, or a value has another type.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass
+        ... class Sizes:
+        ...     width: int
+        ...     blocks: tuple[int, ...] = ()
+        >>> settings_from_dict(Sizes, {"width": 16, "blocks": [2, 5]}, "The network")
+        Sizes(width=16, blocks=(2, 5))
+    """
+    if not isinstance(entry, dict):
+        raise InputError(f"{what} must be an object of settings, not {entry!r}.")
+    required = {f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING}
+    check_keys(entry, required=required, allowed={f.name for f in fields(cls)}, what=what)
+    hints = get_type_hints(cls)
+    return cls(**{key: _typed(value, hints[key], f"{what}: {key}") for key, value in entry.items()})
+
+
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _typed(value: Any, hint: Any, what: str) -> Any:
+    """A plain value as the annotated type."""
+    if not _fits(value, hint):
+        raise InputError(f"{what} must be {_kind(hint)}, not {value!r}.")
+    options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    hint = next(option for option in options if _fits(value, option))
+    if get_origin(hint) is tuple:
+        items = _item_hints(hint, len(value))
+        return tuple(_typed(item, item_hint, what) for item, item_hint in zip(value, items, strict=True))
+    if hint is float:
+        return float(value)
+    return Path(value) if hint is Path else value
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if get_origin(hint) in (Union, types.UnionType):
+        return any(_fits(value, option) for option in get_args(hint))
+    if get_origin(hint) is tuple:
+        if not isinstance(value, list | tuple):
+            return False
+        items = _item_hints(hint, len(value))
+        return len(items) == len(value) and all(map(_fits, value, items))
+    if hint is float:
+        return type(value) in (int, float)
+    if hint is Path:
+        return isinstance(value, str | Path)
+    # bool is an int for isinstance, and True is no number of anything.
+    return value is None if hint is types.NoneType else type(value) is hint
+
+
+def _item_hints(hint: Any, count: int) -> tuple[Any, ...]:
+    items = get_args(hint)
+    return items[:1] * count if items[-1] is Ellipsis else items
+
+
+def _kind(hint: Any) -> str:
+    if get_origin(hint) in (Union, types.UnionType):
+        return " or ".join(_kind(option) for option in get_args(hint))
+    if get_origin(hint) is not tuple:
+        return "null" if hint is types.NoneType else _KINDS[hint]
+    items = get_args(hint)
+    one = _KINDS[items[0]].split(" ", 1)[-1]
+    return f"a list of {one}s" if items[-1] is Ellipsis else f"a list of {len(items)} {one}s"
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -13,15 +13,15 @@ from types import FrameType
 
 from sammix_core.errors import Cancelled
 
-# While this stage goes on the slices are being turned, and no box can be put on them.
-LOOKING_WHICH_WAY_UP = "Looking which way up it lies"
+# During this stage the slices may be reordered, so that no box can be set on them.
+DETECTING_ORIENTATION = "Detecting the orientation"
 FITTING_BOXES = "Fitting the boxes"
-LOOKING_BETWEEN = "Looking at slices between"
+FILLING_THIN_SLICES = "Filling in thin slices"
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a stage is.
+    """The progress of one stage.
 
     Attributes:
         stage: Short name of what is being done.
@@ -40,7 +40,19 @@ CancelCheck = Callable[[], bool]
 
 
 class ProgressReporter:
-    """Counts the steps of one stage, tells them and looks whether the user wants to stop."""
+    """Counts the steps of one stage, reports them and checks whether the user wants to stop.
+
+    Attributes:
+        name: The stage's name.
+        total: Steps of the stage.
+        done: Steps so far.
+
+    Example:
+        >>> reporter = ProgressReporter("Reading", 2, lambda state: print(state.stage, state.done, state.total), None)
+        Reading 0 2
+        >>> reporter.step()
+        Reading 1 2
+    """
 
     def __init__(self, name: str, total: int, progress: ProgressCallback | None, cancel: CancelCheck | None) -> None:
         self.name = name
@@ -49,36 +61,36 @@ class ProgressReporter:
         self._progress = progress
         self._cancel = cancel
         self._start = time.monotonic()
-        self._tell()
+        self._report()
 
     def step(self, count: int = 1) -> None:
-        """Notes that `count` steps are done.
+        """Counts steps and reports them.
 
         Raises:
-            Cancelled: The user asked to stop.
+            Cancelled: The user stopped.
         """
         self.done += count
-        self._tell()
+        self._report()
 
     @property
     def seconds(self) -> float:
         """Seconds since the stage began."""
         return time.monotonic() - self._start
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         if self._cancel is not None and self._cancel():
             raise Cancelled("Stopped as asked; nothing was written.")
         if self._progress is not None:
-            left = self.seconds / self.done * (self.total - self.done) if self.done else None
-            self._progress(Progress(self.name, self.done, self.total, left))
+            seconds_left = self.seconds / self.done * (self.total - self.done) if self.done else None
+            self._progress(Progress(self.name, self.done, self.total, seconds_left))
 
 
 class Interrupts:
-    """Takes SIGINT and SIGTERM while it is entered.
+    """Handles SIGINT and SIGTERM inside a `with` block.
 
     Args:
-        gently: The first signal only sets `asked`, so that the work can save itself first; the second one interrupts.
-            Otherwise the first one interrupts at once, which nothing minds as long as nothing is written.
+        gently: The first signal only sets `asked`, so that the work can be saved first; the second one interrupts.
+            Otherwise the first one interrupts at once, which is safe as long as nothing is being written.
 
     Example:
         >>> with Interrupts(gently=True) as interrupts:

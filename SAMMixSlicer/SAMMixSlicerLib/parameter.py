@@ -79,7 +79,7 @@ class ParameterNode:
             saved = json.loads(self.node.GetAttribute(_ATTRIBUTE) or "{}")
         except ValueError:
             saved = {}
-        values = {}
+        values: dict[str, Any] = {}
         for field in fields(Parameter):
             value = saved.get(field.name) if isinstance(saved, dict) else None
             if type(value) is type(field.default):

@@ -11,7 +11,7 @@ from slicer.util import arrayFromSegmentBinaryLabelmap
 
 from sammix_core.boxes import Box, BoxSource
 from sammix_core.masks.packed_mask import PackedMask
-from sammix_core.segmentation.slice_state import SliceState
+from sammix_core.segmentation.slice_state import SliceScores, SliceState
 from SAMMixSlicerLib.array_slices import sliceOf
 from SAMMixSlicerLib.scene import case_node
 from SAMMixSlicerLib.scene.box_roi import BoxRoi
@@ -72,8 +72,7 @@ def testCaseNode() -> None:
         box=Box(3, 1, 2, 5, 6, BoxSource.EDITED),
         automatic_box=Box(3, 1, 2, 5, 7, score=0.5, probability=0.25),
         mask=PackedMask.pack(np.ones((20, 24))),
-        mask_scores=(0.5, 0.75, 0.25),
-        score=0.75,
+        scores=SliceScores((0.5, 0.75, 0.25), score=0.75),
         corrected=True,
     )
     case_node.writeStates(node, {3: state}, {3: 0.25}, "liver/1.0.0")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from training_cases import QuickLiteMedSam
 
 from sammix_core.datasets.correction import Source, corrections_of_volume
 from sammix_core.datasets.correction_set import CorrectionSet
+from sammix_core.engines.encoder_engine import TorchEngine
 from sammix_core.finetuning import recipe as recipes
 from sammix_core.sam import litemedsam
 from sammix_core.segmentation import model_loading as loading
@@ -84,11 +86,13 @@ def _quick_decode(
 
 
 def _quick(device: torch.device, *_: Any, **__: Any) -> QuickLiteMedSam:
-    backend = QuickLiteMedSam(device)
-    backend.network.load_state_dict(_base_state())  # as it was born, whatever was loaded into another one
-    return backend
+    return copy.deepcopy(_quick_backend())
 
 
 @functools.cache
-def _base_state() -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in QuickLiteMedSam(torch.device("cpu")).network.state_dict().items()}
+def _quick_backend() -> QuickLiteMedSam:
+    """The one that the others are copies of, without the encoder that it does not use."""
+    backend = QuickLiteMedSam(torch.device("cpu"))
+    backend.network.image_encoder = torch.nn.Identity()
+    backend.engine = TorchEngine(backend.network.image_encoder)
+    return backend

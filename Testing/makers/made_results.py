@@ -9,6 +9,7 @@ import numpy as np
 from sammix_core.boxes import Box, BoxSource, BoxTrack
 from sammix_core.preprocessing.frame import Frame
 from sammix_core.segmentation.result import SegmentationResult, SliceReport
+from sammix_core.segmentation.slice_state import UNSCORED, SliceScores
 from sammix_core.volume.volume import Volume
 
 
@@ -62,10 +63,8 @@ def a_result(volume: Volume, mask: np.ndarray | None = None, edited: tuple[int, 
             source = BoxSource.EDITED if index in edited else BoxSource.AUTO
             box = Box(index, *order.box_to_volume(edges, shape_kji), source, score=0.9, probability=0.97)
             track.set(box)
-        score, scores = (0.94, (0.9, 0.94, 0.8)) if box else (None, ())
-        agreement, cam_agreement = (0.92, 0.85) if box else (None, None)
-        area = int(plane.sum())
-        slices.append(SliceReport(index, 0.97 if box else 0.02, score, box, scores, area, agreement, cam_agreement))
+        scores = SliceScores((0.9, 0.94, 0.8), 0.94, 0.92, 0.85) if box else UNSCORED
+        slices.append(SliceReport(index, 0.97 if box else 0.02, box, int(plane.sum()), scores))
     slices.sort(key=lambda entry: entry.slice_index)
     rows, cols = canonical.shape[1:]
     return MadeResult(

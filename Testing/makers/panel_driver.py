@@ -97,7 +97,7 @@ class PanelDriver:
 
         from sammix_core.boxes import Box
         from sammix_core.masks.packed_mask import PackedMask
-        from sammix_core.segmentation.slice_state import SliceState
+        from sammix_core.segmentation.slice_state import SliceScores, SliceState
 
         self.choose(volume_node)
         workspace = self.logic.workspace
@@ -106,7 +106,7 @@ class PanelDriver:
         mask = np.zeros_like(sliceOf(np.zeros(case.shapeKji, np.uint8), case.sliceAxis, index))
         mask[10:40, left : left + 30] = 1
         box = Box(index, left, 10, left + 30, 40)
-        state = SliceState(index, box=box, automatic_box=box, mask=PackedMask.pack(mask), score=0.9)
+        state = SliceState(index, box=box, automatic_box=box, mask=PackedMask.pack(mask), scores=SliceScores(score=0.9))
         case.setStates([state])
         workspace.chooseVolume(volume_node)
         return box

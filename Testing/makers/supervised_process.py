@@ -1,4 +1,4 @@
-"""A supervised process that does what the test says, and the clock by which it is judged."""
+"""A supervisor with a fake process and a fake clock, both controlled by the test."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ MODEL = c.LoadModel("liver", "cpu", request=3)
 
 
 class FakeProcess:
-    """A process that says what the test puts into `says`."""
+    """A process that sends what the test puts into `outgoing`, and keeps what it received."""
 
     def __init__(self) -> None:
-        self.heard: list[Any] = []
-        self.says: list[Any] = []
+        self.received: list[Any] = []
+        self.outgoing: list[Any] = []
         self.isConnected = True
         self.hasEnded = False
         self.wasKilled = False
@@ -33,11 +33,11 @@ class FakeProcess:
         return 7
 
     def send(self, message: Any) -> None:
-        self.heard.append(message)
+        self.received.append(message)
 
     def receive(self, seconds: float) -> list[Any]:
-        said, self.says = self.says, []
-        return said
+        messages, self.outgoing = self.outgoing, []
+        return messages
 
     def lastOutput(self) -> str:
         return "segmentation fault"
@@ -50,7 +50,7 @@ class FakeProcess:
 
 
 class Clock:
-    """Time that passes when the test says so."""
+    """A clock that the test moves."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -59,22 +59,22 @@ class Clock:
         return self.now
 
 
-class House:
-    """A supervisor with its processes, and what it told."""
+class Harness:
+    """A supervisor with its processes and its events."""
 
     def __init__(self) -> None:
         self.processes: list[FakeProcess] = []
         self.resume: list[c.Command] = []
-        self.asked_to_resume: list[list[c.Command]] = []
+        self.resume_calls: list[list[c.Command]] = []
         self.supervisor = Supervisor(self._start, self._resume)
-        self.told: list[Any] = []
+        self.events: list[Any] = []
 
     def _start(self) -> Any:
         self.processes.append(FakeProcess())
         return self.processes[-1]
 
-    def _resume(self, on_their_way: Sequence[c.Command]) -> list[c.Command]:
-        self.asked_to_resume.append(list(on_their_way))
+    def _resume(self, repeated: Sequence[c.Command]) -> list[c.Command]:
+        self.resume_calls.append(list(repeated))
         return self.resume
 
     @property
@@ -82,17 +82,17 @@ class House:
         return self.processes[-1]
 
     def work(self) -> list[Any]:
-        """One poll; what it told."""
+        """Polls once, and returns the new events."""
         self.supervisor.work()
-        told = []
+        events = []
         while (event := self.supervisor.next()) is not None:
-            told.append(event)
-        self.told += told
-        return told
+            events.append(event)
+        self.events += events
+        return events
 
 
 def a_clock_in(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Lets supervisors go by a clock of the test's own."""
+    """Replaces the supervisor's clock with one that the test moves."""
     clock = Clock()
     monkeypatch.setattr(supervisor_module, "time", clock)
     return clock

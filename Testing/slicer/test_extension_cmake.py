@@ -178,7 +178,7 @@ def test_the_docs_say_which_slicer_is_too_old():
         assert re.search(r"5\.8[^.]*Python 3\.9", text), page
 
 
-def test_a_file_that_is_not_there_ends_the_configuration(tmp_path):
+def test_a_missing_file_stops_the_configuration(tmp_path):
     source = tmp_path / "source"
     (source / "Broken").mkdir(parents=True)
     text = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")

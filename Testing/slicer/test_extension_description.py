@@ -74,7 +74,7 @@ def test_the_pictures_that_are_named_are_in_the_repository(description):
     assert sorted(tracked.stdout.split()) == sorted(paths)
 
 
-def test_the_repository_has_what_a_reviewer_of_the_index_looks_for():
+def test_the_repository_has_what_the_extensions_index_requires():
     assert "Apache License" in (ROOT / "LICENSE.txt").read_text(encoding="utf-8")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert re.search(r"!\[[^\]]+\]\([^)]+\.png\)", readme)

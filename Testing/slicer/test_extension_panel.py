@@ -1,4 +1,4 @@
-"""The panel where nothing is computed: Install clicked, About, sample data, review, what is not ours."""
+"""The panel without computing: Install, About, sample data, review, and nodes of others."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_install_brings_torch_through_its_extension_and_then_the_rest(ui, asked,
     assert not ui.installFrame.visible
 
 
-def test_about_says_version_place_and_what_it_is_not(ui):
+def test_about_shows_version_folder_and_that_it_is_no_medical_device(ui):
     import sammix_core
 
     ui.aboutSection.collapsed = False
@@ -96,13 +96,13 @@ def test_about_says_version_place_and_what_it_is_not(ui):
     assert "not a medical device" in ui.aboutLabel.text
 
 
-def test_fine_tuning_says_that_something_must_be_installed_first(ui):
+def test_fine_tuning_says_that_packages_must_be_installed_first(ui):
     ui.fineTuneSection.collapsed = False
     assert not ui.fineTuneButton.enabled
     assert ui.fineTuneLabel.text == "Install the missing packages first (section Input)."
 
 
-def test_fine_tuning_says_what_it_needs_before_it_can_be_started(panel):
+def test_fine_tuning_says_what_it_needs_before_it_can_start(panel):
     panel.ui.fineTuneSection.collapsed = False
     assert not panel.ui.fineTuneButton.enabled
     assert panel.ui.fineTuneLabel.text.startswith("Correct some slices")
@@ -174,7 +174,7 @@ def test_an_roi_that_is_not_ours_is_never_touched(panel, ct, scene):
     assert [node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLMarkupsROINode")] == ["mine"]
 
 
-def test_boxes_fill_and_outline_go_and_come(panel, ct):
+def test_boxes_fill_and_outline_can_be_switched(panel, ct):
     panel.draw(ct, 1)
     panel.go_to(1)
     display, segment = panel.case.segmentationNode.GetDisplayNode(), panel.case.segmentId
@@ -192,7 +192,7 @@ def test_boxes_fill_and_outline_go_and_come(panel, ct):
         assert is_shown(), name
 
 
-def test_add_delete_and_reset_change_the_slice_in_view_alone(panel, ct):
+def test_add_delete_and_reset_change_only_the_slice_in_view(panel, ct):
     box = panel.draw(ct, 1)
     panel.go_to(2)
     assert panel.case.state(2).box is None

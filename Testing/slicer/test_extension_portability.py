@@ -1,4 +1,4 @@
-"""What would only fail on Windows or on a Mac, looked for in the code of the module and the core.
+"""Finds code in the module and the core that would fail only on Windows or macOS.
 
 The systems themselves are points for a person in docs/slicer-checklist.md.
 """
@@ -48,7 +48,7 @@ def _unguarded(source: str) -> list[str]:
     return found
 
 
-def test_nothing_that_windows_or_macos_lack():
+def test_the_code_calls_nothing_that_windows_or_macos_lack():
     assert len(SOURCES) > 100
     sources = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in SOURCES}
     assert {name: calls for name, source in sources.items() if (calls := _banned(source) + _unguarded(source))} == {}
@@ -59,7 +59,7 @@ def test_a_banned_call_is_found(line):
     assert _banned(line)
 
 
-def test_what_only_posix_has_is_found_unless_the_system_was_looked_at():
+def test_a_posix_only_call_is_found_unless_the_platform_was_checked():
     assert _unguarded("os.killpg(1, 9)") == ["os.killpg"]
     assert _unguarded("if os.name == 'posix':\n    os.killpg(1, 9)") == []
 

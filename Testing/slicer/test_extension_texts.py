@@ -1,4 +1,4 @@
-"""What people read goes through Slicer's translation, and can be found by its tools, which read the code."""
+"""User-visible texts go through Slicer's translation, where its tools, which read the code, find them."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import pytest
 
 MODULE = Path(__file__).parents[2] / "SAMMixSlicer"
 UI = MODULE / "Resources" / "UI" / "SAMMixSlicer.ui"
-DEMO_UI = Path(__file__).parent / "data" / "HostDemo" / "Resources" / "UI" / "HostDemo.ui"
+DEMO_UI = Path(__file__).parents[1] / "host" / "data" / "HostDemo" / "Resources" / "UI" / "HostDemo.ui"
 SOURCES = sorted(MODULE.rglob("*.py"))
 # A user does something with these, or something is shown in them that only code can know.
 ALIVE = {
@@ -60,17 +60,17 @@ def _bound_to_nothing(path: Path, fields: set[str]) -> set[str]:
     return bound - fields
 
 
-def test_what_the_code_names_is_in_the_designer_file():
+def test_every_widget_that_the_code_names_is_in_the_designer_file():
     assert _named_in_code() - {name for name, _ in _widgets(UI)} == set()
 
 
-def test_what_a_user_can_press_is_used_by_the_code():
+def test_every_control_in_the_panel_is_used_by_the_code():
     alive = {name for name, class_ in _widgets(UI) if class_ in ALIVE}
     assert len(alive) > 10
     assert alive - _named_in_code() == set()
 
 
-def test_no_two_widgets_have_one_name():
+def test_no_two_widgets_have_the_same_name():
     counts = Counter(name for name, _ in _widgets(UI))
     assert [name for name, count in counts.items() if count > 1] == []
 
@@ -92,7 +92,7 @@ def test_the_scene_reaches_every_widget_that_needs_it():
     assert needy == reached
 
 
-def test_every_widget_says_what_it_is_for():
+def test_every_control_has_a_tooltip_or_a_label():
     """A button's text may be short, its tool tip says the rest."""
     silent = []
     for widget in ET.parse(UI).getroot().iter("widget"):

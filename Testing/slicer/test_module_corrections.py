@@ -1,4 +1,4 @@
-"""Slices changed by hand: noticed, marked, protected, undone, kept in the scene. Computes nothing."""
+"""Manual corrections: noticed, marked, protected, undone, saved in the scene. Computes nothing."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_slice_painted_by_hand_is_noticed_and_marked(panel, a_ct):
     mouse.wait_until(lambda: panel.ui.sliceTable.item(4, 4).text() == "corrected", 5)
 
 
-def test_what_the_module_writes_itself_is_no_correction(panel, a_ct):
+def test_masks_written_by_the_module_are_not_corrections(panel, a_ct):
     import slicer
 
     panel.draw(a_ct, 2)
@@ -67,7 +67,7 @@ def test_what_the_module_writes_itself_is_no_correction(panel, a_ct):
     assert panel.case.corrected() == []
 
 
-def test_undo_takes_a_correction_back_and_redo_brings_it_again(panel, a_ct):
+def test_a_correction_can_be_undone_and_redone(panel, a_ct):
     panel.draw(a_ct, 2)
     before = panel.mask()
     painted = paint_by_hand(panel, 2)
@@ -77,13 +77,13 @@ def test_undo_takes_a_correction_back_and_redo_brings_it_again(panel, a_ct):
     panel.click("undoButton")
     np.testing.assert_array_equal(panel.mask(), before)
     assert panel.case.corrected() == []
-    assert panel.case.state(2).score == 0.9
+    assert panel.case.state(2).scores.score == 0.9
     panel.click("redoButton")
     np.testing.assert_array_equal(panel.mask(), painted)
     assert panel.case.corrected() == [2]
 
 
-def test_a_corrected_slice_is_deleted_only_after_a_yes(panel, a_ct):
+def test_a_corrected_slice_is_deleted_only_after_confirmation(panel, a_ct):
     panel.draw(a_ct, 2)
     painted = paint_by_hand(panel, 2)
     wait_for_notice(panel, [2])
@@ -143,7 +143,7 @@ def test_corrections_are_saved_in_the_scene_and_come_back(panel, a_ct, scene, tm
 
     assert panel.case.corrected() == [4]
     np.testing.assert_array_equal(panel.mask(), painted)
-    assert panel.case.state(2).score == 0.9
+    assert panel.case.state(2).scores.score == 0.9
     assert panel.logic.workspace.parameter.mapOpacity == 0.25
     assert not panel.ui.outlineCheck.checked
     assert panel.ui.volumeSelector.currentNode().GetName() == "ct"
@@ -214,7 +214,7 @@ def test_the_users_own_segmentation_gets_one_more_segment_and_a_new_one_on_deman
     np.testing.assert_array_equal(panel.mask(), mask)
 
 
-def test_voxels_that_changed_are_noticed_and_a_touched_image_is_not_mistaken_for_one(panel, a_ct):
+def test_changed_voxels_are_noticed_and_an_image_that_was_only_marked_modified_is_not(panel, a_ct):
     import slicer
     from SAMMixSlicerLib.logic.volume_source import VolumeSource
 
@@ -234,7 +234,7 @@ def test_voxels_that_changed_are_noticed_and_a_touched_image_is_not_mistaken_for
     assert source.fingerprint() not in (first, second)
 
 
-def test_a_volume_that_was_turned_on_its_side_is_refused(panel, a_ct):
+def test_a_volume_that_was_rotated_onto_its_side_is_refused(panel, a_ct):
     import slicer
 
     panel.draw(a_ct, 2)

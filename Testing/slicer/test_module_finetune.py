@@ -152,7 +152,7 @@ def test_from_corrections_to_a_version_in_use_and_back(panel, a_ct, home):
     assert model_store.resolve("liver").spec == "liver/1.1.0"
 
 
-def test_a_result_that_cannot_be_read_is_one_sentence(panel, home):
+def test_a_result_that_cannot_be_read_is_reported_in_one_sentence(panel, home):
     """Of a run that an earlier version of SAMMix made, or that the disk has damaged."""
     from sammix_core.datasets.correction_set import CorrectionSet
     from sammix_core.finetuning import FineTuneRun, FineTuneSettings

@@ -222,7 +222,7 @@ def test_what_is_there_is_looked_for_once(app):
     assert looked == []
 
 
-def test_without_the_pytorch_extension_the_way_to_it_is_said_and_nothing_else_done(app, monkeypatch, rest_calls):
+def test_without_the_pytorch_extension_the_panel_says_how_to_get_it_and_installs_nothing(app, monkeypatch, rest_calls):
     monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
     logic = install_logic({})
     assert not logic.install()
@@ -230,7 +230,7 @@ def test_without_the_pytorch_extension_the_way_to_it_is_said_and_nothing_else_do
     assert "Extensions Manager" in logic.said[0][1]
 
 
-def test_a_failure_of_pip_is_one_sentence(app, monkeypatch):
+def test_a_failure_of_pip_is_reported_in_one_sentence(app, monkeypatch):
     from slicer import packaging
 
     def fail(*_what, **_how):
@@ -270,7 +270,7 @@ def test_nothing_can_be_pressed_while_pip_of_5_10_runs(app, load_module, monkeyp
     assert ui.aboutSection.enabled
 
 
-def test_the_requirements_are_those_of_the_package_but_torch(app):
+def test_the_requirements_are_those_of_the_package_except_torch(app):
     import re
     import tomllib
 

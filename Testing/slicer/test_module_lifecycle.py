@@ -115,7 +115,7 @@ def test_a_volume_that_is_deleted_in_the_middle_of_a_run(panel, scene, a_ct):
     mouse.wait_until(lambda: not panel.logic.worker.busy, 60)
 
 
-def test_a_segmentation_that_is_deleted_in_the_middle_of_a_run_is_made_anew(panel, scene, a_ct):
+def test_a_segmentation_that_is_deleted_in_the_middle_of_a_run_is_created_again(panel, scene, a_ct):
     import slicer
 
     volume_node = a_ct()
@@ -147,7 +147,7 @@ def test_another_volume_in_the_middle_of_a_run_and_back(panel, a_ct):
     assert panel.case.segmentationNode is not of_second.segmentationNode
 
 
-def test_a_reload_keeps_what_was_done_and_ends_the_process(panel_with_a_process, a_ct):
+def test_a_reload_keeps_the_work_and_ends_the_process(panel_with_a_process, a_ct):
     import slicer
     from slicer_host import mouse
 
@@ -206,7 +206,7 @@ def test_leaving_slicer_leaves_no_process(panel_with_a_process):
     assert not is_alive(pid)
 
 
-def test_a_process_that_is_killed_is_said_and_started_anew(panel_with_a_process):
+def test_a_killed_process_is_reported_and_restarted(panel_with_a_process):
     import signal
 
     from SAMMixSlicerLib.worker.commands import Describe

@@ -36,7 +36,7 @@ class TestParameter:
         assert not Parameter(model="").isValid()[0]
         assert not Parameter(mapOpacity=1.5).isValid()[0]
 
-    def test_a_node_keeps_it_and_forgives_what_it_does_not_know(self, app):
+    def test_a_node_saves_the_settings_and_ignores_unknown_ones(self, app):
         import slicer
         from SAMMixSlicerLib.parameter import Parameter, ParameterNode
 
@@ -50,7 +50,7 @@ class TestParameter:
         node.SetAttribute("SAMMix.Parameter", "{")
         assert kept.read() == Parameter()
 
-    def test_a_refusal_is_a_sentence_in_the_status_line_and_nothing_starts(self, panel, a_ct):
+    def test_a_refusal_is_shown_in_the_status_line_and_nothing_starts(self, panel, a_ct):
         panel.choose(a_ct)
         panel.logic.workspace.update(baseWeights="/no/such/file.pth")
         panel.click("segmentButton")
@@ -58,7 +58,7 @@ class TestParameter:
         assert panel.case is None
         assert not panel.logic.actions.isBusy
 
-    def test_what_is_no_ct_is_a_sentence(self, panel, app):
+    def test_a_volume_that_is_not_a_ct_is_refused_in_a_sentence(self, panel, app):
         import slicer
 
         node = slicer.util.addVolumeFromArray(np.random.default_rng(0).random(SHAPE).astype(np.float32), name="noise")
@@ -83,17 +83,19 @@ class TestUndo:
 
     def score(self, stack, **changes):
         """Sets scores as one action: slice "s3" to a number."""
-        from sammix_core.segmentation.slice_state import SliceState
+        from sammix_core.segmentation.slice_state import SliceScores, SliceState
 
         indices = {int(name[1:]): value for name, value in changes.items()}
         before = {index: stack.states.get(index) or SliceState(index) for index in indices}
-        stack.states.update({index: SliceState(index, score=value) for index, value in indices.items()})
+        stack.states.update(
+            {index: SliceState(index, scores=SliceScores(score=value)) for index, value in indices.items()}
+        )
         stack.push(str(changes), before)
 
     def scores(self, stack):
-        return {index: state.score for index, state in stack.states.items()}
+        return {index: state.scores.score for index, state in stack.states.items()}
 
-    def test_one_step_an_action_back_and_forth(self, stack):
+    def test_each_action_is_one_step_of_undo_and_redo(self, stack):
         self.score(stack, s1=0.1, s2=0.2)
         self.score(stack, s2=0.5)
         assert stack.undo() == (2,)
@@ -106,23 +108,23 @@ class TestUndo:
         assert self.scores(stack) == {1: 0.1, 2: 0.5}
         assert stack.redo() == ()
 
-    def test_a_new_action_ends_what_could_be_redone(self, stack):
+    def test_a_new_action_clears_the_redo_steps(self, stack):
         self.score(stack, s1=0.1)
         stack.undo()
         self.score(stack, s1=0.2)
         assert stack.redoName == ""
         assert stack.undoName
 
-    def test_what_came_after_the_start_of_an_action_belongs_to_it(self, stack):
-        from sammix_core.segmentation.slice_state import SliceState
+    def test_changes_after_the_start_of_an_action_belong_to_it(self, stack):
+        from sammix_core.segmentation.slice_state import SliceScores, SliceState
 
         self.score(stack, s1=0.1)
-        stack.states[1] = SliceState(1, score=0.9)  # the mask that was computed for it came later
+        stack.states[1] = SliceState(1, scores=SliceScores(score=0.9))  # the mask that was computed for it came later
         stack.undo()
         stack.redo()
         assert self.scores(stack) == {1: 0.9}
 
-    def test_an_action_that_changed_nothing_is_no_step(self, stack):
+    def test_an_action_that_changed_nothing_adds_no_step(self, stack):
         from sammix_core.segmentation.slice_state import SliceState
 
         stack.push("nothing", {3: SliceState(3)})
@@ -139,7 +141,7 @@ class TestUndo:
 
 
 @pytest.mark.parametrize("slice_axis", "ijk")
-def test_different_planes_are_found_along_every_axis(app, slice_axis):
+def test_differing_slices_are_found_along_every_axis(app, slice_axis):
     from SAMMixSlicerLib.array_slices import differingSlices, sliceOf
 
     first = np.zeros((4, 5, 6), np.uint8)
@@ -150,7 +152,7 @@ def test_different_planes_are_found_along_every_axis(app, slice_axis):
     assert differingSlices(first, second, slice_axis) == [1, 3]
 
 
-def test_the_most_doubtful_slice_comes_first_and_then_the_next(panel, a_ct):
+def test_the_most_uncertain_slice_comes_first_and_then_the_next(panel, a_ct):
     from dataclasses import replace
 
     for index in range(4):
@@ -171,7 +173,7 @@ def test_the_most_doubtful_slice_comes_first_and_then_the_next(panel, a_ct):
     assert panel.logic.workspace.views.current == 2
 
 
-def test_the_row_of_the_slice_in_view_is_selected_and_the_other_way_round(panel, a_ct):
+def test_row_and_slice_in_view_follow_each_other(panel, a_ct):
     panel.draw(a_ct, 2)
     panel.logic.workspace.views.jumpTo(4)
     assert panel.ui.sliceTable.currentRow() == 4
@@ -183,7 +185,7 @@ def test_the_row_of_the_slice_in_view_is_selected_and_the_other_way_round(panel,
     assert not panel.logic.boxes.roi.node.GetDisplayNode().GetVisibility()
 
 
-def test_fill_outline_and_boxes_are_shown_as_ticked_and_other_segments_stay(panel, a_ct):
+def test_fill_outline_and_boxes_follow_their_check_boxes_and_other_segments_stay(panel, a_ct):
     panel.draw(a_ct, 2)
     panel.go_to(2)
     case = panel.case
@@ -220,7 +222,7 @@ class TestCoreLocation:
         assert info.bundledVersion == info.version
         assert not info.isShadowed
 
-    def test_another_core_beside_the_module_is_said_to_be_shadowed(self, app, tmp_path):
+    def test_a_bundled_core_that_is_shadowed_is_reported(self, app, tmp_path):
         from SAMMixSlicerLib.core_location import coreInfo
 
         (tmp_path / "sammix_core").mkdir()
@@ -252,7 +254,7 @@ def test_sample_data_is_registered_with_a_checksum_and_not_downloaded(app, monke
     assert source.arguments["checksums"].removeprefix("SHA256:") == source.arguments["uris"].split("/")[-1]
 
 
-def test_local_weights_are_taken_from_a_dialog_and_given_back(panel, tmp_path):
+def test_local_weights_are_selected_in_a_dialog_and_can_be_reset(panel, tmp_path):
     path = tmp_path / "lite_medsam.pth"
     path.touch()
     panel.loaded.widget.dialogs.fileToOpen = lambda _title, _formats: str(path)

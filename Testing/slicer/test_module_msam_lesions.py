@@ -38,7 +38,7 @@ def press(panel, key):
     QTest.keyClick(panel.ui.lesionTable, key)
 
 
-def test_candidates_come_as_rows_and_segments(found):
+def test_candidates_appear_as_rows_and_segments(found):
     assert [row[0] for row in found.rows] == ["Lesion 1", "Lesion 2"]
     assert found.statuses() == ["candidate", "candidate"]
     segments = found.segments()
@@ -69,7 +69,7 @@ def test_each_has_the_terminology_of_a_lesion_in_the_liver_and_a_colour_of_its_o
     assert len(colors) == 2
 
 
-def test_accept_and_reject_by_button_and_key_one_undo_step_each(found):
+def test_accepting_and_rejecting_by_button_or_key_is_one_undo_step_each(found):
     from PySide6.QtCore import Qt
 
     found.ui.lesionsSection.collapsed = False
@@ -119,7 +119,7 @@ def test_a_row_shows_its_lesion_in_every_view(found):
         assert abs(found.logic.workspace.views.current - middle[0]) <= 2
 
 
-def test_clicks_add_grow_and_take_one_step_each(panel):
+def test_clicks_add_grow_and_shrink_in_one_step_each(panel):
     panel.give_liver(a_ct_node())
     panel.click("addLesionButton")
     panel.click_at(MIDDLE)
@@ -159,7 +159,7 @@ def test_a_click_on_a_candidate_accepts_it_and_two_lesions_stay_two(found):
     assert not (masks[0] & masks[1]).any()
 
 
-def test_a_click_that_shows_nothing_is_one_sentence_and_changes_nothing(panel):
+def test_a_click_on_nothing_is_refused_in_one_sentence_and_changes_nothing(panel):
     panel.give_liver(a_ct_node())
     panel.click("addLesionButton")
     panel.click_at((8, 8, 8))
@@ -198,7 +198,7 @@ def test_escape_ends_the_mode_and_leaves_no_node_behind(panel, scene):
     slicer.util.mainWindow().hide()
 
 
-def test_looking_again_keeps_what_a_person_said(found):
+def test_a_second_search_keeps_the_users_decisions(found):
     found.ui.lesionsSection.collapsed = False
     found.ui.lesionTable.selectRow(0)
     found.click("rejectLesionButton")
@@ -212,7 +212,7 @@ def test_looking_again_keeps_what_a_person_said(found):
     assert found.statuses() == ["rejected", "candidate"]
 
 
-def test_what_is_painted_by_hand_is_taken_and_measured(found):
+def test_a_lesion_painted_by_hand_is_taken_over_and_measured(found):
     import slicer
     from slicer_host import mouse
 
@@ -235,7 +235,7 @@ def test_what_is_painted_by_hand_is_taken_and_measured(found):
     assert sorted(found.segments()) == ["Lesion 1", "Lesion 2"]
 
 
-def test_table_and_labelmap_hold_the_accepted_lesions(found, tmp_path):
+def test_table_and_labelmap_contain_the_accepted_lesions(found, tmp_path):
     import SimpleITK as sitk
 
     found.ui.lesionsSection.collapsed = False
@@ -259,7 +259,7 @@ def test_table_and_labelmap_hold_the_accepted_lesions(found, tmp_path):
     assert set(np.unique(labelmap)) == {0, 1, 3}
 
 
-def test_a_scene_brings_lesions_back_and_work_goes_on(found, scene, tmp_path):
+def test_a_loaded_scene_restores_the_lesions_and_work_continues(found, scene, tmp_path):
     import slicer
     from slicer_host import mouse
 
@@ -303,7 +303,7 @@ def test_lesions_follow_the_liver_into_another_segmentation(found):
     assert first.GetSegmentation().GetNumberOfSegments() == 3  # what was there stays
 
 
-def test_a_process_that_dies_takes_no_lesion_with_it(load_module, app):
+def test_no_lesion_is_lost_when_the_process_dies(load_module, app):
     from slicer_host import mouse
 
     panel = LesionPanel(load_module(MODULE))
@@ -322,7 +322,7 @@ def test_a_process_that_dies_takes_no_lesion_with_it(load_module, app):
     assert panel.statuses() == ["candidate", "accepted"]
 
 
-def test_without_a_liver_nothing_can_be_pressed(panel):
+def test_without_a_liver_every_button_is_disabled(panel):
     panel.choose(a_ct_node())
     panel.ui.lesionsSection.collapsed = False
     for name in ("findLesionsButton", "addLesionButton", "acceptLesionButton", "undoLesionButton", "lesionFileButton"):
@@ -330,7 +330,7 @@ def test_without_a_liver_nothing_can_be_pressed(panel):
     assert panel.ui.lesionLabel.text == "Segment the liver first."
 
 
-def test_lesions_are_in_the_3d_view_with_the_liver_and_go_with_it(found):
+def test_lesions_appear_and_disappear_with_the_liver_in_the_3d_view(found):
     import slicer
 
     segmentation, display = found.case.segmentationNode.GetSegmentation(), found.case.segmentationNode.GetDisplayNode()
@@ -362,7 +362,7 @@ def test_lesions_are_in_the_3d_view_with_the_liver_and_go_with_it(found):
     assert surfaces() == {}
 
 
-def test_a_search_that_is_stopped_changes_nothing(panel, monkeypatch):
+def test_a_stopped_search_changes_nothing(panel, monkeypatch):
     panel.give_liver(a_ct_node())
     panel.ui.lesionsSection.collapsed = False
     panel.click("addLesionButton")
@@ -385,7 +385,7 @@ def test_clicks_end_when_another_module_is_opened(panel):
 
 
 @pytest.mark.parametrize("axes", [(0, 1, 2), (1, 2, 0)], ids=["axial", "stacked along another axis"])
-def test_lesions_lie_where_they_are_whatever_the_grid_and_the_transform(panel, axes):
+def test_lesions_stay_in_place_on_every_grid_and_under_every_transform(panel, axes):
     """The same body, its array turned and its node under a transform: the same places in the world."""
     import slicer
 
@@ -415,7 +415,7 @@ def test_lesions_lie_where_they_are_whatever_the_grid_and_the_transform(panel, a
     assert panel.statuses() == ["accepted", "candidate"], panel.status
 
 
-def test_a_hundred_lesions_come_and_go_without_a_standstill(panel):
+def test_a_hundred_lesions_appear_and_disappear_without_freezing_the_panel(panel):
     import time
 
     from slicer_host import mouse

@@ -129,15 +129,15 @@ def test_from_the_click_to_the_labelmap(panel, a_ct, ct_file, tmp_path, scene):
     assert panel.case.boxes() == boxes
     panel.go_to(3)
     panel.click("plotButton")
-    assert plotted_score(panel, 3) == pytest.approx(panel.case.state(3).score)
-    edited = panel.case.state(3).score
+    assert plotted_score(panel, 3) == pytest.approx(panel.case.state(3).scores.score)
+    edited = panel.case.state(3).scores.score
     panel.click("resetBoxButton")
     panel.wait()
     after = panel.mask()
     np.testing.assert_array_equal(after[3], automatic[3])
     np.testing.assert_array_equal(np.delete(after, 3, axis=0), np.delete(interpolated, 3, axis=0))
-    assert panel.case.state(3).score != edited
-    mouse.wait_until(lambda: plotted_score(panel, 3) == pytest.approx(panel.case.state(3).score), 5)
+    assert panel.case.state(3).scores.score != edited
+    mouse.wait_until(lambda: plotted_score(panel, 3) == pytest.approx(panel.case.state(3).scores.score), 5)
 
 
 def plotted_score(panel, index):
@@ -153,7 +153,7 @@ def read_labels(path):
     return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
 
 
-def test_a_cancelled_run_keeps_what_was_done_and_can_go_on(panel, a_ct):
+def test_a_cancelled_run_keeps_finished_slices_and_can_be_continued(panel, a_ct):
     import time
 
     from slicer_host import mouse
@@ -182,7 +182,7 @@ def test_a_cancelled_run_keeps_what_was_done_and_can_go_on(panel, a_ct):
         np.testing.assert_array_equal(whole[index], kept[index])
 
 
-def test_exports_say_what_they_hold(panel, a_ct, tmp_path):
+def test_exported_files_contain_mask_boxes_and_measurements(panel, a_ct, tmp_path):
     import slicer
 
     panel.segment(a_ct)

@@ -69,7 +69,7 @@ def test_the_core_sees_the_grid_of_the_node(a_volume_node, grid):
     assert volume.spacing_known
 
 
-def test_whole_numbers_are_not_copied(a_volume_node):
+def test_integer_voxels_are_not_copied(a_volume_node):
     import slicer
     from SAMMixSlicerLib.scene.geometry import volumeFromNode
 
@@ -88,7 +88,7 @@ def test_a_linear_transform_is_in_the_world_and_not_in_the_file(a_volume_node):
     np.testing.assert_allclose(volumeFromNode(node, inWorld=False).ijk_to_ras, GRIDS["axial"], atol=1e-9)
 
 
-def test_a_bent_transform_is_refused_with_a_sentence(a_volume_node):
+def test_a_non_linear_transform_is_refused_with_a_sentence(a_volume_node):
     import slicer
     import vtk
     from SAMMixSlicerLib.scene.geometry import volumeFromNode
@@ -105,7 +105,7 @@ def test_a_bent_transform_is_refused_with_a_sentence(a_volume_node):
         volumeFromNode(node)
 
 
-def test_slices_stacked_at_a_slant_are_taken_at_their_distance(a_volume_node):
+def test_obliquely_stacked_slices_keep_their_distance_along_the_normal(a_volume_node):
     from SAMMixSlicerLib.scene.geometry import volumeFromNode
 
     tilted = GRIDS["axial"].copy()
@@ -117,7 +117,7 @@ def test_slices_stacked_at_a_slant_are_taken_at_their_distance(a_volume_node):
     assert np.prod(volume.spacing) == pytest.approx(abs(np.linalg.det(tilted[:3, :3])))
 
 
-def test_what_is_no_ct_is_refused(a_volume_node):
+def test_a_volume_that_is_not_a_ct_is_refused(a_volume_node):
     import slicer
     from SAMMixSlicerLib.scene.geometry import volumeFromNode
 

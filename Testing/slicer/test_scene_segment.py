@@ -1,4 +1,4 @@
-"""Writing one segment slice by slice: exact, quick, and nothing of others is touched."""
+"""Writing a segment slice by slice: exact, fast, and without touching other segments."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_slicer_reads_back_the_slices_that_were_written(a_volume_node, slice_axi
     assert labelmap.externalChanges(slice_axis) == {}
 
 
-def test_the_segment_says_what_it_is(a_volume_node):
+def test_the_segment_has_name_colour_and_terminology(a_volume_node):
     import slicer
     from SAMMixSlicerLib.scene.segment_output import newSegmentation
 
@@ -108,7 +108,7 @@ def test_the_segmentation_lies_beside_its_volume_in_the_subject_hierarchy(a_volu
     assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) == study
 
 
-def test_other_segments_keep_every_voxel_their_layer_and_their_surface(a_volume_node, a_users_segmentation):
+def test_other_segments_keep_their_voxels_layers_and_surfaces(a_volume_node, a_users_segmentation):
     import slicer
 
     segmentation = a_users_segmentation.GetSegmentation()
@@ -131,7 +131,7 @@ def test_other_segments_keep_every_voxel_their_layer_and_their_surface(a_volume_
     assert segmentation.GetSegment(labelmap.segmentId).GetRepresentation("Closed surface").GetNumberOfPoints() == 0
 
 
-def test_a_layer_that_was_joined_is_parted_before_writing(a_volume_node, a_users_segmentation):
+def test_a_shared_layer_is_separated_before_writing(a_volume_node, a_users_segmentation):
     import slicer
 
     labelmap = our_segment(a_users_segmentation, a_volume_node)
@@ -157,7 +157,7 @@ def test_a_layer_that_was_joined_is_parted_before_writing(a_volume_node, a_users
         np.testing.assert_array_equal(after, before[one])
 
 
-def test_a_labelmap_that_the_editor_cut_down_is_written_outside_too(a_volume_node):
+def test_a_labelmap_that_the_editor_cropped_can_be_written_outside_the_crop(a_volume_node):
     import slicer
     from SAMMixSlicerLib.scene.segment_output import newSegmentation
 
@@ -207,7 +207,7 @@ def test_a_new_segmentation_follows_the_volume_under_its_transform(a_volume_node
     assert node.GetParentTransformNode() is transform
 
 
-def test_surfaces_as_source_are_refused(a_volume_node):
+def test_a_segmentation_of_surfaces_is_refused(a_volume_node):
     import slicer
     import vtk
 
@@ -223,7 +223,7 @@ def test_surfaces_as_source_are_refused(a_volume_node):
     assert node.GetSegmentation().GetNumberOfSegments() == 1
 
 
-def test_a_scene_brings_the_segment_back_and_it_can_be_written_on(a_volume_node, a_users_segmentation, tmp_path):
+def test_a_loaded_scene_restores_the_segment_and_it_can_be_written(a_volume_node, a_users_segmentation, tmp_path):
     import slicer
     from SAMMixSlicerLib.scene.segment_output import openLabelmap
 
@@ -245,7 +245,7 @@ def test_a_scene_brings_the_segment_back_and_it_can_be_written_on(a_volume_node,
     np.testing.assert_array_equal(mask_by_slicer(again, volume_node), expected)
 
 
-def test_an_edit_takes_the_surface_away_until_it_is_asked_for_again(a_volume_node):
+def test_an_edit_removes_the_surface_until_it_is_requested_again(a_volume_node):
     from SAMMixSlicerLib.scene.segment_output import newSegmentation
     from SAMMixSlicerLib.scene.surface import hasSurface, hideSurface, showSurface
 

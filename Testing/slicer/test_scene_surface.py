@@ -21,7 +21,7 @@ def a_mask():
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.5])
 @pytest.mark.parametrize("grid", GRIDS)
-def test_it_is_the_one_of_slicer(app, grid, smoothing):
+def test_the_surface_is_the_same_as_slicers(app, grid, smoothing):
     import slicer
     from SAMMixSlicerLib.scene.segment_output import newSegmentation, openLabelmap, outputSegment
     from SAMMixSlicerLib.scene.surface import isSurfaceShown, setSurface, showSurface, smoothingOf
@@ -67,7 +67,7 @@ def test_it_is_the_one_of_slicer(app, grid, smoothing):
     )
 
 
-def test_an_empty_mask_is_a_sentence():
+def test_an_empty_mask_is_refused_in_a_sentence():
     from SAMMixSlicerLib.worker import MaskOnGrid
     from SAMMixSlicerLib.worker.child import exports
     from SAMMixSlicerLib.worker.mask_commands import MakeSurface

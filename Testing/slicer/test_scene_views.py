@@ -40,7 +40,7 @@ def slice_node(name):
     return slicer.app.layoutManager().sliceWidget(name).mrmlSliceNode()
 
 
-def test_moving_the_axial_view_tells_the_slice(make_volume, views):
+def test_moving_the_axial_view_reports_the_slice(make_volume, views):
     views.follow(make_volume(), "k")
     moved = []
     views.moved.connect(moved.append)
@@ -116,7 +116,7 @@ def test_the_map_lies_over_its_volume_and_leaves_other_foregrounds_alone(make_vo
     assert theirs.GetForegroundVolumeID() == node.GetID()
 
 
-def test_the_foreground_of_the_user_comes_back_after_the_map(make_volume):
+def test_the_users_foreground_is_restored_after_the_map(make_volume):
     import slicer
     from SAMMixSlicerLib.scene.cam_overlay import hideOverlay, newOverlay, showOverlay
 
@@ -134,7 +134,7 @@ def test_the_foreground_of_the_user_comes_back_after_the_map(make_volume):
     assert composite.GetForegroundOpacity() == pytest.approx(0.75)
 
 
-def test_the_window_is_set_only_where_nobody_set_one(make_volume):
+def test_the_window_is_set_only_if_the_user_has_not_set_one(make_volume):
     from SAMMixSlicerLib.logic.workspace import setAbdomenWindow
 
     node = make_volume()
@@ -146,7 +146,7 @@ def test_the_window_is_set_only_where_nobody_set_one(make_volume):
     assert (display.GetWindow(), display.GetLevel()) == (1500, -600)
 
 
-def test_the_plot_draws_what_is_known(app):
+def test_the_plot_draws_known_values_and_leaves_gaps(app):
     from SAMMixSlicerLib.scene.slice_plot import fillSliceTable, newChart, newSliceTable
 
     table = newSliceTable("slices")
@@ -166,7 +166,7 @@ def test_the_plot_draws_what_is_known(app):
     assert all(one.GetTableNode() is table for one in series)
 
 
-def test_measurements_of_a_mask_that_can_be_counted_by_hand(make_volume):
+def test_measurements_agree_with_a_mask_counted_by_hand(make_volume):
     import slicer
     from SAMMixSlicerLib.mask_statistics import maskStatistics
     from SAMMixSlicerLib.scene.geometry import volumeFromNode
@@ -194,16 +194,16 @@ def test_the_self_test_that_runs_in_any_slicer_passes(app):
     runAll()
 
 
-def test_what_a_case_node_keeps_survives_a_scene_file(make_volume, scene, tmp_path):
+def test_a_case_node_survives_a_scene_file(make_volume, scene, tmp_path):
     import slicer
     from SAMMixSlicerLib.scene import case_node
 
     from sammix_core.boxes import Box, BoxSource
-    from sammix_core.segmentation.slice_state import SliceState
+    from sammix_core.segmentation.slice_state import SliceScores, SliceState
 
     node = case_node.newCaseNode(make_volume())
     states = {
-        2: SliceState(2, box=Box(2, 1, 2, 5, 6, BoxSource.EDITED), score=0.5, corrected=True),
+        2: SliceState(2, box=Box(2, 1, 2, 5, 6, BoxSource.EDITED), scores=SliceScores(score=0.5), corrected=True),
         9: SliceState(9, deleted=True, automatic_box=Box(9, 0, 0, 3, 3, score=0.125)),
     }
     case_node.writeStates(node, states, {2: 0.75}, "liver/1.0.0")
@@ -218,7 +218,7 @@ def test_what_a_case_node_keeps_survives_a_scene_file(make_volume, scene, tmp_pa
     assert again.GetHideFromEditors()
 
 
-def test_a_case_node_with_something_else_in_it_is_a_sentence(make_volume):
+def test_a_damaged_case_node_is_refused_in_a_sentence(make_volume):
     from SAMMixSlicerLib.scene import case_node
 
     from sammix_core.errors import InputError
@@ -235,7 +235,7 @@ def test_a_case_node_with_something_else_in_it_is_a_sentence(make_volume):
     ("view_name", "axis", "degrees", "flip"),
     [("Red", "k", 0, 1), ("Red", "k", 20, -1), ("Yellow", "i", 0, 1), ("Green", "j", 20, 1)],
 )
-def test_an_edge_dragged_with_the_mouse_goes_to_that_voxel(make_volume, views, view_name, axis, degrees, flip):
+def test_an_edge_dragged_with_the_mouse_snaps_to_that_voxel(make_volume, views, view_name, axis, degrees, flip):
     import slicer
     from SAMMixSlicerLib.scene.box_geometry import inPlaneAxes
     from SAMMixSlicerLib.scene.box_roi import BoxRoi
@@ -278,7 +278,7 @@ def test_an_edge_dragged_with_the_mouse_goes_to_that_voxel(make_volume, views, v
     roi.remove()
 
 
-def test_a_view_that_a_layout_adds_later_is_followed(make_volume, views, app):
+def test_a_view_that_a_layout_adds_later_is_tracked(make_volume, views, app):
     import slicer
 
     node = make_volume()

@@ -1,4 +1,4 @@
-"""Nothing of ours is a Python thread in the application's process: under Slicer's main thread one would stand still.
+"""The module starts no Python thread in the application's process, where it would make no progress.
 
 Run in an interpreter of its own, since pytest and other tests have threads.
 """
@@ -55,7 +55,7 @@ SCRIPT = """
 """
 
 
-def test_no_thread_is_started_and_nothing_of_ours_could() -> None:
+def test_the_module_starts_no_thread_and_imports_nothing_that_could() -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "SAMMixSlicer"), str(ROOT)])}
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(SCRIPT)],

@@ -1,4 +1,4 @@
-"""Real computing processes, without a model: how they start, are found to be missing things, die and leave nothing."""
+"""Real computing processes without a model: start, missing packages, death, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def is_gone(pid: int, seconds: float = 10.0) -> bool:
 
 
 @pytest.mark.alone
-def test_it_starts_with_the_first_command_and_says_what_there_is(worker: Worker, recorder: Recorder) -> None:
+def test_the_process_starts_with_the_first_command_and_describes_itself(worker: Worker, recorder: Recorder) -> None:
     assert (worker.state, worker.busy, worker.fileno()) == (WorkerState.STOPPED, False, -1)
     request = worker.submit(Describe())
     assert (worker.state, worker.busy) == (WorkerState.STARTING, True)
@@ -78,14 +78,14 @@ def test_it_starts_with_the_first_command_and_says_what_there_is(worker: Worker,
     assert recorder.freezes() <= 1
 
 
-def test_a_volume_needs_no_model_to_be_opened_and_leaves_no_name(worker: Worker, recorder: Recorder) -> None:
+def test_a_volume_can_be_opened_without_a_model_and_leaves_no_name_behind(worker: Worker, recorder: Recorder) -> None:
     request = worker.openVolume("v", CT, IJK_TO_RAS)
     assert recorder.finished(request).outcome is Outcome.DONE
     (opened,) = recorder.of(VolumeOpened)
-    held = worker.volume("v")
-    assert held is not None
+    volume = worker.volume("v")
+    assert volume is not None
     assert (opened.slice_axis, opened.slice_count, opened.plane_shape) == ("k", 4, (40, 50))
-    assert (held.sliceAxis, held.sliceCount, held.planeShape) == ("k", 4, (40, 50))
+    assert (volume.sliceAxis, volume.sliceCount, volume.planeShape) == ("k", 4, (40, 50))
     assert blocks() == set()
     answer = recorder.run(Run("v"))
     assert (answer.outcome, answer.sentence) == (Outcome.FAILED, "No model is loaded; load one first.")
@@ -102,7 +102,7 @@ def test_what_cannot_be_segmented_is_refused_in_a_sentence(worker: Worker, recor
         assert recorder.run(Run("v")).outcome is Outcome.FAILED
 
 
-def test_what_is_no_volume_is_an_error_at_once(worker: Worker) -> None:
+def test_an_array_that_is_not_a_volume_is_refused_at_once(worker: Worker) -> None:
     with pytest.raises(ValueError, match=r"not one of shape \(40, 50\)"):
         worker.openVolume("v", CT[0], IJK_TO_RAS)
     with pytest.raises(ValueError, match="finite"):
@@ -113,7 +113,7 @@ def test_what_is_no_volume_is_an_error_at_once(worker: Worker) -> None:
     assert worker.state is WorkerState.STOPPED
 
 
-def test_a_model_that_is_not_there_is_said_and_stays_said(worker: Worker, recorder: Recorder) -> None:
+def test_a_missing_model_is_reported_and_stays_in_the_state(worker: Worker, recorder: Recorder) -> None:
     request = worker.submit(LoadModel("kidney"))
     recorder.until(lambda: worker.state is WorkerState.LOADING)
     answer = recorder.finished(request)
@@ -123,7 +123,7 @@ def test_a_model_that_is_not_there_is_said_and_stays_said(worker: Worker, record
     assert (worker.state, worker.sentence) == (WorkerState.IDLE, answer.sentence)
 
 
-def test_packages_that_are_missing_are_a_state_and_no_crash(tmp_path: Path) -> None:
+def test_missing_packages_are_a_state_and_not_a_crash(tmp_path: Path) -> None:
     """As in a Slicer where nothing was installed yet: numpy is there, torch and the rest are not."""
     site = Path(sysconfig.get_path("purelib"))
     for entry in site.glob("numpy*"):
@@ -167,7 +167,9 @@ def test_nothing_is_left_after_close(worker: Worker, recorder: Recorder) -> None
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV])
-def test_a_death_is_noticed_said_and_healed(worker: Worker, recorder: Recorder, how: signal.Signals) -> None:
+def test_a_dead_process_is_noticed_reported_and_replaced(
+    worker: Worker, recorder: Recorder, how: signal.Signals
+) -> None:
     recorder.finished(worker.openVolume("v", CT, IJK_TO_RAS))
     assert worker.hello is not None
     pid = worker.hello.pid
@@ -183,7 +185,7 @@ def test_a_death_is_noticed_said_and_healed(worker: Worker, recorder: Recorder, 
     assert is_gone(pid)
 
 
-def test_an_interpreter_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_interpreter_is_reported(tmp_path: Path) -> None:
     worker = Worker(tmp_path / "PythonSlicer")
     recorder = Recorder(worker)
     answer = recorder.run(Describe())
@@ -236,7 +238,7 @@ def test_a_process_that_python_refuses_to_start_is_one_sentence(monkeypatch: pyt
     worker.close()
 
 
-def test_a_process_that_cannot_start_is_given_up(tmp_path: Path) -> None:
+def test_a_process_that_cannot_start_is_not_restarted_forever(tmp_path: Path) -> None:
     stdlib = [path for path in sys.path if path and "site-packages" not in path]
     worker = Worker(sys.executable, [str(ROOT / "SAMMixSlicer"), *stdlib])  # no numpy
     recorder = Recorder(worker)
@@ -257,7 +259,7 @@ def start_and_connect() -> ChildProcess:
     return process
 
 
-def test_it_ends_when_the_module_is_gone() -> None:
+def test_the_process_ends_when_the_module_is_gone() -> None:
     """The line breaks when the application crashes, whatever else it leaves behind."""
     process = start_and_connect()
     pid = process._pid
@@ -272,7 +274,7 @@ def test_it_ends_when_the_module_is_gone() -> None:
     process.kill()
 
 
-def test_a_launcher_goes_with_what_it_launched(tmp_path: Path) -> None:
+def test_a_launcher_ends_with_the_interpreter_it_launched(tmp_path: Path) -> None:
     """PythonSlicer may stay as the parent of the interpreter."""
     launcher = tmp_path / "PythonSlicer"
     launcher.write_text(f'#!/bin/sh\n"{sys.executable}" "$@"\nexit $?\n')
@@ -288,7 +290,7 @@ def test_a_launcher_goes_with_what_it_launched(tmp_path: Path) -> None:
     assert is_gone(pid), "the launcher went and the interpreter stayed"
 
 
-def test_strangers_are_not_let_in() -> None:
+def test_connections_without_the_token_are_refused() -> None:
     process = ChildProcess(sys.executable, sys.path, 10**9)
     port = process._listener.getsockname()[1]
     strangers = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
@@ -338,7 +340,7 @@ SCRIPT = """
     "end",
     ["sys.exit(3)", "raise RuntimeError", "os.kill(os.getpid(), 9)", "os._exit(1)"],
 )
-def test_it_goes_with_the_interpreter_that_started_it(end: str) -> None:
+def test_the_process_ends_with_the_interpreter_that_started_it(end: str) -> None:
     """However that ends, in the middle of handing over a volume."""
     script = textwrap.dedent(SCRIPT).format(end=end)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "SAMMixSlicer"), str(ROOT)])}

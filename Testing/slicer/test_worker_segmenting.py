@@ -1,4 +1,4 @@
-"""The whole way with the default model: run, edit, cancel, undo, die and go on, each slice where it belongs.
+"""The whole worker with the default model: run, edit, cancel, undo, death and restart.
 
 One process and one model serve all tests here, since both take seconds; each test opens volumes of its own.
 """
@@ -96,31 +96,31 @@ def clear_slice(worker: Worker, volume_id: str, index: int) -> int:
 
 
 def others_than(worker: Worker, volume_id: str, index: int) -> list[object]:
-    held = worker.volume(volume_id)
-    assert held is not None
-    return [held.state(k) for k in range(held.sliceCount) if k != index]
+    volume = worker.volume(volume_id)
+    assert volume is not None
+    return [volume.state(k) for k in range(volume.sliceCount) if k != index]
 
 
-def test_a_run_tells_everything_and_makes_the_cores_masks(
+def test_a_run_reports_everything_and_makes_the_same_masks_as_the_core(
     worker: Worker, recorder: Recorder, core: SegmentationSession
 ) -> None:
     worker.openVolume("run", CT, IJK_TO_RAS)
     request = worker.submit(Run("run"))
     answer = recorder.finished(request)
     assert (answer.outcome, answer.sentence, answer.detail) == (Outcome.DONE, "", "")
-    held = worker.volume("run")
-    assert held is not None
+    volume = worker.volume("run")
+    assert volume is not None
     boxes = core.boxes
     assert len(boxes) >= 2
     assert answer.changed == tuple(boxes)
     assert sorted(event.slice_index for event in recorder.of(SliceScored)) == [0, 1, 2]  # far ones may come first
     (found,) = recorder.of(GuidanceFound)
     assert found.automatic_boxes == core.slices.automatic_boxes
-    assert held.probabilities == pytest.approx({one.slice_index: one.probability for one in core.result().slices})
+    assert volume.probabilities == pytest.approx({one.slice_index: one.probability for one in core.result().slices})
     for index in range(3):
-        assert held.state(index) == core.slices.state(index)
-    assert held.boxes() == boxes
-    assert any(state.area_px for state in held.states.values())
+        assert volume.state(index) == core.slices.state(index)
+    assert volume.boxes() == boxes
+    assert any(state.area_px for state in volume.states.values())
     stages = [(event.stage, event.done, event.total) for event in recorder.of(Progressed)]
     assert stages[0] == ("Looking for the liver", 0, 3)
     assert stages[-1] == ("Segmenting", len(boxes), len(boxes))
@@ -133,18 +133,18 @@ def test_a_run_tells_everything_and_makes_the_cores_masks(
     worker.closeVolume("run")
 
 
-def test_an_edit_changes_its_slice_alone_and_as_the_core_does(
+def test_an_edit_changes_only_its_slice_and_as_the_core_does(
     worker: Worker, recorder: Recorder, opened: str, core: SegmentationSession
 ) -> None:
-    held = worker.volume(opened)
-    assert held is not None
+    volume = worker.volume(opened)
+    assert volume is not None
     index = sorted(core.boxes)[0]
-    before, old = others_than(worker, opened, index), held.state(index)
+    before, old = others_than(worker, opened, index), volume.state(index)
     box = Box(index, 20, 30, 70, 80, EDITED)
     answer = recorder.run(SegmentSlice(opened, box))
     assert (answer.outcome, answer.changed) == (Outcome.DONE, (index,))
     (changed,) = recorder.of(SliceChanged)
-    assert changed.state == held.state(index)
+    assert changed.state == volume.state(index)
     assert changed.state.box == box
     assert set(changed.milliseconds) == {"wait", "segment", "pack"}
     assert others_than(worker, opened, index) == before
@@ -155,72 +155,70 @@ def test_an_edit_changes_its_slice_alone_and_as_the_core_does(
     # Undo, then reset: both bring the first mask back, at once and by computing.
     events = len(recorder.events)
     worker.setStates(opened, [old])
-    assert held.state(index) == old
+    assert volume.state(index) == old
     assert recorder.events[events].state == old, "an undo is shown before the process has heard of it"
     recorder.run(SegmentSlice(opened, box))
     assert recorder.run(ResetSlices(opened, (index,))).changed == (index,)
-    assert held.state(index) == old
+    assert volume.state(index) == old
 
 
-def test_what_was_set_here_wins_over_what_was_on_its_way(worker: Worker, recorder: Recorder, opened: str) -> None:
-    held = worker.volume(opened)
-    assert held is not None
-    old = held.state(0)
+def test_states_set_by_the_module_win_over_older_events(worker: Worker, recorder: Recorder, opened: str) -> None:
+    volume = worker.volume(opened)
+    assert volume is not None
+    old = volume.state(0)
     edit = worker.submit(SegmentSlice(opened, Box(0, 20, 30, 60, 70, EDITED)))
     cleared = clear_slice(worker, opened, 0)
     worker.setStates(opened, [old])
     undone = clear_slice(worker, opened, 0)
     recorder.finished(undone)
     assert {recorder.finished(request).outcome for request in (edit, cleared)} == {Outcome.DONE}
-    assert (held.state(0).box, held.state(0).deleted, held.state(0).area_px) == (None, True, 0)
+    assert (volume.state(0).box, volume.state(0).deleted, volume.state(0).area_px) == (None, True, 0)
     told = [event.state.box for event in recorder.of(SliceChanged)]
     assert told == [None, old.box, None], "something old was shown after it was undone"
     # The process knows the same: a run puts no automatic box there.
     recorder.run(Run(opened))
-    assert held.state(0).deleted
+    assert volume.state(0).deleted
     recorder.run(ResetSlices(opened, (0,)))
-    assert held.state(0) == old
+    assert volume.state(0) == old
 
 
 def test_a_slice_corrected_by_hand_is_protected(worker: Worker, recorder: Recorder, opened: str) -> None:
-    held = worker.volume(opened)
-    assert held is not None
-    old = held.state(1)
-    painted = np.zeros(held.planeShape, np.uint8)
+    volume = worker.volume(opened)
+    assert volume is not None
+    old = volume.state(1)
+    painted = np.zeros(volume.planeShape, np.uint8)
     painted[10:20, 30:45] = 1
-    held = worker.volume(opened)
-    assert held is not None
-    worker.setStates(opened, [held.state(1).corrected_to(painted)])
-    state = held.state(1)
-    assert (state.corrected, state.area_px, state.score) == (True, 150, None)
+    worker.setStates(opened, [volume.state(1).corrected_to(painted)])
+    state = volume.state(1)
+    assert (state.corrected, state.area_px, state.scores.score) == (True, 150, None)
     answer = recorder.run(SegmentSlice(opened, Box(1, 20, 30, 60, 70, EDITED)))
     assert answer.outcome is Outcome.FAILED
     assert answer.sentence == "Slice 1 was corrected by hand, so its mask stays as it is."
     answer = recorder.run(Run(opened))
     assert (answer.outcome, answer.protected) == (Outcome.DONE, (1,))
     assert answer.sentence == "Slice 1 was corrected by hand and stays as it is."
-    assert held.state(1) == state
+    assert volume.state(1) == state
     answer = recorder.run(ResetSlices(opened, (1,), force=True))
-    assert (answer.protected, held.state(1)) == ((), old)
+    assert (answer.protected, volume.state(1)) == ((), old)
 
 
-def test_boxes_between_two_edited_ones(worker: Worker, recorder: Recorder, opened: str) -> None:
-    held = worker.volume(opened)
-    assert held is not None
-    before = [held.state(index) for index in range(3)]
+def test_slices_between_two_edited_boxes_are_filled(worker: Worker, recorder: Recorder, opened: str) -> None:
+    volume = worker.volume(opened)
+    assert volume is not None
+    before = [volume.state(index) for index in range(3)]
     answer = recorder.run(InterpolateBoxes(opened))
     assert answer.outcome is Outcome.FAILED
-    assert "set the boxes of two slices" in answer.sentence
+    assert "Edit the boxes of two slices" in answer.sentence
     for index, edges in ((0, (20, 20, 60, 60)), (2, (30, 40, 70, 80))):
         recorder.run(SegmentSlice(opened, Box(index, *edges, EDITED)))
-    ends = [held.state(0), held.state(2)]
+    ends = [volume.state(0), volume.state(2)]
     answer = recorder.run(InterpolateBoxes(opened))
     assert answer.changed == (1,)
-    assert held.state(1).box == Box(1, 25, 30, 65, 70, BoxSource.INTERPOLATED)
-    assert held.state(1).area_px > 0
-    assert [held.state(0), held.state(2)] == ends
+    assert volume.state(1).box == Box(1, 25, 30, 65, 70, BoxSource.INTERPOLATED)
+    assert volume.state(1).area_px > 0
+    assert [volume.state(0), volume.state(2)] == ends
     recorder.run(ResetSlices(opened, (0, 1, 2)))
-    assert [held.state(index) for index in range(3)] == before
+    assert [volume.state(index) for index in range(3)] == before
 
 
 def test_the_map_of_a_slice(worker: Worker, recorder: Recorder, opened: str, core: SegmentationSession) -> None:
@@ -232,7 +230,7 @@ def test_the_map_of_a_slice(worker: Worker, recorder: Recorder, opened: str, cor
     assert first.cam.max() > 128
 
 
-def test_slices_are_prepared_while_there_is_nothing_else_to_do(worker: Worker, recorder: Recorder) -> None:
+def test_slices_are_encoded_while_the_process_is_idle(worker: Worker, recorder: Recorder) -> None:
     worker.openVolume("prepared", np.concatenate([CT] * 2), IJK_TO_RAS)
     recorder.run(EncodeSlices("prepared", (4,)))
     (changed,) = _edited(worker, recorder, "prepared", 4)
@@ -259,9 +257,9 @@ def _edited(worker: Worker, recorder: Recorder, volume_id: str, index: int) -> l
 
 
 def test_an_edit_of_another_volume_does_not_wait_for_a_run(worker: Worker, recorder: Recorder, opened: str) -> None:
-    held = worker.volume(opened)
-    assert held is not None
-    old = held.state(0)
+    volume = worker.volume(opened)
+    assert volume is not None
+    old = volume.state(0)
     worker.openVolume("long", np.concatenate([CT] * 2), IJK_TO_RAS)
     run = worker.submit(Run("long"))
     recorder.until(lambda: recorder.of(SliceScored))
@@ -275,7 +273,9 @@ def test_an_edit_of_another_volume_does_not_wait_for_a_run(worker: Worker, recor
     worker.closeVolume("long")
 
 
-def test_a_cancel_is_heard_in_the_middle_of_a_slice_and_keeps_what_was_done(worker: Worker, recorder: Recorder) -> None:
+def test_a_cancel_is_acknowledged_in_the_middle_of_a_slice_and_keeps_finished_slices(
+    worker: Worker, recorder: Recorder
+) -> None:
     assert worker.hello is not None
     pid = worker.hello.pid
     worker.openVolume("cancelled", np.concatenate([CT] * 2), IJK_TO_RAS)
@@ -288,9 +288,9 @@ def test_a_cancel_is_heard_in_the_middle_of_a_slice_and_keeps_what_was_done(work
     assert time.monotonic() - asked < 1.1
     answer = recorder.finished(request)
     assert (answer.outcome, answer.changed) == (Outcome.CANCELLED, ())
-    held = worker.volume("cancelled")
-    assert held is not None
-    seen = dict(held.probabilities)
+    volume = worker.volume("cancelled")
+    assert volume is not None
+    seen = dict(volume.probabilities)
     assert 2 <= len(seen) < 6
     assert recorder.deaths() == []
     # It goes on where it stopped.
@@ -300,14 +300,14 @@ def test_a_cancel_is_heard_in_the_middle_of_a_slice_and_keeps_what_was_done(work
     worker.cancel(request)
     answer = recorder.finished(request)
     assert answer.outcome is Outcome.CANCELLED
-    done = [index for index, state in held.states.items() if state.area_px]
+    done = [index for index, state in volume.states.items() if state.area_px]
     assert set(done) <= set(answer.changed)
     assert 1 <= len(done) < 6
     assert worker.hello.pid == pid
     worker.closeVolume("cancelled")
 
 
-def test_a_volume_closed_in_the_middle_of_a_run_is_not_heard_of_again(worker: Worker, recorder: Recorder) -> None:
+def test_a_volume_closed_in_the_middle_of_a_run_sends_no_more_events(worker: Worker, recorder: Recorder) -> None:
     worker.openVolume("closed", CT, IJK_TO_RAS)
     run = worker.submit(Run("closed"))
     recorder.until(lambda: recorder.of(SliceScored))
@@ -322,38 +322,38 @@ def test_a_volume_closed_in_the_middle_of_a_run_is_not_heard_of_again(worker: Wo
     assert after == []
 
 
-def test_a_volume_can_be_opened_anew_with_what_is_known_of_it(worker: Worker, recorder: Recorder) -> None:
+def test_a_volume_can_be_opened_again_with_its_states(worker: Worker, recorder: Recorder) -> None:
     """As when voxels have changed, or a scene was loaded."""
     worker.openVolume("anew", CT, IJK_TO_RAS)
     worker.submit(SegmentSlice("anew", Box(1, 20, 30, 60, 70, EDITED)))
     recorder.finished(clear_slice(worker, "anew", 2))
-    held = worker.volume("anew")
-    assert held is not None
-    states = list(held.states.values())
+    volume = worker.volume("anew")
+    assert volume is not None
+    states = list(volume.states.values())
     late = worker.submit(SegmentSlice("anew", Box(0, 20, 30, 60, 70, EDITED)))
     recorder.finished(worker.openVolume("anew", CT, IJK_TO_RAS, states=states))
     recorder.finished(late)
     again = worker.volume("anew")
     assert again is not None
-    assert again is not held
+    assert again is not volume
     assert list(again.states.values()) == states, "what was on its way for the old volume came to the new one"
     run = recorder.run(SegmentSlices("anew", (0, 1, 2)))
     assert run.changed == (1,)
-    assert again.state(1).box == held.state(1).box
+    assert again.state(1).box == volume.state(1).box
     worker.closeVolume("anew")
 
 
 # Dying, last: it costs another model
 
 
-def test_after_a_death_all_is_as_it_was(worker: Worker, recorder: Recorder, opened: str) -> None:
-    held = worker.volume(opened)
-    assert held is not None
+def test_a_restarted_process_continues_where_the_old_one_died(worker: Worker, recorder: Recorder, opened: str) -> None:
+    volume = worker.volume(opened)
+    assert volume is not None
     box = Box(0, 20, 30, 70, 80, EDITED)
     recorder.run(SegmentSlice(opened, box))
-    edited, before = held.state(0), dict(held.states)
+    edited, before = volume.state(0), dict(volume.states)
     recorder.finished(clear_slice(worker, opened, 2))
-    cleared = held.state(2)
+    cleared = volume.state(2)
     recorder.finished(worker.openVolume("lost", np.concatenate([CT] * 2), IJK_TO_RAS))
     run = worker.submit(Run("lost"))
     recorder.until(lambda: recorder.of(SliceScored))
@@ -365,7 +365,7 @@ def test_after_a_death_all_is_as_it_was(worker: Worker, recorder: Recorder, open
     assert answer.outcome is Outcome.LOST
     assert answer.sentence.startswith("The computing process ended unexpectedly")
     assert len(recorder.deaths()) == 1
-    assert (held.state(0), held.state(2), held.state(1)) == (edited, cleared, before[1])
+    assert (volume.state(0), volume.state(2), volume.state(1)) == (edited, cleared, before[1])
 
     recorder.until(lambda: worker.state is WorkerState.READY)
     recorder.until(lambda: len(recorder.of(VolumeOpened)) == reopened + 2)
@@ -373,6 +373,6 @@ def test_after_a_death_all_is_as_it_was(worker: Worker, recorder: Recorder, open
     # The new process has the old one's maps: the same box gives the same mask, and a deleted one stays so.
     worker.submit(ResetSlices(opened, (0,)))
     recorder.run(SegmentSlice(opened, box))
-    assert held.state(0) == edited
+    assert volume.state(0) == edited
     recorder.run(SegmentSlices(opened, (2,)))
-    assert held.state(2) == cleared
+    assert volume.state(2) == cleared

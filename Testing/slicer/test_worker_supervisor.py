@@ -1,4 +1,4 @@
-"""Looking after a process, with one that does what the test says: order, dying, giving up, volumes on the way."""
+"""The supervisor with a process that the test controls: order, deaths, failure, volumes in transit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from SAMMixSlicerLib.worker import events as e
 from SAMMixSlicerLib.worker.outbox import PendingOpen
 from SAMMixSlicerLib.worker.supervisor import ProcessDied, Supervisor
 from SAMMixSlicerLib.worker.volume_state import VolumeState
-from supervised_process import EDIT, FAILED, LOST, MODEL, RUN, Clock, House, a_clock_in, done
+from supervised_process import EDIT, FAILED, LOST, MODEL, RUN, Clock, Harness, a_clock_in, done
 
 
 @pytest.fixture
@@ -23,95 +23,95 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def house(clock: Clock) -> House:
-    return House()
+def harness(clock: Clock) -> Harness:
+    return Harness()
 
 
-def test_commands_are_sent_in_order_and_end_once(house: House) -> None:
-    house.supervisor.submit(MODEL)
-    house.supervisor.submit(RUN)
-    house.work()
-    assert len(house.processes) == 1
-    assert house.process.heard == [MODEL, RUN]
-    assert house.supervisor.commands() == [MODEL, RUN]
-    house.process.says = [done(MODEL), done(RUN), done(RUN)]
-    assert house.work() == [done(MODEL), done(RUN)]
-    assert house.supervisor.commands() == []
+def test_commands_are_sent_in_order_and_end_once(harness: Harness) -> None:
+    harness.supervisor.submit(MODEL)
+    harness.supervisor.submit(RUN)
+    harness.work()
+    assert len(harness.processes) == 1
+    assert harness.process.received == [MODEL, RUN]
+    assert harness.supervisor.commands() == [MODEL, RUN]
+    harness.process.outgoing = [done(MODEL), done(RUN), done(RUN)]
+    assert harness.work() == [done(MODEL), done(RUN)]
+    assert harness.supervisor.commands() == []
 
 
-def test_nothing_is_sent_before_the_process_has_called(house: House) -> None:
-    house.supervisor.submit(RUN)
-    house.process.isConnected = False
-    house.work()
-    assert house.process.heard == []
-    house.process.isConnected = True
-    house.work()
-    assert house.process.heard == [RUN]
+def test_nothing_is_sent_before_the_process_has_connected(harness: Harness) -> None:
+    harness.supervisor.submit(RUN)
+    harness.process.isConnected = False
+    harness.work()
+    assert harness.process.received == []
+    harness.process.isConnected = True
+    harness.work()
+    assert harness.process.received == [RUN]
 
 
 # Dying
 
 
-def test_a_death_is_told_and_work_goes_on_in_a_new_process(house: House) -> None:
+def test_a_death_is_reported_and_a_new_process_continues(harness: Harness) -> None:
     for command in (MODEL, RUN):
-        house.supervisor.submit(command)
-    house.work()
-    house.supervisor.submit(EDIT)  # not sent yet
-    first = house.process
+        harness.supervisor.submit(command)
+    harness.work()
+    harness.supervisor.submit(EDIT)  # not sent yet
+    first = harness.process
     first.hasEnded = True
-    house.resume = [c.LoadModel("liver", "cpu", request=9)]
-    died, lost = house.work()
+    harness.resume = [c.LoadModel("liver", "cpu", request=9)]
+    died, lost = harness.work()
     assert isinstance(died, ProcessDied)
     assert "ended unexpectedly" in died.sentence
     assert died.detail == lost.detail == "segmentation fault"
     assert (lost.request, lost.command, lost.outcome, lost.sentence) == (1, "Run", LOST, died.sentence)
     assert first.wasKilled
     # A model that was being loaded is loaded again; what had not been sent is not lost.
-    assert house.asked_to_resume == [[MODEL, EDIT]]
-    house.work()
-    assert house.processes[1].heard == [house.resume[0], MODEL, EDIT]
-    house.process.says = [done(MODEL), done(EDIT)]
-    assert house.work() == [done(MODEL), done(EDIT)]
+    assert harness.resume_calls == [[MODEL, EDIT]]
+    harness.work()
+    assert harness.processes[1].received == [harness.resume[0], MODEL, EDIT]
+    harness.process.outgoing = [done(MODEL), done(EDIT)]
+    assert harness.work() == [done(MODEL), done(EDIT)]
 
 
-def test_after_three_deaths_in_a_row_it_is_given_up_until_someone_restarts(house: House) -> None:
-    house.supervisor.submit(MODEL)
+def test_after_three_deaths_in_a_row_there_is_no_new_process_until_a_restart(harness: Harness) -> None:
+    harness.supervisor.submit(MODEL)
     for _ in range(3):
-        house.work()
-        house.process.hasEnded = True
-        house.work()
-    assert len(house.processes) == 3
-    *_, lost, died = house.told
+        harness.work()
+        harness.process.hasEnded = True
+        harness.work()
+    assert len(harness.processes) == 3
+    *_, lost, died = harness.events
     assert (lost.request, lost.outcome) == (3, LOST)
     assert "three times" in died.sentence
-    assert died.sentence == house.supervisor.fault
-    assert not house.supervisor.isRunning
+    assert died.sentence == harness.supervisor.fault
+    assert not harness.supervisor.isRunning
 
-    house.supervisor.submit(RUN)
-    (refused,) = house.work()
+    harness.supervisor.submit(RUN)
+    (refused,) = harness.work()
     assert (refused.request, refused.outcome, refused.sentence) == (1, FAILED, died.sentence)
-    assert len(house.processes) == 3
+    assert len(harness.processes) == 3
 
-    house.supervisor.restart()
-    house.supervisor.submit(EDIT)
-    house.work()
-    assert house.process.heard == [EDIT]
-    assert house.supervisor.fault == ""
+    harness.supervisor.restart()
+    harness.supervisor.submit(EDIT)
+    harness.work()
+    assert harness.process.received == [EDIT]
+    assert harness.supervisor.fault == ""
 
 
-def test_deaths_with_good_work_between_them_do_not_add_up(house: House) -> None:
+def test_deaths_with_finished_commands_between_them_do_not_add_up(harness: Harness) -> None:
     for _ in range(5):
-        house.supervisor.submit(EDIT)
-        house.work()
-        house.process.says = [done(EDIT)]
-        house.work()
-        house.process.hasEnded = True
-        house.work()
-    assert house.supervisor.fault == ""
-    assert len(house.processes) == 6
+        harness.supervisor.submit(EDIT)
+        harness.work()
+        harness.process.outgoing = [done(EDIT)]
+        harness.work()
+        harness.process.hasEnded = True
+        harness.work()
+    assert harness.supervisor.fault == ""
+    assert len(harness.processes) == 6
 
 
-def test_an_interpreter_that_cannot_be_started_is_said() -> None:
+def test_an_interpreter_that_cannot_be_started_is_reported() -> None:
     def start() -> Any:
         raise FileNotFoundError(2, "No such file or directory")
 
@@ -131,14 +131,14 @@ def a_volume() -> VolumeState:
     return VolumeState("v", np.ones((3, 4, 5), np.int16), np.diag([-1.0, -1.0, 1.0, 1.0]), True)
 
 
-def test_a_volume_goes_through_shared_memory_and_its_block_is_let_go(house: House) -> None:
-    held = a_volume()
-    opening = PendingOpen("v", held, request=4)
-    house.supervisor.submit(opening)
-    house.supervisor.submit(RUN)
-    while not any(isinstance(message, c.Run) for message in house.process.heard):
-        house.work()
-    made, opened, _ = house.process.heard
+def test_a_volume_goes_through_shared_memory_and_its_block_is_released(harness: Harness) -> None:
+    volume = a_volume()
+    opening = PendingOpen("v", volume, request=4)
+    harness.supervisor.submit(opening)
+    harness.supervisor.submit(RUN)
+    while not any(isinstance(message, c.Run) for message in harness.process.received):
+        harness.work()
+    made, opened, _ = harness.process.received
     assert isinstance(made, c.BlockCreated)
     assert isinstance(opened, c.OpenVolume)
     assert (opened.request, opened.block.name, opened.block.shape) == (4, made.name, (3, 4, 5))
@@ -147,36 +147,38 @@ def test_a_volume_goes_through_shared_memory_and_its_block_is_let_go(house: Hous
     attached = AttachedArray(opened.block)
     assert attached.array.all()
     attached.close()
-    house.process.says = [done(opened)]
-    house.work()
+    harness.process.outgoing = [done(opened)]
+    harness.work()
     with pytest.raises(FileNotFoundError):
         AttachedArray(opened.block)
 
 
-def test_blocks_are_let_go_when_the_process_dies_or_stops(house: House) -> None:
+def test_blocks_are_released_when_the_process_dies_or_stops(harness: Harness) -> None:
     from SAMMixSlicerLib.worker.shared_array import AttachedArray
 
     for end in ("dies", "stops"):
-        house.supervisor.submit(PendingOpen("v", a_volume(), request=4))
-        while not any(isinstance(message, c.OpenVolume) for message in house.process.heard):
-            house.work()
-        block = house.process.heard[-1].block
+        harness.supervisor.submit(PendingOpen("v", a_volume(), request=4))
+        while not any(isinstance(message, c.OpenVolume) for message in harness.process.received):
+            harness.work()
+        block = harness.process.received[-1].block
         if end == "dies":
-            house.process.hasEnded = True
-            house.work()
+            harness.process.hasEnded = True
+            harness.work()
         else:
-            house.supervisor.stop(0)
+            harness.supervisor.stop(0)
         with pytest.raises(FileNotFoundError):
             AttachedArray(block)
         if end == "dies":
-            while not any(isinstance(message, c.OpenVolume) for message in house.process.heard):
-                house.work()
-            assert house.process.heard[-1].request == 4, "the volume was not opened again"
-            house.supervisor.stop(0)
-    assert house.supervisor.commands() == []
+            while not any(isinstance(message, c.OpenVolume) for message in harness.process.received):
+                harness.work()
+            assert harness.process.received[-1].request == 4, "the volume was not opened again"
+            harness.supervisor.stop(0)
+    assert harness.supervisor.commands() == []
 
 
-def test_too_little_memory_for_a_volume_fails_that_command_alone(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_memory_for_a_volume_fails_only_that_command(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from SAMMixSlicerLib.worker import outbox
 
     from sammix_core.errors import InputError
@@ -185,16 +187,16 @@ def test_too_little_memory_for_a_volume_fails_that_command_alone(house: House, m
         raise InputError("There is too little shared memory.")
 
     monkeypatch.setattr(outbox, "Upload", too_little)
-    house.supervisor.submit(PendingOpen("v", a_volume(), request=4))
-    house.supervisor.submit(EDIT)
-    (finished,) = house.work()
+    harness.supervisor.submit(PendingOpen("v", a_volume(), request=4))
+    harness.supervisor.submit(EDIT)
+    (finished,) = harness.work()
     assert (finished.request, finished.command, finished.outcome) == (4, "OpenVolume", FAILED)
     assert finished.sentence == "There is too little shared memory."
-    house.work()
-    assert house.process.heard == [EDIT]
+    harness.work()
+    assert harness.process.received == [EDIT]
 
 
-def test_news_that_take_long_to_show_are_spread_over_several_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_events_that_take_long_to_handle_are_spread_over_several_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     worker = Worker("no interpreter is needed")
     inbox = [d.Description({}, (), ()) for _ in range(3)]
     monkeypatch.setattr(worker._supervisor, "next", lambda: inbox.pop() if inbox else None)

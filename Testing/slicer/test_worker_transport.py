@@ -1,4 +1,4 @@
-"""What lies between the module and the computing process: signals, bytes, the line, shared memory, the queue."""
+"""What connects the module and the computing process: signals, framing, sockets, shared memory, the queue."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ needs_shared_folder = pytest.mark.skipif(not SHARED.is_dir(), reason="the system
 # Signals
 
 
-def test_slots_are_called_in_order_once_and_no_more_after_they_left() -> None:
+def test_slots_are_called_once_in_order_and_no_more_after_disconnecting() -> None:
     signal, heard = Signal(), []
     second = lambda value: heard.append(("second", value))  # noqa: E731
     signal.connect(heard.append)
@@ -58,7 +58,7 @@ def test_a_slot_that_raises_does_not_silence_the_others() -> None:
     assert heard == [1]
 
 
-def test_a_slot_may_leave_while_it_is_called() -> None:
+def test_a_slot_may_disconnect_while_it_is_called() -> None:
     signal, heard = Signal(), []
 
     def once(value: int) -> None:
@@ -75,7 +75,7 @@ def test_a_slot_may_leave_while_it_is_called() -> None:
 # Bytes and the line
 
 
-def test_messages_come_out_of_pieces_of_any_size() -> None:
+def test_messages_are_reassembled_from_chunks_of_any_size() -> None:
     messages = [e.CancelAcknowledged(1), {"large": np.arange(1000)}, "last"]
     stream = b"".join(encode(message) for message in messages)
     for size in (1, 7, 1000, len(stream)):
@@ -99,7 +99,7 @@ def line() -> Iterator[tuple[Channel, socket.socket]]:
     server.close()
 
 
-def test_sending_to_one_who_does_not_read_does_not_wait(line: tuple[Channel, socket.socket]) -> None:
+def test_sending_does_not_block_if_the_other_end_does_not_read(line: tuple[Channel, socket.socket]) -> None:
     channel, other = line
     message = np.random.default_rng(0).bytes(30_000_000)
     started = time.perf_counter()
@@ -113,7 +113,7 @@ def test_sending_to_one_who_does_not_read_does_not_wait(line: tuple[Channel, soc
     assert found == [message, "after it"]
 
 
-def test_what_arrived_before_the_end_is_handed_out(line: tuple[Channel, socket.socket]) -> None:
+def test_messages_that_arrived_before_the_end_are_returned(line: tuple[Channel, socket.socket]) -> None:
     channel, other = line
     assert channel.receive(0.01) == []
     other.sendall(encode("last words"))
@@ -141,7 +141,7 @@ def in_steps(array: np.ndarray, seconds: float = 10.0) -> Upload:
 
 
 @pytest.mark.parametrize("dtype", ["int16", "uint8", "float32", "float64", ">i2"])
-def test_an_array_is_the_same_at_the_other_end(dtype: str) -> None:
+def test_an_array_arrives_unchanged_at_the_other_end(dtype: str) -> None:
     array = np.random.default_rng(1).integers(0, 100, (5, 7, 9)).astype(dtype).transpose(2, 0, 1)[:, ::-1]
     upload = in_steps(array)
     attached = AttachedArray(upload.block)
@@ -154,7 +154,7 @@ def test_an_array_is_the_same_at_the_other_end(dtype: str) -> None:
 
 
 @needs_shared_folder
-def test_a_block_has_no_name_once_it_is_taken_over() -> None:
+def test_a_block_has_no_name_once_the_process_has_attached() -> None:
     upload = in_steps(np.ones((3, 4, 5), np.int16))
     assert own_blocks() == {upload.block.name.lstrip("/")}
     attached = AttachedArray(upload.block)
@@ -173,7 +173,7 @@ def test_the_name_left_by_a_module_that_died_can_be_removed() -> None:
     upload.discard()
 
 
-def test_a_large_volume_is_copied_a_little_at_a_time() -> None:
+def test_a_large_volume_is_copied_in_chunks() -> None:
     array = np.ones((64, 512, 512), np.int16)
     upload = Upload(array)
     steps = 1
@@ -183,7 +183,7 @@ def test_a_large_volume_is_copied_a_little_at_a_time() -> None:
     upload.discard()
 
 
-def test_no_resource_tracker_is_started_for_it() -> None:
+def test_shared_memory_starts_no_resource_tracker() -> None:
     """It would be started with `sys.executable`, which is a launcher in Slicer."""
     tracker = resource_tracker._resource_tracker  # type: ignore[attr-defined]
     before = tracker._pid
@@ -195,7 +195,7 @@ def test_no_resource_tracker_is_started_for_it() -> None:
 
 
 @needs_shared_folder
-def test_too_little_shared_memory_is_said_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_shared_memory_is_reported_and_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def full(*_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -237,5 +237,5 @@ BLOCK = c.Block("x", (1, 1, 1), "<i2")
         ([c.Run("b")], None),
     ],
 )
-def test_edits_of_single_slices_go_ahead_of_a_run(waiting: list[c.Command], expected: c.Command | None) -> None:
+def test_edits_of_single_slices_interrupt_a_run(waiting: list[c.Command], expected: c.Command | None) -> None:
     assert next_quick(waiting, "a") == expected

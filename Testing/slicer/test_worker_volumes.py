@@ -60,7 +60,7 @@ def test_a_volume_arrives_on_its_grid(volumes: OpenVolumes, opening: Opening) ->
     assert volume.spacing_known
 
 
-def test_a_placeholder_geometry_is_known_as_one(volumes: OpenVolumes, opening: Opening) -> None:
+def test_a_placeholder_geometry_is_recognised(volumes: OpenVolumes, opening: Opening) -> None:
     command = replace(opening("a"), ijk_to_ras=np.diag([-1.0, -1.0, 1.0, 1.0]))
     assert not volumes.open(command).spacing_known
 
@@ -74,7 +74,7 @@ def test_a_session_needs_a_volume_and_a_model(volumes: OpenVolumes, opening: Ope
         empty.session("a")
 
 
-def test_states_wait_for_a_model_and_survive_a_change_of_it(opening: Opening) -> None:
+def test_states_wait_for_a_model_and_survive_its_replacement(opening: Opening) -> None:
     volumes = OpenVolumes(10**9)
     first = SliceState(1, box=Box(1, 3, 3, 9, 9, BoxSource.EDITED))
     volumes.open(opening("a", states=(first,)))
@@ -93,7 +93,7 @@ def test_states_wait_for_a_model_and_survive_a_change_of_it(opening: Opening) ->
     assert again.guidance is None, "a map of another model was kept"
 
 
-def test_the_longest_unused_volume_loses_its_embeddings_first(volumes: OpenVolumes, opening: Opening) -> None:
+def test_the_least_recently_used_volume_loses_its_embeddings_first(volumes: OpenVolumes, opening: Opening) -> None:
     for name in ("a", "b", "c"):
         volumes.open(opening(name))
         volumes.session(name).find_boxes()
@@ -109,14 +109,14 @@ def test_the_longest_unused_volume_loses_its_embeddings_first(volumes: OpenVolum
     assert session.embedding_bytes == len(session.boxes) * ONE_EMBEDDING
 
 
-def test_one_volume_alone_keeps_what_it_needs(volumes: OpenVolumes, opening: Opening) -> None:
+def test_a_single_volume_keeps_its_embeddings(volumes: OpenVolumes, opening: Opening) -> None:
     volumes.open(opening("a", np.concatenate([AXIAL] * 3)))
     volumes.session("a").find_boxes()
     volumes.trim()
     assert 0 < volumes.session("a").embedding_bytes <= 10 * ONE_EMBEDDING
 
 
-def test_a_volume_of_the_same_name_takes_the_place_of_the_one_before(volumes: OpenVolumes, opening: Opening) -> None:
+def test_a_volume_of_the_same_name_replaces_the_previous_one(volumes: OpenVolumes, opening: Opening) -> None:
     volumes.open(opening("a"))
     before = volumes.session("a")
     before.segment_slice(2, BOX)
@@ -127,7 +127,7 @@ def test_a_volume_of_the_same_name_takes_the_place_of_the_one_before(volumes: Op
     assert len(after.boxes) == 0
 
 
-def test_a_closed_volume_gives_its_memory_back(volumes: OpenVolumes, opening: Opening) -> None:
+def test_a_closed_volume_releases_its_memory(volumes: OpenVolumes, opening: Opening) -> None:
     volumes.open(opening("a"))
     volumes.session("a").segment_slice(2, BOX)
     memory = volumes._opened["a"].memory

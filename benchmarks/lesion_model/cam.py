@@ -65,7 +65,7 @@ def rows_of(volume: Volume, liver: np.ndarray, lesions: np.ndarray, cam: np.ndar
             "dice": {str(number): round(dice, 4) for number, dice in scores.dice.items()},
         }
     found = lesion_components(volume, lesion_candidates(volume, liver))
-    hits = {least: set(score_lesions(found, lesions, least).found_by.values()) for least in THRESHOLDS}
+    hits = {least: set(score_lesions(found, lesions, least).match.values()) for least in THRESHOLDS}
     listed = [
         {
             "score": round(float(cam[mask.box][mask.unpack()].mean()), 4),

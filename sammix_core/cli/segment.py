@@ -133,7 +133,7 @@ def segment(
                 default_refiner = refinement.refine is None or (refinement.refine > 0 and lesions.wanted)
                 segmenter = _load(network, seed, default_refiner, show)
             if refiner is not None and not lesions.wanted:
-                segmenter.refine = refiner.organ(segmenter)
+                segmenter.refiner = refiner.organ(segmenter)
             result = segmenter.segment_volume(
                 volume,
                 progress=show,

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from sammix_core.engines.openvino_compiler import compile_module
-from sammix_core.engines.threads import one_of_several
+from sammix_core.engines.threads import in_worker_thread
 
 
 class CompiledModule:
@@ -84,7 +84,7 @@ class CompiledModule:
             ImportError, OSError, RuntimeError: OpenVINO does not run here.
         """
         with self._lock:
-            several = one_of_several() and not self._one_by_one
+            several = in_worker_thread() and not self._one_by_one
             return self._current(torch.get_num_threads() if several else 1)
 
     def _current(self, streams: int) -> Any:

@@ -17,7 +17,7 @@ from torch import nn
 
 from sammix_core.engines.compiled_module import CompiledModule
 from sammix_core.engines.openvino_compiler import BFLOAT16, DEFAULT, FLOAT32, INT8, PRECISIONS, default_precision
-from sammix_core.engines.threads import in_threads, one_of_several
+from sammix_core.engines.threads import in_threads, in_worker_thread
 from sammix_core.errors import InputError
 
 ENGINES = ("auto", "torch", "openvino")
@@ -83,7 +83,7 @@ class OpenVinoEngine:
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Encodes a batch of any size."""
-        threads = 1 if len(images) == 1 or one_of_several() else self.concurrency
+        threads = 1 if len(images) == 1 or in_worker_thread() else self.concurrency
         return torch.from_numpy(np.concatenate(list(in_threads(self._encoded, images, threads))))
 
     def _encoded(self, image: torch.Tensor) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""Several slices worked on at once, a thread each, with results in their order.
+"""Works on several slices at once, a thread each, and returns results in their order.
 
-A network that runs on all cores for one slice loses a third of them to waiting, and what numpy does between two slices
+A network that runs on all cores for one slice loses a third of them to waiting, and numpy's work between two slices
 runs on one core alone. Slices that do not depend on each other are better given a core each.
 """
 
@@ -18,20 +18,20 @@ Made = TypeVar("Made")
 _here = threading.local()
 
 
-def one_of_several() -> bool:
-    """Whether this thread works beside others of its kind, so that it should keep to one core."""
-    return getattr(_here, "one_of_several", False)
+def in_worker_thread() -> bool:
+    """Whether this is a thread of `in_threads`, which should keep to one core."""
+    return getattr(_here, "in_worker_thread", False)
 
 
 def in_threads(function: Callable[[Item], Made], items: Iterable[Item], threads: int) -> Generator[Made]:
-    """Yields function(item) of each item in order; a few are worked on ahead.
+    """Yields function(item) of each item in order; works a few items ahead.
 
-    Closing it early (a person cancels; `contextlib.closing`) waits for what has begun and drops the rest.
+    Closing it early (a person cancels; `contextlib.closing`) waits for the items in progress and drops the rest.
 
     Args:
         function: Safe to call from several threads at once.
-        items: What it is called with.
-        threads: How many; with 1 everything happens here, one by one.
+        items: Its arguments.
+        threads: How many; with 1 the calling thread does everything, one by one.
 
     Example:
         >>> list(in_threads(lambda number: number * number, range(5), threads=2))
@@ -41,63 +41,63 @@ def in_threads(function: Callable[[Item], Made], items: Iterable[Item], threads:
         yield from map(function, items)
         return
     pool = ThreadPoolExecutor(threads, "sammix-slice", initializer=_mark)
-    coming: deque[Future[Made]] = deque()
+    pending: deque[Future[Made]] = deque()
     try:
         for item in items:
-            coming.append(pool.submit(function, item))
-            if len(coming) > 2 * threads:
-                yield coming.popleft().result()
-        while coming:
-            yield coming.popleft().result()
+            pending.append(pool.submit(function, item))
+            if len(pending) > 2 * threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _mark() -> None:
-    _here.one_of_several = True
+    _here.in_worker_thread = True
 
 
 class SharedWork(Generic[Made]):
-    """Work that several threads may want at the same time: the first one does it, the others get what it made.
+    """Work that several threads may request at the same time: the first one does it, the others wait for its result.
 
     Args:
-        kept: How many of the newest results are kept; 0 for those alone that are being worked on.
+        keep: How many of the newest results are kept; 0 keeps none beyond the requests in progress.
     """
 
-    def __init__(self, kept: int = 0) -> None:
-        self._most = kept
+    def __init__(self, keep: int = 0) -> None:
+        self._keep = keep
         self._lock = threading.Lock()
-        self._begun: dict[Hashable, Future[Made]] = {}
+        self._futures: dict[Hashable, Future[Made]] = {}
 
     def begin(self, key: Hashable, make: Callable[[], Made]) -> Future[Made]:
-        """What a key's work gives; done here and now unless another thread has begun it.
+        """Returns the work under a key; does it now, on this thread, unless another thread has begun it.
 
         Args:
-            key: Says which work it is.
+            key: Identifies the work.
             make: Does it.
         """
         with self._lock:
-            begun = self._begun.get(key)
-            if begun is not None:
-                return begun
-            mine = self._begun[key] = Future[Made]()
-            while self._most and len(self._begun) > self._most:
-                del self._begun[next(iter(self._begun))]
+            future = self._futures.get(key)
+            if future is not None:
+                return future
+            future = self._futures[key] = Future[Made]()
+            while self._keep and len(self._futures) > self._keep:
+                del self._futures[next(iter(self._futures))]
         try:
-            mine.set_result(make())
-        except BaseException as error:  # whoever waits for it gets it too
-            mine.set_exception(error)
-            self._forget(key, mine)
-        if not self._most:
-            self._forget(key, mine)
-        return mine
+            future.set_result(make())
+        except BaseException as error:  # reaches every thread that waits for the result
+            future.set_exception(error)
+            self._forget(key, future)
+        if not self._keep:
+            self._forget(key, future)
+        return future
 
     def clear(self) -> None:
         """Forgets all results."""
         with self._lock:
-            self._begun.clear()
+            self._futures.clear()
 
-    def _forget(self, key: Hashable, mine: Future[Made]) -> None:
+    def _forget(self, key: Hashable, future: Future[Made]) -> None:
         with self._lock:
-            if self._begun.get(key) is mine:
-                del self._begun[key]
+            if self._futures.get(key) is future:
+                del self._futures[key]

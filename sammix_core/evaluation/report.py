@@ -149,10 +149,10 @@ def _slice_entry(entry: SliceReport) -> dict[str, Any]:
     return {
         "slice_index": int(entry.slice_index),
         "probability": _number(entry.probability),
-        "score": _number(entry.score),
-        "mask_scores": [_number(score) for score in entry.mask_scores],
-        "agreement": _number(entry.agreement),
-        "cam_agreement": _number(entry.cam_agreement),
+        "score": _number(entry.scores.score),
+        "mask_scores": [_number(score) for score in entry.scores.mask_scores],
+        "agreement": _number(entry.scores.agreement),
+        "cam_agreement": _number(entry.scores.cam_agreement),
         "area_px": int(entry.area_px),
         "box": None if entry.box is None else _box_entry(entry.box),
     }

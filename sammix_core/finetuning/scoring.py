@@ -24,8 +24,7 @@ from sammix_core.sam.backend import SamBackend
 from sammix_core.segmentation.following.follow import follow
 from sammix_core.segmentation.model_loading import LoadedModel
 from sammix_core.segmentation.session import SegmentationSession
-from sammix_core.segmentation.slice_look import SliceDecoder
-from sammix_core.segmentation.slice_mask import decode_box, make_mask
+from sammix_core.segmentation.slice_decoder import SliceDecoder
 from sammix_core.volume.axial_order import AxialOrder
 
 KINDS = ("auto", "oracle")
@@ -49,7 +48,8 @@ def score_slice(model: LoadedModel, correction: Correction, made: EncodedSlice) 
     shape = (1, *correction.hu.shape)
     slices = AxialSlices(_CANONICAL, correction.hu[None], 1.0, frame, model.preprocessing, shape)
     embedding = torch.from_numpy(np.array(made.embedding)).float()[None].to(model.device)
-    guided = _guided(model, made.image, embedding)
+    decoder = SliceDecoder(model.backend, model.masks, slices, lambda _index: made.image, lambda _index: embedding)
+    guided = _guided(model, decoder)
     found: Scores = {}
     for kind in KINDS:
         box, support = _auto(guided, slices) if kind == "auto" else (_oracle(correction), None)
@@ -57,8 +57,7 @@ def score_slice(model: LoadedModel, correction: Correction, made: EncodedSlice) 
             found[kind] = Overlap.of(np.zeros_like(correction.mask), correction.mask)
             continue
         cam = guided.cam_logits[0]
-        decoded = decode_box(model.backend, model.masks, slices, box, embedding, cam)
-        mask = make_mask(decoded, model.masks, slices, box, cam, support).mask
+        mask = decoder.slice_mask(decoder.decode_box(box, cam), box, cam, support).mask
         found[kind] = Overlap.of(mask, correction.mask)
     return found
 
@@ -144,11 +143,10 @@ class RememberingBackend:
         self._known.clear()
 
 
-def _guided(model: LoadedModel, image: np.ndarray, embedding: torch.Tensor) -> GuidedBoxes:
-    """What the guidance makes of one slice, refitted as in a volume."""
+def _guided(model: LoadedModel, decoder: SliceDecoder) -> GuidedBoxes:
+    """The guidance's box for one slice, refitted as in a volume."""
     size = model.preprocessing.size
-    pixels = torch.from_numpy(image)[None, None]
-    maps = model.guidance.maps(pixels, embedding)
+    maps = model.guidance.maps(torch.from_numpy(decoder.image(0))[None, None], decoder.embedding(0))
     boxes = model.boxes
     alone = replace(
         boxes,
@@ -156,11 +154,7 @@ def _guided(model: LoadedModel, image: np.ndarray, embedding: torch.Tensor) -> G
         probability_high=(boxes.probability_high + boxes.probability_low) / 2,
     )
     guided = boxes_from_cam(maps, 1.0, size, alone)
-
-    viewer = SliceDecoder(
-        model.backend, model.masks, model.preprocessing, lambda _index: image, lambda _index: embedding
-    )
-    return follow(guided, viewer, 1.0, size, replace(model.following, follow_mm=0.0, break_mm=0.0))
+    return follow(guided, decoder, 1.0, size, replace(model.following, follow_mm=0.0, break_mm=0.0))
 
 
 def _auto(guided: GuidedBoxes, slices: AxialSlices) -> tuple[Box | None, np.ndarray | None]:

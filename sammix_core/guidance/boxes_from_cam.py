@@ -75,18 +75,20 @@ class BoxSettings:
             raise InputError(f"The model's box settings are not ones that this version knows ({error}).") from error
 
 
-@dataclass(frozen=True)
+@dataclass
 class GuidedBoxes:
-    """What the guidance came to for a volume, in canonical axial order.
+    """The guidance's boxes for a volume with the maps behind them, in canonical axial order.
+
+    Following changes a copy of it in place, slice by slice.
 
     Attributes:
         cam_logits: (n, h, w) float32, smoothed along z.
         probabilities: (n,) float32, smoothed along z.
-        support: (n, size, size) bool is made by `support_mask`; here (n, h, w) bool: cells of kept components.
+        support: (n, h, w) bool: cells of kept components.
         boxes: One (x_min, y_min, x_max, y_max) in network pixels a slice, or None.
         scores: (n,) float32, mean CAM probability inside the kept cells; 0 without any.
-        between: (n, 2) int32, of a thin slice that was not looked at the two slices that stand for it; -1 for the
-            others. None where all were looked at.
+        between: (n, 2) int32: the two slices that a thin slice is interpolated from; -1 for slices that are not. None
+            where no slice is.
     """
 
     cam_logits: np.ndarray
@@ -95,6 +97,17 @@ class GuidedBoxes:
     boxes: list[NetworkBox | None]
     scores: np.ndarray
     between: np.ndarray | None = None
+
+    def copy(self) -> GuidedBoxes:
+        """A copy that may be changed without changing this one."""
+        return GuidedBoxes(
+            cam_logits=self.cam_logits.copy(),
+            probabilities=self.probabilities.copy(),
+            support=self.support.copy(),
+            boxes=list(self.boxes),
+            scores=self.scores.copy(),
+            between=None if self.between is None else self.between.copy(),
+        )
 
 
 def boxes_from_cam(maps: GuidanceMaps, slice_mm: float, size: int, settings: BoxSettings) -> GuidedBoxes:

@@ -16,7 +16,7 @@ class Diameter:
     Attributes:
         mm: Its length.
         slice: Canonical axial slice.
-        ends: Two places (row, col) in pixels of that slice; whole numbers are centres of pixels.
+        ends: Two points (row, col) in pixels of that slice; whole numbers are centres of pixels.
     """
 
     mm: float
@@ -25,10 +25,10 @@ class Diameter:
 
 
 def longest_diameter(axial: np.ndarray, spacing: tuple[float, float]) -> Diameter | None:
-    """The longest line within one slice between two places on the outline of a mask, over all slices.
+    """The longest line within one slice between two points on the outline of a mask, over all slices.
 
-    The outline is taken where it crosses between a pixel's centre and its neighbour's, half a pixel out, so that a
-    single pixel is as long as a pixel. A line may leave the mask on its way, as a ruler's on a screen does.
+    The outline lies half a pixel outside the centres of the outermost pixels, so that a single pixel is as long as a
+    pixel. A line may leave the mask on its way, like a ruler on a screen.
 
     Args:
         axial: (slice, row, col) bool, canonical axial slices.
@@ -39,21 +39,21 @@ def longest_diameter(axial: np.ndarray, spacing: tuple[float, float]) -> Diamete
     """
     best: Diameter | None = None
     for index in np.flatnonzero(axial.any((1, 2))):
-        places = _outline(np.argwhere(axial[index]))
-        distances = cdist(places * spacing, places * spacing)
+        points = _outline(np.argwhere(axial[index]))
+        distances = cdist(points * spacing, points * spacing)
         first, last = np.unravel_index(int(distances.argmax()), distances.shape)
         mm = float(distances[first, last])
         if best is None or mm > best.mm:
-            (row, col), (other_row, other_col) = places[first].tolist(), places[last].tolist()
+            (row, col), (other_row, other_col) = points[first].tolist(), points[last].tolist()
             best = Diameter(mm, int(index), ((row, col), (other_row, other_col)))
     return best
 
 
 def _outline(pixels: np.ndarray) -> np.ndarray:
-    """(n, 2) pixels to the corners of the convex hull of their edges' middles; the longest line ends on two of them."""
+    """Corners of the convex hull round (n, 2) pixels' edge midpoints; the longest line ends on two of them."""
     halves = np.array([(-0.5, 0.0), (0.5, 0.0), (0.0, -0.5), (0.0, 0.5)])
-    places = np.unique((pixels[:, None] + halves).reshape(-1, 2), axis=0)
+    points = np.unique((pixels[:, None] + halves).reshape(-1, 2), axis=0)
     try:
-        return places[ConvexHull(places).vertices]
-    except QhullError:  # places that span no area cannot be: a pixel has four
-        return places
+        return points[ConvexHull(points).vertices]
+    except QhullError:  # cannot happen: the four points of one pixel span an area
+        return points

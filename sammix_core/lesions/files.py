@@ -1,4 +1,4 @@
-"""Lesions as files: a labelmap with one segment a lesion."""
+"""Lesions as files: a labelmap with one segment for each lesion."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def write_lesions(labelmap: np.ndarray, like: Volume, path: str | Path) -> None:
     """Writes liver and lesions, whole or not at all.
 
     Args:
-        labelmap: (k, j, i) uint8 what `lesion_labelmap` gave.
-        like: The CT whose grid it has.
+        labelmap: (k, j, i) uint8, as `lesion_labelmap` returns it.
+        like: The CT on whose grid it lies.
         path: The file; in a .seg.nrrd each lesion is a segment with name, colour and SNOMED codes.
 
     Raises:
@@ -30,6 +30,6 @@ def write_lesions(labelmap: np.ndarray, like: Volume, path: str | Path) -> None:
         labels = [int(label) for label in np.unique(labelmap) if label]
         for index, label in enumerate(labels):
             segment = LIVER_SEGMENT if label == LIVER else lesion_segment(label)
-            own = segmentation_metadata(labelmap, segment)
-            pairs.update({name.replace("Segment0_", f"Segment{index}_"): value for name, value in own.items()})
+            metadata = segmentation_metadata(labelmap, segment)
+            pairs.update({name.replace("Segment0_", f"Segment{index}_"): value for name, value in metadata.items()})
     write_on_grid(np.ascontiguousarray(labelmap), like, target, pairs)

@@ -1,4 +1,4 @@
-"""What is said of one lesion, and the table of all; needs nothing but plain Python."""
+"""The figures of one lesion, and the table of all; needs plain Python alone."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 SCHEMA = "sammix-lesions/1"
 LIVER = 1
 FIRST_LESION = 2
+MAX_LESIONS = 250  # with the liver, about as many labels as a byte holds
 _COLUMNS = ("label", "name", "volume_ml", "longest_axial_mm", "measurable", "mean_hu", "voxels")
 
 
@@ -19,15 +20,15 @@ class Lesion:
     """One lesion.
 
     Attributes:
-        number: In a labelmap with the liver it has the label `number` + 1. Where lesions were found together 1 is the
-            largest; in the panel a lesion keeps its number whatever becomes of it.
-        voxels: How many it has.
-        volume_ml: Millilitres; None where the spacing is unknown, as every figure in millimetres.
+        number: 1 and up; its label in a labelmap with the liver is `number` + 1. Lesions that were segmented together
+            are numbered by size, 1 the largest; in the panel a lesion keeps its number for good.
+        voxels: Number of its voxels.
+        volume_ml: Volume in mL; None where the spacing is unknown, as for all figures in mm.
         longest_axial_mm: Longest diameter within one axial slice.
-        measurable: Whether that is enough to be followed by RECIST 1.1.
+        measurable: Whether the diameter is long enough for follow-up by RECIST 1.1.
         diameter_ends_ijk: Voxels of the CT at whose outline the diameter ends.
-        centre_ijk: Its centre of mass, in voxel indices.
-        mean_hu: Mean of its voxels.
+        centre_ijk: Centre of mass, in voxel indices.
+        mean_hu: Mean HU of its voxels.
     """
 
     number: int
@@ -41,7 +42,7 @@ class Lesion:
 
     @property
     def name(self) -> str:
-        """What people call it: "Lesion 1"."""
+        """Its name for people: "Lesion 1"."""
         return f"Lesion {self.number}"
 
     @property
@@ -52,16 +53,16 @@ class Lesion:
 
 def report(lesions: Sequence[Lesion]) -> dict[str, Any]:
     """The table as plain values, `sammix-lesions/1`."""
-    known = [lesion.volume_ml for lesion in lesions if lesion.volume_ml is not None]
+    volumes = [lesion.volume_ml for lesion in lesions if lesion.volume_ml is not None]
     return {
         "schema": SCHEMA,
         "lesions": [{"name": lesion.name, **asdict(lesion)} for lesion in lesions],
-        "total_ml": sum(known) if len(known) == len(lesions) else None,
+        "total_ml": sum(volumes) if len(volumes) == len(lesions) else None,
     }
 
 
 def csv_table(lesions: Sequence[Lesion]) -> str:
-    """The table as comma-separated values: a line of titles, then one a lesion; what is unknown is left empty."""
+    """The table as comma-separated values: a header, then one line for each lesion; unknown figures are empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)

@@ -1,4 +1,4 @@
-"""What the segment of a lesion is called: name, colour and SNOMED codes."""
+"""The segment of a lesion: name, colour and SNOMED codes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from sammix_core.volume_io.segments import Code, Segment
 
 _ALTERED = Code("SCT", "49755003", "Morphologically Altered Structure")
 _LESION = Code("SCT", "52988006", "Lesion")
-# Slicer's lists have "Mass", which not every lesion is.
+# Slicer's lists have only "Mass", which not every lesion is.
 _LESION_LIST = "DICOM CID 7159 Lesion Segmentation Types"
-_GOLDEN = 0.618  # steps of hue that never come near each other soon
+_GOLDEN = 0.618  # steps of hue that keep neighbouring lesions apart
 
 
 def lesion_segment(label: int) -> Segment:
-    """What a label of `lesion_labelmap` means: a lesion in the liver, with a name and a colour of its own.
+    """The segment of a label of `lesion_labelmap`: a lesion in the liver, with its own name and colour.
 
     Example:
         >>> lesion_segment(3).name

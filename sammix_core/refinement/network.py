@@ -6,13 +6,14 @@ Which cells the adapter sees, which parts are trained, and why: docs/decisions/r
 from __future__ import annotations
 
 import copy
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
 
+from sammix_core.documents import settings_from_dict, settings_to_dict
 from sammix_core.errors import InputError
 from sammix_core.refinement.embedding_crop import CropMatrices, crop_maps, crops_around, uncrop_maps
 from sammix_core.refinement.msam.clicks import Clicks
@@ -43,21 +44,19 @@ class RefinerSpec:
 
     def to_dict(self) -> dict[str, int]:
         """Plain values for a manifest."""
-        return asdict(self)
+        return settings_to_dict(self)
 
     @classmethod
     def from_dict(cls, entry: dict[str, Any]) -> RefinerSpec:
-        """Reads what `to_dict` made.
+        """Reads what `to_dict` returned.
 
         Raises:
-            InputError: A key is missing or unknown, or a value is no size.
+            InputError: A key is unknown, or a value is no size.
         """
-        valid = entry.keys() == asdict(cls()).keys() and all(
-            type(value) is int and value > 0 for value in entry.values()
-        )
-        if not valid or entry["width"] % entry["heads"]:
+        spec = settings_from_dict(cls, entry, "The refiner's sizes")
+        if min(spec.width, spec.heads, spec.side) < 1 or spec.width % spec.heads:
             raise InputError(f"A refiner cannot have the sizes {entry!r}.")
-        return cls(**entry)
+        return spec
 
 
 class SliceRefiner(nn.Module):

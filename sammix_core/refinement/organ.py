@@ -14,7 +14,7 @@ from sammix_core.sam.decoding import DecodedSlices, clean_slice
 
 
 class OrganRefiner:
-    """Refines decoded masks; a `slice_mask.Refine`. Callable from any thread.
+    """Refines decoded masks; a `MaskRefiner`. Callable from any thread.
 
     A slice's scores and its three masks stay those of the decoder.
 
@@ -22,7 +22,7 @@ class OrganRefiner:
         spec: The refiner's name, "liver-refiner/0.1.0".
         stage: As `stage_of` returns it.
         stages: Stages for each mask.
-        every_box: See `slice_mask.Refine`.
+        every_box: See `MaskRefiner`.
 
     Attributes:
         spec: See above.

@@ -84,6 +84,11 @@ class DecodedSlices:
     scores: np.ndarray
     chosen: np.ndarray
 
+    def score(self, index: int) -> float:
+        """The IoU that the chosen mask of a slice predicts of itself; the mean of all three where that was chosen."""
+        best, scores = int(self.chosen[index]), self.scores[index].astype(float)
+        return float(scores[best] if best >= 0 else scores.mean())
+
     def agreement(self, index: int) -> float:
         """Share of pixels in any of the three masks that are in all of them; 1 for none at all."""
         masks = self.all_logits[index] > 0
@@ -99,8 +104,8 @@ class DecodedSlices:
         return sigmoid(logits.max(0)) - sigmoid(logits.min(0))
 
 
-def mixed(first: DecodedSlices, second: DecodedSlices, share: float) -> DecodedSlices:
-    """What lies between two slices, linearly in the logits.
+def interpolated(first: DecodedSlices, second: DecodedSlices, share: float) -> DecodedSlices:
+    """A slice between two others, interpolated linearly in the logits.
 
     Args:
         first: One slice.
@@ -108,8 +113,8 @@ def mixed(first: DecodedSlices, second: DecodedSlices, share: float) -> DecodedS
         share: How much of the second one, in [0, 1].
     """
 
-    def between(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-        return ((1 - share) * one + share * other).astype(np.float32)
+    def between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
+        return ((1 - share) * start + share * end).astype(np.float32)
 
     return DecodedSlices(
         between(first.logits, second.logits),

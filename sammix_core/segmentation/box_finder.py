@@ -1,4 +1,4 @@
-"""The guidance looks at a volume: which way up it lies, what each slice shows, and where the boxes go."""
+"""Finds the automatic boxes of a volume: orientation, maps of the slices, boxes, fitting, thin slices."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from sammix_core.boxes import Box, BoxSource
+from sammix_core.boxes.box import Box, BoxSource
 from sammix_core.embeddings.disk_store import EmbeddingStore
 from sammix_core.embeddings.memory_cache import EmbeddingCache
 from sammix_core.engines.threads import in_threads
@@ -19,22 +19,22 @@ from sammix_core.guidance.boxes_from_cam import GuidedBoxes, boxes_from_cam
 from sammix_core.guidance.saved_guidance import SavedGuidance
 from sammix_core.preprocessing.axial_slices import AxialSlices
 from sammix_core.progress import (
+    DETECTING_ORIENTATION,
+    FILLING_THIN_SLICES,
     FITTING_BOXES,
-    LOOKING_BETWEEN,
-    LOOKING_WHICH_WAY_UP,
     CancelCheck,
     ProgressCallback,
     ProgressReporter,
 )
 from sammix_core.segmentation.following.follow import follow
-from sammix_core.segmentation.orientation import likeliest_cut, orders_looked_at
-from sammix_core.segmentation.slice_look import SliceDecoder
+from sammix_core.segmentation.orientation import detect_orientation, orientation_steps
+from sammix_core.segmentation.slice_decoder import SliceDecoder
 from sammix_core.segmentation.slice_sampling import (
     EVERY_SLICE,
     SliceSampling,
-    look_sparsely,
-    thin_slices_filled,
-    with_those_between,
+    fill_thin_slices,
+    interpolate_maps,
+    sample_slices,
 )
 from sammix_core.volume.axial_order import AxialOrder
 from sammix_core.volume.volume import Volume
@@ -43,32 +43,31 @@ if TYPE_CHECKING:
     from sammix_core.segmentation.model_loading import LoadedModel
 
 # A slice this improbable is encoded again if someone draws a box there; until then its 2 MB are better spent.
-_FORGET_BELOW = 0.01
-_KEPT_IMAGES = 256
-_OTHER_WAY_UP = (
-    "The header says nothing of the orientation and the slices seem to be turned or mirrored in plane, so they were "
-    "looked at the other way; the mask is on the file's own grid."
+_DROP_BELOW = 0.01
+_CACHED_IMAGES = 256
+_OTHER_ORIENTATION = (
+    "The header says nothing of the orientation, and the slices seem to be rotated or mirrored in plane, so they were "
+    "flipped for the model; the mask is on the file's own grid."
 )
 
 
 class BoxFinder:
-    """Maps and embeddings of one volume's slices, by canonical index, and what was found in them.
+    """Maps, embeddings and automatic boxes of one volume, by canonical slice.
 
     Args:
         model: The model.
         volume: The CT.
-        limit_bytes: What the embeddings may take.
-        turned: Told the new order when the slices are turned.
-        sampling: Which slices may go without the encoder.
+        limit_bytes: Memory that the embeddings may take.
+        on_reorder: Called with the new order when the slices are cut in another orientation.
+        sampling: Which slices need not be encoded.
         store: Where embeddings are kept on disk, or None.
 
     Attributes:
         axial: The volume's slices, as the network sees them.
         cache: Their embeddings.
-        guided: What was found; None before a search has ended.
-        notes: Plain sentences on the order.
+        guided: The guidance's boxes and maps; None before `find` has ended.
+        notes: Plain sentences on the orientation.
         seconds: Seconds by stage.
-        looked_at: Passes through the encoder besides the cache's.
     """
 
     def __init__(
@@ -76,95 +75,101 @@ class BoxFinder:
         model: LoadedModel,
         volume: Volume,
         limit_bytes: int,
-        turned: Callable[[AxialOrder], None],
+        on_reorder: Callable[[AxialOrder], None],
         sampling: SliceSampling = EVERY_SLICE,
         store: EmbeddingStore | None = None,
     ) -> None:
         self.axial = AxialSlices.cut(volume, volume.axial_order, model.preprocessing)
-        # Encoder and following look at the same images; a quarter of a MB each.
-        self._image = lru_cache(_KEPT_IMAGES)(lambda index: self.axial.image(index))
+        # The encoder and following use the same images; a quarter of a MB each.
+        self._image = lru_cache(_CACHED_IMAGES)(lambda index: self.axial.image(index))
         self.cache = EmbeddingCache(model.backend, self._image, limit_bytes, store)
         self.guided: GuidedBoxes | None = None
         self.notes: list[str] = []
         self.seconds: dict[str, float] = {}
-        self.looked_at = 0
         self._model = model
         self._volume = volume
-        self._turned = turned
-        self._sparing = sampling
+        self._on_reorder = on_reorder
+        self._sampling = sampling
         self._maps: dict[int, GuidanceMaps] = {}
+        self._encoded_for_orientation = 0
 
-    def run(
+    @property
+    def slices_encoded(self) -> int:
+        """How many times a slice went through the encoder."""
+        return self.cache.encoded + self._encoded_for_orientation
+
+    def find(
         self,
         progress: ProgressCallback | None,
         cancel: CancelCheck | None,
-        on_seen: Callable[[int, float], None] | None,
+        on_probability: Callable[[int, float], None] | None,
     ) -> dict[int, Box]:
-        """Looks at every slice that was not looked at before; see `SegmentationSession.find_boxes`.
+        """Finds the automatic boxes; see `SegmentationSession.find_boxes`. Maps that exist are not computed again.
 
         Returns:
             The automatic boxes in voxels of the volume, by the user's slice index.
 
         Raises:
-            Cancelled: The user stopped; the maps that there are stay.
+            Cancelled: The user stopped; the maps computed so far stay.
         """
-        if not self._volume.spacing_known and self.guided is None:
-            self._look_which_way_up(progress, cancel)
+        stated = self._volume.spacing_known and self._volume.orientation_known
+        if not stated and self.guided is None:
+            self._detect_orientation(progress, cancel)
         stage = ProgressReporter(f"Looking for the {self._model.target}", len(self.axial), progress, cancel)
         count, size = len(self.axial), self._model.preprocessing.size
-        known = self._volume.spacing_known
-        stride = min(self._sparing.stride(self.axial.slice_mm, known), max(1, count - 1))
+        spacing_known = self._volume.spacing_known
+        stride = min(self._sampling.stride(self.axial.slice_mm, spacing_known), max(1, count - 1))
 
-        def look(coming: Sequence[int]) -> Generator[float]:
-            indices = [place * stride for place in coming]
+        def evaluate(batch: Sequence[int]) -> Generator[float]:
+            indices = [number * stride for number in batch]
             for index, probability in zip(indices, self._probabilities(indices), strict=True):
-                if probability < _FORGET_BELOW:
+                if probability < _DROP_BELOW:
                     self.cache.drop(index)
-                if on_seen is not None:
-                    on_seen(self.axial.slice_index(index), probability)
+                if on_probability is not None:
+                    on_probability(self.axial.slice_index(index), probability)
                 stage.step()
                 yield probability
 
-        places = (count - 1) // stride + 1
-        step = self._sparing.step(self.axial.slice_mm * stride, known)
-        seen = look_sparsely(places, step, look)
-        found = with_those_between({place: self._maps[place * stride] for place in seen}, places)
-        if len(seen) < count:
-            stage.step(count - len(seen))
+        strided_count = (count - 1) // stride + 1
+        step = self._sampling.step(self.axial.slice_mm * stride, spacing_known)
+        sampled = sample_slices(strided_count, step, evaluate)
+        maps = interpolate_maps({number: self._maps[number * stride] for number in sampled}, strided_count)
+        if len(sampled) < count:
+            stage.step(count - len(sampled))
         self.seconds["guidance"] = stage.seconds
-        guided = boxes_from_cam(found, self.axial.slice_mm * stride, size, self._model.boxes)
-        guided = self._followed(guided, size, stride, progress, cancel)
+        guided = boxes_from_cam(maps, self.axial.slice_mm * stride, size, self._model.boxes)
+        guided = self._fit(guided, stride, progress, cancel)
         if stride > 1:
-            guided = self._with_slices_between(guided, stride, size, progress, cancel)
+            guided = self._fill_thin_slices(guided, stride, progress, cancel)
         self.guided = guided
         return self._in_voxels(guided)
 
     def _probabilities(self, indices: Sequence[int]) -> Generator[float]:
-        """Looks at canonical slices, several at once where that suits the backend."""
-        backend, needed = self._model.backend, self._model.guidance.needs_embeddings
-        if needed and backend.concurrency > 1:
-            with closing(in_threads(self.maps_of, indices, backend.concurrency)) as maps:
-                yield from (float(one.probabilities[0]) for one in maps)
+        """Probabilities of canonical slices, several at once where that suits the backend."""
+        backend, needs_embeddings = self._model.backend, self._model.guidance.needs_embeddings
+        if needs_embeddings and backend.concurrency > 1:
+            with closing(in_threads(self.maps_at, indices, backend.concurrency)) as all_maps:
+                yield from (float(maps.probabilities[0]) for maps in all_maps)
             return
-        size = backend.batch if needed else 1
+        size = backend.batch if needs_embeddings else 1
         for start in range(0, len(indices), size):
-            some = indices[start : start + size]
-            if needed:
-                list(self.cache.ahead(index for index in some if index not in self._maps))
-            yield from (float(self.maps_of(index).probabilities[0]) for index in some)
+            batch = indices[start : start + size]
+            if needs_embeddings:
+                list(self.cache.ahead(index for index in batch if index not in self._maps))
+            yield from (float(self.maps_at(index).probabilities[0]) for index in batch)
 
-    def maps_of(self, index: int) -> GuidanceMaps:
+    def maps_at(self, index: int) -> GuidanceMaps:
         """The guidance's maps of one canonical slice, computed once."""
         maps = self._maps.get(index)
         if maps is None:
             image = self.cache.image(index)
-            needed = self._model.guidance.needs_embeddings
-            embedding = self.cache.embedding(index, image) if needed else torch.empty(0)
+            needs_embeddings = self._model.guidance.needs_embeddings
+            embedding = self.cache.embedding(index, image) if needs_embeddings else torch.empty(0)
             maps = self._maps[index] = self._model.guidance.maps(image, embedding)
         return maps
 
-    def prompt_of(self, index: int, source: BoxSource) -> tuple[np.ndarray, np.ndarray | None]:
-        """What goes with a box of a canonical slice.
+    def prompt_for(self, index: int, source: BoxSource) -> tuple[np.ndarray, np.ndarray | None]:
+        """The map that goes with a box of a canonical slice.
 
         Args:
             index: The slice.
@@ -175,99 +180,94 @@ class BoxFinder:
             trusted as it is.
         """
         if self.guided is None:
-            # Before the whole volume was looked at there is the slice's own map, which is that without its neighbours.
-            return self.maps_of(index).cam_logits[0], None
+            # Before `find` there is the slice's own map, without its neighbours.
+            return self.maps_at(index).cam_logits[0], None
         return self.guided.cam_logits[index], self.guided.support[index] if source is BoxSource.AUTO else None
 
-    def saved(self) -> SavedGuidance | None:
-        """What was found, for another search of this volume."""
+    def save(self) -> SavedGuidance | None:
+        """The guidance for another session of this volume; None before `find` has ended."""
         if self.guided is None:
             return None
         return SavedGuidance(self._model.spec, self.axial.order, self.guided, tuple(self.notes))
 
-    def take(self, saved: SavedGuidance) -> None:
-        """Goes on with what another search has found, unless it was another model's."""
+    def restore(self, saved: SavedGuidance) -> None:
+        """Continues with the guidance of another session, unless it was another model's."""
         if saved.model == self._model.spec:
-            self._turn(AxialSlices.cut(self._volume, saved.order, self._model.preprocessing))
+            self._reorder(AxialSlices.cut(self._volume, saved.order, self._model.preprocessing))
             self.guided, self.notes = saved.guided, list(saved.notes)
 
-    def _look_which_way_up(self, progress: ProgressCallback | None, cancel: CancelCheck | None) -> None:
-        """Turns the slices the way that the guidance understands, where the header has lost it."""
-        stage = ProgressReporter(LOOKING_WHICH_WAY_UP, orders_looked_at(len(self.axial)), progress, cancel)
-        chosen = likeliest_cut(self._volume, self._model, stage.step)
-        self.looked_at += stage.done if self._model.guidance.needs_embeddings else 0
+    def _detect_orientation(self, progress: ProgressCallback | None, cancel: CancelCheck | None) -> None:
+        """Cuts the slices in the orientation that the guidance understands, where the header has lost it."""
+        stage = ProgressReporter(DETECTING_ORIENTATION, orientation_steps(len(self.axial)), progress, cancel)
+        axial = detect_orientation(self._volume, self._model, stage.step)
+        self._encoded_for_orientation += stage.done if self._model.guidance.needs_embeddings else 0
         self.seconds["orientation"] = stage.seconds
-        self._turn(chosen)
-        self.notes = [_OTHER_WAY_UP] if chosen.order != self._volume.axial_order else []
+        self._reorder(axial)
+        self.notes = [_OTHER_ORIENTATION] if axial.order != self._volume.axial_order else []
 
-    def _turn(self, axial: AxialSlices) -> None:
-        """Takes slices cut another way; what there is already was made the old way."""
+    def _reorder(self, axial: AxialSlices) -> None:
+        """Replaces the slices; drops images, embeddings and maps of the previous order."""
         if axial.order != self.axial.order:
             self.axial = axial
             self._image.cache_clear()
             self.cache.clear()
             self._maps.clear()
-            self._turned(axial.order)
+            self._on_reorder(axial.order)
 
-    def _followed(
-        self, guided: GuidedBoxes, size: int, stride: int, progress: ProgressCallback | None, cancel: CancelCheck | None
+    def _fit(
+        self, guided: GuidedBoxes, stride: int, progress: ProgressCallback | None, cancel: CancelCheck | None
     ) -> GuidedBoxes:
-        """The guidance's boxes drawn tight about masks, and the organ followed past its ends."""
+        """Draws the guidance's boxes tight about masks, and follows the organ past its ends."""
         model = self._model
         if model.following.grow <= 0:
-            return guided  # and no stage of no steps is told of
+            return guided  # without a stage of no steps
         stage = ProgressReporter(FITTING_BOXES, sum(box is not None for box in guided.boxes), progress, cancel)
-        slice_mm = self.axial.slice_mm * stride
-        followed = follow(guided, self._viewer(stride), slice_mm, size, model.following, stage.step)
+        slice_mm, size = self.axial.slice_mm * stride, model.preprocessing.size
+        fitted = follow(guided, self.decoder(stride), slice_mm, size, model.following, stage.step)
         self.seconds["fitting"] = stage.seconds
-        return followed
+        return fitted
 
-    def _with_slices_between(
-        self, guided: GuidedBoxes, stride: int, size: int, progress: ProgressCallback | None, cancel: CancelCheck | None
+    def _fill_thin_slices(
+        self, guided: GuidedBoxes, stride: int, progress: ProgressCallback | None, cancel: CancelCheck | None
     ) -> GuidedBoxes:
-        """All slices from every `stride`-th one; those between that have to be looked at are encoded together."""
-        stage = ProgressReporter(LOOKING_BETWEEN, len(self.axial), progress, cancel)
+        """Extends the boxes of every `stride`-th slice to all; encodes together those between that need it."""
+        stage = ProgressReporter(FILLING_THIN_SLICES, len(self.axial), progress, cancel)
 
-        def encode(coming: Sequence[int]) -> None:
-            with closing(self.cache.ahead(coming)) as encoded:
+        def encode_ahead(indices: Sequence[int]) -> None:
+            with closing(self.cache.ahead(indices)) as encoded:
                 for _ in encoded:
                     stage.step()
 
-        filled = thin_slices_filled(guided, stride, len(self.axial), size, self._viewer(1), encode)
+        size = self._model.preprocessing.size
+        filled = fill_thin_slices(guided, stride, len(self.axial), size, self.decoder(), encode_ahead)
         stage.step(len(self.axial) - stage.done)
         self.seconds["between"] = stage.seconds
         return filled
 
-    def _viewer(self, stride: int) -> SliceDecoder:
-        """Shows every `stride`-th slice."""
+    def decoder(self, stride: int = 1) -> SliceDecoder:
+        """Decodes every `stride`-th slice."""
         model = self._model
-        return SliceDecoder(
-            model.backend,
-            model.masks,
-            model.preprocessing,
-            lambda place: self._image(place * stride),
-            lambda place: self.cache.embedding(place * stride),
-        )
+        return SliceDecoder(model.backend, model.masks, self.axial, self._image, self.cache.embedding, stride)
 
     @property
-    def thin(self) -> bool:
-        """Whether there are slices that others stand for."""
+    def interpolates(self) -> bool:
+        """Whether masks of thin slices may be interpolated from their neighbours."""
         return self.guided is not None and self.guided.between is not None
 
     def anchors_of(self, index: int) -> tuple[int, int] | None:
-        """The two canonical slices that stand for a thin one between them, or None for one that stands for itself."""
+        """The two canonical slices that a thin one is interpolated from, or None for one that is decoded itself."""
         if self.guided is None or self.guided.between is None or self.guided.between[index][0] < 0:
             return None
-        first, second = self.guided.between[index].tolist()
-        return first, second
+        below, above = self.guided.between[index].tolist()
+        return below, above
 
     def _in_voxels(self, guided: GuidedBoxes) -> dict[int, Box]:
-        """The boxes that were found, in voxels of the volume; those that miss their slice are left out."""
-        found = {}
+        """The guidance's boxes in voxels of the volume, without those that miss their slice."""
+        boxes = {}
         for index, network_box in enumerate(guided.boxes):
             edges = None if network_box is None else self.axial.to_voxels(network_box)
             if edges is not None:
                 probability = float(np.clip(guided.probabilities[index], 0, 1))
-                place, score = self.axial.slice_index(index), float(guided.scores[index])
-                found[place] = Box(place, *edges, BoxSource.AUTO, score=score, probability=probability)
-        return found
+                slice_index, score = self.axial.slice_index(index), float(guided.scores[index])
+                boxes[slice_index] = Box(slice_index, *edges, BoxSource.AUTO, score=score, probability=probability)
+        return boxes

@@ -22,7 +22,7 @@ def organ_refiner(model: LoadedModel, folder: ModelFolder, stages: int, every_bo
         model: The model.
         folder: What `open_refiner` gave.
         stages: How many.
-        every_box: See `slice_mask.Refine`.
+        every_box: See `MaskRefiner`.
 
     Raises:
         InputError: The refiner was trained on other slices, or its files do not fit each other.

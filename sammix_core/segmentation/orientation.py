@@ -1,8 +1,8 @@
-"""Which way up an image lies whose header has lost it.
+"""Detects the in-plane orientation of a volume whose header has lost it.
 
-Files that lost their spacing have mostly lost their orientation as well (an array saved with an identity header).
-Taken by its header such a CT can lie upside down, and nothing is found. So the four in-plane flips are looked at on a
-few slices, and the one where the guidance sees most liver is taken. A real header is never second-guessed.
+Files that lost their spacing have mostly lost their orientation as well (an array saved with an identity header). Taken
+by its header such a CT can lie upside down, and nothing is found. So the four in-plane flips are compared on a few
+slices, and the one where the guidance sees most of the organ is used. A real header is never second-guessed.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ from sammix_core.segmentation.model_loading import LoadedModel
 from sammix_core.volume.axial_order import AxialOrder
 from sammix_core.volume.volume import Volume
 
-_LOOKED_AT = 5
-# The header's own way stays unless another one shows this many times as much.
+_SAMPLED_SLICES = 5
+# The header's own order stays unless another one shows this many times as much.
 _CLEARLY_MORE = 1.25
 
 
-def orders_looked_at(slices: int) -> int:
-    """How many slices `likeliest_order` asks for, all orders together."""
-    return 4 * len(_places(slices))
+def orientation_steps(slices: int) -> int:
+    """How many (order, slice) pairs `detect_orientation` compares in a volume of so many axial slices."""
+    return 4 * len(_sampled(slices))
 
 
-def likeliest_order(order: AxialOrder, slices: int, support: Callable[[AxialOrder, int], float]) -> AxialOrder:
+def best_supported_order(order: AxialOrder, slices: int, support: Callable[[AxialOrder, int], float]) -> AxialOrder:
     """Compares in-plane flips on a few slices.
 
     Args:
         order: The order by the header.
         slices: Number of axial slices.
-        support: (order, canonical slice) -> how much of the structure is seen on it, at least 0. Not the slice's
+        support: (order, canonical slice) -> how much of the structure the slice shows, at least 0. Not the slice's
             probability: that is near 1 upside down as well, while the map then covers half as much.
 
     Returns:
         The order to use; `order` itself unless another one shows clearly more.
     """
-    places = _places(slices)
+    sampled = _sampled(slices)
     best, best_score = order, -1.0
     for row_flip, col_flip in itertools.product((False, True), repeat=2):
         flips = (order.flips[0], order.flips[1] ^ row_flip, order.flips[2] ^ col_flip)
         candidate = AxialOrder(order.axes, flips)
-        score = float(np.mean([support(candidate, int(place)) for place in places]))
+        score = float(np.mean([support(candidate, int(index)) for index in sampled]))
         if candidate == order:
             score *= _CLEARLY_MORE
         if score > best_score:
@@ -54,35 +54,35 @@ def likeliest_order(order: AxialOrder, slices: int, support: Callable[[AxialOrde
     return best
 
 
-def _places(slices: int) -> np.ndarray:
-    """Canonical slices to look at, spread over the middle of the volume."""
-    return np.unique((np.linspace(0.15, 0.85, _LOOKED_AT) * (slices - 1)).round().astype(int))
+def _sampled(slices: int) -> np.ndarray:
+    """Canonical slices spread over the middle of the volume."""
+    return np.unique((np.linspace(0.15, 0.85, _SAMPLED_SLICES) * (slices - 1)).round().astype(int))
 
 
-def likeliest_cut(volume: Volume, model: LoadedModel, looked: Callable[[], None]) -> AxialSlices:
-    """Cuts a volume the way up that shows the guidance most of the structure.
+def detect_orientation(volume: Volume, model: LoadedModel, step: Callable[[], None]) -> AxialSlices:
+    """Cuts a volume in the in-plane orientation that shows the guidance most of the structure.
 
     Args:
         volume: The CT.
-        model: Its guidance looks.
-        looked: Called after each of the `orders_looked_at` looks.
+        model: Its guidance judges.
+        step: Called after each of the `orientation_steps`.
 
     Returns:
-        The volume's slices; cut by its header unless another way shows clearly more.
+        The volume's slices; cut by its header unless another orientation shows clearly more.
     """
-    cut = AxialSlices.cut(volume, volume.axial_order, model.preprocessing)
+    axial = AxialSlices.cut(volume, volume.axial_order, model.preprocessing)
 
     def support(order: AxialOrder, index: int) -> float:
-        nonlocal cut
-        if order != cut.order:
-            cut = AxialSlices.cut(volume, order, model.preprocessing)
-        image = torch.from_numpy(cut.image(index))[None, None]
+        nonlocal axial
+        if order != axial.order:
+            axial = AxialSlices.cut(volume, order, model.preprocessing)
+        image = torch.from_numpy(axial.image(index))[None, None]
         embedding = torch.empty(0)
         if model.guidance.needs_embeddings:
             # As it would come out of the cache.
             embedding = model.backend.encode(image).to(torch.float16).float()
-        looked()
+        step()
         return float(sigmoid(model.guidance.maps(image, embedding).cam_logits).sum())
 
-    chosen = likeliest_order(volume.axial_order, len(cut), support)
-    return cut if cut.order == chosen else AxialSlices.cut(volume, chosen, model.preprocessing)
+    best = best_supported_order(volume.axial_order, len(axial), support)
+    return axial if axial.order == best else AxialSlices.cut(volume, best, model.preprocessing)

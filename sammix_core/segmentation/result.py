@@ -1,4 +1,4 @@
-"""What a segmentation returns."""
+"""The result of a segmentation."""
 
 from __future__ import annotations
 
@@ -9,47 +9,32 @@ import numpy as np
 from sammix_core.boxes import Box, BoxTrack
 from sammix_core.preprocessing.frame import Frame
 from sammix_core.preprocessing.upsampling import upsampled
-from sammix_core.segmentation.slice_state import SliceState
+from sammix_core.segmentation.slice_state import UNSCORED, SliceScores, SliceState
 from sammix_core.volume.axial_order import AxialOrder
 
 
 @dataclass(frozen=True)
 class SliceReport:
-    """What was found on one slice.
+    """The result on one slice.
 
     Attributes:
         slice_index: Index along the user's slice axis.
         probability: That the slice shows the structure, in [0, 1].
-        score: IoU that the chosen mask predicts of itself, or None without a mask.
         box: The box that was used, or None.
-        mask_scores: Predicted IoU of all three masks; empty without a box.
         area_px: Pixels of the mask.
-        agreement: Share of pixels in any of the three masks that are in all of them, in [0, 1]; None without masks.
-        cam_agreement: Dice of the class activation map and the mask, in [0, 1]; None without either.
+        scores: The figures computed with the mask.
     """
 
     slice_index: int
     probability: float
-    score: float | None
     box: Box | None
-    mask_scores: tuple[float, ...]
     area_px: int
-    agreement: float | None = None
-    cam_agreement: float | None = None
+    scores: SliceScores = UNSCORED
 
-
-def report_of(state: SliceState, probability: float) -> SliceReport:
-    """What a session knows of a slice, as a report."""
-    return SliceReport(
-        state.slice_index,
-        probability,
-        state.score,
-        state.box,
-        state.mask_scores,
-        state.area_px,
-        state.agreement,
-        state.cam_agreement,
-    )
+    @classmethod
+    def of(cls, state: SliceState, probability: float) -> SliceReport:
+        """Reports on a slice of a session."""
+        return cls(state.slice_index, probability, state.box, state.area_px, state.scores)
 
 
 @dataclass
@@ -70,11 +55,11 @@ class SegmentationResult:
         frame: Where that grid lies on a slice.
         slice_shape: (rows, cols) of a canonical slice.
         axial_order: How the volume was cut into canonical slices; the volume's own unless its header has lost it.
-        target: What was looked for, "liver".
+        target: The segmented organ, "liver".
         uncertainty: (k, j, i) uint8 on the volume's own grid, 0 to 100: how far the three masks are apart, in percent.
-            None unless it was asked for.
+            None unless requested.
         precision: How exactly the encoder computed: "float32", "bfloat16" or "int8".
-        refined_by: What refined the masks of automatic boxes, "liver-refiner/0.1.0", or None.
+        refined_by: The refiner of the masks of automatic boxes, "liver-refiner/0.1.0", or None.
     """
 
     mask: np.ndarray

@@ -79,9 +79,9 @@ def review_slices(
     present = area > 0
     probability = np.array([probabilities.get(index, np.nan) for index in range(slice_count)])
     doubts = doubts_of(
-        np.array([_number(state.agreement) for state in every]),
-        np.array([_number(state.score) for state in every]),
-        np.array([_number(state.cam_agreement) for state in every]),
+        np.array([_number(state.scores.agreement) for state in every]),
+        np.array([_number(state.scores.score) for state in every]),
+        np.array([_number(state.scores.cam_agreement) for state in every]),
         area,
         np.where(present, 1 - probability, probability),
     )

@@ -14,7 +14,7 @@ from sammix_core.segmentation.default_refiner import default_refiner
 from sammix_core.segmentation.model_loading import LoadedModel, load_model
 from sammix_core.segmentation.result import SegmentationResult, SliceReport
 from sammix_core.segmentation.session import SegmentationSession
-from sammix_core.segmentation.slice_mask import Refine
+from sammix_core.segmentation.slice_decoder import MaskRefiner
 from sammix_core.segmentation.slice_sampling import DEFAULT_SAMPLING, SliceSampling
 from sammix_core.volume.volume import Volume
 
@@ -35,16 +35,16 @@ class Segmenter:
 
     Attributes:
         model: The model.
-        refine: What goes on from the decoder, or None.
+        refiner: Optional refiner applied to decoded masks.
 
     Example:
         segmenter = Segmenter.load("liver")
         result = segmenter.segment_volume(read_volume("ct.nii.gz"))
     """
 
-    def __init__(self, model: LoadedModel, refine: Refine | None = None) -> None:
+    def __init__(self, model: LoadedModel, refiner: MaskRefiner | None = None) -> None:
         self.model = model
-        self.refine = refine
+        self.refiner = refiner
 
     @classmethod
     def load(
@@ -96,7 +96,7 @@ class Segmenter:
         if keep_embeddings and isinstance(self.model.backend, LiteMedSam):
             store = EmbeddingStore(self.model.backend.encoder_key())
         session = SegmentationSession(self.model, volume, limit_bytes, keep_uncertainty, sampling, store)
-        session.set_refiner(self.refine)
+        session.set_refiner(self.refiner)
         return session
 
     def segment_volume(

@@ -20,10 +20,10 @@ from sammix_core.preprocessing.axial_slices import AxialSlices
 from sammix_core.progress import CancelCheck, ProgressCallback, ProgressReporter
 from sammix_core.sam.decoding import inside_box
 from sammix_core.segmentation.box_finder import BoxFinder
-from sammix_core.segmentation.mask_maker import MaskMaker
-from sammix_core.segmentation.result import SegmentationResult, cam_on_slice, report_of
-from sammix_core.segmentation.slice_mask import Refine, SliceMask
+from sammix_core.segmentation.result import SegmentationResult, SliceReport, cam_on_slice
+from sammix_core.segmentation.slice_decoder import MaskRefiner, SliceMask
 from sammix_core.segmentation.slice_sampling import EVERY_SLICE, SliceSampling
+from sammix_core.segmentation.slice_segmenter import SliceSegmenter
 from sammix_core.segmentation.slice_store import SliceStore
 from sammix_core.segmentation.uncertainty import UncertaintyPlanes
 from sammix_core.volume.axial_order import AxialOrder
@@ -39,14 +39,14 @@ _NOTHING_FOUND = "No {} was found; the mask is empty."
 class SegmentationSession:
     """A volume and everything computed for it; no global state, so several sessions live side by side.
 
-    What is cancelled keeps what it has done: a slice is looked at once, and masks that were made stay.
+    Work that is cancelled keeps its results so far: a slice is encoded once, and computed masks stay.
 
     Args:
         model: The model.
         volume: The volume.
-        limit_bytes: What the embeddings may take.
+        limit_bytes: Memory that the embeddings may take.
         keep_uncertainty: Whether results say how far the three masks are apart.
-        sampling: Which slices may go without the encoder; `EVERY_SLICE` for none.
+        sampling: Which slices need not be encoded; `EVERY_SLICE` encodes all.
         store: Where embeddings are kept on disk as well, or None.
 
     Attributes:
@@ -66,11 +66,11 @@ class SegmentationSession:
         self.volume = volume
         self.slices = SliceStore(volume.shape_kji, volume.axial_order, VolumeGrid.of(volume))
         self._model = model
-        self._search = BoxFinder(model, volume, limit_bytes, self._turn, sampling, store)
-        self._cache = self._search.cache
+        self._finder = BoxFinder(model, volume, limit_bytes, self._reorder, sampling, store)
+        self._cache = self._finder.cache
         self._seconds: dict[str, float] = {}
         self._box_notes: tuple[str, ...] = ()
-        self._masks = MaskMaker(model, self._search, self.slices)
+        self._segmenter = SliceSegmenter(model, self._finder, self.slices)
         self._uncertainty = UncertaintyPlanes() if keep_uncertainty else None
 
     @property
@@ -91,25 +91,25 @@ class SegmentationSession:
     @property
     def decoded(self) -> int:
         """How many slices were decoded for their masks."""
-        return self._masks.decoded
+        return self._segmenter.decoded
 
     @property
     def guidance(self) -> SavedGuidance | None:
-        """What the search for boxes found, for another session of this volume; None before there was one."""
-        return self._search.saved()
+        """The guidance's boxes and maps, for another session of this volume; None before `find_boxes`."""
+        return self._finder.save()
 
-    def take_guidance(self, saved: SavedGuidance) -> None:
-        """Goes on with what another session of this volume found; boxes and masks stay as they are.
+    def restore_guidance(self, saved: SavedGuidance) -> None:
+        """Continues with the guidance of another session of this volume; boxes and masks stay as they are.
 
-        What another model found is left alone, since its maps do not fit this one's masks.
+        The guidance of another model is ignored, since its maps do not fit this one's masks.
         """
-        self._search.take(saved)
-        self._masks.forget()
+        self._finder.restore(saved)
+        self._segmenter.clear_cache()
 
     @property
     def axial(self) -> AxialSlices:
         """The volume's slices as the network sees them, in the orientation that is in use."""
-        return self._search.axial
+        return self._finder.axial
 
     @property
     def model_spec(self) -> str:
@@ -127,16 +127,16 @@ class SegmentationSession:
         return self._cache.nbytes
 
     def forget_embeddings(self) -> None:
-        """Gives the embeddings' memory back; slices are encoded again when they are needed."""
+        """Frees the embeddings' memory; slices are encoded again when they are needed."""
         self._cache.clear()
-        self._masks.forget()
+        self._segmenter.clear_cache()
 
     def embedding(self, canonical_slice: int) -> torch.Tensor:
         """(1, c, h, w) float32 of a slice in canonical axial order, on the model's device; encoded where needed."""
         return self._cache.embedding(canonical_slice)
 
     def preload(self, canonical_slice: int, embedding: np.ndarray) -> None:
-        """Takes an embedding that was computed before, for the same volume, model and preprocessing.
+        """Adds an embedding that was computed before, for the same volume, model and preprocessing.
 
         Args:
             canonical_slice: Index in canonical axial order.
@@ -150,30 +150,30 @@ class SegmentationSession:
         Args:
             slice_index: Index along the user's slice axis.
         """
-        index = self._search.axial.canonical(slice_index)
+        index = self._finder.axial.canonical(slice_index)
         self._cache.embedding(index)
-        if self._search.guided is None:
-            self._search.maps_of(index)
+        if self._finder.guided is None:
+            self._finder.maps_at(index)
 
-    def set_refiner(self, refine: Refine | None) -> None:
-        """Sets what goes on from the decoder in masks that are made from now on; None for nothing."""
-        self._masks.refine = refine
-        self._masks.forget()
+    def set_refiner(self, refiner: MaskRefiner | None) -> None:
+        """Sets the refiner of masks computed from now on; None for none."""
+        self._segmenter.refiner = refiner
+        self._segmenter.clear_cache()
 
     def find_boxes(
         self,
         progress: ProgressCallback | None = None,
         cancel: CancelCheck | None = None,
-        on_seen: Callable[[int, float], None] | None = None,
+        on_probability: Callable[[int, float], None] | None = None,
     ) -> BoxTrack:
         """Computes the maps of every slice and sets the automatic boxes; edited boxes stay.
 
-        Slices are encoded on the way where the guidance looks at embeddings.
+        Slices are encoded on the way where the guidance needs embeddings.
 
         Args:
-            progress: Told after each slice.
-            cancel: Asked after each slice.
-            on_seen: Told each slice's index and its probability, before smoothing, as it is looked at.
+            progress: Called after each slice.
+            cancel: Polled after each slice; return True to stop.
+            on_probability: Called with each slice's index and its probability, before smoothing.
 
         Returns:
             The session's boxes.
@@ -181,14 +181,14 @@ class SegmentationSession:
         Raises:
             Cancelled: The user stopped; boxes are as they were.
         """
-        self._masks.forget()
-        self.slices.set_automatic(self._search.run(progress, cancel, on_seen))
+        self._segmenter.clear_cache()
+        self.slices.set_automatic(self._finder.find(progress, cancel, on_probability))
         return self.boxes
 
     def segment_boxes(
         self, progress: ProgressCallback | None = None, cancel: CancelCheck | None = None
     ) -> SegmentationResult:
-        """Makes the mask of every slice with a box, as `segment_slices` does.
+        """Computes the mask of every slice with a box; see `segment_slices`.
 
         Raises:
             Cancelled: The user stopped.
@@ -203,33 +203,33 @@ class SegmentationSession:
         cancel: CancelCheck | None = None,
         on_changed: Callable[[int], None] | None = None,
         force: bool = False,
-        take_box: Callable[[int], object] | None = None,
+        before_slice: Callable[[int], object] | None = None,
     ) -> list[int]:
-        """Makes the masks of slices from the boxes that they have; one without a box becomes empty.
+        """Computes the masks of slices from their boxes; a slice without a box becomes empty.
 
         Args:
             slices: Indices along the user's slice axis.
-            progress: Told after each slice with a box.
-            cancel: Asked after each slice with a box.
-            on_changed: Told the index of each slice whose mask was made or taken away.
+            progress: Called after each slice with a box.
+            cancel: Polled after each slice with a box; return True to stop.
+            on_changed: Called with the index of each slice whose mask was computed or removed.
             force: Whether slices that were corrected by hand are segmented too.
-            take_box: Called with a slice's index just before its turn, to give it another box.
+            before_slice: Called with a slice's index just before its turn; it may set another box.
 
         Returns:
-            Slices that were left alone because they were corrected by hand.
+            Slices that were skipped because they were corrected by hand.
 
         Raises:
             Cancelled: The user stopped.
         """
-        wanted = list(slices)
-        protected = [index for index in wanted if index in self.slices.corrected and not force]
-        chosen = [index for index in wanted if index not in protected]
-        counted = [index for index in chosen if take_box is not None or index in self.boxes]
+        requested = list(slices)
+        protected = [index for index in requested if index in self.slices.corrected and not force]
+        indices = [index for index in requested if index not in protected]
+        counted = [index for index in indices if before_slice is not None or index in self.boxes]
         stage = ProgressReporter("Segmenting", len(counted), progress, cancel)
-        with closing(self._masks.in_turn(chosen, take_box)) as masks:
-            for index, box, made in masks:
-                if box is not None and made is not None:
-                    self._write(box, made)
+        with closing(self._segmenter.segment_in_order(indices, before_slice)) as masks:
+            for index, box, mask in masks:
+                if box is not None and mask is not None:
+                    self._write(box, mask)
                 if (box is not None or self.slices.empty(index)) and on_changed is not None:
                     on_changed(index)
                 if index in counted:
@@ -240,7 +240,7 @@ class SegmentationSession:
     def segment_slice(self, slice_index: int, box: Box, force: bool = False) -> np.ndarray:
         """Segments one slice from a box, from the cached embedding where there is one; no other slice changes.
 
-        A thin slice whose automatic mask comes from its neighbours is encoded now, and stands for itself.
+        A thin slice whose automatic mask is interpolated from its neighbours is encoded and decoded itself.
 
         Args:
             slice_index: Index along the user's slice axis.
@@ -259,45 +259,45 @@ class SegmentationSession:
             raise InputError(f"Slice {slice_index} was corrected by hand, so its mask stays as it is.")
         if not self.boxes.set(box):
             raise InputError(f"Slice {slice_index} has a box of yours, which an automatic one does not replace.")
-        self._write(box, self._masks.mask_of(box, own=True))
+        self._write(box, self._segmenter.segment(box, interpolate=False))
         return self.slices.plane(slice_index)
 
     def result(self) -> SegmentationResult:
-        """What there is by now, as a result of its own."""
-        search, guidance, target = self._search, self.guidance, self._model.target
+        """The result so far; a copy."""
+        finder, guidance, target = self._finder, self.guidance, self._model.target
         probabilities = {} if guidance is None else guidance.probabilities(self.volume.shape_kji)
         reports = [
-            report_of(self.slices.state(index), probabilities.get(index, math.nan))
+            SliceReport.of(self.slices.state(index), probabilities.get(index, math.nan))
             for index in range(self.boxes.slice_count)
         ]
-        cam = np.full((len(search.axial), 1, 1), -np.inf, np.float32)
-        if search.guided is not None:
-            cam = search.guided.cam_logits
+        cam = np.full((len(finder.axial), 1, 1), -np.inf, np.float32)
+        if finder.guided is not None:
+            cam = finder.guided.cam_logits
         return SegmentationResult(
             mask=self.slices.mask(),
             boxes=self.boxes.copy(),
             slices=reports,
-            seconds={**search.seconds, **self._seconds},
-            slices_encoded=search.cache.encoded + search.looked_at,
+            seconds={**finder.seconds, **self._seconds},
+            slices_encoded=finder.slices_encoded,
             device=self.device,
             model=self._model.spec,
             guidance=self._model.guidance.name,
             cam=sigmoid(cam).astype(np.float16),
-            frame=search.axial.frame,
-            slice_shape=search.axial.plane_shape,
-            axial_order=search.axial.order,
+            frame=finder.axial.frame,
+            slice_shape=finder.axial.plane_shape,
+            axial_order=finder.axial.order,
             notes=[
-                *search.notes,
+                *finder.notes,
                 *self._box_notes,
                 *self._model.notes,
-                *([] if any(one.area_px for one in reports) else [_NOTHING_FOUND.format(target)]),
+                *([] if any(report.area_px for report in reports) else [_NOTHING_FOUND.format(target)]),
             ],
             target=target,
             precision=self._model.precision,
-            refined_by=None if self._masks.refine is None else self._masks.refine.spec,
+            refined_by=None if self._segmenter.refiner is None else self._segmenter.refiner.spec,
             uncertainty=None
             if self._uncertainty is None
-            else self._uncertainty.volume(self.volume.shape_kji, search.axial.order, self.boxes),
+            else self._uncertainty.volume(self.volume.shape_kji, finder.axial.order, self.boxes),
         )
 
     def cam_slice(self, slice_index: int) -> np.ndarray:
@@ -309,21 +309,21 @@ class SegmentationSession:
         Returns:
             (rows, cols) float32 in [0, 1] in the user's two in-plane axes; 0 before there is a map.
         """
-        axial, guided = self._search.axial, self._search.guided
+        axial, guided = self._finder.axial, self._finder.guided
         cam = np.zeros(axial.plane_shape, np.float32)
         if guided is not None:
             cam = cam_on_slice(sigmoid(guided.cam_logits[axial.canonical(slice_index)]), axial.frame, axial.plane_shape)
         return np.ascontiguousarray(axial.order.slice_to_volume(cam))
 
-    def _turn(self, order: AxialOrder) -> None:
+    def _reorder(self, order: AxialOrder) -> None:
         self.slices.turn(order)
         if self._uncertainty is not None:
             self._uncertainty.clear()
 
-    def _write(self, box: Box, made: SliceMask) -> None:
-        """Puts a slice's mask in, touching no other slice."""
-        self.slices.write(box.slice_index, made.mask, made.scores)
+    def _write(self, box: Box, computed: SliceMask) -> None:
+        """Sets a slice's mask; no other slice changes."""
+        self.slices.write(box.slice_index, computed.mask, computed.scores)
         if self._uncertainty is not None:
-            axial = self._search.axial
-            spread = axial.frame.to_slice(made.decoded.disagreement(0), axial.plane_shape, fill=0.0)
-            self._uncertainty.write(box.slice_index, spread, inside_box(axial.plane_shape, made.limits))
+            axial = self._finder.axial
+            spread = axial.frame.to_slice(computed.decoded.disagreement(0), axial.plane_shape, fill=0.0)
+            self._uncertainty.write(box.slice_index, spread, inside_box(axial.plane_shape, computed.limits))

@@ -1,4 +1,4 @@
-"""Everything that is known of one slice: what undo, a saved scene and a restarted process put back."""
+"""The state of one slice: what undo, a saved scene and a restarted process restore."""
 
 from __future__ import annotations
 
@@ -11,6 +11,26 @@ from sammix_core.masks.packed_mask import PackedMask
 
 
 @dataclass(frozen=True, slots=True)
+class SliceScores:
+    """The figures computed with a slice's mask; all empty for a slice without one, or with one that a person made.
+
+    Attributes:
+        mask_scores: Predicted IoU of the three masks; empty where none was computed.
+        score: IoU that the chosen mask predicts of itself; None where none was computed.
+        agreement: Share of pixels in any of the three masks that are in all of them, in [0, 1]; None without masks.
+        cam_agreement: Dice of the class activation map and the mask, in [0, 1]; None without map or mask.
+    """
+
+    mask_scores: tuple[float, ...] = ()
+    score: float | None = None
+    agreement: float | None = None
+    cam_agreement: float | None = None
+
+
+UNSCORED = SliceScores()
+
+
+@dataclass(frozen=True, slots=True)
 class SliceState:
     """One slice of a session: its box, its mask and who made them.
 
@@ -20,10 +40,7 @@ class SliceState:
         automatic_box: The box that the last run found, whether it is in use or not; "reset" goes back to it.
         deleted: Whether a person took the box away, so that no automatic one comes back.
         mask: The mask; None where the slice is empty.
-        mask_scores: Predicted IoU of the three masks; empty where none was computed.
-        score: IoU that the chosen mask predicts of itself; None where none was computed.
-        agreement: Share of pixels in any of the three masks that are in all of them, in [0, 1]; None without masks.
-        cam_agreement: Dice of the class activation map and the mask, in [0, 1]; None without map or mask.
+        scores: The figures computed with the mask.
         corrected: Whether a person made the mask by hand; it is protected from being computed again.
     """
 
@@ -32,10 +49,7 @@ class SliceState:
     automatic_box: Box | None = None
     deleted: bool = False
     mask: PackedMask | None = None
-    mask_scores: tuple[float, ...] = ()
-    score: float | None = None
-    agreement: float | None = None
-    cam_agreement: float | None = None
+    scores: SliceScores = UNSCORED
     corrected: bool = False
 
     @property
@@ -56,9 +70,6 @@ class SliceState:
         return replace(
             self,
             mask=PackedMask.pack(mask) if np.any(mask) else None,
-            mask_scores=(),
-            score=None,
-            agreement=None,
-            cam_agreement=None,
+            scores=UNSCORED,
             corrected=True,
         )

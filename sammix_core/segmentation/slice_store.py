@@ -1,30 +1,15 @@
-"""What a session holds of each slice: boxes and masks, automatic ones and a person's."""
+"""The boxes and masks of a session's slices, automatic ones and a person's."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 
 from sammix_core.boxes import Box, BoxSource, BoxTrack
 from sammix_core.errors import InputError
 from sammix_core.masks.packed_mask import PackedMask
-from sammix_core.segmentation.slice_state import SliceState
+from sammix_core.segmentation.slice_state import UNSCORED, SliceScores, SliceState
 from sammix_core.volume.axial_order import AxialOrder
 from sammix_core.volume.grid import VolumeGrid
-
-
-@dataclass(frozen=True, slots=True)
-class MaskScores:
-    """What is known of a computed mask; see `SliceState`."""
-
-    mask_scores: tuple[float, ...]
-    score: float | None
-    agreement: float | None
-    cam_agreement: float | None
-
-
-_UNSCORED = MaskScores((), None, None, None)
 
 
 class SliceStore:
@@ -32,7 +17,7 @@ class SliceStore:
 
     Attributes:
         boxes: The boxes in use.
-        automatic_boxes: What the last search for boxes found, by slice index; edits do not touch it.
+        automatic_boxes: The boxes that the last `find_boxes` set, by slice index; edits do not touch them.
         corrected: Slices whose mask a person made.
     """
 
@@ -44,10 +29,10 @@ class SliceStore:
         self._shape_kji = shape_kji
         self._order = order
         self._canonical_mask = np.zeros(order.shape(shape_kji), np.uint8)
-        self._scores: dict[int, MaskScores] = {}
+        self._scores: dict[int, SliceScores] = {}
 
     def turn(self, order: AxialOrder) -> None:
-        """Takes another order; what is there stays where it is in the volume."""
+        """Reorders the slices; boxes and masks stay where they are in the volume."""
         self._canonical_mask = np.ascontiguousarray(order.forward(self._order.back(self._canonical_mask)))
         self._order = order
 
@@ -59,40 +44,40 @@ class SliceStore:
         """(rows, cols) uint8 in the user's two in-plane axes, a copy."""
         return np.array(self._order.slice_to_volume(self._canonical_mask[self._canonical(slice_index)]), order="C")
 
-    def scores(self, slice_index: int) -> MaskScores:
-        """What is known of the slice's mask."""
-        return self._scores.get(slice_index, _UNSCORED)
+    def scores(self, slice_index: int) -> SliceScores:
+        """The figures computed with the slice's mask."""
+        return self._scores.get(slice_index, UNSCORED)
 
-    def write(self, slice_index: int, canonical_plane: np.ndarray, scores: MaskScores) -> None:
-        """Takes a computed mask, (row, col) in canonical order, and nothing else of the slice."""
+    def write(self, slice_index: int, canonical_plane: np.ndarray, scores: SliceScores) -> None:
+        """Sets a computed mask, (row, col) in canonical order; the slice's box stays."""
         self._canonical_mask[self._canonical(slice_index)] = canonical_plane
         self._scores[slice_index] = scores
         self.corrected.discard(slice_index)
 
     def empty(self, slice_index: int) -> bool:
-        """Takes the slice's mask away; whether there was any."""
+        """Removes the slice's mask; returns whether there was any."""
         canonical = self._canonical_mask[self._canonical(slice_index)]
-        there = bool(canonical.any()) or slice_index in self._scores or slice_index in self.corrected
+        filled = bool(canonical.any()) or slice_index in self._scores or slice_index in self.corrected
         canonical[:] = 0
         self._scores.pop(slice_index, None)
         self.corrected.discard(slice_index)
-        return there
+        return filled
 
-    def set_automatic(self, found: dict[int, Box]) -> None:
-        """Takes the boxes of a search: in place of the ones before it, wherever a person has none."""
+    def set_automatic(self, boxes: dict[int, Box]) -> None:
+        """Replaces all automatic boxes; slices where a person set or deleted a box keep that."""
         for index, box in list(self.boxes.items()):
-            if box.source is BoxSource.AUTO and index not in found:
+            if box.source is BoxSource.AUTO and index not in boxes:
                 self.put_box(index, None)
-        self.automatic_boxes = dict(found)
-        self.boxes.update(found.values())
+        self.automatic_boxes = dict(boxes)
+        self.boxes.update(boxes.values())
 
     def put_box(self, slice_index: int, box: Box | None, deleted: bool = False) -> None:
-        """Makes a slice's box just this one, whoever set the one before.
+        """Sets a slice's box whoever set the previous one.
 
         Args:
             slice_index: The slice.
             box: Its box, or None.
-            deleted: Whether a person took the box away.
+            deleted: Whether a person deleted the box, so that no automatic one comes back.
 
         Raises:
             InputError: The box lies on another slice or outside the volume; nothing has changed.
@@ -108,28 +93,24 @@ class SliceStore:
             self.boxes.set(box)
 
     def state(self, slice_index: int) -> SliceState:
-        """Everything about one slice.
+        """The state of one slice.
 
         Raises:
             IndexError: The volume has no such slice.
         """
         plane = self.plane(slice_index)
-        scores = self.scores(slice_index)
         return SliceState(
             slice_index=slice_index,
             box=self.boxes.get(slice_index),
             automatic_box=self.automatic_boxes.get(slice_index),
             deleted=slice_index in self.boxes.deleted,
             mask=PackedMask.pack(plane) if plane.any() else None,
-            mask_scores=scores.mask_scores,
-            score=scores.score,
-            agreement=scores.agreement,
-            cam_agreement=scores.cam_agreement,
+            scores=self.scores(slice_index),
             corrected=slice_index in self.corrected,
         )
 
     def put(self, state: SliceState) -> None:
-        """Puts a slice back as it was; the inverse of `state`.
+        """Restores a slice; the inverse of `state`.
 
         Raises:
             InputError: The state is of a slice of another shape, or its box does not fit; nothing has changed.
@@ -143,11 +124,10 @@ class SliceStore:
             raise InputError(f"The mask of slice {index} has {state.mask.shape} pixels, but the slice has {shape}.")
         self.put_box(index, state.box, state.deleted)
         canonical[:] = 0 if state.mask is None else self._order.slice_to_canonical(state.mask.unpack())
-        scores = MaskScores(state.mask_scores, state.score, state.agreement, state.cam_agreement)
-        if scores == _UNSCORED:
+        if state.scores == UNSCORED:
             self._scores.pop(index, None)
         else:
-            self._scores[index] = scores
+            self._scores[index] = state.scores
         if state.automatic_box is None:
             self.automatic_boxes.pop(index, None)
         else:

@@ -25,6 +25,7 @@ class Volume:
         origin: LPS in mm of the centre of voxel (0, 0, 0).
         direction: (3, 3) float64; its columns are the LPS unit vectors of the i, j and k axes.
         spacing_known: False where the file says nothing of its spacing; `spacing` is a placeholder then.
+        orientation_known: False where the file says nothing of how the patient lies in it; `direction` is a guess then.
         notes: Plain sentences on what was odd in the input and what was done about it.
         slice_positions_mm: (n_k,) mm along the normal of the slices, ascending, where the steps between slices differ
             from each other or from `spacing[2]` (uneven spacing, gantry tilt); otherwise None.
@@ -40,6 +41,7 @@ class Volume:
     origin: tuple[float, float, float]
     direction: np.ndarray
     spacing_known: bool = True
+    orientation_known: bool = True
     notes: tuple[str, ...] = ()
     slice_positions_mm: np.ndarray | None = None
     grid_header: bytes | None = field(default=None, repr=False)

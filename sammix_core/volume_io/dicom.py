@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sammix_core.errors import InputError
-from sammix_core.volume_io.dicom_headers import Frame, frames_of, frames_under, is_dicom
+from sammix_core.volume_io.dicom_headers import Frame, frames_of, frames_under, is_dicom, is_directory
 from sammix_core.volume_io.dicom_series import choose, group
 from sammix_core.volume_io.dicom_stack import read_stack
 from sammix_core.volume_io.quiet import quiet_libraries
@@ -14,12 +14,13 @@ from sammix_core.volume_io.raw_image import RawImage
 __all__ = ["is_dicom", "read_dicom_file", "read_dicom_folder"]
 
 
-def read_dicom_folder(folder: Path, wanted: str | None) -> RawImage:
+def read_dicom_folder(folder: Path, wanted: str | None, values_are_hu: bool = False) -> RawImage:
     """Reads the CT series of a folder and its subfolders.
 
     Args:
         folder: The folder.
-        wanted: The series' UID, its end, or its number; None where there is only one CT.
+        wanted: The series' UID, its end, or its number, or the phase of a series; None where there is only one CT.
+        values_are_hu: Whether someone who knows says that the values of a virtual image are Hounsfield units.
 
     Returns:
         The series as a volume.
@@ -31,18 +32,19 @@ def read_dicom_folder(folder: Path, wanted: str | None) -> RawImage:
     name = folder.resolve().name or str(folder)
     with quiet_libraries():
         frames = list(frames_under(folder, deep=True))
-    if not frames:
-        content = "is empty" if not any(folder.iterdir()) else "holds no DICOM image"
-        raise InputError(f"The folder {folder} {content}.")
-    return read_stack(choose(group(frames), wanted, name), name)
+        if not frames:
+            content = "is empty" if not any(folder.iterdir()) else "holds no DICOM image"
+            raise InputError(f"The folder {folder} {content}.")
+        return read_stack(choose(group(frames), wanted, name, values_are_hu), name)
 
 
-def read_dicom_file(path: Path, wanted: str | None) -> RawImage:
-    """Reads the series that a file belongs to, from the file's own folder.
+def read_dicom_file(path: Path, wanted: str | None, values_are_hu: bool = False) -> RawImage:
+    """Reads the series that a file belongs to, from the file's own folder; of a DICOMDIR, its folder.
 
     Args:
         path: One file of the series.
         wanted: Another series of that folder; usually None.
+        values_are_hu: As `read_dicom_folder` has it.
 
     Returns:
         The series as a volume.
@@ -52,13 +54,18 @@ def read_dicom_file(path: Path, wanted: str | None) -> RawImage:
         OSError: A file cannot be read.
     """
     with quiet_libraries():
-        own = frames_of(path)
-        if not own:
+        if is_directory(path):
+            return read_dicom_folder(path.parent, wanted, values_are_hu)
+        named = frames_of(path)
+        if not named:
             raise InputError(f"{path.name} is a DICOM file without an image.")
-        frames = list(frames_under(path.parent, deep=False)) or own
-    if wanted is None:
-        frames = [frame for frame in frames if _is_same_series(frame, own[0])]
-    return read_stack(choose(group(frames), wanted, path.name), path.name)
+        frames = list(frames_under(path.parent, deep=False)) or named
+        if wanted is None:
+            frames = [frame for frame in frames if _is_same_series(frame, named[0])]
+        series = group(frames)
+        if wanted is None:
+            series = [part for part in series if any(frame.path == named[0].path for frame in part.frames)] or series
+        return read_stack(choose(series, wanted, path.name, values_are_hu), path.name)
 
 
 def _is_same_series(frame: Frame, other: Frame) -> bool:

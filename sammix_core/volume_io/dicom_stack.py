@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections import Counter
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from sammix_core.errors import InputError
 from sammix_core.volume_io.dicom_headers import Frame
 from sammix_core.volume_io.dicom_series import Series
-from sammix_core.volume_io.itk_files import array_of
-from sammix_core.volume_io.quiet import quiet_libraries, stderr_turned_away
-from sammix_core.volume_io.raw_image import RawImage, check_geometry
+from sammix_core.volume_io.dicom_voxels import read_voxels
+from sammix_core.volume_io.quiet import quiet_libraries
+from sammix_core.volume_io.raw_image import RawImage, check_geometry, tilt_note
 
-# Images of a series that do not fit the rest (a localiser, a screenshot) are left out up to this share.
+# Another size or direction of axial images with more than this share of a series is no oddity: which one is meant?
 _LARGEST_ODD_SHARE = 0.2
+
+# Scanners write direction and spacing of one image with other last digits than those of the next.
+_COSINE_TOLERANCE = 5e-3
+_SPACING_TOLERANCE_MM = 2e-3
 
 # Headers round positions to 0.1 mm at worst, that of the slice and that of the outermost ones by which the even step is
 # known; what is farther from it is really uneven.
@@ -26,6 +28,8 @@ _UNEVEN_MM = 0.11
 
 _SAME_PLACE_MM = 0.01
 _SMALLEST_TILT_DEGREES = 0.2
+# Of a tilted gantry all images lie on one slanted line; those that lie farther from it have jumped.
+_LARGEST_JUMP_MM = 0.5
 
 
 def read_stack(series: Series, name: str) -> RawImage:
@@ -46,12 +50,12 @@ def read_stack(series: Series, name: str) -> RawImage:
         InputError: Images are missing parts, lie at the same place, differ in shape, or are damaged.
     """
     frames, notes = _fitting_frames(series.frames, name)
-    frames = _ordered(frames, name)
+    frames, more_notes = _ordered(frames, name)
+    notes += more_notes
     first = frames[0]
     with quiet_libraries():
-        array, spacing, origin, direction = _read_voxels(frames)
-    if first.n_frames > 1:
-        spacing, origin, direction = _geometry_of_frame(first, name)
+        array, grid = read_voxels(frames)
+    spacing, origin, direction = grid or _geometry_of_frame(first, name)
     positions = None
     if len(frames) > 1:
         step, positions, more_notes = _steps(frames)
@@ -74,53 +78,87 @@ def read_stack(series: Series, name: str) -> RawImage:
 
 
 def _fitting_frames(frames: tuple[Frame, ...], name: str) -> tuple[list[Frame], list[str]]:
-    """Leaves out copies and the few images that do not fit the others."""
-    notes = []
+    """Leaves out copies, overviews, and images that do not fit the others."""
     # One image twice, as when a folder was copied into itself.
     unique = list({(frame.instance_uid or frame.path, frame.index): frame for frame in frames}.values())
-    shapes = Counter(_shape(frame) for frame in unique)
-    shape, count = shapes.most_common(1)[0]
-    if count < len(unique):
-        if len(unique) - count > _LARGEST_ODD_SHARE * len(unique):
-            raise InputError(f"{name} mixes images of {len(shapes)} sizes, directions or kinds in one series.")
-        n_odd = len(unique) - count
-        left_out = "1 image was" if n_odd == 1 else f"{n_odd} images were"
-        notes.append(f"{left_out} left out of the series, being of another size, direction or kind than the rest.")
-    return [frame for frame in unique if _shape(frame) == shape], notes
+    kinds: list[list[Frame]] = []
+    for frame in unique:
+        kind = next((kind for kind in kinds if _is_alike(kind[0], frame)), None)
+        if kind is None:
+            kinds.append([frame])
+        else:
+            kind.append(frame)
+    # The stack is the largest kind of axial images, or of others where there are none.
+    kinds.sort(key=lambda kind: (not kind[0].is_localiser, kind[0].samples == 1, kind[0].is_axial, len(kind)))
+    stack = kinds.pop()
+    rivals = [kind for kind in kinds if _is_rival(kind[0], stack[0])]
+    if any(len(kind) > _LARGEST_ODD_SHARE * len(unique) for kind in rivals):
+        raise InputError(f"{name} mixes images of {len(rivals) + 1} sizes, directions or kinds in one series.")
+    n_odd = len(unique) - len(stack)
+    if not n_odd:
+        return stack, []
+    left_out = "1 image was" if n_odd == 1 else f"{n_odd} images were"
+    return stack, [f"{left_out} left out of the series, being of another size, direction or kind than the rest."]
 
 
-def _shape(frame: Frame) -> tuple[object, ...]:
-    # Rounded, because scanners write the direction of one image with other last digits than that of the next.
-    orientation = frame.orientation and tuple(round(part, 2) + 0.0 for part in frame.orientation)
-    spacing = frame.pixel_spacing and tuple(round(part, 3) for part in frame.pixel_spacing)
-    return frame.rows, frame.columns, frame.samples, orientation, spacing, frame.is_localiser, frame.position is None
+def _is_alike(frame: Frame, other: Frame) -> bool:
+    """Whether two images may be of one stack."""
+    if (frame.rows, frame.columns, frame.samples) != (other.rows, other.columns, other.samples):
+        return False
+    if frame.is_localiser != other.is_localiser or (frame.position is None) != (other.position is None):
+        return False
+    return _are_near(frame.orientation, other.orientation, _COSINE_TOLERANCE) and _are_near(
+        frame.pixel_spacing, other.pixel_spacing, _SPACING_TOLERANCE_MM
+    )
 
 
-def _ordered(frames: list[Frame], name: str) -> list[Frame]:
+def _are_near(values: tuple[float, ...] | None, others: tuple[float, ...] | None, tolerance: float) -> bool:
+    if values is None or others is None:
+        return values is others
+    return bool(np.allclose(values, others, rtol=0, atol=tolerance))
+
+
+def _is_rival(frame: Frame, other: Frame) -> bool:
+    """Whether a kind of images may be meant as well as the one that was chosen."""
+    return (frame.is_localiser, frame.samples, frame.is_axial) == (other.is_localiser, other.samples, other.is_axial)
+
+
+def _ordered(frames: list[Frame], name: str) -> tuple[list[Frame], list[str]]:
+    """Images by their place, each place once, and a sentence on what was left out."""
     if len(frames) == 1:
-        return frames
+        return frames, []
     if frames[0].orientation is None or frames[0].position is None:
         raise InputError(f"{name} does not say where its images lie in the patient, so they cannot be put in order.")
     heights = _heights(frames)
     if not np.isfinite(heights).all() or not np.isclose(np.linalg.norm(_normal(frames[0])), 1):
         raise InputError(f"{name} has damaged DICOM headers: their positions or directions are impossible.")
     order = np.argsort(heights, kind="stable")
-    n_same = int(np.count_nonzero(np.diff(heights[order]) < _SAME_PLACE_MM))
-    if n_same:
-        raise InputError(
-            f"{name} has {n_same} of {len(frames)} images at the place of another one (several phases in one series?); "
-            "keep one image for each place."
-        )
-    return [frames[index] for index in order]
+    kept, n_same = [frames[order[0]]], 0
+    for before, index in itertools.pairwise(order):
+        if heights[index] - heights[before] >= _SAME_PLACE_MM:
+            kept.append(frames[index])
+            continue
+        n_same += 1
+        with quiet_libraries():
+            same = np.array_equal(read_voxels([kept[-1]])[0], read_voxels([frames[index]])[0])
+        if not same:
+            raise InputError(
+                f"{name} has images at the place of another one that differ from it (several phases or reconstructions "
+                "in one series?); keep one image for each place."
+            )
+    if not n_same:
+        return kept, []
+    left_out = "1 image was" if n_same == 1 else f"{n_same} images were"
+    return kept, [f"{left_out} left out of the series, being the same as another one at the same place."]
 
 
 def _heights(frames: list[Frame]) -> np.ndarray:
     """(n,) mm along the normal of the first image."""
-    return np.array([_places(frame) for frame in frames]) @ _normal(frames[0])
+    return np.array([_position(frame) for frame in frames]) @ _normal(frames[0])
 
 
-def _places(frame: Frame) -> tuple[float, ...]:
-    assert frame.position is not None  # `_shape` keeps images with and without a position apart
+def _position(frame: Frame) -> tuple[float, ...]:
+    assert frame.position is not None  # `_is_alike` keeps images with and without a position apart
     return frame.position
 
 
@@ -133,19 +171,27 @@ def _normal(frame: Frame) -> np.ndarray:
 
 def _steps(frames: list[Frame]) -> tuple[float, np.ndarray | None, list[str]]:
     """The mean step as ITK takes it, where the slices really lie, and sentences on what is odd about it."""
-    places = np.array([_places(frame) for frame in frames])
-    way = places[-1] - places[0]
+    positions = np.array([_position(frame) for frame in frames])
+    way = positions[-1] - positions[0]
     # Added in this order, as ITK does: then the spacing is the same to the last bit.
     step = math.sqrt(way[0] * way[0] + way[1] * way[1] + way[2] * way[2]) / (len(frames) - 1)
     heights = _heights(frames)
     heights = heights - heights[0]
     notes = []
-    tilt = math.degrees(math.atan2(float(np.linalg.norm(way - _normal(frames[0]) * heights[-1])), heights[-1]))
-    if tilt > _SMALLEST_TILT_DEGREES:
+    across = positions - positions[0] - np.outer(heights, _normal(frames[0]))
+    slope = heights @ across / max(float(heights @ heights), 1e-9)
+    away = np.linalg.norm(across - np.outer(heights, slope), axis=1)
+    tilt = math.degrees(math.atan(float(np.linalg.norm(slope))))
+    if away.max() > _LARGEST_JUMP_MM:
+        jump = int(np.argmax(np.linalg.norm(np.diff(across, axis=0), axis=1))) + 1
+        size = float(np.linalg.norm(across[jump] - across[jump - 1]))
         notes.append(
-            f"The gantry was tilted by {tilt:.1f} degrees; the slices were processed one by one as they are, and the "
-            "labelmap has the same straightened stack."
+            f"From image {jump + 1} on the images lie {size:.1f} mm to the side of those before (another scan or a "
+            "moved table?); the slices were processed one by one as they are, and the labelmap has the same "
+            "straightened stack."
         )
+    elif tilt > _SMALLEST_TILT_DEGREES:
+        notes.append(tilt_note(tilt))
     mean = heights[-1] / (len(frames) - 1)
     uneven = np.abs(heights - mean * np.arange(len(frames))).max() > max(_UNEVEN_STEPS * mean, _UNEVEN_MM)
     if uneven:
@@ -168,51 +214,3 @@ def _geometry_of_frame(
     between_rows, between_columns = frame.pixel_spacing
     x, y, z = frame.position
     return (between_columns, between_rows, frame.thickness or 1.0), (x, y, z), direction
-
-
-def _read_voxels(
-    frames: list[Frame],
-) -> tuple[np.ndarray, tuple[float, float, float], tuple[float, float, float], np.ndarray]:
-    """Reads the images one by one into one array, and the first one's geometry."""
-    first = frames[0]
-    image = _read_file(first.path)
-    plane = _plane(image, first)
-    # Whole numbers beyond int16 are clipped later all the same; a slope that is not whole makes floats.
-    kind = np.dtype(np.int16) if plane.dtype.kind in "iu" else np.dtype(np.float32)
-    array = np.empty((len(frames), first.rows, first.columns), kind)
-    files: dict[Path, Any] = {first.path: image}
-    for k, frame in enumerate(frames):
-        if frame.path not in files:
-            files = {frame.path: _read_file(frame.path)}  # only the file at hand stays in memory
-        plane = _plane(files[frame.path], frame)
-        if plane.dtype.kind == "f" and array.dtype.kind != "f":
-            array = array.astype(np.float32)
-        array[k] = np.clip(plane, -(2**15), 2**15 - 1)
-    direction = np.array(image.GetDirection(), dtype=np.float64).reshape(3, 3)
-    return array, image.GetSpacing(), image.GetOrigin(), direction
-
-
-def _read_file(path: Path) -> Any:
-    import SimpleITK as sitk
-
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.SetImageIO("GDCMImageIO")
-    try:
-        with stderr_turned_away():
-            image = reader.Execute()
-    except RuntimeError as error:
-        raise InputError(f"{path.name} is cut short, damaged, or packed in a way that cannot be read.") from error
-    if image.GetDimension() == 2:
-        image = sitk.JoinSeries(image)
-    return image
-
-
-def _plane(image: Any, frame: Frame) -> np.ndarray:
-    """(rows, columns) of one frame."""
-    if image.GetNumberOfComponentsPerPixel() != 1:
-        raise InputError(f"{frame.path.name} holds colours, so it is no CT.")
-    voxels = array_of(image)
-    if voxels.shape != (frame.n_frames, frame.rows, frame.columns):
-        raise InputError(f"{frame.path.name} has a DICOM header that does not fit its image.")
-    return voxels[frame.index]

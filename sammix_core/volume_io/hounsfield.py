@@ -63,12 +63,18 @@ def to_volume(raw: RawImage, name: str, values_are_hu: bool = False) -> Volume:
         )
     if not raw.spacing_known:
         notes.append("The spacing is unknown, so no volume in mL can be given.")
+    elif not raw.orientation_known:
+        notes.append(
+            "The file does not say how the patient lies in it, so the way up is looked for in the images; check that "
+            "left and right are not exchanged."
+        )
     return Volume(
         array=array,
         spacing=raw.spacing,
         origin=raw.origin,
         direction=raw.direction,
         spacing_known=raw.spacing_known,
+        orientation_known=raw.orientation_known,
         notes=tuple(notes),
         slice_positions_mm=raw.slice_positions_mm,
         grid_header=raw.grid_header,

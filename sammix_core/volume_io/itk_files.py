@@ -11,7 +11,15 @@ import numpy as np
 from sammix_core.errors import InputError
 from sammix_core.volume_io.nrrd import nrrd_grid_lines
 from sammix_core.volume_io.quiet import quiet_libraries, stderr_turned_away
-from sammix_core.volume_io.raw_image import RawImage, check_geometry, is_placeholder_geometry
+from sammix_core.volume_io.raw_image import (
+    RawImage,
+    StraightGrid,
+    check_numbers,
+    is_orientation_stated,
+    is_placeholder_geometry,
+    is_straight,
+    straighten,
+)
 
 IMAGE_IO = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
 
@@ -49,15 +57,33 @@ def read_itk_file(path: Path) -> RawImage:
         image = image[..., 0]
     spacing, origin = image.GetSpacing(), image.GetOrigin()
     direction = np.array(image.GetDirection(), dtype=np.float64).reshape(3, 3)
-    check_geometry(path.name, spacing, origin, direction)
+    check_numbers(path.name, spacing, origin, direction)
+    grid = StraightGrid(spacing, direction)
+    if not is_straight(direction):
+        grid = straighten(direction * np.asarray(spacing), image.GetSize()[2], path.name)
+    known = not is_placeholder_geometry(spacing, origin, direction)
     return RawImage(
         array=array_of(image),
-        spacing=spacing,
+        spacing=grid.spacing,
         origin=origin,
-        direction=direction,
-        spacing_known=not is_placeholder_geometry(spacing, origin, direction),
+        direction=grid.direction,
+        spacing_known=known,
+        orientation_known=known and is_orientation_stated(origin, direction) and _states_orientation(path),
+        notes=grid.notes,
+        slice_positions_mm=grid.slice_positions_mm,
         grid_header=nrrd_grid_lines(path) if IMAGE_IO[path.suffix.lower()] == "NrrdImageIO" else None,
     )
+
+
+def _states_orientation(path: Path) -> bool:
+    """Whether the header has a field that says how the axes lie."""
+    with path.open("rb") as stream:
+        block = stream.read(_LARGEST_META_HEADER_BYTES)
+    if IMAGE_IO[path.suffix.lower()] == "NrrdImageIO":
+        header = block.replace(b"\r\n", b"\n").split(b"\n\n", 1)[0]
+        return re.search(rb"^space( dimension)?:", header, re.MULTILINE) is not None and b"space directions:" in header
+    header = block[: block.find(b"ElementDataFile") + 1]
+    return re.search(rb"^(TransformMatrix|Orientation|Rotation)\s*=", header, re.MULTILINE) is not None
 
 
 def _check_packed_size(path: Path) -> None:

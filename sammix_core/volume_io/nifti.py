@@ -17,7 +17,15 @@ import numpy as np
 
 from sammix_core.errors import InputError
 from sammix_core.volume_io.quiet import quiet_libraries, stderr_turned_away
-from sammix_core.volume_io.raw_image import RawImage, check_geometry, is_placeholder_geometry, sheared
+from sammix_core.volume_io.raw_image import (
+    RawImage,
+    StraightGrid,
+    check_geometry,
+    is_orientation_stated,
+    is_placeholder_geometry,
+    sheared,
+    straighten,
+)
 
 _BLOCK_BYTES = 1 << 24
 
@@ -26,6 +34,13 @@ _LARGEST_OFFSET_BYTES = 1 << 27
 
 # Deflate packs at most 1032 bytes into one.
 _LARGEST_GZIP_RATIO = 1032
+
+# ITK takes an sform that is straight to about this much.
+_ITK_TOLERANCE_MM = 2e-5
+_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+# Two forms of one header may differ by rounding, but not by a share of a voxel.
+_SAME_CORNER_VOXELS = 0.5
 
 # The fields of a NIfTI-1 header that state the grid; the others may name the patient, and stay behind.
 _GRID_FIELDS = (
@@ -51,28 +66,22 @@ def read_nifti(path: Path) -> RawImage:
         with _open(path) as stream:
             header = _read_header(stream, path.name)
             shape_ijk = _check_shape(header, path.name)
-            check_affine(header, path.name)
             array = _read_array(stream, header, shape_ijk, path)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"{path.name} is cut short or damaged; copy or download it again.") from error
-    spacing, origin, direction = _itk_geometry(header, path.name)
-    placeholder = is_placeholder_geometry(spacing, origin, direction)
-    unstated = int(header["qform_code"]) <= 0 and int(header["sform_code"]) <= 0
-    notes = []
-    if unstated and not placeholder:
-        notes.append(
-            "The file does not say how the patient lies in it; the axes were taken as left, posterior, superior."
-        )
-    contradiction = _contradiction(header)
-    if contradiction:
-        notes.append(contradiction)
+    grid, origin = _geometry(header, shape_ijk[2], path.name)
+    placeholder = is_placeholder_geometry(grid.spacing, origin, grid.direction)
+    is_coded = int(header["qform_code"]) > 0 or int(header["sform_code"]) > 0
+    contradictions = (_two_spacings(header), _two_orientations(header, shape_ijk, grid, origin))
     return RawImage(
         array=array,
-        spacing=spacing,
+        spacing=grid.spacing,
         origin=origin,
-        direction=direction,
+        direction=grid.direction,
         spacing_known=not placeholder and not (header["pixdim"][1:4] == 0).any(),
-        notes=tuple(notes),
+        orientation_known=not placeholder and is_coded and is_orientation_stated(origin, grid.direction),
+        notes=(*grid.notes, *(note for note in contradictions if note is not None)),
+        slice_positions_mm=grid.slice_positions_mm,
         grid_header=_grid_header(header),
     )
 
@@ -117,14 +126,20 @@ def _check_shape(header: Any, name: str) -> tuple[int, int, int]:
     return sizes[0], sizes[1], sizes[2]
 
 
-def check_affine(header: Any, name: str) -> None:
-    """Refuses a header whose sform is sheared or impossible; ITK would bend it straight without a word."""
-    if int(header["sform_code"]) <= 0:
-        return
-    affine = header.get_sform()
-    lengths = np.linalg.norm(affine[:3, :3], axis=0)
-    # A column of zeros becomes NaN here, which is refused.
-    check_geometry(name, tuple(lengths), tuple(affine[:3, 3]), affine[:3, :3] / lengths)
+def _geometry(header: Any, n_k: int, name: str) -> tuple[StraightGrid, tuple[float, float, float]]:
+    """The grid and the LPS origin: as ITK reads them, or straightened where the sform is too slanted for ITK.
+
+    ITK takes a straight qform instead without a word, or refuses the file.
+    """
+    if int(header["sform_code"]) > 0:
+        to_lps = _RAS_TO_LPS @ header.get_sform()
+        grid = straighten(to_lps, n_k, name)
+        if np.abs(to_lps[:3, :3] - grid.direction * np.asarray(grid.spacing)).max() > _ITK_TOLERANCE_MM:
+            origin = (float(to_lps[0, 3]), float(to_lps[1, 3]), float(to_lps[2, 3]))
+            check_geometry(name, grid.spacing, origin, grid.direction)
+            return grid, origin
+    spacing, origin, direction = _itk_geometry(header, name)
+    return StraightGrid(spacing, direction), origin
 
 
 def _read_array(stream: BinaryIO, header: Any, shape_ijk: tuple[int, int, int], path: Path) -> np.ndarray:
@@ -208,7 +223,7 @@ def _itk_geometry(header: Any, name: str) -> tuple[tuple[float, float, float], t
     return (spacing[0], spacing[1], spacing[2]), (origin[0], origin[1], origin[2]), direction
 
 
-def _contradiction(header: Any) -> str | None:
+def _two_spacings(header: Any) -> str | None:
     """Both pixdim and the sform state the spacing; ITK and Slicer believe pixdim."""
     if int(header["sform_code"]) <= 0:
         return None
@@ -218,6 +233,42 @@ def _contradiction(header: Any) -> str | None:
         return None
     shown = [" x ".join(f"{value:.3g}" for value in values) for values in (stated, lengths)]
     return f"The header states two spacings, {shown[0]} and {shown[1]} mm; the first was taken, as 3D Slicer does."
+
+
+def _two_orientations(
+    header: Any, shape_ijk: tuple[int, int, int], grid: StraightGrid, origin: tuple[float, float, float]
+) -> str | None:
+    """Both qform and sform say where the volume lies; they should say the same."""
+    if int(header["sform_code"]) <= 0 or int(header["qform_code"]) <= 0:
+        return None
+    try:
+        forms = {"sform": _RAS_TO_LPS @ header.get_sform(), "qform": _RAS_TO_LPS @ header.get_qform()}
+    except Exception:  # nibabel raises several kinds for a quaternion that is none
+        return "The header's qform is damaged; the sform was taken."
+    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(shape_ijk) - 1)
+
+    def places(steps: np.ndarray, start: np.ndarray) -> np.ndarray:
+        return corners @ steps.T + start
+
+    used = places(grid.direction * np.asarray(grid.spacing), np.asarray(origin))
+    away = {
+        form: float(np.linalg.norm(places(matrix[:3, :3], matrix[:3, 3]) - used, axis=1).max())
+        for form, matrix in forms.items()
+    }
+    apart = float(
+        np.linalg.norm(
+            places(forms["qform"][:3, :3], forms["qform"][:3, 3])
+            - places(forms["sform"][:3, :3], forms["sform"][:3, 3]),
+            axis=1,
+        ).max()
+    )
+    if not apart > _SAME_CORNER_VOXELS * min(grid.spacing):
+        return None
+    taken = min(away, key=lambda form: away[form])
+    return (
+        f"The header's qform and sform contradict each other (corners up to {apart:.0f} mm apart); the {taken} was "
+        "taken, as 3D Slicer does. Check that left and right are not exchanged."
+    )
 
 
 def _grid_header(header: Any) -> bytes:

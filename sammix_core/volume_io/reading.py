@@ -36,20 +36,20 @@ def read_volume(path: str | Path, series: str | None = None, values_are_hu: bool
     # Absurd numbers in a damaged file are dealt with; numpy's warnings of them would only puzzle.
     with np.errstate(all="ignore"):
         try:
-            raw = _read(path, series)
+            raw = _read(path, series, values_are_hu)
         except OSError as error:
             raise InputError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from error
         return to_volume(raw, _name(path), values_are_hu)
 
 
-def _read(path: Path, series: str | None) -> RawImage:
+def _read(path: Path, series: str | None, values_are_hu: bool) -> RawImage:
     if not path.exists():
         raise InputError(f"{path} does not exist.")
     # Here, so that who reads NIfTI alone does not wait for pydicom.
     if path.is_dir():
         from sammix_core.volume_io.dicom import read_dicom_folder
 
-        return read_dicom_folder(path, series)
+        return read_dicom_folder(path, series, values_are_hu)
     if not path.is_file():
         raise InputError(f"{path} is neither a file nor a folder.")
     name = path.name.lower()
@@ -64,7 +64,7 @@ def _read(path: Path, series: str | None) -> RawImage:
 
     if not is_dicom(path):
         raise InputError(f"{path.name} is no CT volume that can be read; {_KNOWN} can.")
-    return read_dicom_file(path, series)
+    return read_dicom_file(path, series, values_are_hu)
 
 
 def _name(path: Path) -> str:

@@ -1,7 +1,7 @@
 """Whether numbers are Hounsfield units, judged by the groups of values that every body has.
 
-Air lies near -1000, fat near -90, muscle and organs between 20 and 200, and hardly a voxel is denser than 300. A header's
-rescale or a few negative values prove nothing: the rescale may be wrong, and the negative values may be padding.
+Air lies near -1000, fat near -90, muscle and organs between 20 and 200, and hardly a voxel is denser than 300. A
+rescale in the header or a few negative values prove nothing: the one may be wrong, and the others padding.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def scale_of(sample: np.ndarray) -> Scale | None:
 
 @dataclass(frozen=True)
 class _Values:
-    """Histograms with one bin a number, from -`_LIMIT` to `_LIMIT`: of all numbers, and without padding and clipping."""
+    """Histograms with one bin a number, -`_LIMIT` to `_LIMIT`: of all numbers, and without padding and clipping."""
 
     counts: np.ndarray
     all_counts: np.ndarray

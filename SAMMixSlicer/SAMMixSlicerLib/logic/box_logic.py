@@ -52,7 +52,8 @@ class BoxLogic:
             return
         case, index = self._case, self._workspace.views.current
         box = None if case is None or index is None else case.state(index).box
-        if box is None or not self._workspace.parameter.showBoxes or self._workspace.isSceneBusy:
+        isShown = self._workspace.parameter.showBoxes and not self._workspace.isSceneBusy
+        if case is None or box is None or not isShown:
             self.roi.hide()
         else:
             viewIds = [node.GetID() for node in self._workspace.views.alignedViews()]

@@ -102,7 +102,7 @@ class ShowLogic:
         table = None if case is None else case.node.GetNodeReference(case_node.TABLE)
         if case is None or table is None:
             return
-        scores = {index: state.score for index, state in case.states.items() if state.score is not None}
+        scores = {index: state.scores.score for index, state in case.states.items() if state.scores.score is not None}
         fillSliceTable(table, case.sliceCount, case.probabilities, scores)
 
     def _fetchMaps(self, case: Case) -> None:

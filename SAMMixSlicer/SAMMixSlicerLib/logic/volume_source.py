@@ -9,6 +9,7 @@ import numpy as np
 from slicer.i18n import tr as _
 from slicer.util import arrayFromVolume
 
+from sammix_core.boxes import SliceAxis
 from sammix_core.errors import InputError
 from sammix_core.volume.axial_order import AxialOrder
 from sammix_core.volume.grid import VolumeGrid
@@ -99,6 +100,6 @@ class VolumeSource:
         """
         checkIsCt(self._node)
 
-    def _currentSliceAxis(self) -> str:
+    def _currentSliceAxis(self) -> SliceAxis:
         _spacing, _origin, direction = straightGrid(ijkToWorld(self._node), self._node.GetName())
         return AxialOrder.from_direction(direction).slice_axis

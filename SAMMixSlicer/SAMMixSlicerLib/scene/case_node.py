@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from slicer.i18n import tr as _
 from sammix_core.boxes import Box
 from sammix_core.errors import InputError
 from sammix_core.masks.packed_mask import PackedMask
-from sammix_core.segmentation.slice_state import SliceState
+from sammix_core.segmentation.slice_state import SliceScores, SliceState
 from SAMMixSlicerLib.array_slices import sliceOf
 
 SCHEMA = "sammix-case/1"
@@ -138,10 +138,7 @@ def _toJson(state: SliceState) -> dict[str, Any]:
         "box": _boxToJson(state.box),
         "automatic_box": _boxToJson(state.automatic_box),
         "deleted": state.deleted,
-        "mask_scores": list(state.mask_scores),
-        "score": state.score,
-        "agreement": state.agreement,
-        "cam_agreement": state.cam_agreement,
+        **asdict(state.scores),
         "corrected": state.corrected,
     }
 
@@ -150,8 +147,9 @@ def _fromJson(entry: dict[str, Any]) -> SliceState:
     entry = dict(entry)
     for name in ("box", "automatic_box"):
         entry[name] = None if entry[name] is None else Box(**entry[name])
-    entry["mask_scores"] = tuple(entry["mask_scores"])
-    return SliceState(mask=None, **entry)
+    scores = {field.name: entry.pop(field.name) for field in fields(SliceScores)}
+    scores["mask_scores"] = tuple(scores["mask_scores"])
+    return SliceState(mask=None, scores=SliceScores(**scores), **entry)
 
 
 def _boxToJson(box: Box | None) -> dict[str, Any] | None:

@@ -92,8 +92,8 @@ class ClickMode(VTKObservationMixin):
                 node.GetNthControlPointPositionWorld(index, position)
                 node.RemoveNthControlPoint(index)
                 positions.append(tuple(position))
-        for position in reversed(positions):
-            self.placed.emit(position)
+        for ras in reversed(positions):
+            self.placed.emit(ras)
 
     def _isActive(self, node: Any) -> bool:
         return slicer.app.applicationLogic().GetSelectionNode().GetActivePlaceNodeID() == node.GetID()

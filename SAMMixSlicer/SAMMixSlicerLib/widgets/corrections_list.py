@@ -79,8 +79,8 @@ class CorrectionsList:
         selected = bool(self._ui.correctionsTable.selectedItems())
         self._ui.deleteEntryButton.setEnabled(selected and 0 <= row < len(self._ids))
         case = self._workspace.case
-        shown = case is not None and self._workspace.views.current is not None
-        self._ui.acceptButton.setEnabled(shown and bool(case.states))
+        isSliceShown = self._workspace.views.current is not None
+        self._ui.acceptButton.setEnabled(case is not None and isSliceShown and bool(case.states))
         self._ui.newTargetButton.setEnabled(self._workspace.volumeNode is not None)
 
     def _onDelete(self) -> None:

@@ -83,7 +83,7 @@ class SlicesSection:
             str(index),
             "" if probability is None else f"{probability:.2f}",
             sourceLabel(state),
-            "" if state.score is None else f"{state.score:.2f}",
+            "" if state.scores.score is None else f"{state.scores.score:.2f}",
             _("corrected") if state.corrected else reason,
         )
         for column, text in enumerate(texts):

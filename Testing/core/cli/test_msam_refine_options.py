@@ -193,9 +193,9 @@ def test_msam_a_box_that_a_person_moved_is_answered_by_the_decoder_alone(case: P
 
 def test_msam_the_shipped_refiner_goes_with_the_model_that_it_was_measured_on_and_no_other() -> None:
     segmenter = Segmenter.load("liver", device="cpu")
-    assert segmenter.refine is not None
-    assert segmenter.refine.spec.startswith("liver-refiner/")
-    assert Segmenter.load("liver", device="cpu", refined=False).refine is None
+    assert segmenter.refiner is not None
+    assert segmenter.refiner.spec.startswith("liver-refiner/")
+    assert Segmenter.load("liver", device="cpu", refined=False).refiner is None
     for other in ({"spec": "liver/1.1.1"}, {"target": "kidney"}, {"preprocessing": PreprocessingSpec(size=1024)}):
         assert default_refiner.default_refiner(replace(segmenter.model, **other)) is None
 

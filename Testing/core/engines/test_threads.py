@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from sammix_core.engines.threads import SharedWork, in_threads, one_of_several
+from sammix_core.engines.threads import SharedWork, in_threads, in_worker_thread
 
 
 def test_results_come_in_the_order_of_the_items() -> None:
@@ -25,9 +25,11 @@ def test_results_come_in_the_order_of_the_items() -> None:
 
 def test_with_one_thread_nothing_leaves_it() -> None:
     here = threading.current_thread()
-    assert list(in_threads(lambda _: (threading.current_thread(), one_of_several()), [0], threads=1)) == [(here, False)]
-    assert list(in_threads(lambda _: one_of_several(), [0], threads=2)) == [True]
-    assert not one_of_several()
+    assert list(in_threads(lambda _: (threading.current_thread(), in_worker_thread()), [0], threads=1)) == [
+        (here, False)
+    ]
+    assert list(in_threads(lambda _: in_worker_thread(), [0], threads=2)) == [True]
+    assert not in_worker_thread()
 
 
 def test_an_error_reaches_the_caller_and_ends_the_work() -> None:
@@ -82,7 +84,7 @@ def test_results_are_kept_as_many_as_are_asked_for() -> None:
     def of(number: int, shared: SharedWork[int]) -> int:
         return shared.begin(number, lambda: made.append(number) or number).result()
 
-    none, two = SharedWork[int](), SharedWork[int](kept=2)
+    none, two = SharedWork[int](), SharedWork[int](keep=2)
     assert [of(1, none), of(1, none)] == made == [1, 1]
     made.clear()
     assert [of(number, two) for number in (1, 2, 2, 1, 3, 2, 1)] == [1, 2, 2, 1, 3, 2, 1]
@@ -93,7 +95,7 @@ def test_results_are_kept_as_many_as_are_asked_for() -> None:
 
 
 def test_work_that_failed_is_tried_again() -> None:
-    shared = SharedWork[int](kept=2)
+    shared = SharedWork[int](keep=2)
 
     def fails() -> int:
         raise OSError("no space")

@@ -61,7 +61,7 @@ def a_run(home: Path, **changes: Any) -> FineTuneRun:
     source = home / "set"
     if not source.is_dir():
         a_correction_set(source)
-    wanted = {"name": "mine", "sources": (source,), "parent": "untrained", "views": 1, **changes}
+    wanted = {"name": "mine", "sources": (source,), "parent": "untrained", "views": 1, "threads": 1, **changes}
     return FineTuneRun.create(FineTuneSettings(**wanted))
 
 

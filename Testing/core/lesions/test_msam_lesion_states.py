@@ -58,8 +58,8 @@ def test_a_click_that_was_made_before_is_not_computed_again(monkeypatch: pytest.
     from sammix_core.lesions import growing
 
     calls = []
-    real = growing._grown_from
-    monkeypatch.setattr(growing, "_grown_from", lambda density, place: calls.append(place) or real(density, place))
+    real = growing._region_at
+    monkeypatch.setattr(growing, "_region_at", lambda density, place: calls.append(place) or real(density, place))
     both = ball(MIDDLE, 5) | ball(OTHER, 4)
     lesion = GrownLesion(LiverDensity(a_ct(both), a_liver()))
     lesion.click(ijk(MIDDLE))

@@ -38,12 +38,12 @@ def two_lesions() -> np.ndarray:
 
 
 def test_components_are_numbered_by_size_and_specks_left_out() -> None:
-    found = lesion_components(a_ct(), two_lesions(), least_mm3=3.0)
+    found = lesion_components(a_ct(), two_lesions(), min_mm3=3.0)
     assert found.dtype == np.uint8
     assert np.bincount(found.ravel())[1:].tolist() == [108, 5]
     assert found[2, 4, 4] == found[1, 2, 2] == 2
     assert found[0, 19, 23] == 0
-    assert np.bincount(lesion_components(a_ct(), two_lesions(), least_mm3=0.0).ravel())[1:].tolist() == [108, 5, 1]
+    assert np.bincount(lesion_components(a_ct(), two_lesions(), min_mm3=0.0).ravel())[1:].tolist() == [108, 5, 1]
     assert lesion_components(a_ct(), np.zeros((8, 20, 24))).max() == 0
 
 
@@ -61,7 +61,7 @@ def test_uneven_slices_count_as_thick_as_they_are() -> None:
     mask = np.zeros((8, 20, 24), np.uint8)
     mask[1, 2:4, 2:5] = 1  # 6 voxels of 0.8 mm3
     mask[6, 2:4, 10:12] = 1  # 4 voxels of 4 mm3
-    found = lesion_components(uneven, mask, least_mm3=6.0)
+    found = lesion_components(uneven, mask, min_mm3=6.0)
     assert np.bincount(found.ravel())[1:].tolist() == [4]
     assert measure_lesions(uneven, found)[0].volume_ml == pytest.approx(4 * 4 / 1000)
 
@@ -74,7 +74,7 @@ def test_another_grid_is_refused() -> None:
 def test_a_labelmap_has_liver_and_each_lesion() -> None:
     liver = np.zeros((8, 20, 24), np.uint8)
     liver[3:7, 8:18, 10:20] = 1
-    lesions = lesion_components(a_ct(), two_lesions(), least_mm3=3.0)
+    lesions = lesion_components(a_ct(), two_lesions(), min_mm3=3.0)
     labelmap = lesion_labelmap(liver, lesions)
     assert np.bincount(labelmap.ravel())[1:].tolist() == [400 - 108, 108, 5]
     assert labelmap[5, 12, 14] == 2
@@ -110,7 +110,7 @@ def test_small_diameters() -> None:
 def test_the_table() -> None:
     ct = a_ct()
     ct.array[4:7, 10:16, 12:18] = 55
-    large, small = measure_lesions(ct, lesion_components(ct, two_lesions(), least_mm3=3.0))
+    large, small = measure_lesions(ct, lesion_components(ct, two_lesions(), min_mm3=3.0))
     assert (large.number, large.name, large.voxels) == (1, "Lesion 1", 108)
     assert large.volume_ml == pytest.approx(108 * 0.8 / 1000)
     assert large.mean_hu == 55

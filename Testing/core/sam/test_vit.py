@@ -207,7 +207,7 @@ def test_a_fetched_model_segments_from_given_boxes(model: ModelFolder) -> None:
     outside = np.ones((64, 80), bool)
     outside[10:55, 15:65] = False
     assert not result.mask[1][outside].any()
-    assert len(result.slices[1].mask_scores) == 3
+    assert len(result.slices[1].scores.mask_scores) == 3
     assert result.uncertainty is not None
     assert result.uncertainty[1].any(), "the three masks of random weights differ"
     assert result.slices_encoded == 1, "the large encoder sees the slice with a box alone"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import pytest
 
 from sammix_core.masks.packed_mask import PackedMask
 from sammix_core.segmentation.review import SliceReview, area_jumps, doubts_of, most_uncertain, review_slices
-from sammix_core.segmentation.slice_state import SliceState
+from sammix_core.segmentation.slice_state import SliceScores, SliceState
 
 GOOD = {"score": 0.95, "agreement": 0.95, "cam_agreement": 0.9, "mask_scores": (0.95, 0.9, 0.9)}
 
@@ -20,13 +22,14 @@ def a_mask(area: int) -> PackedMask | None:
     return PackedMask.pack(plane.reshape(20, 20))
 
 
-def a_volume(areas: list[int], **changed: dict[int, object]) -> list[SliceState]:
-    """Slices that nothing speaks against but their areas, with fields changed by slice."""
+def a_volume(areas: list[int], corrected: Collection[int] = (), **changed: dict[int, object]) -> list[SliceState]:
+    """Slices that nothing speaks against but their areas, with scores changed by slice."""
     states = []
     for index, area in enumerate(areas):
         fields = {name: values[index] for name, values in changed.items() if index in values}
         good = GOOD if area else {}
-        states.append(SliceState(index, mask=a_mask(area), **{**good, **fields}))  # type: ignore[arg-type]
+        scores = SliceScores(**{**good, **fields})  # type: ignore[arg-type]
+        states.append(SliceState(index, mask=a_mask(area), scores=scores, corrected=index in corrected))
     return states
 
 
@@ -83,7 +86,7 @@ def test_several_small_doubts_add_up() -> None:
 
 def test_what_a_person_made_or_took_away_is_not_doubted() -> None:
     worst = {"score": {3: 0.1}, "agreement": {3: 0.1}}
-    assert uncertainties(a_volume(AREAS, **worst, corrected={3: True}))[3] == 0
+    assert uncertainties(a_volume(AREAS, corrected={3}, **worst))[3] == 0
     states = a_volume([0] * 8)
     states[4] = SliceState(4).cleared()
     reviews = review_slices(states, dict.fromkeys(range(8), 0.99), 8)

@@ -22,6 +22,7 @@ from sammix_core.sam.decoding import MaskSettings
 from sammix_core.segmentation.segmenter import Segmenter
 from sammix_core.segmentation.session import SegmentationSession
 from sammix_core.segmentation.slice_sampling import EVERY_SLICE
+from sammix_core.segmentation.slice_state import UNSCORED
 from sammix_core.volume.axial_order import AxialOrder
 from sammix_core.volume.volume import Volume
 
@@ -85,10 +86,10 @@ def test_boxes_and_reports_are_in_the_users_indices(order: AxialOrder) -> None:
         assert report.area_px == plane.sum()
         assert report.box == result.boxes.get(report.slice_index)
         if report.box is None:
-            assert (report.score, report.mask_scores, report.area_px) == (None, (), 0)
+            assert (report.scores, report.area_px) == (UNSCORED, 0)
             continue
         found += 1
-        assert report.score == pytest.approx(0.9)
+        assert report.scores.score == pytest.approx(0.9)
         assert report.probability > 0.5
         rows, cols = np.nonzero(plane)
         i_min, j_min, i_max, j_max = report.box.edges
@@ -454,7 +455,7 @@ def test_no_liver_is_an_empty_mask_and_a_sentence(segmenter: Segmenter) -> None:
     assert result.mask.shape == AXIAL.shape
     assert len(result.boxes) == 0
     assert result.notes == ["No liver was found; the mask is empty."]
-    assert all(report.probability < 0.5 and report.score is None for report in result.slices)
+    assert all(report.probability < 0.5 and report.scores.score is None for report in result.slices)
 
 
 def test_one_slice_alone(segmenter: Segmenter) -> None:
@@ -474,5 +475,5 @@ def test_padding_of_minus_3024_changes_nothing(segmenter: Segmenter, reference: 
 def test_the_mean_of_three_masks_reports_their_mean_score(volume: Volume) -> None:
     result = Segmenter(a_fake_model(masks=MaskSettings(choice="mean"))).segment_volume(volume)
     report = next(one for one in result.slices if one.box is not None)
-    assert report.mask_scores == pytest.approx((0.9, 0.7, 0.8))
-    assert report.score == pytest.approx(0.8)
+    assert report.scores.mask_scores == pytest.approx((0.9, 0.7, 0.8))
+    assert report.scores.score == pytest.approx(0.8)

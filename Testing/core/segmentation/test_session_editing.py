@@ -16,7 +16,7 @@ from sammix_core.errors import Cancelled, InputError
 from sammix_core.masks.packed_mask import PackedMask
 from sammix_core.segmentation.segmenter import Segmenter
 from sammix_core.segmentation.session import SegmentationSession
-from sammix_core.segmentation.slice_state import SliceState
+from sammix_core.segmentation.slice_state import UNSCORED, SliceState
 from sammix_core.volume.axial_order import AxialOrder
 
 AXIAL = synthetic_ct((7, 75, 100))
@@ -96,9 +96,12 @@ def test_the_figures_of_a_mask_are_kept_and_reported(session: SegmentationSessio
     for index in session.boxes:
         state = session.slices.state(index)
         # m2 is smaller and m3 larger than m1, so they never agree wholly; map and mask see the same brightness.
-        assert 0.5 < state.agreement < 1  # type: ignore[operator]
-        assert 0.8 < state.cam_agreement <= 1  # type: ignore[operator]
-        assert (reports[index].agreement, reports[index].cam_agreement) == (state.agreement, state.cam_agreement)
+        assert 0.5 < state.scores.agreement < 1  # type: ignore[operator]
+        assert 0.8 < state.scores.cam_agreement <= 1  # type: ignore[operator]
+        assert (reports[index].scores.agreement, reports[index].scores.cam_agreement) == (
+            state.scores.agreement,
+            state.scores.cam_agreement,
+        )
 
 
 # Taking away, resetting
@@ -124,7 +127,7 @@ def test_a_slice_is_reset_to_its_automatic_box(session: SegmentationSession, cha
     else:
         session.slices.put(state.cleared())
     automatic = session.slices.automatic_boxes
-    session.segment_slices([index], take_box=lambda k: session.slices.put_box(k, automatic.get(k)))
+    session.segment_slices([index], before_slice=lambda k: session.slices.put_box(k, automatic.get(k)))
     assert session.slices.state(index) == state
     assert others_are_the_same(before, masks(session), set())
 
@@ -133,7 +136,7 @@ def test_a_reset_without_an_automatic_box_empties_the_slice() -> None:
     session = a_session()
     session.segment_slice(3, Box(3, 10, 5, 70, 70, BoxSource.EDITED))
     changed: list[int] = []
-    session.segment_slices([3], on_changed=changed.append, take_box=lambda k: session.slices.put_box(k, None))
+    session.segment_slices([3], on_changed=changed.append, before_slice=lambda k: session.slices.put_box(k, None))
     assert session.slices.state(3) == SliceState(3)
     assert changed == [3]
 
@@ -168,7 +171,7 @@ def corrected(session: SegmentationSession) -> tuple[SegmentationSession, int, S
 def test_a_corrected_slice_says_so_and_has_no_scores(corrected: tuple[SegmentationSession, int, SliceState]) -> None:
     session, index, state = corrected
     assert state.corrected
-    assert (state.area_px, state.score, state.mask_scores, state.agreement) == (100, None, (), None)
+    assert (state.area_px, state.scores) == (100, UNSCORED)
     assert session.result().slices[index].area_px == 100
 
 
@@ -190,7 +193,7 @@ def test_a_corrected_slice_is_replaced_only_by_force(corrected: tuple[Segmentati
     plane = session.segment_slice(index, box, force=True)
     now = session.slices.state(index)
     assert (now.corrected, now.box, now.area_px) == (False, box, plane.sum())
-    assert now.score is not None
+    assert now.scores.score is not None
     session.slices.put(state)
     assert session.segment_slices([index], force=True) == []
     assert not session.slices.state(index).corrected
@@ -209,7 +212,7 @@ def test_boxes_between_keyframes_are_segmented_and_nothing_else(session: Segment
     filled = between.interpolate()
     assert filled == list(range(first + 1, last))
     changed: list[int] = []
-    session.segment_slices(filled, on_changed=changed.append, take_box=lambda k: session.boxes.set(between[k]))
+    session.segment_slices(filled, on_changed=changed.append, before_slice=lambda k: session.boxes.set(between[k]))
     assert changed == filled
     assert {session.boxes[index].source for index in filled} == {BoxSource.INTERPOLATED}
     assert {index: session.slices.state(index) for index in (first, last)} == keyframes
@@ -226,12 +229,12 @@ def test_a_cancelled_search_is_taken_up_where_it_stopped() -> None:
     seen: list[int] = []
     asked = itertools.count()
     with pytest.raises(Cancelled):
-        session.find_boxes(cancel=lambda: next(asked) >= 3, on_seen=lambda index, _: seen.append(index))
+        session.find_boxes(cancel=lambda: next(asked) >= 3, on_probability=lambda index, _: seen.append(index))
     assert seen == [0, 2, 4], "the search looks at some slices first"
     assert 3 <= session.result().slices_encoded < 7, "some were worked on ahead"
     seen.clear()
     probabilities: dict[int, float] = {}
-    session.find_boxes(on_seen=probabilities.__setitem__)
+    session.find_boxes(on_probability=probabilities.__setitem__)
     assert session.result().slices_encoded == 7, "slices were looked at twice"
     assert sorted(probabilities) == list(range(7))
     assert probabilities[3] > 0.9 > 0.1 > probabilities[0]
@@ -262,9 +265,9 @@ def test_what_the_guidance_found_is_handed_to_another_session(session: Segmentat
     other = Segmenter(a_fake_model()).open_session(session.volume)
     alone = other.cam_slice(index)
     assert not alone.any()
-    other.take_guidance(saved)
+    other.restore_guidance(saved)
     np.testing.assert_array_equal(other.segment_slice(index, box), session.segment_slice(index, box))
-    assert other.slices.state(index).cam_agreement == session.slices.state(index).cam_agreement
+    assert other.slices.state(index).scores.cam_agreement == session.slices.state(index).scores.cam_agreement
     np.testing.assert_array_equal(other.cam_slice(index), session.cam_slice(index))
     assert saved.probabilities(session.volume.shape_kji) == {
         report.slice_index: report.probability for report in session.result().slices

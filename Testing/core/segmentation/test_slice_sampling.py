@@ -17,8 +17,8 @@ from sammix_core.segmentation.slice_sampling import (
     DEFAULT_SAMPLING,
     EVERY_SLICE,
     SliceSampling,
-    look_sparsely,
-    with_those_between,
+    interpolate_maps,
+    sample_slices,
 )
 from sammix_core.volume.axial_order import AxialOrder
 from sammix_core.volume.volume import Volume
@@ -69,7 +69,7 @@ def test_the_search_goes_on_as_long_as_it_finds_something_and_looks_once() -> No
         looked.extend(indices)
         return [0.9 if 13 <= index <= 22 else 0.0 for index in indices]
 
-    seen = look_sparsely(60, 5, look)
+    seen = sample_slices(60, 5, look)
     assert len(looked) == len(set(looked))
     assert set(looked) == seen == {*range(0, 60, 5), 59, *range(8, 28)}
 
@@ -79,7 +79,7 @@ def test_maps_between_are_linear() -> None:
         place: GuidanceMaps(np.full((1, 2, 2), float(place), np.float32), np.array([place / 10], np.float32))
         for place in (0, 4, 6)
     }
-    maps = with_those_between(seen, 7)
+    maps = interpolate_maps(seen, 7)
     np.testing.assert_allclose(maps.cam_logits[:, 0, 0], range(7))
     np.testing.assert_allclose(maps.probabilities, np.arange(7) / 10, rtol=1e-6)
 
@@ -112,7 +112,7 @@ def test_a_thin_slice_that_is_edited_is_encoded_and_stands_for_itself() -> None:
     session, backend = opened(volume, DEFAULT_SAMPLING)
     session.find_boxes()
     session.segment_boxes()
-    skipped = next(k for k in range(15, 25) if session._search.anchors_of(k) is not None)
+    skipped = next(k for k in range(15, 25) if session._finder.anchors_of(k) is not None)
     before, encoded = session.slices.mask().copy(), backend.encoded
     found = session.boxes[skipped]
     edited = Box(skipped, found.i_min, found.j_min, found.i_max, found.j_max, BoxSource.EDITED)

@@ -84,8 +84,8 @@ def test_a_slice_without_its_box_is_not_uncertain_any_more() -> None:
 def test_every_segmented_slice_says_how_far_its_masks_agree() -> None:
     result = segmenter().segment_volume(turned_volume(CT, CANONICAL))
     for entry in result.slices:
-        assert (entry.agreement is None) == (entry.box is None)
-        assert entry.agreement is None or 0.5 < entry.agreement < 1
+        assert (entry.scores.agreement is None) == (entry.box is None)
+        assert entry.scores.agreement is None or 0.5 < entry.scores.agreement < 1
 
 
 # A guidance that looks at images alone

@@ -233,7 +233,14 @@ def test_a_localiser_and_a_screenshot_beside_the_ct_are_ignored(tmp_path: Path) 
         ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"],
         orientation=(1, 0, 0, 0, 0, -1),
     )
-    write_series(tmp_path / "topo", CT[:2], uid="1.2.3.4445", SeriesDescription="Topogram 0.6")
+    write_series(
+        tmp_path / "topo",
+        CT[:2],
+        uid="1.2.3.4445",
+        SeriesDescription="Topogram 0.6",
+        ImageType=None,
+        orientation=(1, 0, 0, 0, 0, -1),
+    )
     write_colour(tmp_path / "shot")
     np.testing.assert_array_equal(read_volume(tmp_path).array, CT)
 
@@ -290,9 +297,9 @@ def _truncated(folder: Path) -> Path:
     return folder
 
 
-def _duplicated(folder: Path) -> Path:
+def _duplicated(folder: Path, more: int = 3) -> Path:
     write_series(folder / "a", CT)
-    write_series(folder / "b", CT, SOPInstanceUID=None)
+    write_series(folder / "b", CT + more, SOPInstanceUID=None)
     for number, path in enumerate(sorted((folder / "b").iterdir())):
         header = pydicom.dcmread(path)
         header.SOPInstanceUID = f"1.2.3.777.{number}"
@@ -330,7 +337,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "MR": (_mr, "holds MR; SAMMix segments CT only"),
     "one MR file": (lambda f: sorted(_mr(f).iterdir())[0], "holds MR; SAMMix"),
     "truncated": (_truncated, "cut short, damaged"),
-    "two phases at the same places": (_duplicated, "10 of 20 images at the place of another"),
+    "two phases at the same places": (_duplicated, "images at the place of another one that differ"),
     "mixed sizes": (_mixed, "mixes images of 2 sizes"),
     "no positions": (lambda f: _series(f, ImagePositionPatient=None), "does not say where its images lie"),
     "a localiser alone": (lambda f: _series(f, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]), "localiser"),

@@ -133,3 +133,24 @@ def test_an_unreadable_file_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(Path, "open", refuse)  # chmod does not stop root
     with pytest.raises(InputError, match="cannot be read: permission denied"):
         read_volume(path)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "pattern", "new"),
+    [
+        (".nrrd", rb"space: .*\nsizes: (.*)\nspace directions: .*\n", rb"sizes: \1\nspacings: 0.7 0.8 2.5\n"),
+        (".mha", rb"TransformMatrix = .*\n", b""),
+    ],
+)
+def test_a_header_without_directions_states_no_orientation(
+    tmp_path: Path, suffix: str, pattern: bytes, new: bytes
+) -> None:
+    path = write_with_itk(tmp_path / f"ct{suffix}", synthetic_ct())
+    assert read_volume(path).orientation_known
+    if suffix == ".nrrd":
+        content = re.sub(rb"space origin: .*\n", b"", path.read_bytes(), count=1)
+        path.write_bytes(content)
+    volume = read_volume(_replaced(path, pattern, new))
+    assert volume.spacing == (0.7, 0.8, 2.5)
+    assert not volume.orientation_known
+    assert "does not say how the patient lies" in volume.notes[0]

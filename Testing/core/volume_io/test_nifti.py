@@ -17,7 +17,7 @@ from refusals import refusal_of
 from synthetic_ct import synthetic_ct
 
 from sammix_core.errors import InputError
-from sammix_core.volume_io import read_volume
+from sammix_core.volume_io import read_volume, write_labelmap
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
@@ -140,7 +140,9 @@ def test_1_mm_away_from_the_origin_is_a_spacing(tmp_path: Path) -> None:
 
 def test_missing_orientation_is_said(tmp_path: Path) -> None:
     path = write_nifti(tmp_path / "ct.nii", synthetic_ct(), sform_code=0, qform_code=0)
-    (note,) = read_volume(path).notes
+    volume = read_volume(path)
+    assert not volume.orientation_known
+    (note,) = volume.notes
     assert "does not say how the patient lies" in note
 
 
@@ -185,7 +187,7 @@ def _all_nan(folder: Path) -> Path:
 
 def _sheared(folder: Path, shear: float = 0.05, with_qform: bool = False) -> Path:
     affine = np.diag([0.7, 0.7, 2.5, 1.0])
-    affine[1, 2] = shear
+    affine[0, 1] = shear
     image = nibabel.Nifti1Image(synthetic_ct().T, affine)
     if with_qform:
         image.set_qform(affine, code=1, strip_shears=True)
@@ -267,3 +269,49 @@ def test_refused_in_one_sentence_and_silence(tmp_path: Path, capfd: pytest.Captu
 def test_series_is_for_dicom_alone(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no DICOM"):
         read_volume(write_nifti(tmp_path / "ct.nii.gz", synthetic_ct()), series="3")
+
+
+@pytest.mark.parametrize("shear", [1e-6, 1e-5, 1e-4, 5e-4, 9e-4])
+@pytest.mark.parametrize("entry", [(0, 1), (1, 2), (2, 0)])
+def test_a_grid_that_rounding_has_sheared_is_read(tmp_path: Path, shear: float, entry: tuple[int, int]) -> None:
+    affine = np.diag([0.7, 0.7, 0.7, 1.0])
+    affine[:3, 3] = (30.0, -20.0, 11.0)
+    affine[entry] += 0.7 * shear
+    volume = read_volume(write_nifti(tmp_path / "ct.nii", synthetic_ct(), affine))
+    np.testing.assert_array_equal(volume.array, synthetic_ct())
+    np.testing.assert_allclose(volume.ijk_to_ras, affine, atol=1e-3)
+    assert volume.notes == ()
+
+
+def test_slices_stacked_at_a_slant_are_a_tilted_gantry(tmp_path: Path) -> None:
+    affine = np.diag([-0.7, -0.8, 2.5, 1.0])
+    affine[:3, 3] = (30.0, -20.0, 11.0)
+    affine[1, 2] = 2.5 * np.tan(np.radians(15))
+    path = write_nifti(tmp_path / "ct.nii", synthetic_ct(), affine)
+    volume = read_volume(path)
+    np.testing.assert_array_equal(volume.array, synthetic_ct())
+    assert volume.slice_positions_mm is not None
+    np.testing.assert_allclose(volume.slice_positions_mm, np.arange(len(synthetic_ct())) * 2.5, atol=1e-5)
+    assert "tilted by 15.0 degrees" in volume.notes[0]
+    write_labelmap((volume.array > 80).astype(np.uint8), volume, tmp_path / "mask.nii.gz")
+    np.testing.assert_array_equal(nibabel.load(tmp_path / "mask.nii.gz").affine, nibabel.load(path).affine)
+
+
+def test_a_qform_and_an_sform_that_contradict_each_other_are_said(tmp_path: Path) -> None:
+    affine = np.diag([-0.7, -0.8, 2.5, 1.0])
+    affine[:3, 3] = (30.0, -20.0, 11.0)
+    image = nibabel.Nifti1Image(synthetic_ct().T, affine)
+    image.set_sform(affine, code=1)
+    image.set_qform(np.diag([0.7, -0.8, 2.5, 1.0]), code=1)
+    nibabel.save(image, tmp_path / "ct.nii.gz")
+    (note,) = read_volume(tmp_path / "ct.nii.gz").notes
+    assert "qform and sform contradict each other" in note
+
+
+@pytest.mark.parametrize("signs", [(1, 1, 1), (-1, -1, 1), (-1, 1, 1)])
+def test_a_spacing_alone_states_no_orientation(tmp_path: Path, signs: tuple[int, int, int]) -> None:
+    affine = np.diag([*np.multiply(signs, (0.7, 0.8, 2.5)), 1.0])
+    volume = read_volume(write_nifti(tmp_path / "ct.nii.gz", synthetic_ct(), affine))
+    assert volume.spacing_known
+    assert not volume.orientation_known
+    assert "does not say how the patient lies" in volume.notes[0]

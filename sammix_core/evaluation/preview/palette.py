@@ -1,4 +1,4 @@
-"""Colours of the contact sheet. All are told apart on grey anatomy and by readers with a colour vision deficiency."""
+"""Colours of the contact sheet, distinct on grey anatomy and to readers with a colour vision deficiency."""
 
 from __future__ import annotations
 

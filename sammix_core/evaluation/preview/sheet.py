@@ -13,7 +13,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sammix_core.boxes import BoxSource
 from sammix_core.evaluation.preview import palette
-from sammix_core.evaluation.preview.choose import choose_slices
 from sammix_core.evaluation.preview.tile import WINDOW, TileFrame, draw_tile
 from sammix_core.evaluation.report import RESEARCH_ONLY, slices_with_mask
 from sammix_core.files import atomic_path
@@ -24,6 +23,9 @@ if TYPE_CHECKING:
     from sammix_core.volume.volume import Volume
 
 MOST_TILES = 20
+
+# Slices beyond each end of the organ: enough to see that nothing was left out.
+_SLICES_BEYOND = 2
 
 _COLUMNS = 5
 _TILE_WIDTH = 344
@@ -44,8 +46,8 @@ def render_preview(volume: Volume, result: SegmentationResult, most_tiles: int =
 
     Args:
         volume: What was segmented.
-        result: What was found.
-        most_tiles: Slices at most.
+        result: What the segmenter returned.
+        most_tiles: The largest number of slices.
 
     Returns:
         An RGB picture, about 1,800 pixels wide when all columns are used.
@@ -70,13 +72,13 @@ def render_preview(volume: Volume, result: SegmentationResult, most_tiles: int =
     shape_kji = volume.array.shape
     reports = {entry.slice_index: entry for entry in result.slices}
     _draw_title(draw, volume, result, width)
-    for place, canonical in enumerate(shown):
+    for tile_number, canonical in enumerate(shown):
         index = order.slice_index(canonical, shape_kji)
         box = result.boxes.get(index)
-        placed = None if box is None else (order.box_to_canonical(box.edges, shape_kji), box.source)
-        tile = draw_tile(frame, hu[canonical], result.cam_slice(canonical), mask[canonical], placed)
-        left = _MARGIN + place % columns * (_TILE_WIDTH + _GAP)
-        top = tiles_top + place // columns * (cell_height + _GAP)
+        canonical_box = None if box is None else (order.box_to_canonical(box.edges, shape_kji), box.source)
+        tile = draw_tile(frame, hu[canonical], result.cam_slice(canonical), mask[canonical], canonical_box)
+        left = _MARGIN + tile_number % columns * (_TILE_WIDTH + _GAP)
+        top = tiles_top + tile_number // columns * (cell_height + _GAP)
         _paste_tile(sheet, tile, (left, top), _Caption(index, reports.get(index)))
     along = [reports.get(order.slice_index(canonical, shape_kji)) for canonical in range(len(hu))][::-1]
     _draw_chart(sheet, along, {len(hu) - 1 - canonical for canonical in shown}, chart_top, result.target)
@@ -85,6 +87,29 @@ def render_preview(volume: Volume, result: SegmentationResult, most_tiles: int =
     foot = f"{RESEARCH_ONLY}   {numbering}   {hu_window}"
     draw.text((_MARGIN, sheet.height - _MARGIN), foot, palette.TEXT_DIM, _font(_SMALL_PX), anchor="ls")
     return sheet
+
+
+def choose_slices(mask: np.ndarray, most: int = 20) -> list[int]:
+    """Picks slices evenly over the organ's extent and a few beyond both ends; over the whole volume without organ.
+
+    Args:
+        mask: (slice, row, column), canonical, non-zero is the organ.
+        most: The largest number of slices, 1 or more.
+
+    Returns:
+        Canonical slice indices, ascending, without repetition.
+    """
+    count = mask.shape[0]
+    with_organ = np.flatnonzero(mask.any(axis=(1, 2)))
+    if with_organ.size == 0:
+        return _evenly(0, count - 1, most)
+    first, last = int(with_organ[0]), int(with_organ[-1])
+    step = max((last - first) // max(most - 2 * _SLICES_BEYOND - 1, 1), 1)
+    reach = [step * number for number in range(1, _SLICES_BEYOND + 1)]
+    beyond = [index for distance in reach for index in (first - distance, last + distance) if 0 <= index < count]
+    beyond = beyond[: most - 1]
+    # Where the organ reaches the end of the scan, it gets the tiles that are left.
+    return sorted([*_evenly(first, last, most - len(beyond)), *beyond])
 
 
 def write_preview(picture: Image.Image, path: str | Path) -> None:
@@ -101,6 +126,11 @@ def write_preview(picture: Image.Image, path: str | Path) -> None:
         picture.save(temporary, format="PNG", optimize=True)
 
 
+def _evenly(first: int, last: int, most: int) -> list[int]:
+    number = min(most, last - first + 1)
+    return sorted({round(value) for value in np.linspace(first, last, number)})
+
+
 @dataclass(frozen=True)
 class _Caption:
     slice_index: int
@@ -110,8 +140,8 @@ class _Caption:
     def numbers(self) -> str:
         if self.report is None:
             return ""
-        score = "-" if self.report.score is None else f"{self.report.score:.2f}"
-        # Not a number where a session was asked for masks only.
+        score = "-" if self.report.scores.score is None else f"{self.report.scores.score:.2f}"
+        # NaN where a session computed masks without guidance.
         probability = "-" if math.isnan(self.report.probability) else f"{self.report.probability:.2f}"
         return f"p {probability}   score {score}"
 
@@ -126,12 +156,12 @@ def _draw_title(draw: ImageDraw.ImageDraw, volume: Volume, result: SegmentationR
     with_mask = slices_with_mask(result)
     name = result.target[:1].upper() + result.target[1:]
     if not with_mask:
-        found = f"No {result.target} found"
+        finding = f"No {result.target} found"
     elif volume_ml is None:
-        found = f"{name}: volume unknown (spacing unknown)"
+        finding = f"{name}: volume unknown (spacing unknown)"
     else:
-        found = f"{name} {volume_ml:,.0f} mL"
-    draw.text((width - _MARGIN, _MARGIN + 26), found, palette.TEXT, _font(_TITLE_PX), anchor="rs")
+        finding = f"{name} {volume_ml:,.0f} mL"
+    draw.text((width - _MARGIN, _MARGIN + 26), finding, palette.TEXT, _font(_TITLE_PX), anchor="rs")
     counts = f"{with_mask} of {len(result.slices)} slices"
     draw.text((width - _MARGIN, _MARGIN + 60), counts, palette.TEXT_DIM, _font(_TEXT_PX), anchor="rs")
     _draw_legend(draw, result)
@@ -194,15 +224,16 @@ def _draw_chart(sheet: Image.Image, along: list[SliceReport | None], shown: set[
     area = area / max(area.max(), 1.0)
     step = (right - left) / len(along)
     height = bottom - ceiling
-    for place, share in enumerate(area):
+    for position, share in enumerate(area):
         if share > 0:
-            bar = (left + place * step, bottom - share * height, max(left + (place + 1) * step - 1, left), bottom)
+            x = left + position * step
+            bar = (x, bottom - share * height, max(x + step - 1, left), bottom)
             draw.rectangle(bar, fill=tuple(channel * 2 // 5 for channel in palette.MASK))
     draw.line((left, bottom, right, bottom), fill=palette.RULE)
-    points = [(left + (place + 0.5) * step, bottom - value * height) for place, value in enumerate(probability)]
+    points = [(left + (position + 0.5) * step, bottom - share * height) for position, share in enumerate(probability)]
     draw.line(points if len(points) > 1 else points * 2, fill=palette.PROBABILITY, width=2, joint="curve")
-    for place in shown:
-        x = left + (place + 0.5) * step
+    for position in shown:
+        x = left + (position + 0.5) * step
         draw.line((x, bottom + 2, x, bottom + 8), fill=palette.TEXT, width=2)
 
 

@@ -13,7 +13,7 @@ from sammix_core.evaluation.preview import palette
 from sammix_core.preprocessing.spec import PreprocessingSpec
 from sammix_core.preprocessing.window import window
 
-# That of the network, so that the sheet shows what it sees.
+# The network's, so that the sheet shows what the network sees.
 WINDOW = PreprocessingSpec()
 
 _HEAT_ALPHA = 0.36
@@ -72,13 +72,13 @@ def draw_tile(
     mask: np.ndarray,
     box: tuple[tuple[int, int, int, int], BoxSource] | None,
 ) -> Image.Image:
-    """Draws one canonical slice with what was found on it.
+    """Draws one canonical slice with map, mask and box.
 
     Args:
-        frame: What to show of it, and how large.
+        frame: Which part of it to show, and how large.
         hu: (row, column) in HU.
         cam: (row, column), 0 to 1.
-        mask: (row, column), non-zero is liver.
+        mask: (row, column), non-zero is the organ.
         box: Half-open canonical (col_min, row_min, col_max, row_max) and who set it; None without a box.
 
     Returns:

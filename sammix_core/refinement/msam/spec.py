@@ -1,13 +1,14 @@
-"""How large an M-SAM is."""
+"""The sizes of an M-SAM."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
+from sammix_core.documents import settings_from_dict, settings_to_dict
 from sammix_core.errors import InputError
 
-_MASK_FACTOR = 4  # a mask prompt has so many voxels along each axis of a cell of the embedding
+_MASK_FACTOR = 4  # voxels of a mask prompt along each axis of a cell of the embedding
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class MSamSpec:
     """The sizes of the network. The default is SAM-Med3D's `vit_b_ori` with the adapter of M-SAM.
 
     Attributes:
-        crop: Voxels along each axis of the cube that is looked at.
+        crop: Voxels along each axis of the cube that the network sees.
         patch: Voxels along each axis of one cell of the embedding.
         width: Channels of the image encoder.
         depth: Its blocks.
@@ -25,7 +26,7 @@ class MSamSpec:
         channels: Of the embedding, the prompts and the adapter; a multiple of 48 and of `adapter_heads`.
         decoder_hidden: Of the decoder's MLPs.
         adapter_heads: Attention heads of the adapter.
-        published: Compute positions as SAM-Med3D's code does, axes mixed up included: its weights were trained so.
+        published: Compute positions as SAM-Med3D's code does, with its mixed-up axes: its weights were trained so.
     """
 
     crop: int = 128
@@ -73,27 +74,16 @@ class MSamSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a manifest."""
-        return {**asdict(self), "global_blocks": list(self.global_blocks)}
+        return settings_to_dict(self)
 
     @classmethod
     def from_dict(cls, entry: dict[str, Any]) -> MSamSpec:
-        """Reads what `to_dict` made, or some of it.
+        """Reads what `to_dict` returned, or some of it.
 
         Raises:
-            InputError: A key is unknown, or a value of another kind or size than there can be.
+            InputError: A key is unknown, or a value has another type or is no possible size.
         """
-        known = {name: type(value) for name, value in asdict(cls()).items()}
-        for key, value in entry.items():
-            if key not in known:
-                raise InputError(f"M-SAM has no size {key!r}; it has {', '.join(known)}.")
-            blocks = key == "global_blocks"
-            whole = isinstance(value, list | tuple) and all(type(one) is int for one in value)
-            if not whole if blocks else type(value) is not known[key]:
-                kind = "a list of whole numbers" if blocks else "true or false" if known[key] is bool else "whole"
-                raise InputError(f"M-SAM's {key} must be {kind}, not {value!r}.")
-        spec = cls(
-            **{**entry, **({"global_blocks": tuple(entry["global_blocks"])} if "global_blocks" in entry else {})}
-        )
+        spec = settings_from_dict(cls, entry, "M-SAM's network")
         spec.check()
         return spec
 

@@ -1,4 +1,4 @@
-"""Where the organ ends because something of another density begins."""
+"""Finds where the organ ends because something of another density begins."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def drop_beyond_breaks(track: Track, settings: FollowSettings) -> None:
         track: Changed in place.
         settings: The model's settings.
     """
-    if not track.looks or settings.break_mm <= 0:
+    if not track.masks or settings.break_mm <= 0:
         return
-    looks, boxes = track.looks, track.found.boxes
-    core = max(looks, key=track.weight)
-    # An organ has one density; what else was found further off, of whatever volume, has no say in which.
+    masks, boxes = track.masks, track.guided.boxes
+    core = max(masks, key=track.weight)
+    # An organ has one density, which the masks near the surest slice tell; those further off do not count.
     organ_hu = track.hu_about(core, _CORE_MM)
     most = max(1, round(settings.break_mm / track.slice_mm))
     dropped: list[int] = []
@@ -28,8 +28,8 @@ def drop_beyond_breaks(track: Track, settings: FollowSettings) -> None:
         broken = False
         for index in places:
             if boxes[index] is None:
-                continue  # a gap without boxes is the guidance's own business
-            if not broken and (index not in looks or _doubtful(track, index, organ_hu, settings)):
+                continue  # a gap without boxes is for the guidance to judge
+            if not broken and (index not in masks or _doubtful(track, index, organ_hu, settings)):
                 doubtful.append(index)
                 broken = len(doubtful) >= most
             elif not broken:
@@ -43,5 +43,5 @@ def drop_beyond_breaks(track: Track, settings: FollowSettings) -> None:
 
 
 def _doubtful(track: Track, index: int, organ_hu: float, settings: FollowSettings) -> bool:
-    strange = abs(track.looks[index].hu - organ_hu) > settings.doubt_hu
+    strange = abs(track.masks[index].hu - organ_hu) > settings.doubt_hu
     return strange and track.sureness(index) < settings.sure_probability

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 
-from sammix_core.boxes import NetworkBox
+from sammix_core.boxes.network_box import NetworkBox
 from sammix_core.engines.threads import in_threads
 from sammix_core.guidance.boxes_from_cam import GuidedBoxes
 from sammix_core.segmentation.following.breaks import drop_beyond_breaks
 from sammix_core.segmentation.following.ends import follow_ends
 from sammix_core.segmentation.following.neighbours import mend_by_neighbours
 from sammix_core.segmentation.following.settings import FollowSettings
-from sammix_core.segmentation.following.track import Track, Viewer
-from sammix_core.segmentation.slice_look import Look, padded
+from sammix_core.segmentation.following.track import Decoder, Track
+from sammix_core.segmentation.slice_decoder import NetworkMask, padded
 
 
 def follow(
     guided: GuidedBoxes,
-    viewer: Viewer,
+    decoder: Decoder,
     slice_mm: float,
     size: int,
     settings: FollowSettings,
@@ -27,34 +27,33 @@ def follow(
     """Refits boxes, drops what is of another density, mends slices by their neighbours, follows the organ.
 
     Args:
-        guided: What the guidance found.
-        viewer: Shows slices as the decoder sees them.
+        guided: The guidance's boxes; they stay as they are.
+        decoder: Decodes slices in the network's frame.
         slice_mm: Distance of slices.
         size: Side of the network image in pixels.
         settings: The model's settings.
         step: Called after each of the guidance's boxes.
 
     Returns:
-        The boxes in use. Mended and followed slices get what they were decoded from as map, so that masks are made
-        from it.
+        The boxes to use. The map of a mended or followed slice is the prompt that it was decoded from, so that its
+        mask is made from it.
     """
     if settings.grow <= 0:
         return guided
-    track = Track.start(guided, viewer, slice_mm, size)
-    held = [(index, box) for index, box in enumerate(guided.boxes) if box is not None]
+    track = Track.start(guided, decoder, slice_mm, size)
+    boxes = [(index, box) for index, box in enumerate(guided.boxes) if box is not None]
 
-    def refitted(one: tuple[int, NetworkBox]) -> Look | None:
-        index, box = one
-        grown = padded(box, settings.grow, size)
-        return viewer.look(index, grown, guided.cam_logits[index], guided.support[index])
+    def refitted(indexed: tuple[int, NetworkBox]) -> NetworkMask | None:
+        index, box = indexed
+        return decoder.decode(index, padded(box, settings.grow, size), guided.cam_logits[index], guided.support[index])
 
-    with closing(in_threads(refitted, held, viewer.concurrency)) as looks:
-        for (index, _), look in zip(held, looks, strict=True):
-            if look is not None:
-                track.looks[index] = look
-                track.found.boxes[index] = look.box
+    with closing(in_threads(refitted, boxes, decoder.concurrency)) as masks:
+        for (index, _), mask in zip(boxes, masks, strict=True):
+            if mask is not None:
+                track.masks[index] = mask
+                track.guided.boxes[index] = mask.box
             step()
     drop_beyond_breaks(track, settings)
     mend_by_neighbours(track, settings)
     follow_ends(track, settings)
-    return track.found
+    return track.guided

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from sammix_core.errors import InputError
-from sammix_core.progress import LOOKING_WHICH_WAY_UP, Progress
+from sammix_core.progress import DETECTING_ORIENTATION, Progress
 from SAMMixSlicerLib.worker import commands as c
 from SAMMixSlicerLib.worker import events as e
 from SAMMixSlicerLib.worker.child.job import Job, handles
@@ -134,7 +134,7 @@ class SegmentationHandlers:
     def _progress(self, command: c.VolumeCommand, job: Job) -> Callable[[Progress], None]:
         def send(progress: Progress) -> None:
             # While the orientation is being determined, a box could land on the slices upside down.
-            job.may_be_interrupted = progress.stage != LOOKING_WHICH_WAY_UP
+            job.may_be_interrupted = progress.stage != DETECTING_ORIENTATION
             self._send(
                 e.Progressed(
                     command.volume_id, job.request, progress.stage, progress.done, progress.total, progress.seconds_left

@@ -152,7 +152,7 @@ class OpenVolumes:
         session = segmenter.open_session(opened.volume, limit_bytes=self._limit_bytes)
         if opened.guidance is not None:
             with suppress(InputError):  # damaged in the scene file: the next run computes it again
-                session.take_guidance(SavedGuidance.from_bytes(opened.guidance))
+                session.restore_guidance(SavedGuidance.from_bytes(opened.guidance))
         for state in opened.states:
             session.slices.put(state)
         opened.guidance, opened.states = None, ()

@@ -246,9 +246,9 @@ def test_weights_of_another_network_change_nothing(network: Sam3d) -> None:
         ({"adapter_heads": 5}, "multiple of 48 and of its 5"),
         ({"global_blocks": [2]}, "between 0 and 1"),
         ({"depth": 0}, "from 1"),
-        ({"depth": 2.5}, "depth must be whole"),
+        ({"depth": 2.5}, "depth must be a whole number"),
         ({"global_blocks": 2}, "a list of whole numbers"),
-        ({"colour": 1}, "no size 'colour'"),
+        ({"colour": 1}, "unknown key 'colour'"),
     ],
 )
 def test_sizes_that_cannot_be(change: dict[str, Any], sentence: str) -> None:

@@ -13,7 +13,7 @@ from sammix_core.errors import InputError
 from sammix_core.guidance.boxes_from_cam import GuidedBoxes
 from sammix_core.segmentation.following.follow import follow
 from sammix_core.segmentation.following.settings import NOT_FOLLOWED, FollowSettings
-from sammix_core.segmentation.slice_look import Look, padded
+from sammix_core.segmentation.slice_decoder import NetworkMask, padded
 
 SIZE, CELLS = 256, 64
 PLAIN = FollowSettings()
@@ -37,15 +37,17 @@ class Drawn:
 
     concurrency: ClassVar[int] = 1  # slices are asked for in their order
 
-    def look(self, index: int, box: NetworkBox, logits: np.ndarray | None, support: np.ndarray | None) -> Look | None:
+    def decode(
+        self, index: int, box: NetworkBox, logits: np.ndarray | None, support: np.ndarray | None
+    ) -> NetworkMask | None:
         self.asked.append(index)
         there = self.slices[index]
         mask = held(there.box, box)
         if not mask.any():
             return None
-        return Look(mask, np.where(mask, 8.0, -8.0).astype(np.float32), edges(mask), there.score, there.hu)
+        return NetworkMask(mask, np.where(mask, 8.0, -8.0).astype(np.float32), edges(mask), there.score, there.hu)
 
-    def hu(self, index: int, mask: np.ndarray) -> float:
+    def median_hu(self, index: int, mask: np.ndarray) -> float:
         return self.slices[index].hu
 
 
@@ -187,10 +189,10 @@ def test_a_weak_end_is_looked_at_anew_from_the_last_sure_slice() -> None:
     wrong = (120.0, 140.0, 130.0, 150.0)
 
     class Weak(Drawn):
-        def look(
+        def decode(
             self, index: int, box: NetworkBox, logits: np.ndarray | None, support: np.ndarray | None
-        ) -> Look | None:
-            look = super().look(index, box, logits, support)
+        ) -> NetworkMask | None:
+            look = super().decode(index, box, logits, support)
             small = look is not None and look.area < 1000
             return replace(look, score=0.5) if look is not None and small else look
 

@@ -12,7 +12,7 @@ from sammix_core.boxes import NetworkBox, tight_box
 from sammix_core.guidance.boxes_from_cam import GuidedBoxes
 from sammix_core.segmentation.following.follow import follow
 from sammix_core.segmentation.following.settings import FollowSettings
-from sammix_core.segmentation.slice_look import Look
+from sammix_core.segmentation.slice_decoder import NetworkMask
 
 SIZE, CELLS = 256, 64
 PLAIN = FollowSettings(follow_mm=0.0, break_mm=0.0)
@@ -42,7 +42,9 @@ class Patient:
             mask[y_min:y_max, x_min:x_max] = mask is liver or index in self.there
         return liver, other
 
-    def look(self, index: int, box: NetworkBox, logits: np.ndarray | None, support: np.ndarray | None) -> Look | None:
+    def decode(
+        self, index: int, box: NetworkBox, logits: np.ndarray | None, support: np.ndarray | None
+    ) -> NetworkMask | None:
         window = np.zeros((SIZE, SIZE), dtype=bool)
         x_min, y_min, x_max, y_max = (round(edge) for edge in box)
         window[y_min:y_max, x_min:x_max] = True
@@ -54,9 +56,11 @@ class Patient:
         tight = tight_box(mask)
         assert tight is not None
         score = self.sure_alone if len(parts) == 1 else self.sure_both
-        return Look(mask, np.where(mask, 8.0, -8.0).astype(np.float32), tight, score, self.hu(index, mask))
+        return NetworkMask(
+            mask, np.where(mask, 8.0, -8.0).astype(np.float32), tight, score, self.median_hu(index, mask)
+        )
 
-    def hu(self, index: int, mask: np.ndarray) -> float:
+    def median_hu(self, index: int, mask: np.ndarray) -> float:
         liver, other = self.planes(index)
         hu = np.where(other, self.other_hu, np.where(liver, 100.0, -100.0))
         return float(np.median(hu[mask]))
@@ -144,10 +148,10 @@ def test_a_lobe_that_the_decoder_does_not_see_does_not_come() -> None:
 
 def test_an_unsure_neighbour_says_nothing() -> None:
     class Unsure(Patient):
-        def look(
+        def decode(
             self, index: int, box: NetworkBox, logits: np.ndarray | None, support: np.ndarray | None
-        ) -> Look | None:
-            look = super().look(index, box, logits, support)
+        ) -> NetworkMask | None:
+            look = super().decode(index, box, logits, support)
             return replace(look, score=0.7) if look is not None and index == 1 else look
 
     assert right_edges(follow(guided([ALONE, BOTH]), Unsure(other_hu=105.0), 5.0, SIZE, PLAIN)) == [120.0, 180.0]

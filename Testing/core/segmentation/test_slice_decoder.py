@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from sammix_core.boxes import Box, BoxSource
 from sammix_core.guidance.base import GuidanceMaps
-from sammix_core.guidance.coverage import coverage as cover
 from sammix_core.sam.decoding import MaskSettings
 from sammix_core.segmentation.segmenter import Segmenter
+from sammix_core.segmentation.slice_decoder import map_coverage
 from sammix_core.volume.volume import Volume
 
 LIVER_HU, FAT_HU = 110, -90
@@ -38,13 +38,13 @@ def a_map(rows: slice, cols: slice) -> np.ndarray:
     ],
 )
 def test_the_share_of_a_box_that_the_map_fills(box: tuple[float, float, float, float], share: float) -> None:
-    assert cover(a_map(slice(10, 30), slice(10, 30)), box, 256) == pytest.approx(share, abs=0.03)
+    assert map_coverage(a_map(slice(10, 30), slice(10, 30)), box, 256) == pytest.approx(share, abs=0.03)
 
 
 @given(st.integers(0, 60), st.integers(0, 60), st.integers(1, 64), st.integers(1, 64))
 def test_it_is_a_share(row: int, col: int, width: int, height: int) -> None:
     logits = a_map(slice(row, row + 4), slice(col, col + 4))
-    assert 0 <= cover(logits, (8.0, 8.0, 8.0 + 3 * width, 8.0 + 3 * height), 256) <= 1
+    assert 0 <= map_coverage(logits, (8.0, 8.0, 8.0 + 3 * width, 8.0 + 3 * height), 256) <= 1
 
 
 class HalfBlind(FakeGuidance):

@@ -32,7 +32,7 @@ def segmentation(ct, scene):
     return node
 
 
-def test_a_scene_comes_back_from_its_bundle(ct, segmentation, scene, tmp_path):
+def test_a_scene_is_restored_from_its_bundle(ct, segmentation, scene, tmp_path):
     import slicer
 
     mask = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, "liver", ct)
@@ -47,7 +47,7 @@ def test_a_scene_comes_back_from_its_bundle(ct, segmentation, scene, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha"])
-def test_a_volume_comes_back_from_a_file_with_its_geometry(ct, suffix, tmp_path):
+def test_a_volume_is_restored_from_a_file_with_its_geometry(ct, suffix, tmp_path):
     import slicer
     import vtk
 
@@ -64,7 +64,7 @@ def test_a_volume_comes_back_from_a_file_with_its_geometry(ct, suffix, tmp_path)
     np.testing.assert_allclose(matrices[1], matrices[0], atol=0.25)
 
 
-def test_a_file_that_is_not_there_is_an_error(app):
+def test_a_missing_file_is_an_error(app):
     import slicer
 
     with pytest.raises(RuntimeError, match=r"no_such\.seg\.nrrd"):

@@ -21,7 +21,7 @@ def _add_volume(name="ct"):
     return slicer.util.addVolumeFromArray(np.zeros((4, 5, 6), np.int16), name=name)
 
 
-def test_a_click_reaches_the_module_once_a_volume_is_there(demo):
+def test_a_click_reaches_the_module_once_there_is_a_volume(demo):
     from slicer_host import mouse
 
     ui = demo.widget.ui
@@ -35,7 +35,7 @@ def test_a_click_reaches_the_module_once_a_volume_is_there(demo):
     mouse.wait_until(lambda: ui.status.text == "added and timed", 5)
 
 
-def test_the_scene_goes_to_the_selector_and_its_closing_to_the_module(demo, scene):
+def test_the_selector_gets_the_scene_and_the_module_its_closing(demo, scene):
     _add_volume()
     scene.Clear(False)
     assert demo.widget.ui.inputSelector.currentNode() is None
@@ -64,7 +64,7 @@ def test_a_signal_that_does_not_exist_is_refused(demo):
         demo.widget.ui.addButton.connect("pressedTwice()", print)
 
 
-def test_disconnect_ends_what_connect_began(demo):
+def test_disconnect_undoes_connect(demo):
     button, calls = demo.widget.ui.opacity, []
     button.connect("valueChanged(double)", calls.append)
     button.value = 0.5
@@ -97,7 +97,7 @@ def test_a_reload_makes_a_new_widget_in_the_same_panel(demo):
     assert demo.panel.layout().count() == 1
 
 
-def test_the_end_of_the_start_is_told_to_the_module(demo, app):
+def test_the_module_is_notified_when_the_application_has_started(demo, app):
     app.emit("startupCompleted()")
     assert demo.instance.started == 1
     assert demo.instance.parent.title == "Host demo"

@@ -60,7 +60,7 @@ def _undocumented(class_, real: str) -> set[str]:
     return {name for name in _own_members(class_) if not has_member(real, name)} - CALLED_BY_SLICER_UTIL
 
 
-def test_every_stand_in_is_held_against_the_facts(app):
+def test_every_stand_in_is_compared_with_the_facts(app):
     from slicer_host.widgets.registry import WIDGETS as registered
 
     assert tuple(sorted(registered)) == WIDGETS
@@ -89,7 +89,7 @@ def test_the_signals_of_a_widget_have_the_signatures_of_the_real_ones(app, name)
     assert declared <= signals(name)
 
 
-def test_slicer_util_calls_what_is_said_here(app):
+def test_slicer_util_calls_the_members_listed_here(app):
     import inspect
 
     import slicer

@@ -11,7 +11,7 @@ from slicer_host import environment
 why_unavailable = environment.why_unavailable.__wrapped__
 
 
-def test_packages_that_are_missing_are_named(monkeypatch):
+def test_missing_packages_are_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "slicer_core", None)
     assert why_unavailable() == "slicer-core not installed: pip install --editable '.[dev]'"
     monkeypatch.setitem(sys.modules, "PySide6", None)

@@ -91,7 +91,7 @@ def test_a_box_is_not_drawn_on_another_slice(red, box):
     assert np.ptp(elsewhere.astype(int), axis=2).max() == 0
 
 
-def test_the_wheel_goes_to_the_next_slice(red, app):
+def test_the_mouse_wheel_moves_to_the_next_slice(red, app):
     from PySide6 import QtCore, QtGui
 
     view = red.sliceView()

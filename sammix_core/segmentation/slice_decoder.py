@@ -1,0 +1,238 @@
+"""Decodes a slice from its prompts: on the network's pixels to fit boxes, on the slice's own pixels for its mask.
+
+The guidance sees at 64 x 64 and slice by slice. The decoder sees the edge of the organ, so its mask gives the better
+box, and the HU inside the mask say whether two slices show the same organ.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from sammix_core.boxes.box import Box, BoxSource
+from sammix_core.boxes.network_box import NetworkBox, tight_box
+from sammix_core.masks.components import largest_component
+from sammix_core.preprocessing.axial_slices import AxialSlices
+from sammix_core.preprocessing.upsampling import upsampled
+from sammix_core.sam.backend import SamBackend
+from sammix_core.sam.decoding import DecodedSlices, MaskSettings, cam_agreement, clean_slice, decode_slices
+from sammix_core.segmentation.slice_state import SliceScores
+
+
+class MaskRefiner(Protocol):
+    """Optional refiner applied to decoded masks.
+
+    Attributes:
+        spec: Its name and version, "liver-refiner/0.1.0".
+        every_box: Whether it also refines the masks of boxes that a person set, and not only those of automatic boxes.
+    """
+
+    spec: str
+    every_box: bool
+
+    def __call__(self, decoded: DecodedSlices, embedding: torch.Tensor, within: NetworkBox) -> DecodedSlices:
+        """Refines one slice.
+
+        Args:
+            decoded: The slice as the decoder made it.
+            embedding: (1, c, h, w) of the slice.
+            within: Edges in network pixels that the mask may fill.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class NetworkMask:
+    """A slice's mask in the network's frame, decoded from one box.
+
+    Attributes:
+        mask: (size, size) bool, network pixels.
+        logits: (size, size) float32 that the mask was made of.
+        box: Tight (x_min, y_min, x_max, y_max) of the mask, edges in network pixels.
+        score: The IoU that the decoder predicts of its mask.
+        hu: Median HU inside the mask, of the windowed image.
+    """
+
+    mask: np.ndarray
+    logits: np.ndarray
+    box: NetworkBox
+    score: float
+    hu: float
+
+    @property
+    def area(self) -> int:
+        """Network pixels in the mask."""
+        return int(np.count_nonzero(self.mask))
+
+
+@dataclass(frozen=True)
+class SliceMask:
+    """A slice's mask on its own pixels.
+
+    Attributes:
+        mask: (rows, cols) bool, canonical.
+        scores: The figures computed with it.
+        decoded: The decoder's output that it was made of.
+        limits: (col_min, row_min, col_max, row_max), edges in slice pixels that the mask may fill.
+    """
+
+    mask: np.ndarray
+    scores: SliceScores
+    decoded: DecodedSlices
+    limits: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class SliceDecoder:
+    """Decodes a volume's slices; safe to call from several threads.
+
+    Attributes:
+        backend: The SAM backend.
+        settings: How masks are chosen.
+        axial: The volume's slices.
+        image: Returns (size, size) float32 in [0, 1] of a canonical slice, the encoder's input; from any thread.
+        embedding: Returns (1, c, h, w) of a canonical slice; from any thread.
+        stride: `decode` and `median_hu` count every `stride`-th canonical slice.
+    """
+
+    backend: SamBackend
+    settings: MaskSettings
+    axial: AxialSlices
+    image: Callable[[int], np.ndarray]
+    embedding: Callable[[int], torch.Tensor]
+    stride: int = 1
+
+    @property
+    def concurrency(self) -> int:
+        """How many slices are best decoded at the same time, each from a thread of its own (`in_threads`)."""
+        return self.backend.concurrency
+
+    def decode(
+        self, index: int, box: NetworkBox, map_logits: np.ndarray | None, support: np.ndarray | None
+    ) -> NetworkMask | None:
+        """Decodes one slice from a box, in the network's frame.
+
+        Args:
+            index: The slice.
+            box: Edges in network pixels.
+            map_logits: (h, w) for the dense prompt, or None.
+            support: (h, w) bool, cells that the mask's components must touch; None keeps the largest component alone.
+
+        Returns:
+            The mask, or None where it is empty.
+        """
+        decoded = self._decode(index * self.stride, box, map_logits)
+        mask = decoded.logits[0] > 0
+        wide = None if support is None else upsampled(support.astype(np.float32), len(mask)) > 0.5
+        mask = clean_slice(mask, _grown(box, self.settings.box_margin, self.settings.box_margin), wide)
+        if support is None:
+            mask = largest_component(mask)
+        tight = tight_box(mask)
+        if tight is None:
+            return None
+        return NetworkMask(mask, decoded.logits[0], tight, decoded.score(0), self.median_hu(index, mask))
+
+    def median_hu(self, index: int, mask: np.ndarray) -> float:
+        """Median HU of a slice's windowed image inside (size, size) bool with at least one pixel."""
+        # A little smoothing keeps the median of a noisy, narrow tip from jumping.
+        value = float(np.median(ndimage.uniform_filter(self.image(index * self.stride), 3)[mask]))
+        preprocessing = self.axial.preprocessing
+        return preprocessing.window_level + (value - 0.5) * preprocessing.window_width
+
+    def decode_box(self, box: Box, cam_logits: np.ndarray, refiner: MaskRefiner | None = None) -> DecodedSlices:
+        """Decodes the slice of a box, for `slice_mask`.
+
+        The map is a mask prompt beside the box, but not beside a person's box that contradicts it: docs/decisions,
+        persons-boxes.md.
+
+        Args:
+            box: The box, in voxel indices of the volume.
+            cam_logits: (h, w) of the guidance.
+            refiner: Refines the decoded mask; None for none.
+        """
+        index = self.axial.canonical(box.slice_index)
+        network_box = self.axial.frame.box_to_network(self._edges(box))
+        prompted = box.source is BoxSource.AUTO or (
+            map_coverage(cam_logits, network_box, self.axial.frame.size) >= self.settings.least_cover
+        )
+        decoded = self._decode(index, network_box, cam_logits if prompted else None)
+        if refiner is None:
+            return decoded
+        margin = self.settings.box_margin
+        return refiner(decoded, self.embedding(index), _grown(network_box, margin, margin))
+
+    def slice_mask(
+        self, decoded: DecodedSlices, box: Box, cam_logits: np.ndarray, support: np.ndarray | None
+    ) -> SliceMask:
+        """Makes the mask of one slice on its own pixels; it depends on nothing but what is given.
+
+        Args:
+            decoded: What `decode_box` returned, or a mixture of two slices.
+            box: The box, in voxel indices of the volume.
+            cam_logits: (h, w) of the guidance.
+            support: (h, w) bool, cells that hold the structure in 3-D; None for a box that is trusted as it is.
+        """
+        frame, shape = self.axial.frame, self.axial.plane_shape
+        mask = frame.to_slice(decoded.logits[0], shape, fill=-1.0) > 0
+        margin = self.settings.box_margin
+        limits = _grown(self._edges(box), margin / frame.scale_x, margin / frame.scale_y)
+        supported = None
+        if support is not None and support.any():
+            supported = frame.to_slice(upsampled(support.astype(np.float32), frame.size), shape, fill=0.0) > 0.5
+        mask = clean_slice(mask, limits, supported)
+        scores = SliceScores(
+            mask_scores=tuple(float(score) for score in decoded.scores[0]),
+            score=decoded.score(0),
+            agreement=decoded.agreement(0),
+            cam_agreement=cam_agreement(cam_logits, frame.at_cells(mask, cam_logits.shape[0])),
+        )
+        return SliceMask(mask, scores, decoded, limits)
+
+    def _decode(self, index: int, box: NetworkBox, map_logits: np.ndarray | None) -> DecodedSlices:
+        prompt = None if map_logits is None else map_logits[None].astype(np.float32)
+        return decode_slices(self.backend, self.embedding(index), np.array([box]), prompt, self.settings)
+
+    def _edges(self, box: Box) -> tuple[int, int, int, int]:
+        """A box as (col_min, row_min, col_max, row_max) of its canonical slice."""
+        return self.axial.order.box_to_canonical(box.edges, self.axial.shape_kji)
+
+
+def map_coverage(cam_logits: np.ndarray, box: NetworkBox, size: int) -> float:
+    """The share of a box that the tight box of the map inside it fills.
+
+    Args:
+        cam_logits: (h, w) of the guidance; above 0 means the structure, as in a mask prompt.
+        box: (x_min, y_min, x_max, y_max), edges in network pixels.
+        size: Side of the network image in pixels.
+
+    Returns:
+        From 0, where the map shows nothing in the box, to 1.
+    """
+    x_min, y_min = (max(0, math.floor(edge)) for edge in box[:2])
+    x_max, y_max = (min(size, math.ceil(edge)) for edge in box[2:])
+    inside = upsampled(cam_logits[None].astype(np.float32), size)[0][y_min:y_max, x_min:x_max] > 0
+    tight = tight_box(inside) if inside.size else None
+    return 0.0 if tight is None else (tight[2] - tight[0]) * (tight[3] - tight[1]) / inside.size
+
+
+def padded(box: NetworkBox, share: float, size: int) -> NetworkBox:
+    """A box grown by a share of its own width and height on each side, inside the network image."""
+    more_x, more_y = share * (box[2] - box[0]), share * (box[3] - box[1])
+    return (
+        max(0.0, box[0] - more_x),
+        max(0.0, box[1] - more_y),
+        min(float(size), box[2] + more_x),
+        min(float(size), box[3] + more_y),
+    )
+
+
+def _grown(
+    edges: tuple[float, float, float, float], margin_x: float, margin_y: float
+) -> tuple[float, float, float, float]:
+    return edges[0] - margin_x, edges[1] - margin_y, edges[2] + margin_x, edges[3] + margin_y

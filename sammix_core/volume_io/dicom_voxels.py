@@ -1,0 +1,128 @@
+"""The voxels of DICOM images, by GDCM as 3D Slicer reads them, and by pydicom what GDCM cannot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sammix_core.errors import InputError
+from sammix_core.volume_io.dicom_headers import Frame
+from sammix_core.volume_io.itk_files import array_of
+from sammix_core.volume_io.quiet import stderr_turned_away
+
+Grid = tuple[tuple[float, float, float], tuple[float, float, float], np.ndarray]
+
+_INT16 = np.iinfo(np.int16)
+
+
+def read_voxels(frames: list[Frame]) -> tuple[np.ndarray, Grid | None]:
+    """Reads images one by one into one array.
+
+    Args:
+        frames: Images of one size, in order.
+
+    Returns:
+        (n, rows, columns) int16, or float32 where a slope is not whole, with each image's own rescale; and spacing,
+        origin and direction of the first image as ITK has them, None where they are in functional groups alone.
+
+    Raises:
+        InputError: A file is cut short, damaged, coloured, or packed in a way that nothing here can unpack.
+    """
+    first = frames[0]
+    file, planes = first.path, _File(first, frames)
+    grid = planes.grid
+    # Whole numbers beyond int16 are clipped later all the same; a slope that is not whole makes floats.
+    kind = np.dtype(np.int16) if planes.plane(first).dtype.kind in "iu" else np.dtype(np.float32)
+    array = np.empty((len(frames), first.rows, first.columns), kind)
+    for k, frame in enumerate(frames):
+        if frame.path != file:  # only the file at hand stays in memory
+            file, planes = frame.path, _File(frame, frames)
+        plane = planes.plane(frame)
+        if plane.dtype.kind == "f" and array.dtype.kind != "f":
+            array = array.astype(np.float32)
+        array[k] = np.clip(plane, _INT16.min, _INT16.max)
+    return array, grid
+
+
+class _File:
+    """The images of one file.
+
+    Args:
+        frame: One of them.
+        frames: All images that are wanted; those of this file decide whether one rescale holds for all of it.
+    """
+
+    def __init__(self, frame: Frame, frames: list[Frame]) -> None:
+        rescales = {(other.slope, other.intercept) for other in frames if other.path == frame.path}
+        self.grid: Grid | None = None
+        image = _read_by_gdcm(frame.path) if len(rescales) == 1 else None
+        if image is None:
+            self._planes = _read_by_pydicom(frame)
+            self._is_rescaled = False
+            return
+        if image.GetNumberOfComponentsPerPixel() != 1:
+            raise InputError(f"{frame.path.name} holds colours, so it is no CT.")
+        self._planes, self._is_rescaled = array_of(image), True
+        if not frame.enhanced:
+            direction = np.array(image.GetDirection(), dtype=np.float64).reshape(3, 3)
+            self.grid = image.GetSpacing(), image.GetOrigin(), direction
+
+    def plane(self, frame: Frame) -> np.ndarray:
+        """(rows, columns) of one image."""
+        if self._planes.shape != (frame.n_frames, frame.rows, frame.columns):
+            raise InputError(f"{frame.path.name} has a DICOM header that does not fit its image.")
+        plane = self._planes[frame.index]
+        return plane if self._is_rescaled else _rescaled(plane, frame)
+
+
+def _rescaled(plane: np.ndarray, frame: Frame) -> np.ndarray:
+    slope = 1.0 if frame.slope is None else frame.slope
+    intercept = frame.intercept or 0.0
+    if slope.is_integer() and intercept.is_integer():
+        return plane.astype(np.int64) * int(slope) + int(intercept)
+    return plane * np.float64(slope) + intercept
+
+
+def _read_by_gdcm(path: Path) -> Any:
+    """A SimpleITK image with a third dimension, or None where GDCM cannot read the file."""
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.SetImageIO("GDCMImageIO")
+    try:
+        with stderr_turned_away():
+            image = reader.Execute()
+    except (RuntimeError, UnicodeError):  # file names that are no UTF-8 do not reach it
+        return None
+    return sitk.JoinSeries(image) if image.GetDimension() == 2 else image
+
+
+def _read_by_pydicom(frame: Frame) -> np.ndarray:
+    """(n_frames, rows, columns) stored numbers."""
+    import pydicom
+
+    name = frame.path.name
+    try:
+        file = pydicom.dcmread(frame.path, force=True)
+    except OSError:
+        raise
+    except Exception as error:  # pydicom raises many kinds for what breaks the standard
+        raise InputError(f"{name} is cut short, damaged, or no image.") from error
+    syntax = file.file_meta.get("TransferSyntaxUID") if "file_meta" in file.__dict__ else None
+    if syntax is None and "PixelData" in file:
+        file.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
+    try:
+        stored = file.pixel_array
+    except Exception as error:
+        if syntax is not None and syntax.is_compressed and syntax != pydicom.uid.DeflatedExplicitVRLittleEndian:
+            raise InputError(
+                f"{name} is cut short, damaged, or packed as {syntax.name}, which cannot be unpacked here; "
+                "convert it to an uncompressed transfer syntax (gdcmconv --raw), or install pylibjpeg with its plugins."
+            ) from error
+        raise InputError(f"{name} is cut short, damaged, or no image.") from error
+    if frame.samples > 1:
+        raise InputError(f"{name} holds colours, so it is no CT.")
+    return stored if stored.ndim == 3 else stored[None]
