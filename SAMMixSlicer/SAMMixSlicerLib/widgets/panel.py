@@ -7,8 +7,9 @@ from typing import Any
 import qt
 
 from SAMMixSlicerLib.core_location import CoreInfo
+from SAMMixSlicerLib.logic.diagnostics import Diagnostics
 from SAMMixSlicerLib.logic.lesion_clicks import Mode
-from SAMMixSlicerLib.logic.panel_logic import PanelLogic
+from SAMMixSlicerLib.logic.panel_logic import PanelLogic, pythonInterpreter
 from SAMMixSlicerLib.widgets.about_section import AboutSection
 from SAMMixSlicerLib.widgets.boxes_section import BoxesSection
 from SAMMixSlicerLib.widgets.correct_section import CorrectSection
@@ -41,6 +42,7 @@ class Panel:
         self._logic = logic
         workspace, actions = logic.workspace, logic.actions
         self.slices = SlicesSection(ui, workspace, actions, logic.review, logic.show)
+        self._diagnostics = Diagnostics(logic.worker, core, pythonInterpreter())
         lesions = LesionsSection(ui, workspace, logic.lesions, logic.lesionClicks, logic.lesionExport, actions, dialogs)
         self._lesions = lesions
         self.sections = [
@@ -55,7 +57,7 @@ class Panel:
             FineTuneSection(ui, workspace, logic.fineTuning, logic.recorder, logic.install, dialogs),
             VersionsRow(ui, workspace, logic.versions, logic.fineTuning, dialogs),
             ExportSection(ui, workspace, logic.export, dialogs),
-            AboutSection(ui, workspace, core, dialogs),
+            AboutSection(ui, workspace, core, dialogs, self._diagnostics),
         ]
         # A timer instead of a Python thread: Slicer's main thread holds the GIL while Qt idles.
         self._timer = qt.QTimer()
@@ -69,6 +71,7 @@ class Panel:
         """Stops the timer, and blocks the signals of the selectors."""
         self._timer.stop()
         self._lesions.teardown()
+        self._diagnostics.teardown()
         self._ui.volumeSelector.blockSignals(True)
         self._ui.segmentationSelector.blockSignals(True)
 

@@ -28,7 +28,7 @@ class Fact:
         read: the files by the version that they were read in.
         stand_in: "module:name" of the function that imitates it, or "".
         signatures: by version, as Python writes them.
-        test: "file::test" of what shows a behaviour, or "".
+        test: "file::test" of what shows a behaviour, the file from ``Testing``, or "".
     """
 
     id: str

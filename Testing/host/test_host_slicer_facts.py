@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from slicer_host.slicer_facts import differences, facts, stand_in_of, versions
 
-HERE = Path(__file__).parent
-EXTENSIONS = HERE.parent / "slicer_host" / "slicer_host" / "extensions"
+TESTING = Path(__file__).parents[1]
+EXTENSIONS = TESTING / "slicer_host" / "slicer_host" / "extensions"
 # Modules that are nothing but stand-ins, with what in them is for tests alone
 MODULES = ("slicer.packaging", "slicer.i18n", "slicer.ScriptedLoadableModule", "SampleData", "PyTorchUtils")
 OUR_OWN = {"slicer_host.slicer_5_10:meanwhile", "SampleData:SampleDataSource"}
@@ -60,7 +60,7 @@ def test_a_fact_says_where_it_was_read_and_is_shown_by_a_signature_or_a_test(fac
     assert bool(fact.signatures and fact.stand_in) != bool(fact.test)
     if fact.test:
         file, _, name = fact.test.partition("::")
-        tree = ast.parse((HERE / file).read_text(encoding="utf-8"))
+        tree = ast.parse((TESTING / file).read_text(encoding="utf-8"))
         assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
