@@ -27,7 +27,7 @@ def present(app, monkeypatch):
     from SAMMixSlicerLib.logic import install_logic
 
     names = set()
-    monkeypatch.setattr(install_logic, "_isInstalled", lambda name: name in names)
+    monkeypatch.setattr(install_logic, "_installedVersion", lambda name: "9999" if name in names else None)
     return names
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import types
 from pathlib import Path
 
 import numpy as np
@@ -247,17 +246,15 @@ class TestCoreLocation:
 
 
 def test_sample_data_is_registered_with_a_checksum_and_not_downloaded(app, monkeypatch):
+    import SampleData
     from SAMMixSlicerLib.sample_data import registerSampleData
 
-    registered = {}
-    module = types.ModuleType("SampleData")
-    module.SampleDataLogic = type(
-        "SampleDataLogic", (), {"registerCustomSampleDataSource": staticmethod(lambda **what: registered.update(what))}
-    )
-    monkeypatch.setitem(sys.modules, "SampleData", module)
+    monkeypatch.setattr(SampleData.SampleDataLogic, "registered", [])
     registerSampleData("picture.png")
-    assert registered["category"] == "SAMMix"
-    assert registered["checksums"].removeprefix("SHA256:") == registered["uris"].split("/")[-1]
+    (source,) = SampleData.SampleDataLogic.registered
+    assert source.category == "SAMMix"
+    assert "CC BY-SA 4.0" in source.arguments["sampleName"]
+    assert source.arguments["checksums"].removeprefix("SHA256:") == source.arguments["uris"].split("/")[-1]
 
 
 def test_local_weights_are_selected_in_a_dialog_and_can_be_reset(panel, tmp_path):

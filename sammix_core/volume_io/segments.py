@@ -25,6 +25,9 @@ class Code:
         return f"{self.scheme}^{self.value}^{self.meaning}"
 
 
+SLICER_LIST = "Segmentation category and type - 3D Slicer General Anatomy list"
+
+
 @dataclass(frozen=True)
 class Segment:
     """One segment of a segmentation.
@@ -38,6 +41,7 @@ class Segment:
         label_value: The value of its voxels.
         modifier: The coded modifier of the type, such as a side, or None.
         region: The coded region of the body that it lies in, or None.
+        context: The list that has category and type; by default the one that Slicer offers.
 
     Example:
         >>> LIVER.terminology_entry.split("~")[1:3]
@@ -52,14 +56,14 @@ class Segment:
     label_value: int = 1
     modifier: Code | None = None
     region: Code | None = None
+    context: str = SLICER_LIST
 
     @property
     def terminology_entry(self) -> str:
         """The entry as Slicer serialises it: context, category, type, modifier, then context, region, modifier."""
-        context = "Segmentation category and type - 3D Slicer General Anatomy list"
         modifier = "^^" if self.modifier is None else str(self.modifier)
         region = "^^" if self.region is None else str(self.region)
-        return f"{context}~{self.category}~{self.type}~{modifier}~Anatomic codes - DICOM master list~{region}~^^"
+        return f"{self.context}~{self.category}~{self.type}~{modifier}~Anatomic codes - DICOM master list~{region}~^^"
 
 
 _ANATOMY = Code("SCT", "123037004", "Anatomical Structure")
