@@ -24,6 +24,8 @@ from sammix_core.finetuning.process_lock import ProcessLock
 from sammix_core.finetuning.reporter import Reporter
 from sammix_core.progress import Progress, ProgressReporter
 
+pytestmark = pytest.mark.slow
+
 _HOLD = """
 import sys, time
 from sammix_core.finetuning.run_folder import FineTuneRun

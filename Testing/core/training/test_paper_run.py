@@ -33,6 +33,8 @@ from sammix_core.training.supervised import SupervisedTrainer, Trained
 from sammix_core.training.views import View
 from sammix_core.volume_io import read_volume
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 RESNET = {"steps": 3, "batch": 4, "width": 0.0625, "threshold": "paper"}
 

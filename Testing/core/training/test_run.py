@@ -30,6 +30,8 @@ from sammix_core.training.settings import DecoderTraining, HeadTraining
 from sammix_core.training.supervised import SupervisedTrainer
 from sammix_core.volume_io import read_volume
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 

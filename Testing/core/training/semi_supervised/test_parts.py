@@ -30,6 +30,8 @@ from sammix_core.training.semi_supervised.settings import SamMixTraining
 from sammix_core.training.semi_supervised.split import Split, split_of
 from sammix_core.volume.volume import Volume
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 
