@@ -12,7 +12,7 @@ from sammix_core.refinement.msam.layers import ChannelNorm, Mlp
 from sammix_core.refinement.msam.spec import MSamSpec
 
 _HEADS = 8
-_NARROWER = 2  # attention between tokens and cells has so many times fewer channels
+_NARROWER = 2  # attention between tokens and cells divides the channels by this
 _SCORE_HIDDEN = 256
 _MASKS = 4  # SAM's single mask and three alternatives; M-SAM uses the first
 
