@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LesionFiles:
-    """What is read, and the labelmap that is written."""
+    """The files that `sammix lesions` reads, and the labelmap that it writes."""
 
     input: Annotated[Path, typer.Argument(help="A CT: NIfTI, NRRD, MetaImage, a DICOM file or folder.")]
     output: Annotated[
@@ -64,7 +64,7 @@ class LesionFiles:
 
 @dataclass(frozen=True)
 class ClickOptions:
-    """Where lesions begin without a mask."""
+    """How lesions are found without a mask."""
 
     click: Annotated[list[str] | None, typer.Option(help="A voxel I,J,K in a lesion; may be given again.")] = None
     not_: Annotated[
@@ -95,7 +95,7 @@ class ClickOptions:
 
 @dataclass(frozen=True)
 class RefineLesionOptions:
-    """What refines lesions: the shipped refiner, one of the user's own, or an M-SAM."""
+    """How lesions are refined: by the shipped refiner, one of the user's own, or an M-SAM."""
 
     model: Annotated[str | None, typer.Option(help="An M-SAM, or a refiner of slices of your own.")] = None
     base_weights: Annotated[Path | None, typer.Option(help="SAM-Med3D's weights, where the model needs them.")] = None

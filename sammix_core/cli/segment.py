@@ -38,7 +38,7 @@ _PNG = (".png",)
 
 @dataclass(frozen=True)
 class SegmentFiles:
-    """What is read and written."""
+    """The files that `sammix segment` reads and writes."""
 
     input: Annotated[Path, typer.Argument(help="A CT: NIfTI, NRRD, MetaImage, a DICOM file or folder.")]
     output: Annotated[
@@ -84,7 +84,7 @@ class SegmentFiles:
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """Which model segments, and how it is run."""
+    """The model, and how it is run."""
 
     guidance: Annotated[
         str | None, typer.Option(help="How boxes are found: embedding_cam or resnet38; the model's own way by default.")
@@ -163,7 +163,7 @@ def segment(
 
 
 def _refiner(network: ModelOptions, lesions: LesionOptions, refinement: RefineOptions) -> ChosenRefiner | None:
-    """The refiner that was chosen; checks model and device on the way.
+    """The chosen refiner, after a check of model and device.
 
     Raises:
         InputError: There is no such refiner, model or device, or they do not fit each other.

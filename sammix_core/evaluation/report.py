@@ -98,7 +98,7 @@ def write_report(report: dict[str, Any], path: str | Path) -> None:
     """Writes a report, whole or not at all, with one line for each slice.
 
     Args:
-        report: What `build_report` returned.
+        report: As `build_report` returns it.
         path: The file to write.
 
     Raises:
@@ -126,7 +126,7 @@ def to_text(report: dict[str, Any]) -> str:
     """The text of a report: indented, but with one line for each slice, so that 2,000 slices stay readable.
 
     Args:
-        report: What `build_report` returned.
+        report: As `build_report` returns it.
 
     Returns:
         JSON with a final newline.
