@@ -7,12 +7,16 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModule as ScriptedLoad
 class _Application:
     def applicationLogic(self) -> Any: ...
     def connect(self, signal: str, slot: Any) -> bool: ...
+    def processEvents(self) -> None: ...
 
 class _Scene:
+    EndCloseEvent: int
+    EndImportEvent: int
+    NodeAboutToBeRemovedEvent: int
     NodeAddedEvent: int
     NodeRemovedEvent: int
     StartCloseEvent: int
-    EndImportEvent: int
+    StartImportEvent: int
     def AddNewNodeByClass(self, className: str, name: str = ...) -> Any: ...
     def AddNode(self, node: Any) -> Any: ...
     def Clear(self, removeSingletons: bool = ...) -> None: ...
@@ -25,6 +29,7 @@ class _Scene:
     def RemoveNode(self, node: Any) -> None: ...
 
 class _Modules:
+    SAMMixSlicerWidget: Any
     plots: Any
     segmenteditor: Any
 
