@@ -90,6 +90,8 @@ class SAMMixSlicerWidget(ScriptedLoadableModuleWidget):
         self.cleanup()  # before the modules are dropped
         forgetModules()
         ScriptedLoadableModuleWidget.onReload(self)
+        if self.parent.isEntered:
+            slicer.modules.SAMMixSlicerWidget.enter()  # Slicer enters a reloaded module when it is opened again
 
 
 class SAMMixSlicerLogic(ScriptedLoadableModuleLogic):

@@ -18,8 +18,8 @@ def registerSampleData(thumbnail: str) -> None:
 
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
         category="SAMMix",
-        sampleName="SAMMixCTLiver",
-        sampleDescription=_("Portal venous CT with liver metastases (Medical Segmentation Decathlon, CC BY-SA 4.0)"),
+        # The title under the picture; a description of its own is nothing that this function takes.
+        sampleName=_("CTLiver: portal venous, metastases (Medical Segmentation Decathlon, CC BY-SA 4.0)"),
         thumbnailFileName=thumbnail,
         uris=_ADDRESS,
         fileNames="CTLiver.nrrd",

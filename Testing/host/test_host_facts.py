@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 
 import pytest
 
@@ -14,6 +15,7 @@ OTHERS = {
     "slicer_host.scene.modules.Module": "qSlicerScriptedLoadableModule",
     "slicer_host.scene.io_manager.IOManager": "qSlicerIOManager",
     "slicer_host.module_widget.qSlicerScriptedLoadableModuleWidget": "qSlicerScriptedLoadableModuleWidget",
+    "slicer_host.widgets.node_combo_box.qMRMLSortFilterProxyModel": "qMRMLSortFilterProxyModel",
     "slicer_host.main_window.MainWindow": "qSlicerMainWindow",
     "slicer_host.main_window.ModuleSelector": "qSlicerModuleSelectorToolBar",
 }
@@ -88,9 +90,43 @@ def test_the_signals_of_a_widget_have_the_signatures_of_the_real_ones(app, name)
     assert declared <= signals(name)
 
 
-def test_slicer_util_calls_the_members_listed_here(app):
-    import inspect
+def _argument_counts(class_name: str, method: str) -> list[tuple[int, int]]:
+    """The least and the largest number of arguments of each overload of a slot or method of the real class."""
+    from slicer_host.api_facts import _facts, _lineage
 
+    counts = []
+    for name in _lineage(class_name):
+        facts = _facts().get(name, {"slots": [], "invokable": []})
+        for signature in facts["slots"] + facts["invokable"]:
+            if signature.split("(")[0] == method:
+                inside = signature[signature.index("(") + 1 : -1]
+                arguments = [part for part in inside.split(",") if part.strip()]
+                counts.append((sum("=" not in part for part in arguments), len(arguments)))
+    return counts
+
+
+@pytest.mark.parametrize("name", WIDGETS)
+def test_a_method_of_a_widget_takes_as_many_arguments_as_the_real_one(app, name):
+    from slicer_host.widgets.registry import WIDGETS as registered
+
+    different = []
+    for method in sorted(_own_members(registered[name])):
+        function = inspect.getattr_static(registered[name], method)
+        counts = _argument_counts(name, method)
+        if not inspect.isfunction(function) or not counts:
+            continue
+        parameters = list(inspect.signature(function).parameters.values())[1:]
+        if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
+            continue
+        least = sum(parameter.default is parameter.empty for parameter in parameters)
+        if not any(least <= most and len(parameters) >= fewest for fewest, most in counts) or len(parameters) > max(
+            most for _fewest, most in counts
+        ):
+            different.append((method, least, len(parameters), counts))
+    assert different == []
+
+
+def test_slicer_util_calls_the_members_listed_here(app):
     import slicer
 
     source = inspect.getsource(slicer.util)

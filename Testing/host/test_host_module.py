@@ -94,7 +94,6 @@ def test_a_reload_makes_a_new_widget_in_the_same_panel(demo):
     before.onReload()
     assert demo.widget is not before
     assert slicer.modules.HostDemoWidget is demo.widget
-    assert demo.widget.entered == 1
     assert demo.panel.layout().count() == 1
 
 
@@ -129,3 +128,10 @@ def test_what_is_shown_in_a_closed_section_appears_when_it_is_opened(app):
     section.collapsed = False
     assert label.visible
     section.close()
+
+
+def test_a_reload_sets_the_panel_up_and_does_not_enter_it(demo):
+    assert demo.widget.entered == 1
+    demo.widget.onReload()
+    assert demo.widget.entered == 0
+    assert demo.panel.isEntered

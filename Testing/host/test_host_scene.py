@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 GENERAL_ANATOMY = "Segmentation category and type - 3D Slicer General Anatomy list"
+DICOM_MASTER = "Segmentation category and type - DICOM master list"
 
 
 @pytest.fixture
@@ -78,6 +79,23 @@ def test_liver_is_in_the_terminologies(app):
     assert logic.FindTypeInTerminologyBy3dSlicerLabel(GENERAL_ANATOMY, "liver", entry)
     assert entry.GetTypeObject().GetCodeValue() == "10200004"
     assert list(entry.GetTypeObject().GetRecommendedDisplayRGBValue()) == [221, 130, 101]
+
+
+def test_lesion_is_in_no_list_of_slicer_and_keeps_its_codes(app):
+    import slicer
+
+    from sammix_core.lesions.segments import lesion_segment
+
+    logic, entry = slicer.modules.terminologies.logic(), slicer.vtkSlicerTerminologyEntry()
+    assert logic.FindTypeInTerminologyBy3dSlicerLabel(GENERAL_ANATOMY, "mass", entry)
+    assert entry.GetTypeObject().GetCodeValue() == "4147007"
+    for name in (GENERAL_ANATOMY, DICOM_MASTER):
+        assert not logic.FindTypeInTerminologyBy3dSlicerLabel(name, "lesion", slicer.vtkSlicerTerminologyEntry())
+
+    assert logic.DeserializeTerminologyEntry(lesion_segment(2).terminology_entry, entry)
+    assert entry.GetTerminologyContextName() not in (GENERAL_ANATOMY, DICOM_MASTER)
+    assert entry.GetTypeObject().GetCodeValue() == "52988006"
+    assert entry.GetRegionObject().GetCodeValue() == "10200004"
 
 
 def test_nodes_have_items_in_the_subject_hierarchy_as_long_as_they_live(ct, segmentation, scene, tmp_path):

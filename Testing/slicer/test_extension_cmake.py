@@ -20,6 +20,9 @@ PARTS = {
     "sammix_core": ("sammix_core", "CORE_PYTHON_SCRIPTS", "CORE_RESOURCES"),
 }
 
+# The range of CMake that each Slicer's own CMakeLists.txt names; the fact "cmake-versions" says where it was read.
+CMAKE_OF_SLICER = {"5.10": ("3.20.6", "3.22.6"), "5.12": ("3.28.0", "3.28.0"), "main": ("3.28.0", "3.28.0")}
+
 VERIFY_MODELS = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
@@ -142,7 +145,37 @@ def test_the_package_is_described_by_literal_values(build):
     values = re.findall(r'set\(EXTENSION_(\w+) "([^"]+)"\)', text)
     assert {name.lower(): value for name, value in values} == lines
     assert not any("${" in value for _, value in values)
-    assert "cmake_minimum_required(VERSION 3.28.0...3.28.0 FATAL_ERROR)" in text
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split("."))
+
+
+@pytest.mark.parametrize("slicer", CMAKE_OF_SLICER)
+def test_every_slicer_that_is_supported_can_configure_it(slicer):
+    """CMake refuses a project that asks for a later one, and warns of policies that it was not told to have set."""
+    oldest, newest = CMAKE_OF_SLICER[slicer]
+    text = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
+    found = re.search(r"cmake_minimum_required\(VERSION ([\d.]+)\.\.\.([\d.]+) FATAL_ERROR\)", text)
+    assert found
+    assert _version(found[1]) <= _version(oldest)
+    assert _version(found[2]) >= _version(newest)
+
+
+def test_no_command_is_newer_than_the_oldest_cmake():
+    text = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("*/CMakeLists.txt"))
+    text += (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
+    commands = set(re.findall(r"^\s*(\w+)\(", text, re.MULTILINE))
+    assert commands <= {
+        *("add_subdirectory", "cmake_minimum_required", "find_package", "if", "endif", "include", "install", "project"),
+        *("set", "slicerMacroBuildScriptedModule", "slicer_add_python_unittest"),
+    }
+
+
+def test_the_docs_say_which_slicer_is_too_old():
+    for page in ("README.md", "docs/tutorial.md"):
+        text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+        assert re.search(r"5\.8[^.]*Python 3\.9", text), page
 
 
 def test_a_missing_file_stops_the_configuration(tmp_path):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import types
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 REQUIREMENTS = ROOT / "SAMMixSlicer" / "Resources" / "requirements.txt"
+EXTENSIONS = ROOT / "Testing" / "slicer_host" / "slicer_host" / "extensions"
+TORCH = {"torch": "2.6.0+cpu", "torchvision": "0.21.0+cpu"}
 
 # A Python in which these are not installed: neither their modules nor their metadata are found.
 WITHOUT = """
@@ -77,100 +78,166 @@ def test_nothing_is_started_and_nothing_heavy_imported_for_it(bare):
 
 
 @pytest.fixture
-def calls(monkeypatch):
-    """What is installed, in order, by stand-ins of PyTorchUtils and slicer.packaging."""
-    found = []
-    utils = types.ModuleType("PyTorchUtils")
+def torch_calls(app, monkeypatch):
+    """What the PyTorch extension is to install."""
+    monkeypatch.syspath_prepend(str(EXTENSIONS))
+    import PyTorchUtils
 
-    class PyTorchUtilsLogic:
-        def installTorch(self, **wishes):
-            found.append(("torch", wishes))
-            return object()
-
-    utils.PyTorchUtilsLogic = PyTorchUtilsLogic
-    monkeypatch.setitem(sys.modules, "PyTorchUtils", utils)
-    return found
+    monkeypatch.setattr(PyTorchUtils, "installed", [])
+    return PyTorchUtils.installed
 
 
 @pytest.fixture
-def packaging(app, monkeypatch, calls):
-    module = types.ModuleType("slicer.packaging")
-    module.load_requirements = lambda path: Path(path).read_text().splitlines()
-    module.pip_ensure = lambda requirements, **how: calls.append(("rest", requirements, how))
-    monkeypatch.setitem(sys.modules, "slicer.packaging", module)
-    return module
+def rest_calls(app, monkeypatch):
+    """What `slicer.packaging` is to install, with its constraints and the arguments."""
+    from slicer import packaging
+
+    found = []
+
+    def ensure(requirements, constraints=None, **how):
+        found.append(([str(one) for one in requirements], Path(constraints).read_text(), how))
+
+    monkeypatch.setattr(packaging, "pip_ensure", ensure)
+    return found
 
 
-def install_logic(installed):
+def install_logic(versions):
+    """The logic where these versions are installed, by name; what it says is in `said`."""
     from SAMMixSlicerLib.logic.install_logic import InstallLogic
 
-    logic = InstallLogic(REQUIREMENTS, installed=lambda name: name in installed)
+    logic = InstallLogic(REQUIREMENTS, installedVersion=versions.get)
     logic.said = []
     logic.finished.connect(lambda *told: logic.said.append(told))
     return logic
 
 
 def everything():
-    from SAMMixSlicerLib.logic.install_logic import InstallLogic
+    """All that is required, in versions that fit."""
+    return dict.fromkeys(install_logic({}).missing(), "9999") | TORCH
 
-    return set(InstallLogic(REQUIREMENTS, installed=lambda _name: False).missing())
 
+def test_torch_comes_first_and_through_its_extension(torch_calls, rest_calls, monkeypatch):
+    import PyTorchUtils
+    from slicer import packaging
 
-def test_torch_comes_first_and_through_its_extension(packaging, calls):
-    installed = set()
-    logic = install_logic(installed)
+    versions = {}
+    logic = install_logic(versions)
     steps = []
     logic.progressed.connect(lambda _text, step, count: steps.append((step, count)))
-    packaging.pip_ensure = lambda *what, **how: calls.append(("rest", what, how)) or installed.update(everything())
+    real_torch, real_rest = PyTorchUtils.PyTorchUtilsLogic.installTorch, packaging.pip_ensure
+    monkeypatch.setattr(
+        PyTorchUtils.PyTorchUtilsLogic,
+        "installTorch",
+        lambda *a, **how: versions.update(TORCH) or real_torch(*a, **how),
+    )
+    monkeypatch.setattr(
+        packaging, "pip_ensure", lambda *a, **how: versions.update(everything()) or real_rest(*a, **how)
+    )
     assert logic.missing()[:2] == ["torch", "torchvision"]
 
     assert logic.install()
 
-    assert [call[0] for call in calls] == ["torch", "rest"]
-    assert calls[0][1] == {
-        "askConfirmation": False,
-        "torchVersionRequirement": ">=2.4,!=2.13.0",
-        "torchvisionVersionRequirement": ">=0.19",
-    }
+    assert torch_calls == [
+        {
+            "askConfirmation": False,
+            "torchVersionRequirement": ">=2.4,!=2.13.0",
+            "torchvisionVersionRequirement": ">=0.19",
+        }
+    ]
+    assert len(rest_calls) == 1
     assert steps == [(0, 2), (1, 2)]
     assert logic.said == [(True, "Everything is installed.")]
 
 
-def test_the_requirements_go_through_slicer_packaging_where_it_is(packaging, calls):
-    logic = install_logic({"torch", "torchvision"})
+def test_the_requirements_go_through_slicer_packaging_where_it_is(rest_calls):
+    logic = install_logic(TORCH)
     assert not logic.install()  # the stand-in installs nothing, and that is said
-    (call,) = calls
-    assert call[0] == "rest"
-    assert any(line.startswith("timm") for line in call[1])
-    assert call[2] == {"requester": "SAMMix", "prompt_install": False}
+    ((requirements, _constraints, how),) = rest_calls
+    assert any(line.startswith("timm") for line in requirements)
+    assert how == {"requester": "SAMMix", "prompt_install": False}
     assert "still missing" in logic.said[0][1]
 
 
-def test_an_older_slicer_uses_pip_install(app, monkeypatch, calls):
+def test_pip_may_not_replace_the_torch_of_another_extension(rest_calls):
+    """monai, for one, asks for a later torch than the one that fits."""
+    install_logic(TORCH).install()
+    ((_requirements, constraints, _how),) = rest_calls
+    assert constraints.split() == ["torch==2.6.0+cpu", "torchvision==0.21.0+cpu"]
+
+
+def test_an_older_slicer_uses_pip_install(app, monkeypatch):
     import slicer
+    from slicer_host import slicer_5_10
 
     monkeypatch.setitem(sys.modules, "slicer.packaging", None)
-    monkeypatch.setattr(slicer.util, "pip_install", lambda what: calls.append(("pip", what)))
-    install_logic({"torch", "torchvision"}).install()
-    assert calls == [("pip", ["-r", str(REQUIREMENTS)])]
+    monkeypatch.setattr(slicer_5_10, "installed", [])
+    monkeypatch.setattr(slicer.util, "pip_install", slicer_5_10.pip_install)
+    install_logic(TORCH).install()
+    (words,) = slicer_5_10.installed
+    assert words[0] == "-c"
+    assert words[2:] == ["-r", str(REQUIREMENTS)]
+    assert not Path(words[1]).exists()  # the constraints, which nobody needs any more
 
 
-def test_without_the_pytorch_extension_the_panel_says_how_to_get_it_and_installs_nothing(
-    app, monkeypatch, packaging, calls
-):
+@pytest.mark.parametrize(
+    ("wrong", "needed"),
+    [({"torch": "2.1.2+cu118"}, ">=2.4"), ({"torch": "2.13.0"}, "!=2.13.0"), ({"torchvision": "0.15.2"}, ">=0.19")],
+)
+def test_a_torch_that_does_not_fit_is_named_and_not_replaced(torch_calls, rest_calls, wrong, needed):
+    logic = install_logic(everything() | wrong)
+    ((name, version),) = wrong.items()
+    assert logic.missing() == [name]
+    for sentence in (logic.explanation(), logic.said[0][1] if logic.install() or logic.said else ""):
+        assert f"{name} {version}" in sentence
+        assert needed in sentence
+        assert "PyTorch Utils" in sentence
+    assert torch_calls == rest_calls == []
+
+
+def test_a_package_that_is_too_old_counts_as_missing_and_is_installed(rest_calls):
+    logic = install_logic(everything() | {"timm": "0.5.4"})
+    assert logic.missing() == ["timm"]
+    assert "timm>=0.9.16 (0.5.4 is installed)" in logic.explanation()
+    logic.install()
+    assert len(rest_calls) == 1
+
+
+@pytest.mark.parametrize("version", ["2.4.0", "2.9.1+cu130", "2.14.0.dev20261001+cpu", "3.0"])
+def test_a_torch_that_fits_is_taken_as_it_is(app, version):
+    assert install_logic(everything() | {"torch": version}).missing() == []
+
+
+def test_a_version_that_is_none_is_not_taken(app):
+    assert install_logic(everything() | {"torch": "unknown"}).missing() == ["torch"]
+
+
+def test_what_is_there_is_looked_for_once(app):
+    from SAMMixSlicerLib.logic.install_logic import InstallLogic
+
+    versions, looked = everything(), []
+    logic = InstallLogic(REQUIREMENTS, installedVersion=lambda name: looked.append(name) or versions.get(name))
+    assert logic.missing() == []
+    looked.clear()
+    assert logic.missing() == []
+    assert looked == []
+
+
+def test_without_the_pytorch_extension_the_panel_says_how_to_get_it_and_installs_nothing(app, monkeypatch, rest_calls):
     monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
-    logic = install_logic(set())
+    logic = install_logic({})
     assert not logic.install()
-    assert calls == []
+    assert rest_calls == []
     assert "Extensions Manager" in logic.said[0][1]
 
 
-def test_a_failure_of_pip_is_reported_in_one_sentence(app, packaging):
+def test_a_failure_of_pip_is_reported_in_one_sentence(app, monkeypatch):
+    from slicer import packaging
+
     def fail(*_what, **_how):
         raise RuntimeError("No space left on device\nlong log")
 
-    packaging.pip_ensure = fail
-    logic = install_logic({"torch", "torchvision"})
+    monkeypatch.setattr(packaging, "pip_ensure", fail)
+    logic = install_logic(TORCH)
     assert not logic.install()
     done, sentence = logic.said[0]
     assert not done
@@ -178,18 +245,39 @@ def test_a_failure_of_pip_is_reported_in_one_sentence(app, packaging):
     assert "long log" not in sentence
 
 
+def test_nothing_can_be_pressed_while_pip_of_5_10_runs(app, load_module, monkeypatch):
+    import slicer
+    from panel_driver import MODULE
+    from SAMMixSlicerLib.logic import install_logic as module
+    from slicer_host import mouse, slicer_5_10
+
+    versions = dict(TORCH)
+    monkeypatch.setitem(sys.modules, "slicer.packaging", None)
+    monkeypatch.setattr(module, "_installedVersion", versions.get)
+    monkeypatch.setattr(slicer.util, "pip_install", slicer_5_10.pip_install)
+    monkeypatch.setattr(slicer_5_10, "installed", [])
+    ui = load_module(MODULE).widget.ui
+    seen = []
+
+    def look():
+        buttons = [name for name in vars(ui) if name.endswith("Button")]
+        seen.append((ui.installLabel.text, [name for name in buttons if getattr(ui, name).enabled]))
+
+    monkeypatch.setattr(slicer_5_10, "meanwhile", [look])
+    mouse.click(ui.installButton)
+    assert seen == [("Installing the rest…", [])]
+    assert ui.installButton.enabled
+    assert ui.aboutSection.enabled
+
+
 def test_the_requirements_are_those_of_the_package_except_torch(app):
     import re
     import tomllib
 
+    from SAMMixSlicerLib.logic.install_logic import TORCH_REQUIREMENT, TORCHVISION_REQUIREMENT, InstallLogic
+
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     stated = {re.split(r"[>=!<;\s]", line)[0]: line for line in project["dependencies"]}
-    from SAMMixSlicerLib.logic.install_logic import (
-        TORCH_REQUIREMENT,
-        TORCHVISION_REQUIREMENT,
-        InstallLogic,
-    )
-
     for line in InstallLogic(REQUIREMENTS).requirements():
         assert line == stated[re.split(r"[>=!<;\s]", line)[0]]
     assert stated["torch"] == "torch" + TORCH_REQUIREMENT

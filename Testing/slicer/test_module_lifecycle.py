@@ -170,6 +170,35 @@ def test_a_reload_keeps_the_work_and_ends_the_process(panel_with_a_process, a_ct
     mouse.wait_until(lambda: panel.logic.worker.hello is not None, 60)
 
 
+def escapes():
+    """The Esc shortcuts of the main window that are there."""
+    import qt
+    import shiboken6
+    import slicer
+
+    found = slicer.util.mainWindow().findChildren(qt.QShortcut)
+    return [one for one in found if shiboken6.isValid(one) and one.key.toString() == "Esc"]
+
+
+def test_a_reload_leaves_no_second_esc_behind(panel):
+    """Qt calls neither of two equal shortcuts."""
+    import slicer
+    from PySide6.QtCore import QCoreApplication, QEvent
+
+    for _ in range(2):
+        panel.loaded.widget.onReload()
+        slicer.app.processEvents()
+        QCoreApplication.sendPostedEvents(None, QEvent.DeferredDelete)
+    assert len(escapes()) == 1
+
+
+def test_a_reload_of_a_module_that_is_not_open_starts_nothing(panel_with_a_process):
+    panel = panel_with_a_process
+    panel.loaded.panel.exit()
+    panel.loaded.widget.onReload()
+    assert not panel.logic.worker.busy
+
+
 def test_leaving_slicer_leaves_no_process(panel_with_a_process):
     pid = panel_with_a_process.logic.worker.hello.pid
     assert is_alive(pid)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import types
 from pathlib import Path
 
 import numpy as np
@@ -156,10 +155,13 @@ def test_differing_slices_are_found_along_every_axis(app, slice_axis):
 def test_the_most_uncertain_slice_comes_first_and_then_the_next(panel, a_ct):
     from dataclasses import replace
 
+    from sammix_core.segmentation.slice_state import SliceScores
+
     for index in range(4):
         panel.draw(a_ct, index)
     case = panel.case
-    case.setStates([replace(case.state(1), score=0.62), replace(case.state(2), score=0.3)])
+    scored = {1: SliceScores(score=0.62), 2: SliceScores(score=0.3)}
+    case.setStates([replace(case.state(index), scores=scores) for index, scores in scored.items()])
     from slicer_host import mouse
 
     mouse.wait_until(lambda: panel.ui.nextReviewButton.enabled, 5)
@@ -244,17 +246,15 @@ class TestCoreLocation:
 
 
 def test_sample_data_is_registered_with_a_checksum_and_not_downloaded(app, monkeypatch):
+    import SampleData
     from SAMMixSlicerLib.sample_data import registerSampleData
 
-    registered = {}
-    module = types.ModuleType("SampleData")
-    module.SampleDataLogic = type(
-        "SampleDataLogic", (), {"registerCustomSampleDataSource": staticmethod(lambda **what: registered.update(what))}
-    )
-    monkeypatch.setitem(sys.modules, "SampleData", module)
+    monkeypatch.setattr(SampleData.SampleDataLogic, "registered", [])
     registerSampleData("picture.png")
-    assert registered["category"] == "SAMMix"
-    assert registered["checksums"].removeprefix("SHA256:") == registered["uris"].split("/")[-1]
+    (source,) = SampleData.SampleDataLogic.registered
+    assert source.category == "SAMMix"
+    assert "CC BY-SA 4.0" in source.arguments["sampleName"]
+    assert source.arguments["checksums"].removeprefix("SHA256:") == source.arguments["uris"].split("/")[-1]
 
 
 def test_local_weights_are_selected_in_a_dialog_and_can_be_reset(panel, tmp_path):

@@ -63,6 +63,7 @@ def test_each_has_the_terminology_of_a_lesion_in_the_liver_and_a_colour_of_its_o
         assert segment.GetTag(segment.GetTerminologyEntryTagName(), entry)
         entry = str(entry)
         assert "SCT^52988006^Lesion" in entry
+        assert entry.startswith("DICOM CID 7159 Lesion Segmentation Types~")  # no list of Slicer has it
         assert "SCT^10200004^Liver" in entry
         colors.add(segment.GetColor())
     assert len(colors) == 2

@@ -282,3 +282,24 @@ def test_one_slice_of_a_large_ct_is_written_within_5_ms(app):
         labelmap.writeSlices("k", {index: plane})
         milliseconds.append(1000 * (time.perf_counter() - start))
     assert np.median(milliseconds) < 5
+
+
+def test_an_exported_labelmap_has_our_segments_name_and_colour_whatever_stands_before_it(
+    a_volume_node, a_users_segmentation
+):
+    from SAMMixSlicerLib.scene.export import labelmapNode
+    from SAMMixSlicerLib.worker import MaskOnGrid
+
+    from sammix_core.masks.packed_mask import PackedMask
+
+    labelmap = our_segment(a_users_segmentation, a_volume_node)
+    mask = MaskOnGrid(SHAPE, "k", {3: PackedMask.pack(PICTURE)}, np.eye(4))
+    node = labelmapNode(a_volume_node, a_users_segmentation, labelmap.segmentId, mask)
+
+    segment = a_users_segmentation.GetSegmentation().GetSegment(labelmap.segmentId)
+    colors = node.GetDisplayNode().GetColorNode()
+    shown = [0.0] * 4
+    colors.GetColor(1, shown)
+    assert colors.GetNumberOfColors() == 2
+    assert colors.GetColorName(1) == segment.GetName()
+    assert shown[:3] == pytest.approx(segment.GetColor(), abs=1 / 255)

@@ -13,6 +13,7 @@ import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -193,6 +194,47 @@ def test_a_missing_interpreter_is_reported(tmp_path: Path) -> None:
     assert worker.sentence == "The computing process could not be started (No such file or directory)."
     answer = recorder.run(Describe())
     assert (answer.outcome, answer.sentence) == (Outcome.FAILED, worker.sentence)
+    worker.close()
+
+
+class _Windows:
+    """`subprocess.Popen` with the limit that Windows sets to one variable of the environment."""
+
+    LIMIT = 32_767
+
+    def __init__(self, popen: Any) -> None:
+        self._popen = popen
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        if max(len(f"{name}={value}") for name, value in options["env"].items()) > self.LIMIT:
+            raise ValueError("the environment variable is longer than 32767 characters")
+        return self._popen(*arguments, **options)
+
+
+def test_a_long_search_path_fits_into_what_windows_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    from SAMMixSlicerLib.worker import process as process_module
+
+    monkeypatch.setattr(process_module.subprocess, "Popen", _Windows(subprocess.Popen))
+    extensions = [f"/{'extension' * 10}/{number}/lib/Slicer-5.10/qt-scripted-modules" for number in range(400)]
+    assert len(json.dumps(extensions)) > _Windows.LIMIT
+    worker = Worker(sys.executable, [*sys.path, *extensions])
+    recorder = Recorder(worker)
+    assert recorder.run(Describe()).outcome is Outcome.DONE
+    worker.close()
+
+
+def test_a_process_that_python_refuses_to_start_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows refuses with a ValueError what other systems refuse with an OSError."""
+    monkeypatch.setenv("SOMETHING", "x" * 40_000)
+    from SAMMixSlicerLib.worker import process as process_module
+
+    monkeypatch.setattr(process_module.subprocess, "Popen", _Windows(subprocess.Popen))
+    worker = Worker(sys.executable)
+    recorder = Recorder(worker)
+    finished = recorder.run(Describe())
+    assert finished.outcome in (Outcome.FAILED, Outcome.LOST)
+    assert "could not be started" in finished.sentence
+    assert "32767" in finished.sentence
     worker.close()
 
 

@@ -10,6 +10,8 @@ from sammix_core.volume_io.segments import Code, Segment
 
 _ALTERED = Code("SCT", "49755003", "Morphologically Altered Structure")
 _LESION = Code("SCT", "52988006", "Lesion")
+# Slicer's lists have only "Mass", which not every lesion is.
+_LESION_LIST = "DICOM CID 7159 Lesion Segmentation Types"
 _GOLDEN = 0.618  # steps of hue that keep neighbouring lesions apart
 
 
@@ -29,4 +31,5 @@ def lesion_segment(label: int) -> Segment:
         type=_LESION,
         label_value=label,
         region=LIVER_SEGMENT.type,
+        context=_LESION_LIST,
     )

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy import ndimage, signal
 
 # What scanners add to keep their numbers above 0 when they store them unsigned in 12 bits.
 UNSIGNED_OFFSET = 1024
@@ -106,6 +105,8 @@ class _Values:
 
     @classmethod
     def of(cls, sample: np.ndarray) -> _Values:
+        from scipy import ndimage
+
         numbers = np.rint(np.clip(sample, -_LIMIT, _LIMIT)).astype(np.int64) + _LIMIT
         counts = np.bincount(numbers, minlength=2 * _LIMIT + 1)
         width = 2 * _SPIKE_NEIGHBOURS + 1
@@ -197,6 +198,8 @@ class _Values:
         Args:
             offset: Where to look for them; what lies within `_PEAK_TOLERANCE_HU` of it is no contradiction: None, too.
         """
+        from scipy import ndimage, signal
+
         low = offset - 300 + _LIMIT
         smooth = ndimage.gaussian_filter1d(self.counts[low : low + 800].astype(float), 12)
         places, _ = signal.find_peaks(smooth, prominence=0.08 * max(1.0, smooth.max()))

@@ -11,6 +11,7 @@ from slicer.util import VTKObservationMixin
 from sammix_core.errors import InputError
 from SAMMixSlicerLib.logic.case import Case
 from SAMMixSlicerLib.scene import case_node
+from SAMMixSlicerLib.scene.scene_changes import SceneChanges
 from SAMMixSlicerLib.signals import Signal
 from SAMMixSlicerLib.worker import SliceChanged, Worker
 
@@ -22,14 +23,15 @@ class Cases(VTKObservationMixin):
 
     Args:
         worker: The computing process.
+        sceneChanges: Emits when a scene was closed or loaded.
 
     Attributes:
         removed: Emits (case) when its volume was removed from the scene.
-        reloaded: Emits when cases were restored from the scene.
+        reloaded: Emits when a scene was closed or loaded, after its cases were restored.
         failed: Emits (sentence) when a case could not be restored.
     """
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Worker, sceneChanges: SceneChanges) -> None:
         VTKObservationMixin.__init__(self)
         self.removed = Signal()
         self.reloaded = Signal()
@@ -39,7 +41,7 @@ class Cases(VTKObservationMixin):
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.NodeRemovedEvent, self._onNodeRemoved)
         self.addObserver(scene, scene.StartCloseEvent, self._onClose)
-        self.addObserver(scene, scene.EndImportEvent, self._onImported)
+        sceneChanges.replaced.connect(self.restoreAll)
         worker.on(SliceChanged).connect(self._onSliceChanged)
         self.restoreAll()
 
@@ -115,6 +117,3 @@ class Cases(VTKObservationMixin):
     def _onClose(self, *_event: Any) -> None:
         for case in self.all():
             self._remove(case)
-
-    def _onImported(self, *_event: Any) -> None:
-        self.restoreAll()

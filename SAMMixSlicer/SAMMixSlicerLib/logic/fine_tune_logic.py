@@ -184,9 +184,9 @@ class FineTuneLogic:
             return
         try:
             self._process = FineTuneProcess(run, self._interpreter)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise InputError(
-                _("Fine-tuning could not be started ({error}).").format(error=error.strerror or error)
+                _("Fine-tuning could not be started ({error}).").format(error=getattr(error, "strerror", None) or error)
             ) from error
         self._state = "running"
         self.progressed.emit(_("Starting…"), 0, 0)

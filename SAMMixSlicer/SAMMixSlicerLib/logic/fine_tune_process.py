@@ -27,6 +27,7 @@ class FineTuneProcess:
 
     Raises:
         OSError: The interpreter cannot be started.
+        ValueError: Python refuses to start it.
     """
 
     def __init__(self, run: FineTuneRun, interpreter: str) -> None:
@@ -43,7 +44,7 @@ class FineTuneProcess:
                 env={**PASSIVE_WAIT, **os.environ, "PYTHONPATH": path},
                 **PROCESS_GROUP,
             )
-        except OSError:
+        except (OSError, ValueError):
             self._log.close()
             raise
 

@@ -7,42 +7,46 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import importlib.util
 import logging
-import re
-from collections.abc import Callable
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import slicer
 from slicer.i18n import tr as _
 
 from SAMMixSlicerLib.signals import Signal
 
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
 _log = logging.getLogger("SAMMixSlicerLib")
 TORCH_REQUIREMENT, TORCHVISION_REQUIREMENT = ">=2.4,!=2.13.0", ">=0.19"
 REQUESTER = "SAMMix"
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*")
+_TORCH = ("torch", "torchvision")
 
 
 class InstallLogic:
-    """Finds missing packages and installs them.
+    """Finds packages that are missing or have an unsuitable version, and installs them.
 
     Args:
         requirementsFile: `Resources/requirements.txt`.
-        installed: Returns whether a distribution is installed; replaced in tests.
+        installedVersion: Returns the version of an installed distribution, or None; replaced in tests.
 
     Attributes:
         progressed: Emits (sentence, step, steps).
         finished: Emits (isInstalled, sentence).
     """
 
-    def __init__(self, requirementsFile: Path, installed: Callable[[str], bool] | None = None) -> None:
+    def __init__(self, requirementsFile: Path, installedVersion: Callable[[str], str | None] | None = None) -> None:
         self.progressed = Signal()
         self.finished = Signal()
         self._file = requirementsFile
-        self._installed = installed or _isInstalled
-        self._isComplete = False
+        self._version = installedVersion or _installedVersion
+        self._satisfied: set[str] = set()
 
     def requirements(self) -> list[str]:
         """The lines of the requirements file, without comments."""
@@ -50,24 +54,21 @@ class InstallLogic:
         return [line for line in lines if line]
 
     def missing(self) -> list[str]:
-        """Required distributions that are not installed, torch first."""
-        if self._isComplete:
-            return []
-        names = ["torch", "torchvision", *(_NAME.match(line)[0] for line in self._requiredLines())]  # type: ignore[index]
-        missing = [name for name in names if not self._installed(name)]
-        self._isComplete = not missing  # called often, and a check takes 10 ms
-        return missing
+        """Required distributions that are not installed in a suitable version, torch first."""
+        return [requirement.name for requirement in self._unsatisfied()]
 
     def explanation(self) -> str:
-        """Sentence for the panel: what would be installed, its size and source."""
-        if not self.missing():
+        """Sentences for the panel: what would be installed, its size and source, and what the user has to do first."""
+        unsatisfied = self._unsatisfied()
+        if not unsatisfied:
             return ""
-        torch = "torch" in self.missing()
-        size = _("0.3 GB, with an NVIDIA GPU up to 3 GB") if torch else _("about 0.2 GB")
-        return _(
+        names = [requirement.name for requirement in unsatisfied]
+        size = _("0.3 GB, with an NVIDIA GPU up to 3 GB") if "torch" in names else _("about 0.2 GB")
+        sentence = _(
             "SAMMix needs Python packages that are not installed yet: {names}. "
             "Press Install to download them from the Python package index ({size})."
-        ).format(names=", ".join(self.missing()), size=size)
+        ).format(names=", ".join(map(self._described, unsatisfied)), size=size)
+        return " ".join(filter(None, (self._unsuitableTorch(), sentence)))
 
     def install(self) -> bool:
         """Installs the missing packages.
@@ -94,12 +95,53 @@ class InstallLogic:
         self.finished.emit(not missing, sentence or _("Everything is installed."))
         return not missing
 
-    def _requiredLines(self) -> list[str]:
-        return [line for line in self.requirements() if _NAME.match(line) and _appliesHere(line)]
+    def _unsatisfied(self) -> list[Requirement]:
+        """The requirements that the installed packages do not meet."""
+        # Called often, and a check takes 10 ms: what is there stays there.
+        found = [one for one in self._required() if one.name not in self._satisfied and not self._isMet(one)]
+        self._satisfied = {requirement.name for requirement in self._required()} - {one.name for one in found}
+        return found
+
+    def _required(self) -> list[Requirement]:
+        from packaging.requirements import Requirement
+
+        torch = [Requirement("torch" + TORCH_REQUIREMENT), Requirement("torchvision" + TORCHVISION_REQUIREMENT)]
+        others = [Requirement(line) for line in self.requirements()]
+        return torch + [one for one in others if one.marker is None or one.marker.evaluate()]
+
+    def _isMet(self, requirement: Requirement) -> bool:
+        from packaging.version import InvalidVersion
+
+        version = self._version(requirement.name)
+        try:
+            return version is not None and requirement.specifier.contains(version, prereleases=True)
+        except InvalidVersion:
+            return False
+
+    def _described(self, requirement: Requirement) -> str:
+        version = self._version(requirement.name)
+        if version is None:
+            return requirement.name
+        return _("{requirement} ({version} is installed)").format(
+            requirement=f"{requirement.name}{requirement.specifier}", version=version
+        )
+
+    def _unsuitableTorch(self) -> str:
+        """What to do about a torch or torchvision of the wrong version, or ""; other extensions may need that one."""
+        wrong = [one for one in self._unsatisfied() if one.name in _TORCH and self._version(one.name) is not None]
+        if not wrong:
+            return ""
+        return _(
+            "Slicer has {name} {version}, and SAMMix needs {needed}. Other extensions may use it too, so SAMMix does "
+            "not replace it: uninstall PyTorch in the module PyTorch Utils, restart Slicer, and press Install."
+        ).format(name=wrong[0].name, version=self._version(wrong[0].name), needed=wrong[0].specifier)
 
     def _installTorch(self) -> str:
-        if self._installed("torch") and self._installed("torchvision"):
+        if not any(requirement.name in _TORCH for requirement in self._unsatisfied()):
             return ""
+        refusal = self._unsuitableTorch()
+        if refusal:
+            return refusal
         try:
             utils = importlib.import_module("PyTorchUtils")
         except ImportError:
@@ -115,14 +157,30 @@ class InstallLogic:
 
     def _installRest(self) -> str:
         packaging = _slicerPackaging()
-        if packaging is not None:
-            # The user has pressed Install already; do not ask again.
-            packaging.pip_ensure(
-                packaging.load_requirements(str(self._file)), requester=REQUESTER, prompt_install=False
-            )
-        else:
-            slicer.util.pip_install(["-r", str(self._file)])
+        with self._torchConstraints() as constraints:
+            if packaging is not None:
+                # The user has pressed Install already; do not ask again.
+                packaging.pip_ensure(
+                    packaging.load_requirements(str(self._file)),
+                    constraints=constraints,
+                    requester=REQUESTER,
+                    prompt_install=False,
+                )
+            else:
+                slicer.util.pip_install(["-c", constraints, "-r", str(self._file)])
         return ""
+
+    @contextmanager
+    def _torchConstraints(self) -> Iterator[str]:
+        """A constraints file that keeps pip from replacing torch, which other extensions use too."""
+        versions = ((name, self._version(name)) for name in _TORCH)
+        handle, path = tempfile.mkstemp(suffix=".txt", prefix="sammix_constraints_")
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.writelines(f"{name}=={version}\n" for name, version in versions if version is not None)
+        try:
+            yield path
+        finally:
+            Path(path).unlink(missing_ok=True)
 
 
 def _slicerPackaging() -> Any:
@@ -134,21 +192,8 @@ def _slicerPackaging() -> Any:
     return packaging if hasattr(packaging, "pip_ensure") else None
 
 
-def _isInstalled(name: str) -> bool:
+def _installedVersion(name: str) -> str | None:
     try:
-        importlib.metadata.distribution(name)  # `version` would parse all its metadata
+        return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
-
-
-def _appliesHere(line: str) -> bool:
-    """Whether a requirement's marker, after the semicolon, is true on this machine."""
-    _before, _semicolon, marker = line.partition(";")
-    if not marker.strip():
-        return True
-    try:
-        from packaging.markers import Marker
-    except ImportError:
-        return False  # pip evaluates markers itself; do not report optional packages as missing
-    return Marker(marker.strip()).evaluate()
+        return None

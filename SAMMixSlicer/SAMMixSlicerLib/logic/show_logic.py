@@ -72,6 +72,7 @@ class ShowLogic:
                 return
             overlay = newOverlay(case.volumeNode)
             case.node.SetNodeReferenceID(case_node.OVERLAY, overlay.GetID())
+            self._workspace.choiceChanged.emit()  # it is no CT to choose
             self._fetchMaps(case)
         showOverlay(overlay, case.volumeNode, parameter.mapOpacity)
 

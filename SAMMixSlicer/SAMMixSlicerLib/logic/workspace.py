@@ -10,10 +10,12 @@ import slicer
 from slicer.i18n import tr as _
 
 from sammix_core.errors import InputError
+from sammix_core.model_store.organs import DEFAULT_ORGAN
 from SAMMixSlicerLib.logic.case import Case
 from SAMMixSlicerLib.logic.cases import Cases
 from SAMMixSlicerLib.parameter import Parameter, ParameterNode
 from SAMMixSlicerLib.scene.geometry import checkIsCt
+from SAMMixSlicerLib.scene.scene_changes import SceneChanges
 from SAMMixSlicerLib.scene.slice_views import SliceViews
 from SAMMixSlicerLib.signals import Signal
 from SAMMixSlicerLib.worker import Finished, Outcome, ProcessDied, Worker
@@ -31,7 +33,8 @@ class Workspace:
         parameterNodeSource: Returns the module's parameter node; called each time, since closing the scene replaces it.
 
     Attributes:
-        caseChanged: Emits (case or None) when the current case changes.
+        caseChanged: Emits (case or None) when the current case changes, or the scene was replaced.
+        choiceChanged: Emits when the node selectors must show the current choice again.
         parameterChanged: Emits (parameter).
         messageShown: Emits (sentence, isError) for the status line.
         modelTarget: The structure that the current model segments.
@@ -39,19 +42,22 @@ class Workspace:
 
     def __init__(self, worker: Worker, parameterNodeSource: Callable[[], Any]) -> None:
         self.caseChanged = Signal()
+        self.choiceChanged = Signal()
         self.parameterChanged = Signal()
         self.messageShown = Signal()
         self.worker = worker
         self.views = SliceViews()
-        self.cases = Cases(worker)
+        self.sceneChanges = SceneChanges()
+        self.cases = Cases(worker, self.sceneChanges)
         self._parameterNodeSource = parameterNodeSource
         self._case: Case | None = None
-        self.modelTarget = "liver"
+        self.modelTarget = DEFAULT_ORGAN.name
         self._loadedModel: tuple[str, str, str] | None = None
         self._segmentationChoice: Any = None
         self._wantsNewSegmentation = False
         self.cases.removed.connect(self._onCaseRemoved)
         self.cases.reloaded.connect(self.restore)
+        self.sceneChanges.nodeRemoved.connect(self._onNodeRemoved)
         self.cases.failed.connect(lambda sentence: self.showMessage(sentence, isError=True))
         worker.on(ProcessDied).connect(self._onDied)
         worker.on(Finished).connect(self._onFinished)
@@ -92,17 +98,28 @@ class Workspace:
         """Loads the model again with the next action, because another version is active now."""
         self._loadedModel = None
 
+    @property
+    def segmentationNode(self) -> Any:
+        """The output segmentation of the next action, or None for a new one."""
+        if self._segmentationChoice is not None or self._wantsNewSegmentation:
+            return self._segmentationChoice
+        return None if self._case is None else self._case.segmentationNode
+
     def chooseVolume(self, volumeNode: Any) -> None:
         """Selects another volume, and shows its case if there is one; other cases stay as they are."""
+        case = None if volumeNode is None else self.cases.find(volumeNode.GetID())
+        if volumeNode is self.volumeNode and case is self._case:
+            return  # selectors emit their node again when a row above it goes, or when it is renamed
         self.parameterNode.volumeNode = volumeNode
         self._segmentationChoice, self._wantsNewSegmentation = None, False
-        case = None if volumeNode is None else self.cases.find(volumeNode.GetID())
         self._setCase(case)
         if case is not None:
             self._show(case)
 
     def chooseSegmentation(self, segmentationNode: Any) -> None:
         """Selects the output segmentation for the next action; None for a new one."""
+        if segmentationNode is self.segmentationNode:
+            return
         self._segmentationChoice, self._wantsNewSegmentation = segmentationNode, segmentationNode is None
 
     def prepareCase(self) -> Case:
@@ -156,6 +173,7 @@ class Workspace:
         """Saves everything into the scene, and stops observing it."""
         self._case = None
         self.views.follow(None, "k")
+        self.sceneChanges.teardown()
         self.cases.teardown()
 
     def _loadModel(self) -> None:
@@ -181,12 +199,22 @@ class Workspace:
             self._setCase(None)
 
     def restore(self) -> None:
-        """Restores the state from the scene: at the start, and after a scene was loaded."""
+        """Restores the state from the scene: at the start, and after a scene was closed or loaded."""
+        self._segmentationChoice, self._wantsNewSegmentation = None, False
         self.parameterChanged.emit(self.parameter)
         volumeNode = self.volumeNode
-        case = None if volumeNode is None else self.cases.find(volumeNode.GetID())
-        if case is not self._case:
-            self._setCase(case)
+        self._setCase(None if volumeNode is None else self.cases.find(volumeNode.GetID()))
+        self.choiceChanged.emit()
+
+    def _onNodeRemoved(self, node: Any) -> None:
+        """Replaces a removed node by no node; Slicer's selectors would choose its neighbour."""
+        if not node.IsA("vtkMRMLScalarVolumeNode") and not node.IsA("vtkMRMLSegmentationNode"):
+            return
+        if node is self._segmentationChoice:
+            self._segmentationChoice = None
+        if node is self.volumeNode:  # Slicer removes references to it after this event
+            self.parameterNode.volumeNode = None
+        self.choiceChanged.emit()
 
     def _onFinished(self, event: Finished) -> None:
         if event.command == "LoadModel" and event.outcome is not Outcome.DONE:

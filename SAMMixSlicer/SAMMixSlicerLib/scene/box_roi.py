@@ -12,6 +12,7 @@ from slicer.util import arrayFromVTKMatrix, vtkMatrixFromArray
 from sammix_core.boxes import Box, BoxSource
 from SAMMixSlicerLib.scene.box_geometry import Edges, boxEdges, boxPose
 from SAMMixSlicerLib.scene.geometry import ijkToRas
+from SAMMixSlicerLib.scene.place_mode import keepActivePlaceNode
 from SAMMixSlicerLib.signals import Signal
 
 # As in the preview's palette, which needs Pillow; a test compares the two.
@@ -96,7 +97,8 @@ class BoxRoi:
         node.SetName(_("SAMMix box"))
         # The case node saves the boxes; this node only shows one of them.
         node.SetSaveWithScene(False)
-        node = slicer.mrmlScene.AddNode(node)
+        with keepActivePlaceNode():
+            node = slicer.mrmlScene.AddNode(node)
         node.CreateDefaultDisplayNodes()
         display = node.GetDisplayNode()
         display.SetSaveWithScene(False)

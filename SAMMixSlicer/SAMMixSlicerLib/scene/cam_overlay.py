@@ -13,8 +13,15 @@ from slicer.util import vtkMatrixFromArray
 from SAMMixSlicerLib.array_slices import sliceOf
 from SAMMixSlicerLib.scene.geometry import ijkToRas
 
+_MARK = "SAMMix.ActivationMap"
 _MAX = 255
 _THRESHOLD = 26  # a tenth: lower values would tint the whole slice
+
+
+def overlayNodes() -> list[Any]:
+    """All activation maps in the scene, which the CT selector must not list."""
+    nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    return [node for node in nodes if node.GetAttribute(_MARK)]
 
 
 def newOverlay(volumeNode: Any) -> Any:
@@ -26,6 +33,7 @@ def newOverlay(volumeNode: Any) -> Any:
     node = slicer.mrmlScene.AddNewNodeByClass(
         "vtkMRMLScalarVolumeNode", slicer.mrmlScene.GenerateUniqueName(f"{volumeNode.GetName()} activation map")
     )
+    node.SetAttribute(_MARK, "1")
     node.SetIJKToRASMatrix(vtkMatrixFromArray(ijkToRas(volumeNode)))
     node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
     node.CreateDefaultDisplayNodes()

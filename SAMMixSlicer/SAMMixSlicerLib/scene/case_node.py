@@ -19,9 +19,8 @@ from SAMMixSlicerLib.array_slices import sliceOf
 
 SCHEMA = "sammix-case/1"
 _MARK = "SAMMix.Case"
-_STATES, _SEGMENT, _MODEL = "SAMMix.States", "SAMMix.Segment", "SAMMix.Model"
+_STATES, _SEGMENT, _GUIDANCE = "SAMMix.States", "SAMMix.Segment", "SAMMix.Guidance"
 VOLUME, SEGMENTATION, OVERLAY = "SAMMix.Volume", "SAMMix.Segmentation", "SAMMix.Overlay"
-GUIDANCE = "SAMMix.Guidance"
 TABLE, CHART, STATISTICS = "SAMMix.Table", "SAMMix.Chart", "SAMMix.Statistics"
 
 
@@ -93,31 +92,26 @@ def readStates(node: Any) -> tuple[dict[int, SliceState], dict[int, float], str]
 
 
 def writeGuidance(node: Any, guidance: bytes | None) -> None:
-    """Saves the guidance in a text node, so that later computations give the same masks as before saving."""
-    textNode = node.GetNodeReference(GUIDANCE)
+    """Saves the guidance in the case's node, so that later computations give the same masks as before saving.
+
+    As an attribute, like the boxes: Slicer's Save dialog skips hidden nodes that have a file of their own, and a
+    megabyte in the scene's XML takes only some 15 ms to load.
+
+    Args:
+        node: The case's node.
+        guidance: The output of `SavedGuidance.to_bytes`; None changes nothing.
+    """
     if guidance is None:
         return
     text = base64.b64encode(guidance).decode("ascii")
-    if textNode is None:
-        textNode = slicer.mrmlScene.CreateNodeByClass("vtkMRMLTextNode")
-        textNode.UnRegister(None)
-        textNode.SetName(f"{node.GetName()} guidance")
-        textNode.SetHideFromEditors(True)
-        # In a file beside the scene: attributes of several megabytes would slow down the scene's XML.
-        textNode.SetForceCreateStorageNode(slicer.vtkMRMLTextNode.CreateStorageNodeAlways)
-        textNode = slicer.mrmlScene.AddNode(textNode)
-        node.SetNodeReferenceID(GUIDANCE, textNode.GetID())
-    if textNode.GetText() != text:
-        textNode.SetText(text)
+    if node.GetAttribute(_GUIDANCE) != text:
+        node.SetAttribute(_GUIDANCE, text)
 
 
 def readGuidance(node: Any) -> bytes | None:
     """Reads what `writeGuidance` wrote; None if it is missing or damaged."""
-    textNode = node.GetNodeReference(GUIDANCE)
-    if textNode is None or not textNode.GetText():
-        return None
     try:
-        return base64.b64decode(textNode.GetText(), validate=True)
+        return base64.b64decode(node.GetAttribute(_GUIDANCE) or "", validate=True) or None
     except ValueError:
         return None  # the next run computes it again
 

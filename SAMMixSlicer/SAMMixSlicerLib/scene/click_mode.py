@@ -8,6 +8,7 @@ import slicer
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
+from SAMMixSlicerLib.scene.place_mode import PlaceMode
 from SAMMixSlicerLib.signals import Signal
 
 
@@ -25,7 +26,7 @@ class ClickMode(VTKObservationMixin):
         self.ended = Signal()
         self._node: Any = None
         self._nodesToRemove: list[Any] = []
-        self._previousPlaceMode = ("", "")
+        self._previousPlaceMode: PlaceMode | None = None
 
     @property
     def isOn(self) -> bool:
@@ -45,10 +46,7 @@ class ClickMode(VTKObservationMixin):
         logic = slicer.app.applicationLogic()
         selection, interaction = logic.GetSelectionNode(), logic.GetInteractionNode()
         # Before our node is added: Slicer makes any new point list the active one.
-        self._previousPlaceMode = (
-            selection.GetActivePlaceNodeClassName() or "vtkMRMLMarkupsFiducialNode",
-            selection.GetActivePlaceNodeID() or "",
-        )
+        self._previousPlaceMode = PlaceMode.current()
         node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLMarkupsFiducialNode")
         node.UnRegister(None)
         node.SetName(_("SAMMix click"))
@@ -115,12 +113,13 @@ class ClickMode(VTKObservationMixin):
         self.ended.emit()
 
     def _restorePlaceMode(self, node: Any) -> None:
-        """Restores the previous node to place, unless someone else has changed it since."""
+        """Restores the previous place mode; the active node only if no one else has changed it since."""
+        previous, self._previousPlaceMode = self._previousPlaceMode, None
+        if previous is None:
+            return
         if self._isActive(node):
-            selection = slicer.app.applicationLogic().GetSelectionNode()
-            className, nodeId = self._previousPlaceMode
-            selection.SetReferenceActivePlaceNodeClassName(className)
-            selection.SetActivePlaceNodeID(nodeId if slicer.mrmlScene.GetNodeByID(nodeId) else None)
+            previous.restoreActiveNode()
+        previous.restorePersistence()
 
     def _detachNode(self) -> Any:
         node, self._node = self._node, None

@@ -42,11 +42,9 @@ def labelmapNode(volumeNode: Any, segmentationNode: Any, segmentId: str, mask: M
     node.SetIJKToRASMatrix(vtkMatrixFromArray(mask.ijk_to_ras))
     node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
     node.CreateDefaultDisplayNodes()
-    ids = vtk.vtkStringArray()
-    ids.InsertNextValue(segmentId)
     colors = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLColorTableNode", f"{node.GetName()} colors")
     colors.SetTypeToUser()
-    slicer.vtkSlicerSegmentationsModuleLogic.ExportSegmentsToColorTableNode(segmentationNode, ids, colors)
+    slicer.vtkSlicerSegmentationsModuleLogic.ExportSegmentsToColorTableNode(segmentationNode, [segmentId], colors)
     node.GetDisplayNode().SetAndObserveColorNodeID(colors.GetID())
     return node
 

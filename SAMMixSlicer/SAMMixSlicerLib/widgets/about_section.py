@@ -5,9 +5,11 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
+import slicer
 from slicer.i18n import tr as _
 
 from SAMMixSlicerLib.core_location import CoreInfo
+from SAMMixSlicerLib.logic.diagnostics import Diagnostics
 from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.parameter import Parameter
 from SAMMixSlicerLib.widgets.dialogs import Dialogs
@@ -21,13 +23,18 @@ class AboutSection:
         workspace: State shared by the logics.
         core: The core in use.
         dialogs: File dialogs.
+        diagnostics: The report for the developers.
     """
 
-    def __init__(self, ui: Any, workspace: Workspace, core: CoreInfo, dialogs: Dialogs) -> None:
+    def __init__(
+        self, ui: Any, workspace: Workspace, core: CoreInfo, dialogs: Dialogs, diagnostics: Diagnostics
+    ) -> None:
         self._ui = ui
         self._workspace = workspace
         self._core = core
         self._dialogs = dialogs
+        self._diagnostics = diagnostics
+        ui.copyReportButton.connect("clicked()", self._onCopyReport)
         ui.weightsButton.connect("clicked()", self._onWeights)
         workspace.parameterChanged.connect(self.refresh)
         self.refresh(workspace.parameter)
@@ -54,6 +61,12 @@ class AboutSection:
         self._ui.aboutLabel.setText("<br>".join(lines))
         self._ui.weightsButton.setText(
             _("Use the installed weights") if parameter.baseWeights else _("Use a local weights file…")
+        )
+
+    def _onCopyReport(self) -> None:
+        slicer.app.clipboard().setText(self._diagnostics.report())
+        self._workspace.showMessage(
+            _("Copied, without names of data, paths of files and long numbers. Read it before you send it.")
         )
 
     def _onWeights(self) -> None:

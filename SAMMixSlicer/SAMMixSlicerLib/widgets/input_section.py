@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import slicer
 from slicer.i18n import tr as _
 
+from sammix_core.model_store.organs import DEFAULT_MODEL, DEFAULT_ORGAN
 from SAMMixSlicerLib.logic.install_logic import InstallLogic
 from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.parameter import Parameter
+from SAMMixSlicerLib.scene.cam_overlay import overlayNodes
 from SAMMixSlicerLib.worker import Description, ModelInfo, ModelLoaded
 from SAMMixSlicerLib.worker.commands import Describe
 
@@ -29,6 +32,7 @@ class InputSection:
         self._targets: list[str] = []
         self._devices: list[str] = []
         self._isFilling = False
+        self._panel = ui.inputSection.parent()
         ui.volumeSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onVolume)
         ui.segmentationSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onSegmentation)
         ui.targetBox.connect("activated(int)", lambda index: workspace.update(model=self._targets[index], newTarget=""))
@@ -36,11 +40,12 @@ class InputSection:
         ui.installButton.connect("clicked()", self._onInstall)
         workspace.worker.on(Description).connect(self._onDescribed)
         workspace.worker.on(ModelLoaded).connect(self._onModelLoaded)
-        workspace.caseChanged.connect(self._onCaseChanged)
+        workspace.caseChanged.connect(lambda _case: self._showChoice())
+        workspace.choiceChanged.connect(self._showChoice)
         workspace.parameterChanged.connect(self._onParameter)
         installLogic.progressed.connect(self._onInstallProgress)
         installLogic.finished.connect(self._onInstallFinished)
-        self._setTargets([("liver", _("Liver"))])
+        self._setTargets([(DEFAULT_MODEL, _(DEFAULT_ORGAN.title))])
         self._setDevices([("auto", _("Automatic")), ("cpu", _("CPU"))])
         self.refresh()
 
@@ -49,7 +54,7 @@ class InputSection:
         explanation = self._install.explanation()
         self._ui.installFrame.setVisible(bool(explanation))
         self._ui.installLabel.setText(explanation)
-        self._onCaseChanged(self._workspace.case)
+        self._showChoice()
         self._onParameter(self._workspace.parameter)
 
     def _setTargets(self, targets: list[tuple[str, str]]) -> None:
@@ -73,17 +78,19 @@ class InputSection:
                 box.setCurrentIndex(names.index(value))
 
     def _onVolume(self, node: Any) -> None:
-        if not self._isFilling and not self._workspace.isSceneBusy:
+        if not self._isFilling and not self._workspace.sceneChanges.isBusy:
             self._workspace.chooseVolume(node)
 
     def _onSegmentation(self, node: Any) -> None:
-        if not self._isFilling and not self._workspace.isSceneBusy:
+        if not self._isFilling and not self._workspace.sceneChanges.isBusy:
             self._workspace.chooseSegmentation(node)
 
-    def _onCaseChanged(self, case: Any) -> None:
+    def _showChoice(self) -> None:
+        """Sets the selectors to the current choice; Slicer changes them without the user."""
         self._isFilling = True
+        self._ui.volumeSelector.sortFilterProxyModel().hiddenNodeIDs = [node.GetID() for node in overlayNodes()]
         self._ui.volumeSelector.setCurrentNode(self._workspace.volumeNode)
-        self._ui.segmentationSelector.setCurrentNode(None if case is None else case.segmentationNode)
+        self._ui.segmentationSelector.setCurrentNode(self._workspace.segmentationNode)
         self._isFilling = False
 
     def _onDescribed(self, event: Description) -> None:
@@ -95,7 +102,7 @@ class InputSection:
                 models[model.target] = model
         self._setTargets(
             [(_nameOf(model), f"{target.capitalize()} ({model.spec})") for target, model in sorted(models.items())]
-            or [("liver", _("Liver"))]
+            or [(DEFAULT_MODEL, _(DEFAULT_ORGAN.title))]
         )
         devices = [(device.name, device.title) for device in event.devices]
         bestDevice = devices[0][1] if devices else _("CPU")
@@ -112,17 +119,21 @@ class InputSection:
         self._ui.detectedLabel.setVisible(True)
 
     def _onInstall(self) -> None:
-        self._ui.installButton.setEnabled(False)
+        # Slicer 5.10 handles events while pip runs, so every enabled button could be pressed.
+        self._panel.setEnabled(False)
         self._ui.installProgress.setVisible(True)
-        self._install.install()
+        try:
+            self._install.install()
+        finally:
+            self._panel.setEnabled(True)
 
     def _onInstallProgress(self, sentence: str, step: int, steps: int) -> None:
         self._ui.installProgress.setRange(0, steps)
         self._ui.installProgress.setValue(step)
         self._ui.installLabel.setText(sentence)
+        slicer.app.processEvents()  # paint it before pip blocks
 
     def _onInstallFinished(self, isInstalled: bool, sentence: str) -> None:
-        self._ui.installButton.setEnabled(True)
         self._ui.installProgress.setVisible(False)
         self.refresh()
         self._workspace.showMessage(sentence, isError=not isInstalled)

@@ -84,6 +84,12 @@ class LesionsSection:
         lesions.progressed.connect(self._onProgress)
         self.refresh()
 
+    def teardown(self) -> None:
+        """Removes the shortcut from Slicer's window, which outlives the panel; of two for one key Qt calls neither."""
+        self._escape.setEnabled(False)
+        self._escape.setParent(None)
+        self._escape.deleteLater()
+
     def refresh(self) -> None:
         """Shows the lesions, and enables the possible actions."""
         lesions = self._lesions.list

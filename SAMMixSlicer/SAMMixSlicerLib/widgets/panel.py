@@ -7,8 +7,9 @@ from typing import Any
 import qt
 
 from SAMMixSlicerLib.core_location import CoreInfo
+from SAMMixSlicerLib.logic.diagnostics import Diagnostics
 from SAMMixSlicerLib.logic.lesion_clicks import Mode
-from SAMMixSlicerLib.logic.panel_logic import PanelLogic
+from SAMMixSlicerLib.logic.panel_logic import PanelLogic, pythonInterpreter
 from SAMMixSlicerLib.widgets.about_section import AboutSection
 from SAMMixSlicerLib.widgets.boxes_section import BoxesSection
 from SAMMixSlicerLib.widgets.correct_section import CorrectSection
@@ -41,6 +42,9 @@ class Panel:
         self._logic = logic
         workspace, actions = logic.workspace, logic.actions
         self.slices = SlicesSection(ui, workspace, actions, logic.review, logic.show)
+        self._diagnostics = Diagnostics(logic.worker, core, pythonInterpreter())
+        lesions = LesionsSection(ui, workspace, logic.lesions, logic.lesionClicks, logic.lesionExport, actions, dialogs)
+        self._lesions = lesions
         self.sections = [
             InputSection(ui, workspace, logic.install),
             RunSection(ui, workspace, logic.run, actions, logic.install),
@@ -48,12 +52,12 @@ class Panel:
             BoxesSection(ui, workspace, logic.boxes, actions),
             ShowSection(ui, workspace, logic.surface),
             CorrectSection(ui, workspace, logic.corrections),
-            LesionsSection(ui, workspace, logic.lesions, logic.lesionClicks, logic.lesionExport, actions, dialogs),
+            lesions,
             CorrectionsList(ui, workspace, logic.recorder, logic.newStructure, logic.install),
             FineTuneSection(ui, workspace, logic.fineTuning, logic.recorder, logic.install, dialogs),
             VersionsRow(ui, workspace, logic.versions, logic.fineTuning, dialogs),
             ExportSection(ui, workspace, logic.export, dialogs),
-            AboutSection(ui, workspace, core, dialogs),
+            AboutSection(ui, workspace, core, dialogs, self._diagnostics),
         ]
         # A timer instead of a Python thread: Slicer's main thread holds the GIL while Qt idles.
         self._timer = qt.QTimer()
@@ -66,6 +70,8 @@ class Panel:
     def stop(self) -> None:
         """Stops the timer, and blocks the signals of the selectors."""
         self._timer.stop()
+        self._lesions.teardown()
+        self._diagnostics.teardown()
         self._ui.volumeSelector.blockSignals(True)
         self._ui.segmentationSelector.blockSignals(True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from collections import deque
@@ -35,6 +36,12 @@ class Channel:
     def send(self, message: Any) -> None:
         """Queues a message and sends what the socket takes; the rest goes with the next `flush`."""
         self._outgoing.append(memoryview(encode(message)))
+        self.flush()
+
+    def sendStartup(self, settings: dict[str, Any]) -> None:
+        """Queues the first message, as JSON: the process cannot import what reads the others before it has its path."""
+        content = json.dumps(settings).encode()
+        self._outgoing.append(memoryview(len(content).to_bytes(4, "big") + content))
         self.flush()
 
     def flush(self) -> None:

@@ -43,6 +43,7 @@ class ChildProcess:
 
     Raises:
         OSError: The interpreter cannot be started.
+        ValueError: Python refuses to start it, such as for a variable of the environment that is too long for Windows.
     """
 
     def __init__(self, interpreter: str, systemPath: Sequence[str], embeddingLimitBytes: int) -> None:
@@ -54,9 +55,8 @@ class ChildProcess:
         self._started = time.monotonic()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=4)
         self._listener.setblocking(False)
-        settings = {
-            "port": self._listener.getsockname()[1],
-            "token": self._token.hex(),
+        address = {"port": self._listener.getsockname()[1], "token": self._token.hex()}
+        self._startup = {
             "path": [os.path.abspath(entry) for entry in systemPath],
             "embedding_limit_bytes": embeddingLimitBytes,
         }
@@ -69,11 +69,12 @@ class ChildProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,
                 stderr=subprocess.STDOUT,
-                # In the environment: unlike the command line, only the user's own programs can read it.
-                env={**PASSIVE_WAIT, **os.environ, VARIABLE: json.dumps(settings)},
+                # In the environment: unlike the command line, only the user's own programs can read it. The search
+                # path goes through the socket, as Windows limits a variable to 32,767 characters.
+                env={**PASSIVE_WAIT, **os.environ, VARIABLE: json.dumps(address)},
                 **PROCESS_GROUP,
             )
-        except OSError:
+        except (OSError, ValueError):
             self._listener.close()
             self._log.close()
             raise
@@ -171,6 +172,7 @@ class ChildProcess:
             received += chunk
             if hmac.compare_digest(received, self._token) and self._channel is None:
                 self._channel = Channel(caller)
+                self._channel.sendStartup(self._startup)
                 self._listener.close()
             elif chunk and len(received) < TOKEN_BYTES:
                 waiting.append((caller, received))

@@ -121,8 +121,9 @@ class Supervisor:
         if self._process is None and not self.fault:
             try:
                 self._process = self._start()
-            except OSError as error:
-                self._fail(f"The computing process could not be started ({error.strerror or error}).", str(error))
+            except (OSError, ValueError) as error:
+                reason = getattr(error, "strerror", None) or error
+                self._fail(f"The computing process could not be started ({reason}).", str(error))
 
     def restart(self) -> None:
         """Replaces the process with a new one, also after `fault` was set."""

@@ -29,6 +29,7 @@ _RETURNS = {
     ("qMRMLSliceWidget", "sliceView"): "qMRMLSliceView",
     ("qMRMLThreeDWidget", "threeDView"): "qMRMLThreeDView",
     ("qMRMLPlotWidget", "plotView"): "qMRMLPlotView",
+    ("qMRMLNodeComboBox", "sortFilterProxyModel"): "qMRMLSortFilterProxyModel",
     ("QTableWidget", "horizontalHeader"): "QHeaderView",
     ("QTableWidget", "verticalHeader"): "QHeaderView",
     ("QTableWidget", "item"): "QTableWidgetItem",

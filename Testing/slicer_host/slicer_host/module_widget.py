@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 
 class qSlicerScriptedLoadableModuleWidget(QWidget):
-    """Makes the module's widget class, and makes it anew on a reload.
+    """Makes the module's widget class, and another one on a reload, which Slicer does not enter.
 
     Args:
         module_name: name of the module, whose Python file has been imported.
@@ -41,8 +41,6 @@ class qSlicerScriptedLoadableModuleWidget(QWidget):
         self._scripted = getattr(sys.modules[self.moduleName], name)(self)
         setattr(slicer.modules, name, self._scripted)
         self._scripted.setup()
-        if self.isEntered:
-            self._call("enter")
 
     def enter(self) -> None:
         """The user opens the module."""

@@ -28,18 +28,16 @@ class Connection:
     """Receives commands in order, and cancels ahead of them; ends the process when the module disconnects.
 
     Args:
-        port: Port of the module on this machine.
-        token: Authenticates this process to the module.
+        connection: To the module, which has accepted this process.
 
     Attributes:
         received: Commands that wait to be handled.
     """
 
-    def __init__(self, port: int, token: bytes) -> None:
+    def __init__(self, connection: socket.socket) -> None:
         self.received: queue.SimpleQueue[ReceivedCommand] = queue.SimpleQueue()
-        self._socket = socket.create_connection(("127.0.0.1", port))
+        self._socket = connection
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket.sendall(token)
         self._send_lock = threading.Lock()
         self._cancelled: set[int] = set()
         self._blocks: set[str] = set()

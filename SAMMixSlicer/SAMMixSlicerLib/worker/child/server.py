@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import socket
 import time
 import traceback
 from collections import deque
@@ -20,16 +21,15 @@ from SAMMixSlicerLib.worker.descriptions import Hello
 from SAMMixSlicerLib.worker.events import Finished, Outcome
 
 
-def serve(port: int, token: bytes, embedding_limit_bytes: int) -> None:
-    """Connects to the module and handles its commands until it disconnects.
+def serve(module: socket.socket, embedding_limit_bytes: int) -> None:
+    """Handles the module's commands until it disconnects.
 
     Args:
-        port: Port of the module on this machine.
-        token: Authenticates this process to the module.
+        module: The connection to the module, which has accepted this process.
         embedding_limit_bytes: Limit for the embeddings of all volumes.
     """
     faulthandler.enable()
-    connection = Connection(port, token)
+    connection = Connection(module)
     connection.send(
         Hello(os.getpid(), capabilities.missing_packages(), sammix_core.__version__, capabilities.core_path())
     )

@@ -20,6 +20,33 @@ def save_scene(path: str) -> bool:
     return bool(scene.SaveSceneToSlicerDataBundleDirectory(path, None))
 
 
+def save_in_dialog(path: str) -> list[str]:
+    """Write a scene as a user does in the Save dialog: the data in files of their own, then the ``.mrml`` beside them.
+
+    The dialog is Qt's; what it writes, and what it leaves out, is done here with the nodes themselves.
+
+    Returns:
+        The names of the nodes that were written.
+    """
+    scene, folder = slicer.mrmlScene, os.path.dirname(os.path.abspath(path))
+    scene.SetRootDirectory(folder)
+    written = []
+    for node in slicer.util.getNodesByClass("vtkMRMLStorableNode"):
+        if node.GetHideFromEditors() or not node.GetSaveWithScene():
+            continue
+        if node.GetStorageNode() is None and not node.AddDefaultStorageNode():
+            continue
+        storage = node.GetStorageNode()
+        if storage is None:
+            continue
+        extension = storage.GetDefaultWriteFileExtension() or "txt"
+        storage.SetFileName(os.path.join(folder, f"{node.GetName()}.{extension}".replace(" ", "_")))
+        if storage.WriteData(node):
+            written.append(node.GetName())
+    save_scene(path)
+    return written
+
+
 def load_scene(path: str, clear: bool = True) -> bool:
     """Read a ``.mrml`` or ``.mrb``, in place of what is in the scene or beside it."""
     path = os.path.abspath(path)

@@ -34,7 +34,7 @@ _CATEGORIES = [
         "49755003",
         "Morphologically Altered Structure",
         showAnatomy=True,
-        Type=[_code("4147007", "Mass", recommendedDisplayRGBValue=[144, 238, 144])],
+        Type=[_code("4147007", "Mass", recommendedDisplayRGBValue=[144, 238, 144], **{"3dSlicerLabel": "mass"})],
     ),
 ]
 

@@ -1,4 +1,4 @@
-"""Stand-in of Slicer's module SampleData: remembers what was registered and downloads nothing."""
+"""Stand-in of Slicer's module SampleData: keeps what was registered, and downloads nothing."""
 
 from __future__ import annotations
 
@@ -33,13 +33,12 @@ class SampleDataLogic:
         nodeNames: Any = None,
         customDownloader: Any = None,
         thumbnailFileName: str | None = None,
-        loadFileType: Any = None,
+        loadFileTypes: Any = None,
         loadFiles: Any = None,
-        loadFileProperties: Any = None,
+        loadFileProperties: Any = {},  # noqa: B006 - as Slicer has it; it is only read
         checksums: Any = None,
-        sampleDescription: str | None = None,
-        searchText: str | None = None,
+        loadFileType: Any = None,
     ) -> None:
         """Add a data set."""
-        arguments = {name: value for name, value in locals().items() if value is not None and name != "category"}
+        arguments = {name: value for name, value in locals().items() if value and name != "category"}
         SampleDataLogic.registered.append(SampleDataSource(category, arguments))

@@ -45,9 +45,9 @@ class ScriptedLoadableModule:
         """HTML with a link to the module's documentation."""
         return f"<p>For more information see the <a href='{docPage or self.moduleName}'>online documentation</a>.</p>"
 
-    def runTest(self, msec: int = 100, **arguments: Any) -> None:
+    def runTest(self, msec: int = 100, **kwargs: Any) -> None:
         """Run the module's own tests."""
-        getattr(sys.modules[type(self).__module__], f"{self.moduleName}Test")().runTest(**arguments)
+        getattr(sys.modules[type(self).__module__], f"{self.moduleName}Test")().runTest(**kwargs)
 
 
 class ScriptedLoadableModuleWidget:
@@ -100,7 +100,7 @@ class ScriptedLoadableModuleLogic:
 class ScriptedLoadableModuleTest(unittest.TestCase):
     """The module's own tests."""
 
-    def runTest(self, **_: Any) -> None:
+    def runTest(self) -> None:
         """Run every method that begins with ``test_``."""
         for name in [name for name in dir(self) if name.startswith("test_")]:
             self.setUp()

@@ -1,7 +1,7 @@
 """Stand-in of slicer.packaging, which Slicer has from 5.11 on. Checks what is installed, and installs nothing.
 
-``asked`` remembers what it was asked to install, for tests. A Slicer before 5.11 has no such module; a test that
-stands for one sets ``sys.modules["slicer.packaging"]`` to None.
+``asked`` keeps what it was to install, for tests. A Slicer before 5.11 has no such module; a test of one sets
+``sys.modules["slicer.packaging"]`` to None.
 """
 
 from __future__ import annotations
@@ -49,7 +49,6 @@ def pip_install(
     blocking: bool = True,
     show_progress: bool = True,
     requester: str | None = None,
-    parent: Any = None,
     logCallback: Any = None,
     completedCallback: Any = None,
 ) -> None:

@@ -1,0 +1,64 @@
+"""The user's own place mode: which markups node Slicer places next, and whether the mode stays on.
+
+Slicer makes every markups node that is added the active one, including ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Self
+
+import slicer
+
+_DEFAULT_CLASS = "vtkMRMLMarkupsFiducialNode"
+
+
+@dataclass(frozen=True)
+class PlaceMode:
+    """A place mode to return to.
+
+    Attributes:
+        className: Class of the markups node to place.
+        nodeId: ID of the markups node to place, or "" for a new one.
+        persistence: Whether the mode stays on after a node is placed, 1 or 0.
+    """
+
+    className: str
+    nodeId: str
+    persistence: int
+
+    @classmethod
+    def current(cls) -> Self:
+        """The place mode as it is now."""
+        logic = slicer.app.applicationLogic()
+        selection = logic.GetSelectionNode()
+        return cls(
+            selection.GetActivePlaceNodeClassName() or _DEFAULT_CLASS,
+            selection.GetActivePlaceNodeID() or "",
+            logic.GetInteractionNode().GetPlaceModePersistence(),
+        )
+
+    def restoreActiveNode(self) -> None:
+        """Makes the node the active one again; a new one of its class if it was removed since."""
+        now = PlaceMode.current()
+        if (now.className, now.nodeId) == (self.className, self.nodeId):
+            return
+        selection = slicer.app.applicationLogic().GetSelectionNode()
+        selection.SetReferenceActivePlaceNodeClassName(self.className)
+        selection.SetReferenceActivePlaceNodeID(self.nodeId if slicer.mrmlScene.GetNodeByID(self.nodeId) else None)
+
+    def restorePersistence(self) -> None:
+        """Restores whether the mode stays on after a node is placed."""
+        slicer.app.applicationLogic().GetInteractionNode().SetPlaceModePersistence(self.persistence)
+
+
+@contextmanager
+def keepActivePlaceNode() -> Iterator[None]:
+    """Leaves the active node as it was, whatever markups nodes the block adds or removes."""
+    before = PlaceMode.current()
+    try:
+        yield
+    finally:
+        before.restoreActiveNode()
