@@ -8,5 +8,4 @@ class SampleDataLogic:
         nodeNames: str | None = ...,
         thumbnailFileName: str | None = ...,
         checksums: str | None = ...,
-        sampleDescription: str | None = ...,
     ) -> None: ...
