@@ -1,12 +1,11 @@
 class SampleDataLogic:
     @staticmethod
     def registerCustomSampleDataSource(
-        category: str,
-        sampleName: str,
-        sampleDescription: str,
-        thumbnailFileName: str,
-        uris: str,
-        fileNames: str,
-        nodeNames: str,
-        checksums: str,
+        category: str | None = ...,
+        sampleName: str | None = ...,
+        uris: str | None = ...,
+        fileNames: str | None = ...,
+        nodeNames: str | None = ...,
+        thumbnailFileName: str | None = ...,
+        checksums: str | None = ...,
     ) -> None: ...

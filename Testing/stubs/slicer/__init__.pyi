@@ -5,14 +5,21 @@ from slicer import util as util
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule as ScriptedLoadableModule
 
 class _Application:
+    majorVersion: int
+    minorVersion: int
     def applicationLogic(self) -> Any: ...
+    def clipboard(self) -> Any: ...
     def connect(self, signal: str, slot: Any) -> bool: ...
+    def processEvents(self) -> None: ...
 
 class _Scene:
+    EndCloseEvent: int
+    EndImportEvent: int
+    NodeAboutToBeRemovedEvent: int
     NodeAddedEvent: int
     NodeRemovedEvent: int
     StartCloseEvent: int
-    EndImportEvent: int
+    StartImportEvent: int
     def AddNewNodeByClass(self, className: str, name: str = ...) -> Any: ...
     def AddNode(self, node: Any) -> Any: ...
     def Clear(self, removeSingletons: bool = ...) -> None: ...
@@ -25,6 +32,7 @@ class _Scene:
     def RemoveNode(self, node: Any) -> None: ...
 
 class _Modules:
+    SAMMixSlicerWidget: Any
     plots: Any
     segmenteditor: Any
 
