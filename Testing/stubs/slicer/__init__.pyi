@@ -5,13 +5,20 @@ from slicer import util as util
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule as ScriptedLoadableModule
 
 class _Application:
+    majorVersion: int
+    minorVersion: int
     def applicationLogic(self) -> Any: ...
+    def clipboard(self) -> Any: ...
+    def processEvents(self) -> None: ...
     def connect(self, signal: str, slot: Any) -> bool: ...
 
 class _Scene:
     NodeAddedEvent: int
+    NodeAboutToBeRemovedEvent: int
     NodeRemovedEvent: int
     StartCloseEvent: int
+    EndCloseEvent: int
+    StartImportEvent: int
     EndImportEvent: int
     def AddNewNodeByClass(self, className: str, name: str = ...) -> Any: ...
     def AddNode(self, node: Any) -> Any: ...
@@ -27,6 +34,7 @@ class _Scene:
 class _Modules:
     plots: Any
     segmenteditor: Any
+    SAMMixSlicerWidget: Any
 
 app: _Application
 mrmlScene: _Scene
