@@ -27,7 +27,7 @@ from typing import Any
 import torch
 from oracle import moved_boxes, oracle_boxes
 
-from sammix_core.datasets.cases import Case, load_case
+from sammix_core.datasets.cases import LabelledCase, load_case
 from sammix_core.evaluation.metrics import score_masks
 from sammix_core.guidance.base import Guidance
 from sammix_core.guidance.embedding_cam import NAME as EMBEDDING_CAM
@@ -42,9 +42,8 @@ from sammix_core.segmentation.segmenter import Segmenter
 from sammix_core.segmentation.session import SegmentationSession
 from sammix_core.segmentation.slice_sampling import EVERY_SLICE
 from sammix_core.training.config import TrainingConfig
-from sammix_core.training.paper_run import PaperTrainer
-from sammix_core.training.paper_sections import THRESHOLDS, LoraTraining, ResNetTraining
-from sammix_core.training.run import Trained
+from sammix_core.training.settings import THRESHOLDS, LoraTraining, ResNetTraining
+from sammix_core.training.supervised import SupervisedTrainer, Trained
 from sammix_core.training.views import CLEAN, View
 from sammix_core.volume_io import read_volume
 
@@ -113,7 +112,7 @@ class Fold:
         case: The patient left out.
     """
 
-    trainer: PaperTrainer
+    trainer: SupervisedTrainer
     case: str
 
     def __post_init__(self) -> None:
@@ -135,7 +134,7 @@ class Fold:
         if switches["guidance"] == RESNET38:
             config = self.trainer.config
             section = replace(config.resnet38, method=switches["cam"], threshold=switches["threshold"])
-            self.trainer.config = replace(config, resnet38=section)
+            self.trainer.config = config.model_copy(update={"resnet38": section})
             guidance, boxes = self.trainer.resnet38_guidance(without=self.case)
         smoothed = {key: switches[key] for key in _SMOOTHING if switches[key] != DEFAULT[key]}
         masks = {key: switches[key] for key in ("mask_prompt", "second_pass", "choice", "least_cover")}
@@ -160,7 +159,7 @@ def session_for(model: LoadedModel, case_ct: Path, views: list[View]) -> Segment
     return session
 
 
-def row_of(session: SegmentationSession, case: Case, result: SegmentationResult) -> dict[str, Any]:
+def row_of(session: SegmentationSession, case: LabelledCase, result: SegmentationResult) -> dict[str, Any]:
     """Scores on the labelled slices, and seconds by stage."""
     known = case.labelled
     found, label = session.volume.axial_order.forward(result.mask)[known], case.mask_volume()[known]
@@ -177,11 +176,11 @@ def row_of(session: SegmentationSession, case: Case, result: SegmentationResult)
 
 
 def rows_of(
-    trainer: PaperTrainer, name: str, variants: dict[str, dict[str, Any]], moved: bool = False
+    trainer: SupervisedTrainer, name: str, variants: dict[str, dict[str, Any]], moved: bool = False
 ) -> Iterable[dict[str, Any]]:
     """Rows of one patient in all variants, with moved boxes too if asked for."""
     one = next(case for case in trainer.config.cases if case.name == name)
-    case = load_case(one, trainer.config.preprocessing)
+    case = load_case(one)
     clean = [view for view in trainer.views if view.case == name and view.name == CLEAN]
     fold = Fold(trainer, name)
     for variant, switches in variants.items():
@@ -223,7 +222,7 @@ def main() -> None:
         return
     config = TrainingConfig.read(arguments.config)
     config = replace(config, resnet38=config.resnet38 or ResNetTraining(), lora=config.lora or LoraTraining())
-    trainer = PaperTrainer(config)
+    trainer = SupervisedTrainer(config)
     for case in config.cases:
         if arguments.only and case.name not in arguments.only:
             continue

@@ -7,6 +7,7 @@ host such as 3D Slicer can import it at start, and before its dependencies are i
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 from sammix_core.errors import Cancelled, InputError, SammixError
@@ -52,6 +53,9 @@ _HOME_OF = {
     "read_volume": "volume_io.reading",
     "write_labelmap": "volume_io.labelmap_writing",
 }
+
+# A library prints nothing by itself: whoever wants our log adds a handler, as `sammix --verbose` does.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> Any:

@@ -25,10 +25,10 @@ def read_json(path: str | Path, what: str) -> Any:
 
     Args:
         path: The file, UTF-8 with or without a byte order mark.
-        what: What it should be, for the sentences: "box file".
+        what: The kind of file, for the messages: "box file".
 
     Returns:
-        What `json.loads` makes of it.
+        The result of `json.loads`.
 
     Raises:
         InputError: The file is missing, cannot be read, is too large, no text or no strict JSON; names the file.
@@ -55,13 +55,13 @@ def read_json(path: str | Path, what: str) -> Any:
 
 
 def check_keys(entry: dict[str, Any], *, required: set[str], allowed: set[str], what: str) -> None:
-    """Refuses an object with a key that is not known, or without one that is needed.
+    """Refuses an object with an unknown key, or without a required one.
 
     Args:
         entry: The object.
-        required: Keys that must be there.
-        allowed: Keys that may be there.
-        what: How the sentence begins: "The file".
+        required: Keys that it must have.
+        allowed: Keys that it may have.
+        what: How the message begins: "The file".
 
     Raises:
         InputError: A key is unknown or missing.
@@ -167,13 +167,13 @@ def _kind(hint: Any) -> str:
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """json.loads would quietly keep the last of two equal keys."""
-    found: dict[str, Any] = {}
+    """Refuses an object with the same key twice; json.loads would silently keep the last value."""
+    entries: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found:
+        if key in entries:
             raise InputError(f"The key {key!r} is there twice in one object.")
-        found[key] = value
-    return found
+        entries[key] = value
+    return entries
 
 
 def _refuse_constant(name: str) -> float:

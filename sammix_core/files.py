@@ -16,20 +16,20 @@ from sammix_core.errors import InputError, SammixError
 _HASH_BLOCK_BYTES = 1 << 20
 # 60 characters are at most 240 bytes of UTF-8: with the token, still under the 255 that file systems allow.
 _NAME_TAIL = 60
-_NO_FREE_BYTES = 1 << 16  # less than this left beside an unfinished file means that it found no room
+_NO_FREE_BYTES = 1 << 16  # with less than this left beside an unfinished file, the disk is full
 _NO_ROOM = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 def check_writable(path: str | Path) -> Path:
     """Says early, before minutes of work, that a file could not be written.
 
-    A probe file is made and removed: permission bits alone lie on network drives, read-only mounts and for root.
+    Creates and removes a probe file: permission bits are misleading on network drives, read-only mounts and for root.
 
     Args:
         path: The file that is to be written later.
 
     Returns:
-        The file's real place, with links followed.
+        The file's real path, with links followed.
 
     Raises:
         InputError: The folder is missing or cannot be written to, or the path is a folder, a device or a pipe.
@@ -135,8 +135,8 @@ def _flush_to_disk(path: Path) -> None:
 def _why_not_written(error: Exception, temporary: Path) -> str | None:
     """Why a file could not be written, or None where the error is about something else.
 
-    Libraries have words of their own for a full disk: torch raises a RuntimeError, safetensors an error of its own, and
-    numpy an OSError without a number.
+    Libraries report a full disk in different ways: torch raises a RuntimeError, safetensors its own error, and numpy an
+    OSError without a number.
     """
     if isinstance(error, OSError) and (error.errno in _NO_ROOM or error.filename == str(temporary)):
         return _reason(error)

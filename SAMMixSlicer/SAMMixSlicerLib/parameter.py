@@ -9,6 +9,8 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from sammix_core.model_store.organs import DEFAULT_MODEL
+
 DEVICES = ("auto", "cpu", "cuda")
 _ATTRIBUTE = "SAMMix.Parameter"
 VOLUME = "SAMMix.InputVolume"
@@ -37,7 +39,7 @@ class Parameter:
         (False, 'There is no device abacus. Choose auto, cpu or cuda.')
     """
 
-    model: str = "liver"
+    model: str = DEFAULT_MODEL
     device: str = "auto"
     baseWeights: str = ""
     showMap: bool = False

@@ -126,9 +126,9 @@ def test_all_methods_get_the_same_slices_and_the_rest_as_image_level_labels(data
     one = patient.Patient.prepare(*files, (), tmp_path, 1, encoder)
     with_embeddings, split = one.with_masks(5, 1)
     with_images, same = one.with_masks(5, 1, images=True)
-    pool = with_embeddings.pool
+    pool = with_embeddings.case
     assert split == same
-    assert sorted(pool.masks) == sorted(with_images.pool.masks)
+    assert sorted(pool.masks) == sorted(with_images.case.masks)
     assert len(pool.masks) == 5
     assert not set(pool.present) & pool.masks.keys()
     assert len(pool.present) + len(pool.masks) + len(pool.absent) == len(pool.axial), (
@@ -137,7 +137,7 @@ def test_all_methods_get_the_same_slices_and_the_rest_as_image_level_labels(data
     held = set(split.held_back[pool.name])
     assert (len(held & pool.masks.keys()), len(held & set(pool.absent))) == (1, 1)
     assert not held & set(split.trained_on[pool.name])
-    assert sorted(one.with_masks(5, 2)[0].pool.masks) != sorted(pool.masks)
+    assert sorted(one.with_masks(5, 2)[0].case.masks) != sorted(pool.masks)
     with pytest.raises(InputError, match="slices with a mask, not 99"):
         one.with_masks(99, 0)
 

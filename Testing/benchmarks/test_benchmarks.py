@@ -18,13 +18,13 @@ from synthetic_ct import LIVER, synthetic_ct
 from training_cases import QuickLiteMedSam, StubEncoder, write_config
 
 from sammix_core.boxes import Box, BoxSource, BoxTrack
-from sammix_core.datasets.cases import Case
+from sammix_core.datasets.cases import LabelledCase
 from sammix_core.guidance.boxes_from_cam import BoxSettings
 from sammix_core.sam.decoding import MaskSettings
 from sammix_core.segmentation.model_loading import GUIDANCES
-from sammix_core.training import run
+from sammix_core.training import supervised
 from sammix_core.training.config import TrainingConfig
-from sammix_core.training.paper_sections import ResNetTraining
+from sammix_core.training.settings import ResNetTraining
 from sammix_core.volume.axial_order import AxialOrder
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -86,7 +86,7 @@ def test_a_grid_is_all_combinations_once() -> None:
 def test_a_patient_is_scored_in_every_variant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quick = QuickLiteMedSam(torch.device("cpu"))
     quick.network.image_encoder = StubEncoder()
-    monkeypatch.setattr(run, "LiteMedSam", lambda device: quick)
+    monkeypatch.setattr(supervised, "LiteMedSam", lambda device: quick)
     ablation = script("ablation")
     adapters: list[object] = []
     monkeypatch.setattr(ablation, "LiteMedSam", lambda device, adapter: adapters.append(adapter) or quick)
@@ -98,7 +98,7 @@ def test_a_patient_is_scored_in_every_variant(tmp_path: Path, monkeypatch: pytes
     cases = [anna, {"name": "bert", **bert}, {"name": "cleo", **bert}]
     parts = {"head": few, "decoder": {"steps": 0}, "resnet38": resnet38, "lora": lora}
     config = write_config(tmp_path, views=0, cases=cases, **parts)
-    trainer = ablation.PaperTrainer(TrainingConfig.read(config))
+    trainer = ablation.SupervisedTrainer(TrainingConfig.read(config))
     names = ["default", "guidance resnet38, threshold paper", "lora on", "smooth_box_mm 3.0"]
     rows = list(ablation.rows_of(trainer, "anna", {name: ablation.one_by_one()[name] for name in names}, moved=True))
     both = [(name, boxes) for name in names[:3] for boxes in ("auto", "oracle", "moved")]
@@ -206,8 +206,7 @@ def test_oracle_boxes_are_tight_however_a_volume_is_stored(order: AxialOrder) ->
     assert_tight(script("oracle").oracle_boxes(volume, stored), stored, order.slice_axis)
 
     # As the ablation has the label: by canonical slice, from what a case knows.
-    crop = (0, 0, 40, 50)
-    case = Case("a", axial, (5.0, 1.6, 1.1), {k: liver[k] for k in range(1, 6) if liver[k].any()}, (0,), (crop, crop))
+    case = LabelledCase("a", volume, {k: liver[k] for k in range(1, 6) if liver[k].any()}, (0,))
     label = volume.axial_order.back(case.mask_volume())
     assert_tight(script("oracle").oracle_boxes(volume, label), stored, order.slice_axis)
 

@@ -22,7 +22,7 @@ from sammix_core.finetuning import recipe as recipes
 from sammix_core.sam import litemedsam
 from sammix_core.segmentation import model_loading as loading
 from sammix_core.training import decoder_training
-from sammix_core.training.config import DecoderTraining, HeadTraining
+from sammix_core.training.settings import DecoderTraining, HeadTraining
 from sammix_core.volume.volume import Volume
 
 SHAPE = (8, 50, 60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -39,9 +40,16 @@ class FakeBackend:
     image_size = 256
     batch = 3
     concurrency = 2
+    engine_name = "torch"
+    precision = "float32"
+    notes: Sequence[str] = ()
 
     def __init__(self) -> None:
         self.encoded = 0
+
+    def encoder_key(self) -> str:
+        """See `SamBackend.encoder_key`."""
+        return self.name
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """See `SamBackend.encode`: (n, 16, 64, 64), the pixels of 4 x 4 blocks as channels."""

@@ -141,10 +141,12 @@ def ct(app):
 def test_the_next_slice_to_review_is_the_one_with_a_low_score_and_a_reason(panel, ct):
     from slicer_host import mouse
 
+    from sammix_core.segmentation.slice_state import SliceScores
+
     for index in range(1, 4):
         panel.draw(ct, index)
     case = panel.case
-    case.setStates([replace(case.state(2), score=0.2)])
+    case.setStates([replace(case.state(2), scores=SliceScores(score=0.2))])
     panel.go_to(0)
     mouse.wait_until(lambda: panel.ui.nextReviewButton.enabled, 5)
     panel.click("nextReviewButton")

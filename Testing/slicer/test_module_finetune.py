@@ -16,7 +16,7 @@ FIRST, COUNT = 16, 4
 QUICK = """
 import runpy, sys
 from sammix_core.finetuning import recipe
-from sammix_core.training.config import DecoderTraining, HeadTraining
+from sammix_core.training.settings import DecoderTraining, HeadTraining
 quick = recipe.Recipe(HeadTraining(6, batch=2, learning_rate=2e-4), DecoderTraining(3, batch=1, learning_rate=2e-5))
 recipe.gentle = recipe.from_scratch = lambda learnt: quick
 recipe.DECODER_SHARES = recipe.HEAD_SHARES = (1.0,)

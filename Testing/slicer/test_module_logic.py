@@ -155,10 +155,13 @@ def test_differing_slices_are_found_along_every_axis(app, slice_axis):
 def test_the_most_uncertain_slice_comes_first_and_then_the_next(panel, a_ct):
     from dataclasses import replace
 
+    from sammix_core.segmentation.slice_state import SliceScores
+
     for index in range(4):
         panel.draw(a_ct, index)
     case = panel.case
-    case.setStates([replace(case.state(1), score=0.62), replace(case.state(2), score=0.3)])
+    scored = {1: SliceScores(score=0.62), 2: SliceScores(score=0.3)}
+    case.setStates([replace(case.state(index), scores=scores) for index, scores in scored.items()])
     from slicer_host import mouse
 
     mouse.wait_until(lambda: panel.ui.nextReviewButton.enabled, 5)

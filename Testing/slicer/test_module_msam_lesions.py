@@ -95,7 +95,7 @@ def test_msam_a_lesion_is_refined_by_a_button_in_one_undo_step(panel):
     found = panel
     state = found.list.state(1)
     wrong = state.mask.on(a_liver().shape) & (np.indices(a_liver().shape)[2] <= MIDDLE[2])  # half of it is missing
-    found.list.do("Cut", {1: replace(state, mask=BoxedMask.pack(wrong))})
+    found.list.apply("Cut", {1: replace(state, mask=BoxedMask.pack(wrong))})
     found.ui.lesionsSection.collapsed = False
     assert not found.ui.refineLesionButton.enabled  # nothing is selected
     found.ui.lesionTable.selectRow(0)
@@ -431,7 +431,7 @@ def test_a_hundred_lesions_appear_and_disappear_without_freezing_the_panel(panel
         number: LesionState(number, LesionStatus.CANDIDATE, mask, start=mask) for number, mask in enumerate(masks, 1)
     }
     began = time.process_time()
-    panel.list.do("many", states)
+    panel.list.apply("many", states)
     assert time.process_time() - began < 0.1
     mouse.wait_until(lambda: len(panel.list.segments.ids) == len(states), 30)
     mouse.wait_until(lambda: panel.rows[-1][1] == "0.02", 30)  # and they are measured

@@ -7,12 +7,12 @@ have no mask are of no use to them. Their views are SAM-Mix's, weak and strong; 
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
 from monai.losses import DiceCELoss
 from monai.networks.nets import SegResNet, UNet
 from torch import nn
@@ -21,8 +21,8 @@ from sammix_core.guidance.boxes_from_cam import supported_components
 from sammix_core.preprocessing.axial_slices import AxialSlices
 from sammix_core.preprocessing.spec import PreprocessingSpec
 from sammix_core.progress import ProgressCallback
-from sammix_core.training.loop import Pace, train_steps
-from sammix_core.training.one_cycle import one_cycle
+from sammix_core.training.context import LocalRuntime, TrainingContext
+from sammix_core.training.loop import LoopSettings, one_cycle, train_steps
 from sammix_core.training.semi_supervised.bank import STRONG, WEAK, Bank
 from sammix_core.training.semi_supervised.split import Split
 from sammix_core.volume.volume import Volume
@@ -44,23 +44,22 @@ def make_network(name: str) -> nn.Module:
 class BestDice:
     """Early stopping on the Dice of the held-back slices."""
 
-    def __init__(self, network: nn.Module, bank: Bank, split: Split) -> None:
+    def __init__(self, bank: Bank, split: Split) -> None:
         self.best, self.last, self.worse = -1.0, 0, 0
         self.weights: dict[str, torch.Tensor] = {}
-        held = split.held_back[bank.pool.name]
-        self._network = network
+        held = split.held_back[bank.case.name]
         self._images = torch.from_numpy(bank.images[WEAK, 0][list(held)].astype(np.float32))[:, None]
         self._labels = torch.from_numpy(np.stack([bank.share(index, 0) > 0.5 for index in held]))[:, None]
 
-    def __call__(self, steps_done: int) -> bool:
+    def __call__(self, steps_done: int, average: nn.Module) -> bool:
         """Looks every now and then; whether patience has run out."""
         if steps_done % CHECK_EVERY == 0 and steps_done > self.last:
             self.last = steps_done
-            found = masks_of(self._network, self._images) > 0
+            found = masks_of(average, self._images) > 0
             dice = float(2 * (found & self._labels).sum() / (found.sum() + self._labels.sum()).clamp(min=1))
             if dice > self.best:
                 self.best, self.worse = dice, 0
-                self.weights = copy.deepcopy(self._network.state_dict())
+                self.weights = copy.deepcopy(average.state_dict())
             else:
                 self.worse += 1
         return self.worse >= PATIENCE
@@ -69,7 +68,7 @@ class BestDice:
         """For a checkpoint."""
         return {"best": self.best, "last": self.last, "worse": self.worse, "weights": self.weights}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """From a checkpoint."""
         self.best, self.last, self.worse, self.weights = (state[key] for key in ("best", "last", "worse", "weights"))
 
@@ -97,14 +96,13 @@ def train_baseline(
     Returns:
         The best network, averaged, in eval mode.
     """
+    context = TrainingContext(name, checkpoint, seed, LocalRuntime(PRECISION), progress)
     torch.manual_seed(seed)
     network = make_network(name)
-    average = copy.deepcopy(network)
-    early = BestDice(average, bank, split)
+    early = BestDice(bank, split)
     learning = one_cycle([(network.parameters(), RATE)], 1e-5, STEPS)
-    parts = {"network": network, "average": average, **learning, "early": early}
-    trained = split.trained_on[bank.pool.name]
-    groups = ([k for k in trained if k in bank.pool.masks], [k for k in trained if k not in bank.pool.masks])
+    trained = split.trained_on[bank.case.name]
+    groups = ([k for k in trained if k in bank.case.masks], [k for k in trained if k not in bank.case.masks])
     loss = DiceCELoss(sigmoid=True, smooth_nr=1.0, smooth_dr=1.0)
     views = len(bank.images) // 2
 
@@ -120,13 +118,12 @@ def train_baseline(
 
     def loss_of(images: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
         network.train()
-        with fabric.autocast():
+        with context.runtime.autocast():
             logits = network(images)
         return loss(logits.float(), shares)
 
-    fabric = Fabric(accelerator="cpu", devices=1, precision=PRECISION)
-    pace = Pace(STEPS, STEPS // 4, 5.0, CHECK_EVERY)
-    train_steps(network, average, parts, batch, loss_of, pace, fabric, checkpoint, name, progress, None, enough=early)
+    loop = LoopSettings(STEPS, STEPS // 4, 5.0, CHECK_EVERY)
+    average: nn.Module = train_steps(network, learning, batch, loss_of, loop, context, early)
     average.load_state_dict(early.weights)
     return average.eval()
 

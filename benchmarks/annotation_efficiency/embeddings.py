@@ -9,10 +9,11 @@ import numpy as np
 import torch
 
 from sammix_core.files import atomic_path
+from sammix_core.sam.backend import WrappedBackend
 from sammix_core.sam.litemedsam import LiteMedSam
 
 
-class KeptEncoder:
+class KeptEncoder(WrappedBackend):
     """LiteMedSAM's plain encoder, with a folder in front of it.
 
     Attributes:
@@ -24,8 +25,7 @@ class KeptEncoder:
     batch = concurrency = 1  # each is looked for on its own
 
     def __init__(self, backend: LiteMedSam, folder: Path) -> None:
-        self.backend = backend
-        self.name, self.device, self.image_size = backend.name, backend.device, backend.image_size
+        super().__init__(backend)
         self.encoded = 0
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -33,12 +33,6 @@ class KeptEncoder:
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """See `SamBackend.encode`; what comes out has passed half precision, as a session's embeddings do."""
         return torch.cat([self._one(image) for image in images])
-
-    def decode(
-        self, embeddings: torch.Tensor, boxes: torch.Tensor, mask_logits: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """See `SamBackend.decode`."""
-        return self.backend.decode(embeddings, boxes, mask_logits)
 
     def _one(self, image: torch.Tensor) -> torch.Tensor:
         digest = hashlib.sha256(image.contiguous().cpu().numpy().tobytes()).hexdigest()[:24]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sammix_core.guidance.resnet38_cam import NAME as RESNET38
-from sammix_core.training.semi_supervised.section import SamMixTraining
+from sammix_core.training.semi_supervised.settings import SamMixTraining
 
 COUNTS = (5, 10, 20, 50)
 FEW_AND_MANY = (5, 50)

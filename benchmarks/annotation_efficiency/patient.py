@@ -7,15 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
+from sammix_core.datasets.cases import CaseConfig, LabelledCase
+from sammix_core.datasets.sampling import spread
 from sammix_core.errors import InputError
 from sammix_core.preprocessing.spec import PreprocessingSpec
 from sammix_core.progress import ProgressCallback
 from sammix_core.sam.backend import SamBackend
 from sammix_core.training.semi_supervised.bank import Bank, prepare_bank, prepare_images
-from sammix_core.training.semi_supervised.config import PoolCase
-from sammix_core.training.semi_supervised.pool import Pool, load_pool, spread
+from sammix_core.training.semi_supervised.cases import load_partly_labelled_case
 from sammix_core.training.semi_supervised.split import BY_SLICE, Split
-from sammix_core.volume_io import read_volume
+from sammix_core.volume.volume import Volume
 
 HELD_BACK = 0.2
 LEAST_MM = 3.0
@@ -61,14 +62,13 @@ class Patient:
         """
         spec = PreprocessingSpec()
         name = ct.name.split(".")[0].removesuffix("_ct")
-        pool = load_pool(PoolCase(name, ct, label, values), spec)
-        if not pool.absent:
+        case = load_partly_labelled_case(CaseConfig(name, ct, label, values))
+        if not case.absent:
             raise InputError("The training patient has no slice without the structure; take a CT that reaches past it.")
-        volume = read_volume(ct)
-        pool = thinned(pool, volume.axial_order.spacing(volume.spacing)[0])
+        case = thinned(case)
         return cls(
-            prepare_bank(pool, views, work / "views", spec, backend, progress, None),
-            prepare_images(pool, IMAGE_VIEWS, work / "views", spec, progress, None),
+            prepare_bank(case, views, work / "views", spec, backend, progress, None),
+            prepare_images(case, IMAGE_VIEWS, work / "views", spec, progress, None),
         )
 
     def with_masks(self, count: int, seed: int, images: bool = False) -> tuple[Bank, Split]:
@@ -85,33 +85,36 @@ class Patient:
         Raises:
             InputError: There are fewer masks.
         """
-        pool = self.bank.pool
-        if count > len(pool.masks):
-            raise InputError(f"The training patient has {len(pool.masks)} slices with a mask, not {count}.")
+        case = self.bank.case
+        if count > len(case.masks):
+            raise InputError(f"The training patient has {len(case.masks)} slices with a mask, not {count}.")
         rng = np.random.default_rng([seed, count])
-        chosen = spread(sorted(pool.masks), count, float(rng.random()) * 0.999)
-        fewer: Pool = replace(
-            pool,
-            masks={index: pool.masks[index] for index in chosen},
-            present=tuple(sorted(pool.masks.keys() - set(chosen))),
+        chosen = spread(sorted(case.masks), count, float(rng.random()) * 0.999)
+        fewer: LabelledCase = replace(
+            case,
+            masks={index: case.masks[index] for index in chosen},
+            present=tuple(sorted(case.masks.keys() - set(chosen))),
         )
         held: list[int] = []
         trained: list[int] = []
-        for slices in (chosen, list(pool.absent)):
+        for slices in (chosen, list(case.absent)):
             own = spread(slices, max(1, round(HELD_BACK * len(slices))), float(rng.random()) * 0.999)
             held += own
             trained += [index for index in slices if index not in own]
-        split = Split(BY_SLICE, {pool.name: tuple(sorted(held))}, {pool.name: tuple(sorted(trained))})
-        return replace(self.images if images else self.bank, pool=fewer), split
+        split = Split(BY_SLICE, {case.name: tuple(sorted(held))}, {case.name: tuple(sorted(trained))})
+        return replace(self.images if images else self.bank, case=fewer), split
 
 
-def thinned(pool: Pool, slice_mm: float) -> Pool:
+def thinned(case: LabelledCase) -> LabelledCase:
     """Leaves out slices with the structure that lie closer than about 3 mm: neighbours so near are nearly the same."""
+    slice_mm, row_mm, col_mm = case.spacing
     step = max(1, round(LEAST_MM / slice_mm))
-    kept = sorted([*sorted(pool.masks)[::step], *pool.absent])
-    return replace(
-        pool,
-        axial=np.ascontiguousarray(pool.axial[kept]),
-        masks={place: pool.masks[index] for place, index in enumerate(kept) if index in pool.masks},
-        absent=tuple(place for place, index in enumerate(kept) if index in pool.absent),
+    kept = sorted([*sorted(case.masks)[::step], *case.absent])
+    array = np.ascontiguousarray(case.axial[kept])
+    volume = case.volume
+    return LabelledCase(
+        case.name,
+        Volume(array, (col_mm, row_mm, slice_mm), volume.origin, np.eye(3), volume.spacing_known),
+        {number: case.masks[index] for number, index in enumerate(kept) if index in case.masks},
+        tuple(number for number, index in enumerate(kept) if index in case.absent),
     )

@@ -16,6 +16,7 @@ from sammix_core.sam import lora
 from sammix_core.sam.litemedsam import LiteMedSam
 from sammix_core.segmentation.following.settings import FollowSettings
 from sammix_core.segmentation.model_loading import LoadedModel
+from sammix_core.training.context import TrainingContext
 from sammix_core.training.semi_supervised.network import SamMix
 from sammix_core.training.semi_supervised.trainer import Outcome, train_sammix
 
@@ -30,7 +31,7 @@ CPU = torch.device("cpu")
 def checkpoint_of(method: Method, count: int, seed: int, patient: Patient, work: Path) -> Path:
     """A training's file; its name changes with the patient and the settings."""
     settings = asdict(method.settings) if method.network == "sammix" else {"steps": baselines.STEPS}
-    parts = [patient.bank.pool.name, settings, PRECISION]
+    parts = [patient.bank.case.name, settings, PRECISION]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
     return work / "checkpoints" / f"{method.name}-{count}-{seed}-{key}.pt"
 
@@ -42,9 +43,8 @@ def trained(
     bank, split = patient.with_masks(count, seed)
     fabric = Fabric(accelerator="cpu", devices=1, precision=PRECISION)
     checkpoint = checkpoint_of(method, count, seed, patient, work)
-    return train_sammix(
-        base.network, [bank], split, method.settings, seed, fabric, checkpoint, method.name, progress, None
-    )
+    context = TrainingContext(method.name, checkpoint, seed, fabric, progress)
+    return train_sammix(base.network, [bank], split, method.settings, fabric, context)
 
 
 def model_of(network: SamMix, base: LiteMedSam, encoder: KeptEncoder) -> LoadedModel:

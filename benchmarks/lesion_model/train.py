@@ -16,17 +16,19 @@ from typing import cast
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
 from safetensors.torch import save_file
 
 from sammix_core.cli.progress import shown_progress
-from sammix_core.datasets.cases import Case, load_case
+from sammix_core.datasets.cases import LabelledCase, load_case
 from sammix_core.datasets.labels import CaseLabels
 from sammix_core.files import atomic_path
 from sammix_core.progress import ProgressCallback, ProgressReporter
-from sammix_core.training.config import HeadTraining, TrainingConfig
+from sammix_core.training.case_views import case_views, draw_slice, open_view
+from sammix_core.training.config import TrainingConfig
+from sammix_core.training.context import TrainingContext
 from sammix_core.training.head_training import train_head
-from sammix_core.training.views import CLEAN, View, draw_slice, open_view, views_folder
+from sammix_core.training.settings import HeadTraining
+from sammix_core.training.views import CLEAN, View
 
 HERE = Path(__file__).resolve().parent
 WORK = HERE.parents[1] / "work" / "lesion_model"
@@ -35,7 +37,7 @@ VIEWS = (CLEAN, "view-08", "view-09", "view-10", "view-11", "view-13")
 LEAST_SHARE = 64  # of 255: a slice whose drawn liver differs by more was not drawn as it is today
 
 
-def lesion_view(case: Case, view: View, labels: CaseLabels | None, config: TrainingConfig) -> View:
+def lesion_view(case: LabelledCase, view: View, labels: CaseLabels | None, config: TrainingConfig) -> View:
     """A view of the liver as one of lesions: the slices that are labelled, with the share of lesions.
 
     Args:
@@ -87,12 +89,12 @@ def lesion_views(config: TrainingConfig, show: ProgressCallback) -> list[View]:
     found = []
     stage = ProgressReporter("Drawing lesions", len(config.cases) * len(VIEWS), show, None)
     for one in config.cases:
-        case = load_case(one, config.preprocessing)
+        case = load_case(one)
         file = HERE / "labels" / f"{one.name}.json"
         labels = CaseLabels.read(file) if file.exists() else None
-        folder = views_folder(config.work / "views", one, config.preprocessing, config.seed)
+        store = case_views(config, one)
         for name in VIEWS:
-            found.append(lesion_view(case, open_view(one.name, name, folder), labels, config))
+            found.append(lesion_view(case, open_view(one.name, name, store), labels, config))
             stage.step()
     return found
 
@@ -108,8 +110,7 @@ def main() -> None:
     with shown_progress(quiet=False) as show:
         views = lesion_views(config, show)
         checkpoint = WORK / f"head-{arguments.steps}.pt"
-        fabric = Fabric(accelerator="cpu", devices=1)
-        head = train_head(views, settings, config.seed, fabric, checkpoint, "Lesion CAM", show, None)
+        head = train_head(views, settings, TrainingContext("Lesion CAM", checkpoint, config.seed, progress=show))
     state = {f"guidance.{name}": tensor.contiguous() for name, tensor in head.state_dict().items()}
     with atomic_path(WORK / "head.safetensors") as path:
         save_file(state, str(path))

@@ -31,7 +31,7 @@ from sammix_core.engines.device import choose_device
 from sammix_core.refinement.msam.network import MSam
 from sammix_core.refinement.msam.refine import load_network
 from sammix_core.refinement.msam.stages import dice, stages
-from sammix_core.training.msam.cases import Case3d, draw, load_case
+from sammix_core.training.msam.cases import CubeSettings, RasCase, draw_cubes, load_ras_case
 from sammix_core.training.msam.config import MSamConfig
 from sammix_core.training.msam.train import train_msam
 
@@ -53,10 +53,10 @@ def grown(target: torch.Tensor) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def rows_of(network: MSam, case: Case3d, config: MSamConfig, seeds: int) -> Iterator[dict[str, Any]]:
+def rows_of(network: MSam, case: RasCase, config: MSamConfig, seeds: int) -> Iterator[dict[str, Any]]:
     """One row for each way, seed and stage; stage 0 is what it begins from."""
-    one = Case3d(case.name, case.image, case.values, case.mask, case.centres[:1])
-    images, target = draw([one], 1, config.spec.crop, False, 0, np.random.default_rng(0))
+    first = RasCase(case.name, case.image, case.values, case.mask, case.centres[:1])
+    images, target = draw_cubes([first], 1, CubeSettings(config.spec.crop), np.random.default_rng(0))
     device = next(network.parameters()).device
     for way, (from_label, clicking) in WAYS.items():
         start = grown(target) if from_label else None
@@ -89,7 +89,7 @@ def main() -> None:
     network = load_network(folder, chosen, config.base_weights, settings.values)
     with RESULTS.open("a", encoding="utf-8") as results:
         for case in config.cases:
-            for row in rows_of(network, load_case(case, settings.values), config, arguments.seeds):
+            for row in rows_of(network, load_ras_case(case, settings.values), config, arguments.seeds):
                 results.write(json.dumps(row) + "\n")
                 print(row)
 

@@ -53,7 +53,7 @@ from sammix_core.refinement.volume import VolumeRefinement, lesion_from  # noqa:
 from sammix_core.segmentation.segmenter import Segmenter  # noqa: E402
 from sammix_core.segmentation.session import SegmentationSession  # noqa: E402
 from sammix_core.training.config import TrainingConfig  # noqa: E402
-from sammix_core.training.paper_run import PaperTrainer  # noqa: E402
+from sammix_core.training.supervised import SupervisedTrainer  # noqa: E402
 from sammix_core.training.views import CLEAN  # noqa: E402
 from sammix_core.volume_io import read_volume  # noqa: E402
 from sammix_core.volume_io.labelmap_reading import read_labelmap  # noqa: E402
@@ -111,12 +111,12 @@ def liver_case(name: str, folder: Path, without: str | None) -> LiverCase:
         fold = network_of(LIVER, config, without) if without else None
         refiner = refiner_of(folder, LIVER, session) if fold is None else on_fold(fold, folder)
     else:
-        trainer = PaperTrainer(config)
+        trainer = SupervisedTrainer(config)
         one = next(entry for entry in config.cases if entry.name == name)
         model = Fold(trainer, name).model(DEFAULT)
         clean = [view for view in trainer.views if (view.case, view.name) == (name, CLEAN)]
         session = session_for(model, one.ct, clean)
-        case = load_case(one, config.preprocessing)
+        case = load_case(one)
         volume, known = session.volume, case.labelled
         label = volume.axial_order.back(case.mask_volume())
         refiner = on_fold(model.backend.network, folder)  # type: ignore[attr-defined]

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric import Fabric
 
 BENCHMARKS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(BENCHMARKS), str(BENCHMARKS / "lesion_model")]
@@ -33,10 +32,12 @@ from sammix_core.progress import ProgressCallback  # noqa: E402
 from sammix_core.refinement.folder import LESION, LIVER  # noqa: E402
 from sammix_core.refinement.model import decoder_network, refiner_manifest, untrained_refiner  # noqa: E402
 from sammix_core.refinement.network import RefinerSpec  # noqa: E402
+from sammix_core.training.case_views import case_views, open_view  # noqa: E402
 from sammix_core.training.config import TrainingConfig  # noqa: E402
-from sammix_core.training.paper_run import PaperTrainer  # noqa: E402
+from sammix_core.training.context import HALF_PRECISION, LocalRuntime, TrainingContext  # noqa: E402
 from sammix_core.training.refiner_training import RefinerTraining, train_refiner  # noqa: E402
-from sammix_core.training.views import CLEAN, View, open_view, views_folder  # noqa: E402
+from sammix_core.training.supervised import SupervisedTrainer  # noqa: E402
+from sammix_core.training.views import CLEAN, View  # noqa: E402
 
 CONFIG = BENCHMARKS / "liver_model" / "config.yaml"
 WORK = BENCHMARKS.parent / "work" / "refiner"
@@ -63,15 +64,15 @@ def views_of(target: str, config: TrainingConfig, show: ProgressCallback) -> lis
         return lesion_views(config, show)
     found = []
     for case in config.cases:
-        folder = views_folder(config.work / "views", case, config.preprocessing, config.seed)
-        found += [open_view(case.name, name, folder) for name in LIVER_VIEWS]
+        store = case_views(config, case)
+        found += [open_view(case.name, name, store) for name in LIVER_VIEWS]
     return found
 
 
 def network_of(target: str, config: TrainingConfig, without: str | None) -> Any:
     """LiteMedSAM with the decoder that the refiner goes on top of."""
     if target == LIVER and without:
-        return Fold(PaperTrainer(config), without).model(DEFAULT).backend.network  # type: ignore[attr-defined]
+        return Fold(SupervisedTrainer(config), without).model(DEFAULT).backend.network  # type: ignore[attr-defined]
     return decoder_network(DECODERS[target])
 
 
@@ -93,18 +94,15 @@ def main() -> None:
         views = [view for view in views_of(target, config, show) if view.case != without]
         refiner = untrained_refiner(network_of(target, config, without), spec, config.seed)
         begun = time.monotonic()
-        trained = train_refiner(
-            refiner,
-            views,
-            settings,
-            config.seed,
-            Fabric(accelerator="cpu", devices=1, precision="bf16-mixed"),
-            WORK / "checkpoints" / f"{name}-{arguments.steps}.pt",
-            name,
-            show,
-            None,
-            lambda _, loss, __: losses.append(loss),
+        context = TrainingContext(
+            label=name,
+            checkpoint=WORK / "checkpoints" / f"{name}-{arguments.steps}.pt",
+            seed=config.seed,
+            runtime=LocalRuntime(HALF_PRECISION),
+            progress=show,
+            on_step=lambda _, loss, __: losses.append(loss),
         )
+        trained = train_refiner(refiner, views, settings, context)
     cases = sorted({view.case for view in views})
     state = trained.trained_state()
     told = {"training": asdict(settings), "parameters_trained": sum(one.numel() for one in state.values())}

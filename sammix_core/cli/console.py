@@ -1,4 +1,4 @@
-"""What the commands print: results on stdout, progress and errors on stderr, no line wrapped or decorated to pieces."""
+"""Output of the commands: results on stdout, progress and errors on stderr, without line wrapping or markup."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sammix corrections`: the corrected slices that fine-tuning learns from, to be seen and deleted."""
+"""`sammix corrections`: lists and deletes the corrected slices that fine-tuning learns from."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 from sammix_core.cli import console
 from sammix_core.errors import InputError
+from sammix_core.model_store.organs import DEFAULT_ORGAN
 
 app = typer.Typer(help="See and delete corrected slices.", no_args_is_help=True)
 
@@ -19,11 +20,11 @@ _Target = Annotated[str, typer.Option("--target", help="The structure whose corr
 
 
 @app.command("list")
-def list_entries(folder: _Folder = None, target: _Target = "liver") -> None:
+def list_entries(folder: _Folder = None, target: _Target = DEFAULT_ORGAN.name) -> None:
     """List the corrected slices, in the order in which they were added."""
     from sammix_core.datasets.correction_set import CorrectionSet
 
-    path = _place(folder, target)
+    path = _set_folder(folder, target)
     corrections = CorrectionSet.open(path)
     screen = console.out()
     for entry in corrections.entries():
@@ -37,18 +38,18 @@ def list_entries(folder: _Folder = None, target: _Target = "liver") -> None:
 def remove(
     names: Annotated[list[str], typer.Argument(metavar="ID...", help='Entries, as "case-0123456789ab-0012".')],
     folder: _Folder = None,
-    target: _Target = "liver",
+    target: _Target = DEFAULT_ORGAN.name,
 ) -> None:
     """Delete corrected slices, with their pixels, for good."""
     from sammix_core.datasets.correction_set import CorrectionSet
 
-    corrections = CorrectionSet.open(_place(folder, target))
+    corrections = CorrectionSet.open(_set_folder(folder, target))
     for name in names:
         corrections.remove(name)
         console.out().print(f"Removed {name}")
 
 
-def _place(folder: Path | None, target: str) -> Path:
+def _set_folder(folder: Path | None, target: str) -> Path:
     from sammix_core.datasets.correction_set import default_corrections_folder, is_correction_set
 
     if folder is not None:

@@ -1,4 +1,4 @@
-"""`sammix doctor`: whether everything is there that a segmentation needs."""
+"""`sammix doctor`: checks everything that a segmentation needs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from sammix_core.cli import console
 from sammix_core.errors import SammixError
 
-_WELL, _LACKING = "ok", "!!"
+_PASSED, _FAILED = "ok", "!!"
 
 
 def doctor() -> None:
@@ -21,9 +21,9 @@ def doctor() -> None:
     screen = console.out()
     console.print_fields(report.versions().items())
     faults = 0
-    for fine, sentence in (*_devices(), *_weights(), *_models()):
-        screen.print(f"{_WELL if fine else _LACKING}  {sentence}")
-        faults += not fine
+    for passed, sentence in (*_devices(), *_weights(), *_models()):
+        screen.print(f"{_PASSED if passed else _FAILED}  {sentence}")
+        faults += not passed
     if faults:
         raise typer.Exit(1)
 
@@ -45,7 +45,7 @@ def _devices() -> Iterator[tuple[bool, str]]:
 
 
 def _cuda(index: int) -> tuple[bool, str]:
-    """A small convolution on the GPU against the same on the CPU: a driver may be there and still not work."""
+    """Compares a small convolution on the GPU with the CPU's: a driver may be installed and still not work."""
     import torch
 
     name = torch.cuda.get_device_name(index)
@@ -55,14 +55,14 @@ def _cuda(index: int) -> tuple[bool, str]:
     expected = torch.nn.functional.conv2d(image, kernel)
     try:
         device = torch.device("cuda", index)
-        found = torch.nn.functional.conv2d(image.to(device), kernel.to(device)).cpu()
+        computed = torch.nn.functional.conv2d(image.to(device), kernel.to(device)).cpu()
     except RuntimeError as error:
         return False, f"CUDA: {name} is there, but does not work: {str(error).splitlines()[0]}"
     # TF32 keeps about three decimals.
-    same = torch.allclose(found, expected, rtol=1e-2, atol=1e-2)
+    works = torch.allclose(computed, expected, rtol=1e-2, atol=1e-2)
     return (
-        same,
-        f"CUDA: {name}, {memory:.0f} GB, {'a convolution works' if same else 'a convolution gives wrong numbers'}",
+        works,
+        f"CUDA: {name}, {memory:.0f} GB, {'a convolution works' if works else 'a convolution gives wrong numbers'}",
     )
 
 

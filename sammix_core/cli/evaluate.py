@@ -1,4 +1,4 @@
-"""`sammix evaluate`: scores of a labelmap against a reference."""
+"""`sammix evaluate`: scores a labelmap against a reference."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sammix_core.cli import console
 if TYPE_CHECKING:
     from sammix_core.evaluation import Scores
 
-_NOT_KNOWN = "-"
+_UNKNOWN = "-"
 
 
 def evaluate(
@@ -48,8 +48,8 @@ def _fields(scores: Scores) -> list[tuple[str, str]]:
 
 def _difference(scores: Scores) -> str:
     parts = ((scores.volume_difference_ml, "{:+,.1f} mL"), (scores.volume_difference_percent, "{:+.2f} %"))
-    return ", ".join(_number(value, how) for value, how in parts if value is not None) or _NOT_KNOWN
+    return ", ".join(_number(value, form) for value, form in parts if value is not None) or _UNKNOWN
 
 
-def _number(value: float | None, how: str) -> str:
-    return _NOT_KNOWN if value is None else how.format(value)
+def _number(value: float | None, form: str) -> str:
+    return _UNKNOWN if value is None else form.format(value)

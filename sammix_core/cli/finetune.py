@@ -1,4 +1,4 @@
-"""`sammix finetune`: learns from corrected slices and offers a new version, with both figures side by side."""
+"""`sammix finetune`: learns from corrected slices and makes a new version, with both scores side by side."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sammix_core.cli import console
 from sammix_core.cli.options import Quiet, option_groups
 from sammix_core.cli.progress import duration, shown_progress
 from sammix_core.errors import Cancelled, InputError
+from sammix_core.model_store.organs import DEFAULT_MODEL
 from sammix_core.progress import Interrupts
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class NewModelOptions:
 
     parent: Annotated[
         str, typer.Option("--from", help='The model to begin with: "liver", "liver/1.1.0" or its folder.')
-    ] = "liver"
+    ] = DEFAULT_MODEL
     cases: Annotated[
         list[Path] | None,
         typer.Option(
@@ -84,17 +85,17 @@ def finetune(
     if resume is not None:
         if new.cases or new.output or new.target:
             raise InputError(
-                "--resume goes on with a run as it was asked for; leave --cases, --output and --target out."
+                "--resume continues a run with its own settings; leave --cases, --output and --target out."
             )
         run = FineTuneRun.open(resume)
     else:
         run = FineTuneRun.create(_settings(new, cases, training))
     try:
-        # Gently: the run saves its state first, and a second Ctrl-C stops it at once.
+        # Gently: the run saves its state first; a second Ctrl-C stops it at once.
         with Interrupts(gently=True) as interrupts, shown_progress(quiet=quiet) as show:
             result = work(run, progress=show, cancel=interrupts.asked)
     except (Cancelled, KeyboardInterrupt) as error:
-        raise Cancelled(f"Stopped as asked; go on with: sammix finetune --resume {run.folder}") from error
+        raise Cancelled(f"Stopped as asked; continue with: sammix finetune --resume {run.folder}") from error
     activated = activate and _activate(result)
     if not quiet:
         _print(run, result, activated)
@@ -151,9 +152,9 @@ def _print(run: FineTuneRun, result: FineTuneResult, activated: bool) -> None:
     if activated:
         screen.print(f"{result.model} is used from now on.")
     elif result.verdict == "worse":
-        screen.print(f"{result.model} was not activated, and what was used before stays in use.")
+        screen.print(f"{result.model} was not activated; the model that was used before stays in use.")
     else:
-        screen.print(f"Nothing uses it yet; sammix models activate {result.model}")
+        screen.print(f"It is not used yet. To use it: sammix models activate {result.model}")
     screen.print(RESEARCH_ONLY, style="dim")
 
 

@@ -1,4 +1,4 @@
-"""What the commands for lesions share: how a voxel is typed, and the table that is printed."""
+"""Shared by the commands for lesions: reading a voxel as it is typed, and printing the table."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ if TYPE_CHECKING:
 
 
 def voxel_of(option: str, text: str) -> tuple[int, int, int]:
-    """A voxel as it is typed, "210,180,42".
+    """Reads a voxel as it is typed, "210,180,42".
 
     Raises:
-        InputError: It is none.
+        InputError: The text is no voxel.
     """
     parts = text.split(",")
     if len(parts) != 3 or not all(part.strip().isdecimal() for part in parts):
-        raise InputError(f"{option} {text} is no voxel: name it as I,J,K, such as 210,180,42.")
+        raise InputError(f"{option} {text} is no voxel: type it as I,J,K, such as 210,180,42.")
     i, j, k = map(int, parts)
     return i, j, k
 
 
 def print_lesions(table: list[Lesion]) -> None:
-    """Prints what was measured, a line a lesion."""
+    """Prints the figures, one line for each lesion."""
     from rich.table import Table
 
     if not table:
         console.out().print("No lesion was found; the labelmap has none.")
         return
-    shown = Table("", "volume", "longest axial", "mean", box=None, pad_edge=False)
+    grid = Table("", "volume", "longest axial", "mean", box=None, pad_edge=False)
     for lesion in table:
         size = "-" if lesion.volume_ml is None else f"{lesion.volume_ml:.2f} mL"
         length = "-" if lesion.longest_axial_mm is None else f"{lesion.longest_axial_mm:.1f} mm"
-        shown.add_row(lesion.name, size, length, f"{lesion.mean_hu:.0f} HU")
-    console.out().print(shown)
+        grid.add_row(lesion.name, size, length, f"{lesion.mean_hu:.0f} HU")
+    console.out().print(grid)

@@ -1,4 +1,4 @@
-"""`sammix lesions`: lesions one by one, from a mask or from clicks, with a table of their sizes."""
+"""`sammix lesions`: measures lesions one by one, from a mask or from clicks."""
 
 from __future__ import annotations
 
@@ -37,11 +37,9 @@ class LesionFiles:
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The labelmap to write: 1 liver, 2 and up one lesion each.")
     ]
-    mask: Annotated[Path | None, typer.Option(help="A labelmap of lesions to take apart.")] = None
+    mask: Annotated[Path | None, typer.Option(help="A labelmap of lesions, which are separated.")] = None
     label: Annotated[int | None, typer.Option(help="The mask's label of lesions; without it all but 0.")] = None
-    liver: Annotated[Path | None, typer.Option(help="A mask of the liver; what lies outside is no lesion of it.")] = (
-        None
-    )
+    liver: Annotated[Path | None, typer.Option(help="A mask of the liver; voxels outside are dropped.")] = None
 
     def check(self, report: Path | None) -> None:
         """Refuses inputs that are missing and outputs that cannot be written.
@@ -70,10 +68,10 @@ class ClickOptions:
 
     click: Annotated[list[str] | None, typer.Option(help="A voxel I,J,K in a lesion; may be given again.")] = None
     not_: Annotated[
-        list[str] | None, typer.Option("--not", help="A voxel I,J,K that is none of a clicked lesion's.")
+        list[str] | None, typer.Option("--not", help="A voxel I,J,K outside the clicked lesions; may be given again.")
     ] = None
     candidates: Annotated[
-        bool, typer.Option("--candidates", help="All in the liver that may be a lesion, to be looked at.")
+        bool, typer.Option("--candidates", help="Everything in the liver that may be a lesion; check each.")
     ] = False
 
     @cached_property
@@ -152,19 +150,17 @@ class _LesionTask:
         files, candidates = self.files, self.clicks.candidates
         inside, outside = self.clicks.inside, self.clicks.outside
         if files.mask is None and not inside and not candidates:
-            raise InputError(
-                "There are no lesions to begin from: name a --mask, a --click in each lesion, or ask for --candidates."
-            )
+            raise InputError("There are no lesions yet: name a --mask, a --click in each lesion, or --candidates.")
         if candidates and files.liver is None:
-            raise InputError("Candidates are looked for in the liver: name its mask with --liver.")
+            raise InputError("Candidates are searched for in the liver: name its mask with --liver.")
         if self.grows and inside and files.liver is None:
             raise InputError("A click grows a lesion within the liver: name the liver's mask with --liver.")
         if outside and not inside:
-            raise InputError("--not takes a place from lesions that a --click began.")
+            raise InputError("--not goes with --click.")
         if outside and not self.grows:
-            raise InputError("--not is for lesions that are grown; leave --model out.")
+            raise InputError("--not does not go with an M-SAM; leave --model out.")
         if inside and not self.grows and not self.refinement.stages:
-            raise InputError("A click begins a lesion in its first stage: --refine must be 1 or more.")
+            raise InputError("An M-SAM needs a stage for each click: --refine must be 1 or more.")
 
     def find(self, volume: Volume, show: ProgressCallback, interrupts: Interrupts) -> LesionResult:
         """Finds, refines and measures the lesions.
@@ -194,7 +190,7 @@ class _LesionTask:
         if self.refinement.stages:
             mask = self._refined(volume, mask, liver, show, interrupts)
         if mask is None:
-            raise InputError("There are no lesions to begin from.")
+            raise InputError("There are no lesions yet: name a --mask, a --click in each lesion, or --candidates.")
         components = lesion_components(volume, mask if liver is None else mask & liver)
         labelmap = lesion_labelmap(np.zeros_like(mask) if liver is None else liver, components)
         return LesionResult(labelmap, measure_lesions(volume, components))
@@ -258,12 +254,9 @@ def lesions(
 
 def _mask_of(volume: Volume, path: Path | None, label: int | None) -> np.ndarray | None:
     """(k, j, i) bool of a labelmap on the CT's grid."""
-    from sammix_core.volume_io.labelmap_reading import grid_difference, read_labelmap
+    from sammix_core.volume_io.labelmap_reading import placed_on_ct, read_labelmap
 
     if path is None:
         return None
-    labelmap = read_labelmap(path)
-    difference = grid_difference(labelmap, volume)
-    if difference is not None:
-        raise InputError(f"{path} and the CT lie on different grids ({difference}).")
+    labelmap = placed_on_ct(read_labelmap(path), volume, path.name)
     return labelmap.array == label if label else labelmap.array != 0

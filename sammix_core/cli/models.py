@@ -1,4 +1,4 @@
-"""`sammix models`: which there are, which are used, whether they are whole; others fetched, the user's own removed."""
+"""`sammix models`: lists, checks and activates models, fetches published weights, removes the user's own."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def list_models() -> None:
     from sammix_core import model_store
 
     screen = console.out()
-    found = model_store.list_models()
-    for model in found:
+    models = model_store.list_models()
+    for model in models:
         size = sum((model.path / file).stat().st_size for file in model.manifest.files) / 1e6
         origin = "shipped" if model.shipped else "yours"
-        used = "  active" if model_store.is_active(model) else ""
-        does = model.manifest.target if model.manifest.segments else f"refines {model.manifest.target}"
-        screen.print(f"{model.spec:<24} {origin:<8} {size:5.1f} MB  {model.manifest.created[:10]}  {does}{used}")
-    if not found:
+        active = "  active" if model_store.is_active(model) else ""
+        task = model.manifest.target if model.manifest.segments else f"refines {model.manifest.target}"
+        screen.print(f"{model.spec:<24} {origin:<8} {size:5.1f} MB  {model.manifest.created[:10]}  {task}{active}")
+    if not models:
         screen.print("There are no models.")
     console.print_notes(model_store.find_faults())
 
@@ -56,15 +56,15 @@ def fetch(
         with Interrupts() as interrupts, shown_progress(quiet=quiet) as show:
             model = fetching.fetch(weights, from_file, progress=show, cancel=interrupts.asked)
     except (Cancelled, KeyboardInterrupt) as error:
-        raise Cancelled("Stopped as asked; what arrived stays, and the same command goes on from there.") from error
+        raise Cancelled("Stopped as asked; the same command continues the download from here.") from error
     if not quiet:
         console.out().print(f"{weights.title} is in {model.path}; use it with --model {weights.name}")
 
 
 def _ask(question: str) -> None:
-    """Asks for consent; a script, which nobody can ask, says --yes."""
+    """Asks for consent; a script gives it with --yes."""
     if not _is_person():
-        raise InputError(f"{question} Say so with --yes.")
+        raise InputError(f"{question} Agree with --yes.")
     if not typer.confirm(question):
         raise Cancelled("Nothing was downloaded.")
 
@@ -80,12 +80,12 @@ def verify(
     """Check that the files of models are those that their manifests name."""
     from sammix_core import model_store
 
-    chosen = model_store.list_models() if name is None else [model_store.resolve(name)]
+    models = model_store.list_models() if name is None else [model_store.resolve(name)]
     faults = model_store.find_faults() if name is None else []
-    for model in chosen:
-        found = model_store.verify(model)
-        faults += found
-        if not found:
+    for model in models:
+        model_faults = model_store.verify(model)
+        faults += model_faults
+        if not model_faults:
             console.out().print(f"{model.spec} is whole")
     if faults:
         raise SammixError(" ".join(faults))

@@ -1,4 +1,4 @@
-"""Checks on all outputs before any work, and writing them together at its end."""
+"""Checks all outputs before any work, and writes them together at the end."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from sammix_core.progress import Interrupts
 
 @dataclass(frozen=True)
 class Output:
-    """A file that a command is to write.
+    """A file that a command will write.
 
     Attributes:
-        option: What the user named it with, for the sentences: "--preview".
+        option: The option that names it, for the messages: "--preview".
         path: The file.
-        suffixes: Endings that it may have, in small letters.
+        suffixes: Allowed endings, in lower case.
     """
 
     option: str
@@ -29,7 +29,7 @@ class Output:
 
 
 def check_outputs(outputs: Iterable[Output], inputs: Iterable[Path]) -> None:
-    """Says before the work what would go wrong after it.
+    """Refuses outputs that could not be written at the end.
 
     Args:
         outputs: The files to write.
@@ -52,11 +52,11 @@ def check_outputs(outputs: Iterable[Output], inputs: Iterable[Path]) -> None:
 
 
 def write_together(writers: Iterable[tuple[Path, Callable[[Path], object]]], interrupts: Interrupts) -> None:
-    """Writes several files so that a failure or a cancel leaves all of them as they were.
+    """Writes several files; after a failure or a cancel all of them are as they were.
 
     Args:
         writers: Each file, and a function that writes its content to a path of the same suffixes.
-        interrupts: Held back for the moment in which the files get their names.
+        interrupts: Deferred while the files get their names.
 
     Raises:
         InputError: A file cannot be written.
@@ -71,7 +71,7 @@ def write_together(writers: Iterable[tuple[Path, Callable[[Path], object]]], int
 
 
 def _identity(path: Path) -> tuple[int, int] | str:
-    """Equal for two paths of one file: by number where it exists, since file systems may ignore case."""
+    """Equal for two paths of one file: by inode where it exists, since file systems may ignore case."""
     real = path.expanduser().resolve()
     try:
         status = real.stat()

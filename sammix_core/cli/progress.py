@@ -40,7 +40,7 @@ def shown_progress(*, quiet: bool) -> Iterator[ProgressCallback]:
 
 
 def time_left(seconds: float | None) -> str:
-    """Such as "3 min 20 s left"; nothing where it is not known.
+    """The time left, such as "3 min 20 s left"; an empty text where it is unknown.
 
     Example:
         >>> time_left(200.4)
@@ -50,7 +50,7 @@ def time_left(seconds: float | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people.
+    """Seconds as a text for people.
 
     Example:
         >>> duration(7.4), duration(3700)
@@ -85,7 +85,7 @@ class _Bar:
         self._bars.stop()
 
     def update(self, progress: Progress) -> None:
-        # A total of 0 or 1 is a stage without steps: the bar then moves by itself.
+        # A stage with a total of 0 or 1 has no steps; the bar then moves by itself.
         total = progress.total if progress.total > 1 else None
         self._bars.update(
             self._task,

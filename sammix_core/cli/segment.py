@@ -20,6 +20,7 @@ from sammix_core.cli.progress import duration, shown_progress
 from sammix_core.cli.refine_options import ChosenRefiner, RefineOptions
 from sammix_core.cli.segment_lesions import LesionOptions
 from sammix_core.errors import InputError
+from sammix_core.model_store.organs import DEFAULT_MODEL
 from sammix_core.progress import Interrupts
 from sammix_core.refinement.folder import LESION
 
@@ -88,7 +89,7 @@ class ModelOptions:
     guidance: Annotated[
         str | None, typer.Option(help="How boxes are found: embedding_cam or resnet38; the model's own way by default.")
     ] = None
-    model: ModelName = "liver"
+    model: ModelName = DEFAULT_MODEL
     device: DeviceName = Device.AUTO
     precision: Annotated[
         Precision, typer.Option(help="The image encoder's; float32 is the slowest and the most exact.")
@@ -176,7 +177,7 @@ def _refiner(network: ModelOptions, lesions: LesionOptions, refinement: RefineOp
     if refiner is not None and model.manifest.segments:
         refiner.check_fits(model)
     if network.device is Device.CUDA:
-        # torch takes seconds to load, and is needed anyway when this does not raise.
+        # torch takes seconds to load, but is needed anyway if this does not raise.
         from sammix_core.engines.device import choose_device
 
         choose_device(network.device)
@@ -265,16 +266,16 @@ def _print_summary(files: SegmentFiles, volume: Volume, result: SegmentationResu
     name = report.base_name(files.input)
     screen = console.out()
     target = result.target
-    done = f"{target[:1].upper()}{target[1:]} segmented in {name}"
-    screen.print(done if with_mask else f"No {target} was found in {name}; the mask is empty.")
-    known = f"unknown ({report.SPACING_UNKNOWN})" if volume_ml is None else f"{volume_ml:,.0f} mL"
+    headline = f"{target[:1].upper()}{target[1:]} segmented in {name}"
+    screen.print(headline if with_mask else f"No {target} was found in {name}; the mask is empty.")
+    volume_text = f"unknown ({report.SPACING_UNKNOWN})" if volume_ml is None else f"{volume_ml:,.0f} mL"
     written = [("mask", files.output), ("boxes", files.boxes_out)]
     written += [("preview", files.preview), ("report", files.report), ("uncertainty", files.uncertainty)]
     console.print_fields(
         [
             ("slices", str(len(result.slices))),
             (f"with {target}", str(with_mask)),
-            (f"{target} volume", known),
+            (f"{target} volume", volume_text),
             ("time", duration(seconds)),
             ("model", f"{result.model}, guidance {result.guidance}, on {result.device}"),
             *((label, str(path)) for label, path in written if path is not None),
@@ -282,7 +283,7 @@ def _print_summary(files: SegmentFiles, volume: Volume, result: SegmentationResu
     )
     notes = report.merged_notes(volume.notes, result.notes)
     if not with_mask:
-        # The first line says that already.
+        # The first line of the summary is the same sentence.
         notes = [note for note in notes if not note.startswith(f"No {target} ")]
     if notes:
         screen.print("Notes")

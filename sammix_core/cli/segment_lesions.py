@@ -13,6 +13,7 @@ import typer
 
 from sammix_core.cli.lesion_table import voxel_of
 from sammix_core.errors import InputError
+from sammix_core.model_store.organs import LIVER
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from sammix_core.segmentation.segmenter import Segmenter
     from sammix_core.volume.volume import Volume
 
-ORGAN_OF_LESIONS = "liver"
+ORGAN_OF_LESIONS = LIVER.name
 
 
 class Target(StrEnum):
@@ -51,7 +52,7 @@ class LesionOptions:
     ] = Target.ORGAN
     click: Annotated[list[str] | None, typer.Option(help="A voxel I,J,K in a lesion; may be given again.")] = None
     candidates: Annotated[
-        bool, typer.Option("--candidates", help="All that may be a lesion, to be looked at (experimental).")
+        bool, typer.Option("--candidates", help="Everything that may be a lesion; check each (experimental).")
     ] = False
     lesion_report: Annotated[Path | None, typer.Option(help="Where to write the lesions' table.")] = None
 
@@ -66,7 +67,7 @@ class LesionOptions:
                 raise InputError("--click, --candidates and --lesion-report go with --target lesion.")
         elif not self.clicks and not self.candidates:
             raise InputError(
-                "Which lesions? Name a --click in each, or ask for --candidates (experimental) and look at each."
+                "Which lesions? Name a --click in each, or use --candidates (experimental) and check each."
             )
 
     @property
@@ -113,7 +114,7 @@ class LesionOptions:
 
         liver = organ.mask
         if organ.target != ORGAN_OF_LESIONS:
-            raise InputError(f"Lesions are looked for in the liver, and this model segments the {organ.target}.")
+            raise InputError(f"Lesions are segmented in the liver, but this model segments the {organ.target}.")
         mask = grow_lesions(volume, liver, self.clicks)
         if self.candidates:
             mask |= lesion_candidates(volume, liver)

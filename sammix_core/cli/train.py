@@ -1,4 +1,4 @@
-"""`sammix train`: trains a model as a file of settings says."""
+"""`sammix train`: trains a model by a configuration file."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ def train(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The settings of the training.")],
     quiet: Quiet = False,
 ) -> None:
-    """Train a model; stopped with Ctrl-C, it goes on from where it was when it is called again."""
+    """Train a model; after Ctrl-C the same command continues the training."""
     if not config.is_file():
-        raise InputError(f"The settings {config} are not there: name a file.")
+        raise InputError(f"There is no settings file {config}.")
     from sammix_core.training.run import train_from_config
 
     try:
-        # Gently: the training saves its state first, and a second Ctrl-C stops it at once.
+        # Gently: the training saves its state first; a second Ctrl-C stops it at once.
         with Interrupts(gently=True) as interrupts, shown_progress(quiet=quiet) as show:
             model = train_from_config(config, progress=show, cancel=interrupts.asked)
     except (Cancelled, KeyboardInterrupt) as error:
-        raise Cancelled("Stopped as asked; what is finished stays, and the same command goes on from there.") from error
-    # Of several processes, which Fabric numbers so, one speaks.
+        raise Cancelled("Stopped as asked; the same command continues the training from here.") from error
+    # Of several processes, which Fabric numbers in LOCAL_RANK, one prints.
     if not quiet and os.environ.get("LOCAL_RANK", "0") == "0":
         console.out().print(f"{model.spec} was trained; it is in {model.path}")
         metrics = model.manifest.metrics

@@ -1,11 +1,12 @@
-"""Training cases: a CT with labels, brought into canonical axial order."""
+"""Labelled cases: a CT with what is known of each of its slices. Every trainer takes them in this one form."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,137 +14,173 @@ from sammix_core.datasets.labels import CaseLabels
 from sammix_core.errors import InputError
 from sammix_core.preprocessing.body_crop import body_crop
 from sammix_core.preprocessing.spec import PreprocessingSpec
+from sammix_core.volume.axial_order import AxialOrder
 from sammix_core.volume.volume import Volume
 from sammix_core.volume_io import read_volume
-from sammix_core.volume_io.labelmap_reading import check_grid, read_labelmap
+from sammix_core.volume_io.labelmap_reading import placed_on_ct, read_labelmap
 
 CASE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # files are called so
+Crop = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
 class CaseConfig:
-    """One case as a training configuration names it.
+    """Where a case lies, and how much of its labels is used. Slice indices are those of the CT's own slice axis.
 
     Attributes:
-        name: Name of the patient; folds are made by it.
+        name: Name of the patient; folds and splits are made by it.
         ct: The CT, a file or a DICOM folder.
-        labels: A label file (`sammix-labels/1`) for some slices, or a labelmap for all.
+        labels: A label file (`sammix-labels/1`) for some slices, a labelmap for all, or None.
         values: Values of the labelmap that are the target; empty means all above zero.
+        labelled: Slices whose masks are used: all that there are (None), so many spread evenly, or these.
+        image_level: Whether the labels also say of the other slices if they show the structure.
+        present, absent: Further slices that are known to show the structure, or not to.
     """
 
     name: str
     ct: Path
-    labels: Path
+    labels: Path | None = None
     values: tuple[int, ...] = ()
-
-    @classmethod
-    def from_dict(cls, entry: dict[str, Any], data_root: Path, config_folder: Path) -> CaseConfig:
-        """Reads an entry; `ct` and `mask` lie under the data root, `labels` beside the configuration.
-
-        Raises:
-            InputError: A key is missing or unknown.
-        """
-        if not isinstance(entry, dict):
-            raise InputError(f"A training case needs keys such as name and ct; this one is {entry!r}.")
-        unknown = entry.keys() - {"name", "ct", "labels", "mask", "values"}
-        if unknown or not {"name", "ct"} <= entry.keys() or ("labels" in entry) == ("mask" in entry):
-            keys = ", ".join(map(str, entry))
-            raise InputError(f"A training case needs name, ct and either labels or mask; this one has {keys}.")
-        values = entry.get("values", [])
-        texts = [entry[key] for key in entry.keys() - {"values"}]
-        if not all(isinstance(text, str) for text in texts) or not isinstance(values, list):
-            raise InputError(
-                f"The training case {entry['name']} has a value that is no text, or values that are no list."
-            )
-        if CASE_NAME.fullmatch(entry["name"]) is None:
-            raise InputError(f"A training case is called {entry['name']!r}; take letters, digits, _ and - alone.")
-        labels = config_folder / entry["labels"] if "labels" in entry else data_root / entry["mask"]
-        return cls(entry["name"], data_root / entry["ct"], labels, tuple(values))
+    labelled: int | tuple[int, ...] | None = None
+    image_level: bool = True
+    present: tuple[int, ...] = ()
+    absent: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
-class Case:
-    """A loaded case; everything in canonical axial order.
+@dataclass(frozen=True, eq=False)
+class LabelledCase:
+    """A CT and what is known of its slices; all slice indices are those of the canonical axial order.
 
     Attributes:
-        name: Name of the patient.
-        axial: (slices, rows, cols) HU.
-        spacing: (slice, row, col) mm.
+        name: Name of the patient; for messages and for splits by patient.
+        volume: The CT.
         masks: Slice -> (rows, cols) bool, for the slices with a mask that is not empty.
-        without: Slices known to be without the structure.
-        crops: The whole slice and the body crop, (row_min, col_min, row_max, col_max).
+        absent: Slices known to be without the structure, ascending, so that their masks are known to be empty.
+        present: Slices known to show the structure, ascending, without a mask.
+
+    Example:
+        >>> volume = Volume(np.zeros((4, 2, 2), np.int16), (1.0, 1.0, 5.0), (0.0, 0.0, 0.0), np.eye(3))
+        >>> liver = np.zeros((4, 2, 2), bool)
+        >>> liver[1] = True
+        >>> case = LabelledCase.from_mask("anna", volume, liver, known={0, 1})
+        >>> list(case.masks), case.absent, case.unknown
+        ([1], (0,), (2, 3))
     """
 
     name: str
-    axial: np.ndarray
-    spacing: tuple[float, float, float]
-    masks: dict[int, np.ndarray]
-    without: tuple[int, ...]
-    crops: tuple[tuple[int, int, int, int], tuple[int, int, int, int]]
+    volume: Volume = field(repr=False)
+    masks: dict[int, np.ndarray] = field(repr=False)
+    absent: tuple[int, ...] = ()
+    present: tuple[int, ...] = ()
+    _body: dict[float, Crop] = field(default_factory=dict, init=False, repr=False)
+
+    @classmethod
+    def from_mask(
+        cls, name: str, volume: Volume, mask: np.ndarray, known: Collection[int] | None = None
+    ) -> LabelledCase:
+        """Sorts the slices of a mask.
+
+        Args:
+            name: Name of the patient.
+            volume: The CT.
+            mask: (k, j, i) bool on the CT's grid.
+            known: Indices along the CT's slice axis whose mask is known, empty ones included; None for all.
+        """
+        order, shape = volume.axial_order, volume.shape_kji
+        axial = order.forward(mask)
+        shown = np.asarray(axial.any((1, 2)))
+        slices = [k for k in range(len(axial)) if known is None or order.slice_index(k, shape) in known]
+        masks = {k: np.ascontiguousarray(axial[k]) for k in slices if shown[k]}
+        return cls(name, volume, masks, tuple(k for k in slices if not shown[k]))
+
+    @property
+    def order(self) -> AxialOrder:
+        """How the CT's axes become canonical axial slices."""
+        return self.volume.axial_order
+
+    @cached_property
+    def axial(self) -> np.ndarray:
+        """(slices, rows, cols) HU in canonical axial order."""
+        return self.order.forward(self.volume.array)
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """(slice, row, col) mm."""
+        return self.order.spacing(self.volume.spacing)
 
     @property
     def labelled(self) -> np.ndarray:
         """(slices,) bool: slices whose mask is known, empty ones included."""
         known = np.zeros(len(self.axial), dtype=bool)
-        known[[*self.masks, *self.without]] = True
+        known[[*self.masks, *self.absent]] = True
         return known
 
+    @cached_property
+    def unknown(self) -> tuple[int, ...]:
+        """Slices of which nothing is known, ascending."""
+        known = {*self.masks, *self.absent, *self.present}
+        return tuple(index for index in range(len(self.axial)) if index not in known)
+
     def mask_volume(self) -> np.ndarray:
-        """(slices, rows, cols) bool; False on unlabelled slices as well."""
+        """(slices, rows, cols) bool in canonical axial order; False on unlabelled slices as well."""
         volume = np.zeros(self.axial.shape, dtype=bool)
         for index, mask in self.masks.items():
             volume[index] = mask
         return volume
 
+    def planes(self) -> dict[int, np.ndarray]:
+        """Mask of each labelled slice by its index along the CT's slice axis, ascending, in the CT's in-plane axes."""
+        shape = self.volume.shape_kji
+        empty = np.zeros(self.axial.shape[1:], dtype=bool)
+        planes = {
+            self.order.slice_index(k, shape): self.order.slice_to_volume(self.masks.get(k, empty))
+            for k in (*self.masks, *self.absent)
+        }
+        return dict(sorted(planes.items()))
 
-def load_case(config: CaseConfig, spec: PreprocessingSpec) -> Case:
-    """Reads CT and labels.
+    def crops(self, spec: PreprocessingSpec) -> tuple[Crop, Crop]:
+        """The whole slice and the body crop, each (row_min, col_min, row_max, col_max), half-open.
+
+        Args:
+            spec: The preprocessing, for the body crop's margin.
+        """
+        margin = spec.body_margin_mm
+        if margin not in self._body:
+            self._body[margin] = body_crop(self.axial, self.spacing[1:], margin)
+        return (0, 0, *self.axial.shape[1:]), self._body[margin]
+
+
+def load_case(config: CaseConfig, volume: Volume | None = None) -> LabelledCase:
+    """Reads CT and labels; every mask is used, whatever `config.labelled` says.
 
     Args:
         config: Where they are.
-        spec: The preprocessing, for the body crop's margin.
+        volume: The CT where it has been read already.
 
     Raises:
-        InputError: A file is unusable, or labels and CT are on different grids.
+        InputError: A file is unusable, labels and CT are on different grids, or the labels cover no slice.
     """
-    volume = read_volume(config.ct)
-    order = volume.axial_order
+    if volume is None:
+        volume = read_volume(config.ct)
+    if config.labels is None:
+        return LabelledCase(config.name, volume, {})
     if config.labels.suffix == ".json":
-        read = CaseLabels.read(config.labels)
-        shape, masks_kji, known = read.shape, np.zeros(read.shape, dtype=bool), np.zeros(read.shape[0], dtype=bool)
-        for index, mask in read.masks.items():
-            masks_kji[index] = mask
-        known[[*read.masks, *read.without]] = True
-        if order.slice_axis != "k":
-            raise InputError(f"{config.labels} labels k slices, but the axial slices of {config.ct} are others.")
-    else:
-        found = read_labelmap(config.labels)
-        check_grid(found, volume, f"the training case {config.name}")
-        labelmap, shape = found.array, found.array.shape
-        masks_kji = np.isin(labelmap, config.values) if config.values else labelmap > 0
-        known = np.ones(shape[{"k": 0, "j": 1, "i": 2}[order.slice_axis]], dtype=bool)
-    if tuple(shape) != volume.array.shape:
-        raise InputError(f"The labels {config.labels} and the CT {config.ct} have different grids.")
-    if not known.any():
-        raise InputError(f"The labels {config.labels} say nothing of any slice.")
-    masks = order.forward(masks_kji)
-    known_axial = known[[order.slice_index(index, volume.array.shape) for index in range(len(masks))]]
-    filled = masks.any((1, 2))
-    return replace(
-        unlabelled_case(config.name, volume, spec),
-        masks={int(k): np.ascontiguousarray(masks[k]) for k in np.flatnonzero(filled & known_axial)},
-        without=tuple(int(k) for k in np.flatnonzero(~filled & known_axial)),
-    )
+        return _with_label_file(config, config.labels, volume)
+    labelmap = placed_on_ct(read_labelmap(config.labels), volume, f"the training case {config.name}")
+    mask = np.isin(labelmap.array, config.values) if config.values else labelmap.array > 0
+    return LabelledCase.from_mask(config.name, volume, mask)
 
 
-def unlabelled_case(name: str, volume: Volume, spec: PreprocessingSpec) -> Case:
-    """A case of whose slices nothing is known yet.
-
-    Args:
-        name: Name of the patient.
-        volume: The CT.
-        spec: The preprocessing, for the body crop's margin.
-    """
-    axial, spacing = volume.axial_order.forward(volume.array), volume.axial_order.spacing(volume.spacing)
-    whole = (0, 0, axial.shape[1], axial.shape[2])
-    return Case(name, axial, spacing, {}, (), (whole, body_crop(axial, spacing[1:], spec.body_margin_mm)))
+def _with_label_file(config: CaseConfig, file: Path, volume: Volume) -> LabelledCase:
+    labels = CaseLabels.read(file)
+    if tuple(labels.shape) != volume.shape_kji:
+        raise InputError(f"The labels {file.name} and the CT {config.ct.name} lie on different grids.")
+    if volume.axial_order.slice_axis != "k":
+        raise InputError(f"{file.name} labels k slices, but the axial slices of {config.ct.name} are others.")
+    known = {*labels.masks, *labels.without}
+    if not known:
+        raise InputError(f"The labels {file.name} cover no slice.")
+    mask = np.zeros(labels.shape, dtype=bool)
+    for index, plane in labels.masks.items():
+        mask[index] = plane
+    return LabelledCase.from_mask(config.name, volume, mask, known)

@@ -1,4 +1,4 @@
-"""Embeddings on disk, for whoever wants the next session of the same CT to begin where this one ended."""
+"""Embeddings on disk, so that the next session of the same CT need not encode it again."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _HEAD_BYTES = 4 * 4  # the four sizes of an embedding
 
 
 class EmbeddingStore:
-    """Embeddings by what the encoder saw: the windowed, resized slice itself, so that no name of a file goes in.
+    """Embeddings by the encoder's input: the windowed, resized slice itself, so that no file name is stored.
 
     Args:
-        encoder_key: Says which encoder it is, and how it computes.
-        folder: Where they lie; None for the user's cache.
+        encoder_key: Identifies the encoder and how it computes.
+        folder: Where they are stored; None for the user's cache.
 
     Attributes:
-        read: How many embeddings came from the disk.
+        read: How many embeddings were read from the disk.
     """
 
     def __init__(self, encoder_key: str, folder: CacheFolder | None = None) -> None:
@@ -42,7 +42,7 @@ class EmbeddingStore:
         return torch.from_numpy(values.reshape(shape).astype(np.float16))
 
     def put(self, image: torch.Tensor, embedding: torch.Tensor) -> None:
-        """Keeps the embedding (1, c, h, w) float16 of an image, where the disk lets it."""
+        """Stores the embedding (1, c, h, w) float16 of an image, where the disk can be written to."""
         shape = np.array(embedding.shape, dtype="<i4").tobytes()
         self._folder.put(self._key(image), shape + embedding.cpu().numpy().astype("<f2").tobytes())
 

@@ -1,4 +1,4 @@
-"""Embeddings of a volume's slices: computed when asked for, kept in float16 within a limit."""
+"""Embeddings of a volume's slices: computed on request, cached in float16 within a limit."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ class ImageEncoder(Protocol):
 class EmbeddingCache:
     """Embeddings by canonical slice.
 
-    Threads may ask for embeddings at the same time; a slice is encoded by one of them. What leaves the cache has passed
-    float16 whether it was just computed or kept, so that a mask does not depend on what was cached.
+    Threads may request embeddings at the same time; a slice is encoded by one of them. All embeddings are rounded to
+    float16, cached or not, so that a mask does not depend on the cache.
 
     Args:
         backend: Encodes.
         image_of: Gives (size, size) float32 in [0, 1] of a canonical slice.
-        limit_bytes: What they may take in memory.
-        store: Where they are kept on disk as well, or None.
+        limit_bytes: Memory that they may take.
+        store: Where they are stored on disk as well, or None.
 
     Attributes:
         encoded: How many times a slice was encoded.
@@ -69,15 +69,15 @@ class EmbeddingCache:
         self._backend = backend
         self._image_of = image_of
         self._limit_bytes = limit_bytes
-        self._kept: OrderedDict[int, torch.Tensor] = OrderedDict()
-        self._ready: OrderedDict[int, torch.Tensor] = OrderedDict()  # of those kept, as they are asked for
+        self._cached: OrderedDict[int, torch.Tensor] = OrderedDict()
+        self._ready: OrderedDict[int, torch.Tensor] = OrderedDict()  # of those cached, in float32
         self._bytes = 0
-        self._lock = threading.RLock()  # for what is kept and counted
+        self._lock = threading.RLock()  # guards the cache and the counters
         self._encoding: SharedWork[torch.Tensor] = SharedWork()
 
     @property
     def nbytes(self) -> int:
-        """Bytes of what is kept."""
+        """Bytes of the cached embeddings."""
         return self._bytes
 
     def image(self, index: int) -> torch.Tensor:
@@ -85,84 +85,84 @@ class EmbeddingCache:
         return torch.from_numpy(self._image_of(index))[None, None]
 
     def embedding(self, index: int, image: torch.Tensor | None = None) -> torch.Tensor:
-        """(1, c, h, w) float32 on the backend's device; others may get the same tensor, so that nobody writes into it.
+        """(1, c, h, w) float32 on the backend's device; the tensor is shared, so do not write to it.
 
         Args:
             index: Canonical slice.
-            image: What `image(index)` gave, where the caller has it already.
+            image: The result of `image(index)`, where the caller has it already.
         """
         with self._lock:
-            kept, ready = self._kept.get(index), self._ready.get(index)
-            if kept is not None:
-                self._kept.move_to_end(index)
+            cached, ready = self._cached.get(index), self._ready.get(index)
+            if cached is not None:
+                self._cached.move_to_end(index)
                 if ready is not None:
                     return ready
-        if kept is None:
-            kept = self._encoding.begin(index, lambda: self._kept_now(index, image)).result()
+        if cached is None:
+            cached = self._encoding.begin(index, lambda: self._encode_now(index, image)).result()
         if self._backend.device.type == "cpu":
             # numpy does this in a quarter of torch's time, and on this thread alone.
-            ready = torch.from_numpy(kept.numpy().astype(np.float32))
+            ready = torch.from_numpy(cached.numpy().astype(np.float32))
         else:
-            ready = kept.to(self._backend.device, torch.float32)
+            ready = cached.to(self._backend.device, torch.float32)
         with self._lock:
-            if self._kept.get(index) is kept:
+            if self._cached.get(index) is cached:
                 self._ready[index] = ready
                 while len(self._ready) > _READY:
                     self._ready.popitem(last=False)
         return ready
 
     def ahead(self, indices: Iterable[int]) -> Generator[None]:
-        """Encodes those of some slices that are not kept, as many at once as suit the backend; yields after each.
+        """Encodes slices that are not cached, as many at once as suit the backend; yields after each.
 
         Args:
             indices: Canonical slices; no more than fit into the limit.
         """
-        wanted = [index for index in dict.fromkeys(indices) if index not in self._kept]
+        missing = [index for index in dict.fromkeys(indices) if index not in self._cached]
         if self._backend.concurrency > 1:
-            with closing(in_threads(self.embedding, wanted, self._backend.concurrency)) as made:
-                for _ in made:
+            with closing(in_threads(self.embedding, missing, self._backend.concurrency)) as embeddings:
+                for _ in embeddings:
                     yield
             return
-        for start in range(0, len(wanted), self._backend.batch):
-            some = wanted[start : start + self._backend.batch]
-            for index, embedding in zip(some, self._made([self.image(index) for index in some]), strict=True):
+        for start in range(0, len(missing), self._backend.batch):
+            batch = missing[start : start + self._backend.batch]
+            for index, embedding in zip(batch, self._encode([self.image(index) for index in batch]), strict=True):
                 self.keep(index, embedding)
-            yield from (None for _ in some)
+            yield from (None for _ in batch)
 
-    def _kept_now(self, index: int, image: torch.Tensor | None) -> torch.Tensor:
-        (made,) = self._made([self.image(index) if image is None else image])
-        self.keep(index, made)
-        return made
+    def _encode_now(self, index: int, image: torch.Tensor | None) -> torch.Tensor:
+        (embedding,) = self._encode([self.image(index) if image is None else image])
+        self.keep(index, embedding)
+        return embedding
 
-    def _made(self, images: list[torch.Tensor]) -> list[torch.Tensor]:
-        """(1, c, h, w) float16 each, from the disk where they are kept there, the others from the encoder."""
-        found = [None if self._store is None else self._store.get(image) for image in images]
-        missing = [place for place, one in enumerate(found) if one is None]
+    def _encode(self, images: list[torch.Tensor]) -> list[torch.Tensor]:
+        """(1, c, h, w) float16 each, from the disk where they are stored there, the others from the encoder."""
+        embeddings = [None if self._store is None else self._store.get(image) for image in images]
+        missing = [number for number, embedding in enumerate(embeddings) if embedding is None]
         if missing:
-            encoded = self._backend.encode(torch.cat([images[place] for place in missing])).to(torch.float16).cpu()
+            encoded = self._backend.encode(torch.cat([images[number] for number in missing])).to(torch.float16).cpu()
             with self._lock:
                 self.encoded += len(missing)
-            for place, one in zip(missing, encoded.split(1), strict=True):
-                found[place] = one.clone()  # of its own, so that dropping it gives its memory back
+            for number, embedding in zip(missing, encoded.split(1), strict=True):
+                embeddings[number] = embedding.clone()  # so that dropping it frees its memory
                 if self._store is not None:
-                    self._store.put(images[place], one)
-        return [one for one in found if one is not None]
+                    self._store.put(images[number], embedding)
+        return [embedding for embedding in embeddings if embedding is not None]
 
     def keep(self, index: int, embedding: torch.Tensor) -> None:
-        """Puts an embedding (1, c, h, w) float16 in, and drops the longest unused ones past the limit."""
+        """Caches an embedding (1, c, h, w) float16, and drops the longest unused ones past the limit."""
         with self._lock:
             self.drop(index)
-            self._kept[index] = embedding
+            self._cached[index] = embedding
             self._bytes += embedding.nbytes
-            while self._bytes > self._limit_bytes and len(self._kept) > 1:
-                place, oldest = self._kept.popitem(last=False)
-                self._ready.pop(place, None)
+            while self._bytes > self._limit_bytes and len(self._cached) > 1:
+                dropped, oldest = self._cached.popitem(last=False)
+                self._ready.pop(dropped, None)
                 self._bytes -= oldest.nbytes
 
     def drop(self, index: int) -> None:
         """Forgets a slice's embedding."""
         with self._lock:
-            old = self._kept.pop(index, None)
+            old = self._cached.pop(index, None)
             self._ready.pop(index, None)
             if old is not None:
                 self._bytes -= old.nbytes
@@ -170,6 +170,6 @@ class EmbeddingCache:
     def clear(self) -> None:
         """Forgets all embeddings."""
         with self._lock:
-            self._kept.clear()
+            self._cached.clear()
             self._ready.clear()
             self._bytes = 0

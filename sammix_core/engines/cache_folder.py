@@ -1,22 +1,26 @@
-"""Folders of things that can be computed again: compiled networks, embeddings. Private, checked, with a size limit.
+"""Cache folders for results that can be computed again: compiled networks, embeddings.
 
-Names are hashes of everything that the content depends on, so no patient's name and no path can be in one, and what
-was made by another version, model or machine is simply not found.
+They are private, checked and limited in size. File names are hashes of everything that the content depends on, so none
+holds a patient's name or a path, and results of another version, model or machine are never found.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import secrets
 import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from sammix_core.errors import InputError
 from sammix_core.model_store.store import HOME_VARIABLE
+
+_log = logging.getLogger(__name__)
 
 CACHE_VARIABLE = "SAMMIX_CACHE"
 _SUFFIX = ".cache"
@@ -28,13 +32,13 @@ LIMITS_BYTES = {COMPILED: 1 * 1024**3, EMBEDDINGS: 20 * 1024**3}
 
 
 def cache_root() -> Path:
-    """The folder for what can be computed again; may be absent.
+    """The user's cache folder; may be absent.
 
-    The environment variables SAMMIX_CACHE (the folder itself) and SAMMIX_HOME (the one that it lies in) move it.
+    The environment variables SAMMIX_CACHE (the folder itself) and SAMMIX_HOME (its parent) override it.
     """
-    own = os.environ.get(CACHE_VARIABLE)
-    if own:
-        return Path(own).expanduser().resolve()
+    folder = os.environ.get(CACHE_VARIABLE)
+    if folder:
+        return Path(folder).expanduser().resolve()
     home = os.environ.get(HOME_VARIABLE)
     if home:
         return Path(home).expanduser().resolve() / "cache"
@@ -57,15 +61,21 @@ def key_of(parts: Iterable[bytes | str]) -> str:
     return digest.hexdigest()
 
 
+@lru_cache
+def _warn_once(folder: Path, reason: str) -> None:
+    """Says once for each folder and reason that nothing is cached."""
+    _log.warning("The cache %s cannot be written to (%s), so results are computed again next time.", folder, reason)
+
+
 @dataclass(frozen=True)
 class CacheFolder:
-    """One folder of entries; what is used least goes first when there is too much.
+    """One folder of cached files; the longest unused ones are removed when there are too many.
 
-    A cache is never worth an error: what cannot be read is not there, and what cannot be written is not kept.
+    A cache never fails a run: an unreadable entry counts as missing, and one that cannot be written is skipped.
 
     Attributes:
-        path: The folder; made when something is first kept, readable by its owner alone.
-        limit_bytes: What all entries together may take.
+        path: The folder; created with the first entry, readable by its owner alone.
+        limit_bytes: Size limit of all entries together.
     """
 
     path: Path
@@ -85,6 +95,7 @@ class CacheFolder:
             return None
         digest, content = stored[:_DIGEST_BYTES], stored[_DIGEST_BYTES:]
         if hashlib.sha256(content).digest() != digest:
+            _log.warning("A damaged file in the cache %s was removed.", self.path)
             self.drop(key)
             return None
         with suppress(OSError):
@@ -92,19 +103,20 @@ class CacheFolder:
         return content
 
     def put(self, key: str, content: bytes) -> bool:
-        """Keeps content under a key; whether it could be kept."""
+        """Stores content under a key; returns whether it could be stored."""
         if len(content) + _DIGEST_BYTES > self.limit_bytes:
             return False
         temporary = self.path / f".{secrets.token_hex(8)}"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             os.chmod(self.path, 0o700)
-            # Made with its final permissions: nobody else can open it in between.
+            # Created with its final permissions, so that nobody else can open it in between.
             with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
                 stream.write(hashlib.sha256(content).digest())
                 stream.write(content)
             os.replace(temporary, self._file(key))
-        except OSError:
+        except OSError as error:
+            _warn_once(self.path, error.strerror or str(error))
             with suppress(OSError):
                 temporary.unlink()
             return False
@@ -119,13 +131,13 @@ class CacheFolder:
     @property
     def entries(self) -> list[tuple[Path, int, float]]:
         """(file, bytes, time of last use) of all entries, the longest unused first."""
-        found = []
+        entries = []
         with suppress(OSError):
             for path in self.path.glob(f"*{_SUFFIX}"):
                 with suppress(OSError):
-                    about = path.stat()
-                    found.append((path, about.st_size, about.st_mtime))
-        return sorted(found, key=lambda entry: (entry[2], entry[0].name))
+                    status = path.stat()
+                    entries.append((path, status.st_size, status.st_mtime))
+        return sorted(entries, key=lambda entry: (entry[2], entry[0].name))
 
     @property
     def nbytes(self) -> int:
@@ -136,7 +148,7 @@ class CacheFolder:
         """Removes all entries, and the folder.
 
         Returns:
-            How many bytes that gave back.
+            The number of bytes freed.
 
         Raises:
             InputError: The folder cannot be removed.
@@ -155,10 +167,10 @@ class CacheFolder:
 
     def _shrink(self) -> None:
         entries = self.entries
-        there = sum(size for _, size, _ in entries)
+        total = sum(size for _, size, _ in entries)
         for path, size, _ in entries:
-            if there <= self.limit_bytes:
+            if total <= self.limit_bytes:
                 return
             with suppress(OSError):
                 path.unlink()
-                there -= size
+                total -= size

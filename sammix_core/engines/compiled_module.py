@@ -1,4 +1,4 @@
-"""A module that computes in OpenVINO, from one thread or from several, and follows its weights."""
+"""A module that computes in OpenVINO, from one thread or several, and is compiled again when its weights change."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class CompiledModule:
     """A module compiled when it is first called, and again when its weights were changed.
 
     Called alone it computes on all threads; called from threads of `in_threads` it computes on one for each of them.
-    The number of threads can show in the last digit, so that it may be told to compute one by one on all of them.
+    The number of threads can change the last digit, so that `one_by_one` makes it always use all of them.
 
     Args:
         make: Gives the module, in eval mode, on the CPU.
-        weights: The parameters that it computes with; a training in place shows in them.
+        weights: The parameters that it computes with; training in place changes them.
         examples: Inputs to trace it with.
         shapes: Shapes of its inputs; -1 for a size that may vary.
-        one_by_one: Whether it always computes on all threads, so that what comes out is the same to the bit.
+        one_by_one: Whether it always computes on all threads, so that its output is the same to the bit.
         how: More for `compile_module`, such as the precision; float32 by default.
     """
 
@@ -54,26 +54,26 @@ class CompiledModule:
             inputs: On the CPU.
 
         Returns:
-            The outputs, float32 arrays of their own.
+            The outputs, float32, as copies.
 
         Raises:
             ImportError, OSError, RuntimeError: OpenVINO does not run here.
         """
         compiled = self.compiled()
-        arrays = {place: one.contiguous().float().numpy() for place, one in enumerate(inputs)}
+        arrays = {number: tensor.contiguous().float().numpy() for number, tensor in enumerate(inputs)}
         request = self._request_of(compiled)
-        found = request.infer(arrays, share_inputs=True, share_outputs=True)
-        outputs = [np.array(one) for one in found.values()]
-        with self._lock:  # not where it failed: that request is dropped
+        results = request.infer(arrays, share_inputs=True, share_outputs=True)
+        outputs = [np.array(result) for result in results.values()]
+        with self._lock:  # after a failure the request is dropped
             self._free.append((compiled, request))
         return outputs
 
     def _request_of(self, compiled: Any) -> Any:
-        """A request that no other thread is using; making one waits for those that run, so that they are kept."""
+        """A request that no other thread is using; they are reused, since creating one waits for those that run."""
         with self._lock:
-            for place, (network, request) in enumerate(self._free):
+            for number, (network, request) in enumerate(self._free):
                 if network is compiled:
-                    del self._free[place]
+                    del self._free[number]
                     return request
         return compiled.create_infer_request()
 
@@ -88,7 +88,7 @@ class CompiledModule:
             return self._current(torch.get_num_threads() if several else 1)
 
     def _current(self, streams: int) -> Any:
-        now = [(one.data_ptr(), one._version) for one in self._weights]
+        now = [(weight.data_ptr(), weight._version) for weight in self._weights]
         if now != self._made_of:
             self._compiled, self._free, self._made_of = {}, [], now
         if streams not in self._compiled:

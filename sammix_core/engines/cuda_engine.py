@@ -1,4 +1,4 @@
-"""The image encoder on an NVIDIA GPU: channels last, bfloat16 if asked, batches that shrink when memory is short.
+"""The image encoder on an NVIDIA GPU: channels last, optional bfloat16, batches that shrink when memory is short.
 
 Written for a GPU and tested by `pytest -m cuda`; not measured yet (docs/performance.md).
 """
@@ -6,11 +6,14 @@ Written for a GPU and tested by `pytest -m cuda`; not measured yet (docs/perform
 from __future__ import annotations
 
 import copy
+import logging
 
 import torch
 from torch import nn
 
 from sammix_core.engines.openvino_compiler import BFLOAT16, FLOAT32
+
+_log = logging.getLogger(__name__)
 
 _FIRST_BATCH = 32
 
@@ -27,9 +30,9 @@ class CudaEngine:
 
     Attributes:
         name: "cuda".
-        precision: As asked for.
+        precision: "float32" or "bfloat16".
         batch: Slices at once that the memory has sufficed for.
-        notes: Plain sentences on what did not go as usual.
+        notes: Plain sentences on what went wrong and was handled.
     """
 
     name = "cuda"
@@ -50,16 +53,16 @@ class CudaEngine:
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Encodes a batch of any size; (n, 3, h, w) float32 on the GPU or the CPU -> float32 on the GPU."""
-        found: list[torch.Tensor] = []
+        embeddings: list[torch.Tensor] = []
         done = 0
         while done < len(images):
             part = images[done : done + self.batch]
             try:
-                found.append(self._part(part))
+                embeddings.append(self._part(part))
                 done += len(part)
             except torch.cuda.OutOfMemoryError:
-                self._take_less()
-        return torch.cat(found)
+                self._shrink_batch()
+        return torch.cat(embeddings)
 
     def _part(self, images: torch.Tensor) -> torch.Tensor:
         if self._on_cpu is not None:
@@ -74,10 +77,12 @@ class CudaEngine:
             embeddings = self._run(images.contiguous(memory_format=torch.channels_last))
         return embeddings[:count].float().contiguous()
 
-    def _take_less(self) -> None:
+    def _shrink_batch(self) -> None:
         torch.cuda.empty_cache()
         if self.batch > 1:
             self.batch //= 2
+            _log.info("The GPU's memory is short: encoding %d slices at a time.", self.batch)
             return
         self._on_cpu = copy.deepcopy(self._encoder).cpu().float()
         self.notes.append("The GPU's memory does not suffice for one slice, so slices were encoded on the CPU.")
+        _log.warning(self.notes[-1])

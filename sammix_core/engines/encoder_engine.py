@@ -9,6 +9,8 @@ each gives and costs.
 from __future__ import annotations
 
 import importlib.util
+import logging
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,6 +21,8 @@ from sammix_core.engines.compiled_module import CompiledModule
 from sammix_core.engines.openvino_compiler import BFLOAT16, DEFAULT, FLOAT32, INT8, PRECISIONS, default_precision
 from sammix_core.engines.threads import in_threads, in_worker_thread
 from sammix_core.errors import InputError
+
+_log = logging.getLogger(__name__)
 
 ENGINES = ("auto", "torch", "openvino")
 
@@ -31,12 +35,18 @@ class EncoderEngine(Protocol):
         precision: "float32", "bfloat16" or "int8".
         batch: Slices that it takes best in one call.
         concurrency: Calls that it takes best at the same time, each from a thread of its own (`in_threads`).
+        notes: Plain sentences on what went wrong and was handled.
     """
 
     name: str
     precision: str
     batch: int
     concurrency: int
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """See the attributes."""
+        ...
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Encodes a batch."""
@@ -50,6 +60,7 @@ class TorchEngine:
     precision = FLOAT32
     batch = 1
     concurrency = 1
+    notes: Sequence[str] = ()
 
     def __init__(self, encoder: nn.Module) -> None:
         self._encoder = encoder
@@ -62,11 +73,12 @@ class TorchEngine:
 class OpenVinoEngine:
     """The encoder compiled by OpenVINO for the CPU: a slice alone on all threads, several with one thread each.
 
-    What comes out is the same to the bit, alone or with others.
+    Its output is the same to the bit, alone or with others.
     """
 
     name = "openvino"
     batch = 1
+    notes: Sequence[str] = ()
 
     def __init__(self, encoder: nn.Module, image_size: int, precision: str = FLOAT32) -> None:
         self.precision = default_precision() if precision == DEFAULT else precision
@@ -105,10 +117,10 @@ def make_engine(
         name: "torch", "openvino", or "auto" (OpenVINO on a CPU where it is installed and runs).
         image_size: Side of the encoder's images in pixels.
         precision: "float32", "bfloat16", "int8", or "default" for what `default_precision` says; torch on a CPU takes
-            float32 whatever is asked for, and so does a GPU unless it is bfloat16.
+            float32 in any case, and so does a GPU unless bfloat16 is chosen.
 
     Raises:
-        InputError: An engine or precision that is not known, or OpenVINO asked for where it cannot run.
+        InputError: An unknown engine or precision, or OpenVINO where it cannot run.
     """
     if name not in ENGINES:
         raise InputError(f"There is no encoder engine {name!r}; choose one of {', '.join(ENGINES)}.")
@@ -126,6 +138,7 @@ def make_engine(
             # An old processor, or libraries that do not fit: torch is slower, but works.
             if name == "openvino":
                 raise InputError("OpenVINO does not run here; use the engine 'torch'.") from error
+            _log.warning("OpenVINO does not run here, so PyTorch runs the image encoder: %s", error)
     if device.type == "cuda":
         from sammix_core.engines.cuda_engine import CudaEngine
 
@@ -136,18 +149,3 @@ def make_engine(
 def openvino_available(device: torch.device) -> bool:
     """Whether OpenVINO may be tried: on a CPU, where it is installed."""
     return device.type == "cpu" and importlib.util.find_spec("openvino") is not None
-
-
-__all__ = [
-    "BFLOAT16",
-    "DEFAULT",
-    "ENGINES",
-    "FLOAT32",
-    "INT8",
-    "PRECISIONS",
-    "EncoderEngine",
-    "OpenVinoEngine",
-    "TorchEngine",
-    "make_engine",
-    "openvino_available",
-]

@@ -1,4 +1,4 @@
-"""The image encoder in int8: ranges that were measured once are put into OpenVINO's model, which needs no NNCF.
+"""The image encoder in int8: ranges measured once are set in OpenVINO's model, without NNCF.
 
 NNCF's post-training quantisation finds three things for each matrix product and convolution: the range of what goes
 in, factors that move outliers of the activations into the weights (SmoothQuant), and a correction of the bias. They are
@@ -45,10 +45,10 @@ class Product:
 def products(model: Any) -> Iterator[Product]:
     """Matrix products and convolutions of an encoder, in the order in which they are computed."""
     for node in model.get_ordered_ops():
-        place = _PRODUCTS.get(node.get_type_name())
-        if place is None:
+        weights_input = _PRODUCTS.get(node.get_type_name())
+        if weights_input is None:
             continue
-        weights = constant(node.input_value(place).get_node())
+        weights = constant(node.input_value(weights_input).get_node())
         if weights is None:  # attention: both sides are computed
             continue
         if node.get_type_name() == "MatMul" and not node.get_attributes()["transpose_b"]:
@@ -73,14 +73,14 @@ def constant(node: Any) -> np.ndarray | None:
 
 
 def recipe_key() -> str:
-    """Says which ranges these are; "" where the file is missing."""
+    """Identifies the ranges; "" where the file is missing."""
     from sammix_core.files import sha256_of
 
     return sha256_of(RECIPE) if RECIPE.is_file() else ""
 
 
 def quantised(model: Any) -> Any:
-    """Puts the ranges into an encoder's model, in place.
+    """Sets the ranges in an encoder's model, in place.
 
     Args:
         model: OpenVINO's float32 model of LiteMedSAM's image encoder.
@@ -98,11 +98,11 @@ def quantised(model: Any) -> Any:
     with safe_open(RECIPE, framework="numpy") as file:
         about = json.loads(file.metadata()["about"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    found = list(products(model))
-    shapes = [list(one.weights.shape) for one in found]
+    encoder_products = list(products(model))
+    shapes = [list(product.weights.shape) for product in encoder_products]
     if about["schema"] != SCHEMA or shapes != about["shapes"]:
         raise RuntimeError("The ranges for int8 are those of another encoder.")
-    for index, product in enumerate(found):
+    for index, product in enumerate(encoder_products):
         _quantise(product, tensors, index)
     model.validate_nodes_and_infer_types()
     return model
@@ -112,10 +112,10 @@ def _bias(node: Any) -> tuple[np.ndarray | None, tuple[Any, int] | None]:
     consumers = list(node.output(0).get_target_inputs())
     if len(consumers) == 1 and consumers[0].get_node().get_type_name() == "Add":
         adds = consumers[0].get_node()
-        place = 1 - consumers[0].get_index()
-        value = constant(adds.input_value(place).get_node())
+        bias_input = 1 - consumers[0].get_index()
+        value = constant(adds.input_value(bias_input).get_node())
         if value is not None:
-            return value, (adds, place)
+            return value, (adds, bias_input)
     return None, None
 
 
@@ -132,15 +132,15 @@ def _quantise(product: Product, tensors: dict[str, np.ndarray], index: int) -> N
         ops.fake_quantize(source, low, high, low, high, _ACTIVATION_LEVELS).output(0)
     )
     most = np.abs(weights).max(axis=tuple(range(1, weights.ndim)), keepdims=True).clip(1e-12)
-    held = weights
+    stored = weights
     if product.node.get_type_name() == "MatMul" and not product.node.get_attributes()["transpose_b"]:
-        held, most = weights.T, most.T
-    ends = ops.constant(-most), ops.constant(most)
+        stored, most = weights.T, most.T
+    low, high = ops.constant(-most), ops.constant(most)
     product.node.input(1).replace_source_output(
-        ops.fake_quantize(ops.constant(np.ascontiguousarray(held)), *ends, *ends, _WEIGHT_LEVELS).output(0)
+        ops.fake_quantize(ops.constant(np.ascontiguousarray(stored)), low, high, low, high, _WEIGHT_LEVELS).output(0)
     )
     correction = tensors.get(f"{index}.bias")
     if correction is not None and product.bias is not None and product.bias_of is not None:
-        adds, place = product.bias_of
+        adds, bias_input = product.bias_of
         corrected = product.bias.astype(np.float32) + correction.reshape(product.bias.shape)
-        adds.input(place).replace_source_output(ops.constant(corrected).output(0))
+        adds.input(bias_input).replace_source_output(ops.constant(corrected).output(0))

@@ -1,13 +1,14 @@
-"""Networks compiled by OpenVINO for the CPU, kept on disk so that the next start need not trace and convert them."""
+"""Compiles networks with OpenVINO for the CPU, and caches them on disk, so that the next start is quick."""
 
 from __future__ import annotations
 
 import io
+import logging
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Sequence
-from functools import cache as kept_forever
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from torch import nn
 from sammix_core.engines.cache_folder import COMPILED, CacheFolder, key_of
 from sammix_core.version import __version__
 
+_log = logging.getLogger(__name__)
+
 FLOAT32, BFLOAT16, INT8 = "float32", "bfloat16", "int8"
 DEFAULT = "default"  # what is quickest on this processor and has passed benchmarks/speed_gate.py
 PRECISIONS = (DEFAULT, FLOAT32, BFLOAT16, INT8)
@@ -25,10 +28,10 @@ _making_core = threading.Lock()
 
 
 def openvino() -> Any:
-    """The package, without its reporter.
+    """Imports the package without its telemetry.
 
-    As soon as it is imported, OpenVINO would report its use over the network. Without its reporter it uses a stand-in
-    of its own that sends nothing.
+    As soon as it is imported, OpenVINO would report its use over the network. Without its telemetry package it uses a
+    stub of its own that sends nothing.
 
     Raises:
         ImportError: It is not installed, or does not run here.
@@ -42,8 +45,9 @@ def openvino() -> Any:
 def openvino_core() -> Any:
     """OpenVINO's one `Core` of this process; from any thread.
 
-    Its CPU plugin gives the thread that loads it a larger stack for signals, and puts the stack before back when it
-    goes. With several that come and go, that stack may have been freed, and the next Ctrl-C would end the process.
+    Its CPU plugin gives the thread that loads it a larger stack for signals, and restores the previous stack when it is
+    unloaded. With several cores loaded and unloaded, that stack may have been freed, and the next Ctrl-C would end the
+    process.
 
     Raises:
         ImportError, OSError, RuntimeError: OpenVINO does not run here.
@@ -52,23 +56,23 @@ def openvino_core() -> Any:
         return _core()
 
 
-@kept_forever
+@cache
 def _core() -> Any:
     ov = openvino()
     core = ov.Core()
-    # OpenVINO's Python part sets up what it needs of numpy at the first inference, in a way that two threads which come
-    # first together wait for each other for ever: one has the interpreter's lock, the other what it waits for. It was
-    # seen once in some hundred runs. So the first inference is one of a network of one number, here and alone.
+    # OpenVINO's Python part initialises its use of numpy at the first inference. When two threads make their first
+    # inference at the same time, they deadlock on it and the interpreter's lock; it happened once in some hundred runs.
+    # So the first inference is made here, by one thread, with a network of one number.
     number = ov.opset13.parameter([1], np.float32)
     model = ov.Model([ov.opset13.relu(number)], [number])
     request = core.compile_model(model, "CPU", {"INFERENCE_NUM_THREADS": 1}).create_infer_request()
-    for found in request.infer({0: np.zeros(1, np.float32)}, share_inputs=True, share_outputs=True).values():
-        np.array(found)
+    for output in request.infer({0: np.zeros(1, np.float32)}, share_inputs=True, share_outputs=True).values():
+        np.array(output)
     return core
 
 
 def default_precision() -> str:
-    """The precision of an encoder that OpenVINO runs, where none is asked for.
+    """The default precision of an encoder that OpenVINO runs.
 
     Processors with bfloat16 all multiply int8 without overflow (VNNI). Older ones add two products in 16 bits, where
     large values are cut off, and gain little; they keep float32.
@@ -81,7 +85,7 @@ def default_precision() -> str:
 
 
 def precision_beside(encoder_precision: str) -> str:
-    """The precision of what decodes an encoder's embeddings: as exact as the encoder is, else bfloat16."""
+    """The precision of the decoder beside an encoder: float32 with one in float32, else bfloat16."""
     return FLOAT32 if encoder_precision == FLOAT32 else BFLOAT16
 
 
@@ -95,7 +99,7 @@ def compile_module(
     streams: int = 1,
     cache: CacheFolder | None = None,
 ) -> Any:
-    """Compiles a module, or takes it from the cache.
+    """Compiles a module, or loads it from the cache.
 
     Args:
         module: In eval mode, on the CPU.
@@ -103,9 +107,9 @@ def compile_module(
         shapes: Shapes of its inputs; -1 for a size that may vary.
         precision: "float32", "bfloat16" or "int8".
         change: Applied to OpenVINO's model before it is compiled.
-        change_key: Says which change that is.
-        streams: How many inputs it works on at once; they share the threads.
-        cache: Where compiled networks are kept; None for the user's cache.
+        change_key: Identifies the change.
+        streams: How many inputs it computes at the same time; they share the threads.
+        cache: Where compiled networks are cached; None for the user's cache.
 
     Returns:
         OpenVINO's compiled model.
@@ -117,8 +121,8 @@ def compile_module(
     core = openvino_core()
     folder = CacheFolder.of(COMPILED) if cache is None else cache
     capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    # Said by name: on some processors the default is bfloat16, and masks would differ. Between int8 layers there is
-    # bfloat16 too; a processor without it would only imitate it.
+    # Set explicitly: on some processors the default is bfloat16, and masks would differ. Between int8 layers there is
+    # bfloat16 too; a processor without it would only emulate it.
     hint = "bf16" if precision != FLOAT32 and "BF16" in capabilities else "f32"
     options = {
         "INFERENCE_PRECISION_HINT": hint,
@@ -128,11 +132,12 @@ def compile_module(
     processor = core.get_property("CPU", "FULL_DEVICE_NAME"), *capabilities
     about = (__version__, ov.__version__, torch.__version__, *processor, precision, change_key)
     key = key_of((*about, str(streams), str(list(shapes)), type(module).__qualname__, *_weights_of(module)))
-    kept = folder.get(key)
-    if kept is not None:
+    cached = folder.get(key)
+    if cached is not None:
         try:
-            return core.import_model(io.BytesIO(kept), "CPU", options)
-        except RuntimeError:  # of another build of the same version: made anew
+            return core.import_model(io.BytesIO(cached), "CPU", options)
+        except RuntimeError as error:  # of another build of the same version
+            _log.info("A network in the cache cannot be loaded (%s), so it is compiled again.", error)
             folder.drop(key)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # tracing is deprecated in torch, but what OpenVINO takes

@@ -1,4 +1,4 @@
-"""Scores of a labelmap file against a reference file."""
+"""Scores a labelmap file against a reference file."""
 
 from __future__ import annotations
 
@@ -21,15 +21,32 @@ def evaluate_files(prediction: str | Path, reference: str | Path, label: int | N
     Args:
         prediction: The labelmap to be scored.
         reference: The labelmap to score it against.
-        label: The label of the reference that is meant.
+        label: The label of the reference to score; None for all.
 
     Returns:
         The scores, with notes on which labels were merged.
 
     Raises:
         InputError: A file cannot be used, the grids differ, or the reference has no such label.
+
+    Example:
+        >>> import tempfile
+        >>> import SimpleITK as sitk
+        >>> reference = np.zeros((6, 8, 8), np.uint8)
+        >>> reference[1:5, 2:6, 2:6] = 1
+        >>> prediction = np.roll(reference, 1, axis=2)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name, mask in (("reference", reference), ("prediction", prediction)):
+        ...         sitk.WriteImage(sitk.GetImageFromArray(mask), f"{folder}/{name}.nrrd")
+        ...     scores = evaluate_files(f"{folder}/prediction.nrrd", f"{folder}/reference.nrrd")
+        >>> scores.dice, scores.prediction_voxels
+        (0.75, 64)
     """
     pred_map, ref_map = read_labelmap(prediction), read_labelmap(reference)
+    if pred_map.array.size < ref_map.array.size:
+        pred_map = pred_map.placed_on(ref_map)
+    else:
+        ref_map = ref_map.placed_on(pred_map)
     difference = pred_map.difference_from(ref_map)
     if difference is not None:
         raise InputError(f"The two labelmaps lie on different grids ({difference}); save both on one grid.")
@@ -49,7 +66,7 @@ def _reference_mask(labelmap: Labelmap, label: int | None) -> tuple[np.ndarray, 
     if label == 0:
         raise InputError("Label 0 is the background; name the label of the liver.")
     if labels and label not in labels:
-        raise InputError(f"{labelmap.name} has no label {label}; it has {_listed(labels)}.")
+        raise InputError(f"{labelmap.name} has no label {label}; it has {_listed(labels, labelmap)}.")
     return labelmap.array == label, []
 
 
@@ -63,8 +80,9 @@ def _prediction_mask(labelmap: Labelmap, label: int | None) -> tuple[np.ndarray,
 
 
 def _merged(role: str, labelmap: Labelmap, labels: list[int], hint: str) -> list[str]:
-    return [f"The {role} {labelmap.name} has labels {_listed(labels)}, which were merged{hint}."]
+    return [f"The {role} {labelmap.name} has labels {_listed(labels, labelmap)}, which were merged{hint}."]
 
 
-def _listed(labels: list[int]) -> str:
-    return ", ".join(map(str, labels))
+def _listed(labels: list[int], labelmap: Labelmap) -> str:
+    names = labelmap.segment_names
+    return ", ".join(f"{label} ({names[label]})" if label in names else str(label) for label in labels)

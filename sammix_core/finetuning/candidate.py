@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
+from torch import nn
 
 from sammix_core.errors import InputError
 from sammix_core.guidance.boxes_from_cam import BoxSettings
 from sammix_core.guidance.embedding_cam import PREFIX, EmbeddingCam
 from sammix_core.guidance.embedding_head import EmbeddingHead
-from sammix_core.sam.backend import SamBackend
-from sammix_core.sam.litemedsam import LiteMedSam
+from sammix_core.sam.backend import SamBackend, WrappedBackend
+from sammix_core.sam.litemedsam import is_litemedsam, require_litemedsam
 from sammix_core.segmentation.model_loading import LoadedModel
 from sammix_core.training.decoder_training import PromptedDecoder
 
@@ -46,7 +47,7 @@ def weights_of(model: LoadedModel) -> Weights:
         InputError: It is none of those: only models on LiteMedSAM with the embedding CAM learn from corrections.
     """
     backend, guidance = model.backend, model.guidance
-    if not isinstance(backend, LiteMedSam) or not isinstance(guidance, EmbeddingCam):
+    if not is_litemedsam(backend) or not isinstance(guidance, EmbeddingCam):
         raise InputError(
             f"{model.spec} cannot learn from corrections: only models on LiteMedSAM whose boxes come from the "
             "embedding CAM can."
@@ -88,50 +89,54 @@ def between(parent: Weights, trained: Weights, shares: Shares) -> Weights:
 
 
 def with_weights(model: LoadedModel, weights: Weights, boxes: BoxSettings | None = None) -> LoadedModel:
-    """A model with other weights, ready to compute; the encoder is shared."""
-    backend = model.backend
-    assert isinstance(backend, LiteMedSam)
-    decoder = PromptedDecoder(backend.network)
+    """A model with other weights, ready to compute; the encoder is shared.
+
+    Raises:
+        InputError: The model is not on LiteMedSAM.
+    """
+    decoder = PromptedDecoder(require_litemedsam(model.backend).network)
     decoder.load_state_dict(dict(weights.decoder), strict=False)  # buffers are those of the base model
-    head = EmbeddingHead()
-    head.load_state_dict(dict(weights.head))
-    return with_modules(model, head, decoder, boxes)
+    return with_modules(model, head_from(weights.head), decoder, boxes)
 
 
 def with_modules(
-    model: LoadedModel, head: EmbeddingHead, decoder: PromptedDecoder, boxes: BoxSettings | None = None
+    model: LoadedModel, head: nn.Module, decoder: nn.Module, boxes: BoxSettings | None = None
 ) -> LoadedModel:
-    """A model with modules that are there, as in the midst of a training; the head is copied, the decoder is not."""
-    copied = EmbeddingHead()
-    copied.load_state_dict(head.state_dict())
+    """A model with other modules, as in the midst of a training; the head is copied, the decoder is not.
+
+    Args:
+        model: The model.
+        head: An `EmbeddingHead`.
+        decoder: A `PromptedDecoder`.
+        boxes: How boxes are made of maps; None for the model's own settings.
+    """
     return replace(
         model,
         backend=_OtherDecoder(model.backend, decoder.to(model.device)),
-        guidance=EmbeddingCam(copied, model.device),
+        guidance=EmbeddingCam(head_from(head.state_dict()), model.device),
         boxes=model.boxes if boxes is None else boxes,
     )
 
 
-class _OtherDecoder:
+def head_from(state: Mapping[str, torch.Tensor]) -> EmbeddingHead:
+    """A head of its own with the given tensors."""
+    head = EmbeddingHead()
+    head.load_state_dict(dict(state))
+    return head
+
+
+class _OtherDecoder(WrappedBackend):
     """A backend that encodes as another one does, and decodes with a decoder of its own."""
 
-    name = "litemedsam"
+    concurrency = 1
 
-    def __init__(self, encoder: SamBackend, decoder: PromptedDecoder) -> None:
-        self.device = encoder.device
-        self.image_size = encoder.image_size
-        self.batch = encoder.batch
-        self.concurrency = 1
-        self._encoder = encoder
+    def __init__(self, encoder: SamBackend, decoder: nn.Module) -> None:
+        super().__init__(encoder)
         self._decoder = decoder
-
-    def encode(self, images: torch.Tensor) -> torch.Tensor:
-        """See `SamBackend.encode`."""
-        return self._encoder.encode(images)
 
     def decode(
         self, embeddings: torch.Tensor, boxes: torch.Tensor, mask_logits: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """See `SamBackend.decode`."""
-        found: tuple[torch.Tensor, torch.Tensor] = self._decoder(embeddings, boxes.to(self.device), mask_logits)
-        return found
+        decoded: tuple[torch.Tensor, torch.Tensor] = self._decoder(embeddings, boxes.to(self.device), mask_logits)
+        return decoded

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import torch
 
 from sammix_core.datasets.augmentation import HARD, MILD, augmented_view
-from sammix_core.errors import InputError
-from sammix_core.files import atomic_path
-from sammix_core.finetuning.gather import Sample
+from sammix_core.embeddings.view_store import EMBEDDINGS, ViewStore, encode_images, key_of
+from sammix_core.finetuning.samples import Sample
 from sammix_core.preprocessing.spec import PreprocessingSpec
 from sammix_core.preprocessing.window import slice_image
 from sammix_core.sam.backend import SamBackend
@@ -58,7 +54,7 @@ class Encoder:
 
     def is_done(self, sample: Sample, view: str) -> bool:
         """Whether a view is on disk."""
-        return self._file(sample, view).is_file()
+        return ViewStore(sample.views).has(self._name(sample, view), (EMBEDDINGS,))
 
     def get(self, sample: Sample, view: str) -> EncodedSlice:
         """A view; encoded where it is not on disk."""
@@ -68,40 +64,35 @@ class Encoder:
 
     def draw(self, sample: Sample, view: str) -> tuple[np.ndarray, np.ndarray]:
         """Image and label share of a view, (size, size) float32 in [0, 1] both; the same each time."""
-        one = sample.correction
+        correction = sample.correction
         if view == CLEAN:
-            frame = one.frame(self._spec.size)
-            return slice_image(one.hu, frame, self._spec), frame.to_network(one.mask.astype(np.float32), 0.0)
-        text = f"{self._seed}/{sample.case}/{one.slice_index}/{view}"
+            frame = correction.frame(self._spec.size)
+            share = frame.to_network(correction.mask.astype(np.float32), 0.0)
+            return slice_image(correction.hu, frame, self._spec), share
+        text = f"{self._seed}/{sample.case}/{correction.slice_index}/{view}"
         rng = np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little"))
         strength = HARD if int(view.split("-")[1]) >= _HARD_FROM else MILD
-        crops = ((0, 0, *one.hu.shape), one.body)
-        return augmented_view(one.hu[None], one.mask, one.pixel_mm, crops, self._spec, rng, strength)
+        hu = correction.hu
+        crops = ((0, 0, *hu.shape), correction.body)
+        return augmented_view(hu[None], correction.mask, correction.pixel_mm, crops, self._spec, rng, strength)
 
     def _embedding(self, sample: Sample, view: str, image: np.ndarray) -> np.ndarray:
-        file = self._file(sample, view)
-        if file.is_file():
-            try:
-                return np.load(file, allow_pickle=False)
-            except (OSError, ValueError):
-                pass  # damaged: it is made again
-        made = self._backend.encode(torch.from_numpy(image)[None, None])[0].to(torch.float16).cpu().numpy()
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_path(file) as unfinished, unfinished.open("wb") as stream:
-                np.save(stream, made)
-        except OSError as error:
-            raise InputError(f"{file.parent} cannot be written: {(error.strerror or str(error)).lower()}.") from error
-        return made
+        store, name = ViewStore(sample.views), self._name(sample, view)
+        stored = store.read(name, EMBEDDINGS)
+        if stored is not None:
+            return stored
+        embedding: np.ndarray = encode_images(self._backend, [image])[0]
+        store.write(name, {EMBEDDINGS: embedding})
+        return embedding
 
-    def _file(self, sample: Sample, view: str) -> Path:
+    def _name(self, sample: Sample, view: str) -> str:
         """The name begins with the pixels' hash, by which a correction set finds what to delete with a slice."""
-        one = sample.correction
-        mask = hashlib.sha256(np.packbits(one.mask).tobytes()).hexdigest()
-        drawn = [] if view == CLEAN else [self._seed, sample.case, one.slice_index, view, mask, list(one.body)]
-        parts = [RECIPE, self._encoder_key, self._spec.to_dict(), list(one.crop), list(one.spacing_mm), drawn]
-        key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-        return sample.views / f"{one.hu_sha256[:16]}-{key}.npy"
+        correction = sample.correction
+        mask = hashlib.sha256(np.packbits(correction.mask).tobytes()).hexdigest()
+        varied = [self._seed, sample.case, correction.slice_index, view, mask, list(correction.body)]
+        frame = [list(correction.crop), list(correction.spacing_mm)]
+        parts = [RECIPE, self._encoder_key, self._spec.to_dict(), *frame, [] if view == CLEAN else varied]
+        return f"{correction.hu_sha256[:16]}-{key_of(parts, digits=16)}"
 
 
 def view_names(sample: Sample, views: int) -> list[str]:
@@ -136,20 +127,20 @@ def as_views(
         One view for each group and name, with embeddings and shares stacked, and the images of each, (n, size, size)
         float16.
     """
-    found: dict[tuple[str, str], list[tuple[int, EncodedSlice]]] = {}
+    grouped: dict[tuple[str, str], list[tuple[int, EncodedSlice]]] = {}
     for sample in samples:
         for name in names(sample):
-            made = encoder.get(sample, name)
-            found.setdefault((group(sample), name), []).append((sample.correction.slice_index, made))
+            encoded = encoder.get(sample, name)
+            grouped.setdefault((group(sample), name), []).append((sample.correction.slice_index, encoded))
     views = [
         View(
             case,
             name,
-            np.stack([one.embedding for _, one in slices]),
-            np.stack([one.share for _, one in slices]),
+            np.stack([encoded.embedding for _, encoded in slices]),
+            np.stack([encoded.share for _, encoded in slices]),
             np.array([index for index, _ in slices]),
         )
-        for (case, name), slices in found.items()
+        for (case, name), slices in grouped.items()
     ]
-    images = [np.stack([one.image for _, one in slices]).astype(np.float16) for slices in found.values()]
+    images = [np.stack([encoded.image for _, encoded in slices]).astype(np.float16) for slices in grouped.values()]
     return views, images

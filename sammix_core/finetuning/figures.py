@@ -8,15 +8,15 @@ from sammix_core.datasets.case_folder import check_case_folder, read_case
 from sammix_core.datasets.correction import case_key
 from sammix_core.errors import InputError
 from sammix_core.finetuning.encoded import EncodedSlice
-from sammix_core.finetuning.gather import Sample
 from sammix_core.finetuning.result import Figure
+from sammix_core.finetuning.samples import Sample
 from sammix_core.finetuning.scoring import KINDS, RememberingBackend, Scores, score_samples, score_volume
 from sammix_core.finetuning.settings import FineTuneSettings
 from sammix_core.progress import CancelCheck, ProgressReporter
 from sammix_core.segmentation.model_loading import LoadedModel
 
 SCORING, CHECKING = "Scoring", "Checking the folder"
-Made = Callable[[Sample], EncodedSlice]
+Encoded = Callable[[Sample], EncodedSlice]
 MakeStage = Callable[[str, int], ProgressReporter]
 
 
@@ -24,8 +24,8 @@ def slice_figures(
     before: LoadedModel | None,
     after: LoadedModel,
     held_back: Sequence[Sample],
-    clean_before: Made,
-    clean_after: Made,
+    clean_before: Encoded,
+    clean_after: Encoded,
     make_stage: MakeStage,
 ) -> list[Figure]:
     """Figures on slices that were not learnt from, those of earlier cases apart.
@@ -41,12 +41,12 @@ def slice_figures(
     stage = make_stage(SCORING, len(held_back) * (2 if before else 1))
     old = {} if before is None else score_samples(before, held_back, clean_before, stage.step)
     new = score_samples(after, held_back, clean_after, stage.step)
-    found = []
+    figures = []
     for case, scores in new.items():
         samples = [sample for sample in held_back if sample.case == case]
         group = "earlier" if samples[0].earlier else "held_back"
-        found += _figures(group, case, len(samples), old.get(case), scores)
-    return found
+        figures += _figures(group, case, len(samples), old.get(case), scores)
+    return figures
 
 
 def check_figures(
@@ -65,7 +65,7 @@ def check_figures(
         settings: Name folder and label.
         learnt: Keys of the cases that are learnt from.
         make_stage: Makes a stage of so many steps.
-        cancel: Asked now and then.
+        cancel: Polled now and then; return True to stop.
 
     Raises:
         InputError: A case cannot be used, or is learnt from.
@@ -74,7 +74,7 @@ def check_figures(
         return []
     pairs = check_case_folder(settings.check)
     stage = make_stage(CHECKING, len(pairs) * (2 if before else 1))
-    found = []
+    figures = []
     for pair in pairs:
         case = read_case(pair, settings.label, sparse=False)
         key = case_key(case.volume)
@@ -92,8 +92,8 @@ def check_figures(
         for model in (before, after):
             if model is not None and isinstance(model.backend, RememberingBackend):
                 model.backend.forget()  # the next volume is another one
-        found += _figures("check", key, len(case.known), old, new)
-    return found
+        figures += _figures("check", key, int(case.labelled.sum()), old, new)
+    return figures
 
 
 def _figures(group: str, case: str, slices: int, old: Scores | None, new: Scores) -> list[Figure]:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
-from sammix_core.finetuning.candidate import Weights
-from sammix_core.finetuning.trainings import Trainings
-from sammix_core.guidance.base import Guidance
-from sammix_core.guidance.boxes_from_cam import BoxSettings
-from sammix_core.guidance.embedding_head import EmbeddingHead
+from sammix_core.finetuning.candidate import Weights, head_from
+from sammix_core.finetuning.part_training import LearningMaterial, PartTrainer
 from sammix_core.model_store.base_weights import LITE_MEDSAM
 from sammix_core.model_store.store import ModelFolder
 from sammix_core.model_store.weights import load_model_weights
 from sammix_core.sam import lora
 from sammix_core.sam.litemedsam import LiteMedSam
 from sammix_core.segmentation.model_loading import LoadedModel
-from sammix_core.training.paper_sections import LoraTraining
-from sammix_core.training.views import View
+from sammix_core.training.lora_training import DecoderAndHead
+from sammix_core.training.settings import LoraTraining
 
 # Each step takes seconds on two cores, since the gradient goes through the encoder.
 SETTINGS = LoraTraining(steps=60, batch=2, learning_rate=1e-4)
@@ -42,36 +38,24 @@ class Adapted:
 
 
 def adapt(
-    trainings: Trainings,
-    folder: ModelFolder,
-    parent: LoadedModel,
-    weights: Weights,
-    views: Sequence[View],
-    images: Sequence[np.ndarray],
-    guidance: Mapping[str, Guidance],
-    boxes: BoxSettings,
+    trainer: PartTrainer, folder: ModelFolder, parent: LoadedModel, weights: Weights, material: LearningMaterial
 ) -> Adapted:
     """Trains LoRA and builds the encoder with it.
 
     Args:
-        trainings: Trains.
+        trainer: Trains.
         folder: The parent's folder.
         parent: The parent.
         weights: Head and decoder to begin with.
-        views: What to learn from.
-        images: Of each view, (n, size, size).
-        guidance: By the views' case.
-        boxes: How boxes are made of maps.
+        material: What to learn from.
     """
-    head = EmbeddingHead()
-    head.load_state_dict(dict(weights.head))
-    found = trainings.lora(views, images, guidance, boxes, weights.decoder, head, SETTINGS)
-    adapter = found.adapter
+    result = trainer.lora(material, DecoderAndHead(weights.decoder, head_from(weights.head)), SETTINGS)
+    adapter = result.adapter
     if lora.WEIGHTS_FILE in folder.manifest.files:
         adapter = stacked(load_model_weights(folder, lora.WEIGHTS_FILE), adapter)
     adapter = {name: tensor.to(torch.float16).float() for name, tensor in adapter.items()}  # as it is stored
     backend = LiteMedSam(parent.device, None, "auto", adapter)
-    return Adapted(Weights(dict(found.head.state_dict()), found.decoder), adapter, backend)
+    return Adapted(Weights(dict(result.head.state_dict()), result.decoder), adapter, backend)
 
 
 def stacked(first: Mapping[str, torch.Tensor], second: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -1,69 +1,66 @@
-"""A lock that the system lets go of when its process ends, however it ends; so a dead run is known for dead."""
+"""A lock that the system releases when its process ends, however it ends; so a run whose process died is recognised."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import IO
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 
 class ProcessLock:
     """A lock on a file, held by one process at a time.
 
+    `filelock` is imported when the lock is used: the panel lists runs before anything is installed.
+
     Args:
-        path: The file; it is made, and stays.
+        path: The file; it is made when the lock is taken.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "lock"
+        >>> lock, other = ProcessLock(path), ProcessLock(path)
+        >>> lock.take(), other.take(), other.is_taken()
+        (True, False, True)
+        >>> lock.release()
+        >>> other.is_taken()
+        False
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._stream: IO[bytes] | None = None
+        self._lock: FileLock | None = None
 
     def take(self) -> bool:
-        """Takes the lock; False where another process has it."""
-        if self._stream is not None:
+        """Takes the lock; returns False where another process holds it."""
+        from filelock import FileLock, Timeout
+
+        if self._lock is None:
+            # Not a lock a thread: the thread that takes it need not be the one that releases it.
+            self._lock = FileLock(self._path, thread_local=False)
+        if self._lock.is_locked:
             return True
-        stream = self._path.open("ab")
-        if not _lock(stream):
-            stream.close()
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout:
             return False
-        self._stream = stream
         return True
 
     def release(self) -> None:
-        """Lets go of it; no error where it is not held."""
-        if self._stream is not None:
-            self._stream.close()  # which unlocks
-            self._stream = None
+        """Releases it; no error where it is not held."""
+        if self._lock is not None:
+            self._lock.release(force=True)
 
     def is_taken(self) -> bool:
         """Whether some process holds it."""
-        if self._stream is not None:
+        if self._lock is not None and self._lock.is_locked:
             return True
         if not self._path.is_file():
             return False
-        taken = not self.take()
+        try:
+            taken = not self.take()
+        except ImportError:
+            return False  # torch needs filelock, so no run of this Python can be at work
         self.release()
         return taken
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(stream: IO[bytes]) -> bool:
-        try:
-            stream.seek(0)
-            msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _lock(stream: IO[bytes]) -> bool:
-        try:
-            # Not lockf: its locks go when the process closes any other handle of the file.
-            fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import torch
@@ -36,55 +36,68 @@ Target: {target}. Weights: {decoder_share:.0%} of the way from the parent's to t
 """
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """What becomes the new version.
+
+    Attributes:
+        weights: Head and decoder.
+        adapter: LoRA on the encoder, the parent's included, or None where it is the parent's own.
+        boxes: How boxes are made of maps.
+        target: What it segments.
+        new_structure: Whether the parent does not know the structure.
+    """
+
+    weights: Weights
+    adapter: Mapping[str, torch.Tensor] | None
+    boxes: BoxSettings
+    target: str
+    new_structure: bool
+
+
 def publish_candidate(
-    parent: ModelFolder,
-    weights: Weights,
-    adapter: Mapping[str, torch.Tensor] | None,
-    boxes: BoxSettings,
-    target: str,
-    cases: Sequence[str],
-    result: FineTuneResult,
-    *,
-    new_structure: bool,
+    parent: ModelFolder, candidate: Candidate, cases: Sequence[str], result: FineTuneResult
 ) -> ModelFolder:
     """Writes the new version to the user's models; the folder appears when it is complete.
 
     Args:
         parent: The model that it was made of.
-        weights: Head and decoder.
-        adapter: LoRA on the encoder, the parent's included, or None where it is the parent's own.
-        boxes: How boxes are made of maps.
-        target: What it segments.
+        candidate: Weights and settings.
         cases: Keys of the cases that were learnt from.
         result: Its figures; its name and version among them.
-        new_structure: Whether the parent does not know the structure.
 
     Raises:
         InputError: That version is there by now, or the disk is full.
     """
     name, _, version = result.model.partition("/")
     old = parent.manifest
-    guidance = {**old.guidance, "name": EMBEDDING_CAM, "boxes": boxes.to_dict()}
-    if new_structure:
-        guidance = {"name": EMBEDDING_CAM, "boxes": boxes.to_dict(), "following": FollowSettings().to_dict()}
+    guidance = {**old.guidance, "name": EMBEDDING_CAM, "boxes": candidate.boxes.to_dict()}
+    if candidate.new_structure:
+        guidance = {"name": EMBEDDING_CAM, "boxes": candidate.boxes.to_dict(), "following": FollowSettings().to_dict()}
     # A second guidance of the parent's knows the parent's structure alone.
-    kept = [file for file in old.files if file != WEIGHTS_FILE and not (new_structure and file != lora.WEIGHTS_FILE)]
+    kept = [
+        file
+        for file in old.files
+        if file != WEIGHTS_FILE and not (candidate.new_structure and file != lora.WEIGHTS_FILE)
+    ]
     more: dict[str, Mapping[str, torch.Tensor]] = {file: load_model_weights(parent, file) for file in kept}
-    if adapter is not None:
-        more[lora.WEIGHTS_FILE] = adapter
+    if candidate.adapter is not None:
+        more[lora.WEIGHTS_FILE] = candidate.adapter
     figures = {key: value for key, value in result.to_json().items() if key != "folder"}
     manifest = replace(
         old,
         name=name,
         version=version,
-        target=target,
+        target=candidate.target,
         created=datetime.now(UTC).date().isoformat(),
         guidance=guidance,
         metrics={"finetuning": figures},
-        training_cases=list(dict.fromkeys([*([] if new_structure else old.training_cases), *cases])),
+        training_cases=list(dict.fromkeys([*([] if candidate.new_structure else old.training_cases), *cases])),
         parent=old.spec,
     )
-    return write_model(user_models_folder(), manifest, weights.state(), _card(manifest, cases, result), more=more)
+    return write_model(
+        user_models_folder(), manifest, candidate.weights.state(), _card(manifest, cases, result), more=more
+    )
 
 
 def _card(manifest: Manifest, cases: Sequence[str], result: FineTuneResult) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sammix_core.training.config import DecoderTraining, HeadTraining
+from sammix_core.training.settings import DecoderTraining, HeadTraining
 
 # Shares of the way from the parent's weights to the trained ones that are tried; the head may stay where it is.
 DECODER_SHARES = (0.25, 0.5, 0.75, 1.0)

@@ -11,16 +11,16 @@ import numpy as np
 import torch
 
 from sammix_core.boxes import Box, BoxSource, tight_box
-from sammix_core.datasets.case_folder import LabelledVolume
+from sammix_core.datasets.cases import LabelledCase
 from sammix_core.datasets.correction import Correction
 from sammix_core.evaluation.oracle import oracle_boxes
 from sammix_core.finetuning.encoded import EncodedSlice
-from sammix_core.finetuning.gather import Sample
+from sammix_core.finetuning.samples import Sample
 from sammix_core.guidance.boxes_from_cam import GuidedBoxes, boxes_from_cam
 from sammix_core.masks.overlap import Overlap
 from sammix_core.preprocessing.axial_slices import AxialSlices
 from sammix_core.progress import CancelCheck
-from sammix_core.sam.backend import SamBackend
+from sammix_core.sam.backend import SamBackend, WrappedBackend
 from sammix_core.segmentation.following.follow import follow
 from sammix_core.segmentation.model_loading import LoadedModel
 from sammix_core.segmentation.session import SegmentationSession
@@ -36,19 +36,19 @@ _LEAST_SUPPORT_ALONE = 2.0
 Scores = dict[str, Overlap]
 
 
-def score_slice(model: LoadedModel, correction: Correction, made: EncodedSlice) -> Scores:
+def score_slice(model: LoadedModel, correction: Correction, encoded: EncodedSlice) -> Scores:
     """Overlaps of one slice with automatic and with oracle boxes.
 
     Args:
         model: The model.
         correction: The slice and its mask.
-        made: The slice as the model's encoder sees it.
+        encoded: The slice as the model's encoder sees it.
     """
     frame = correction.frame(model.preprocessing.size)
     shape = (1, *correction.hu.shape)
     slices = AxialSlices(_CANONICAL, correction.hu[None], 1.0, frame, model.preprocessing, shape)
-    embedding = torch.from_numpy(np.array(made.embedding)).float()[None].to(model.device)
-    decoder = SliceDecoder(model.backend, model.masks, slices, lambda _index: made.image, lambda _index: embedding)
+    embedding = torch.from_numpy(np.array(encoded.embedding)).float()[None].to(model.device)
+    decoder = SliceDecoder(model.backend, model.masks, slices, lambda _index: encoded.image, lambda _index: embedding)
     guided = _guided(model, decoder)
     found: Scores = {}
     for kind in KINDS:
@@ -63,23 +63,26 @@ def score_slice(model: LoadedModel, correction: Correction, made: EncodedSlice) 
 
 
 def score_samples(
-    model: LoadedModel, samples: Sequence[Sample], made: Callable[[Sample], EncodedSlice], step: Callable[[], None]
+    model: LoadedModel,
+    samples: Sequence[Sample],
+    encoded: Callable[[Sample], EncodedSlice],
+    on_slice: Callable[[], None],
 ) -> dict[str, Scores]:
     """Overlaps by case: those of its slices added up.
 
     Args:
         model: The model.
         samples: The slices.
-        made: Gives a slice as the model's encoder sees it.
-        step: Called after each slice; may raise to stop.
+        encoded: Gives a slice as the model's encoder sees it.
+        on_slice: Called after each slice; may raise to stop.
     """
     cases: dict[str, Scores] = {}
     for sample in samples:
-        scores = score_slice(model, sample.correction, made(sample))
+        scores = score_slice(model, sample.correction, encoded(sample))
         before = cases.setdefault(sample.case, {kind: Overlap() for kind in KINDS})
         for kind in KINDS:
             before[kind] = before[kind] + scores[kind]
-        step()
+        on_slice()
     return cases
 
 
@@ -89,7 +92,7 @@ def mean_dice(cases: Mapping[str, Scores], kind: str) -> float | None:
     return fmean(known) if known else None
 
 
-def score_volume(model: LoadedModel, case: LabelledVolume, cancel: CancelCheck) -> Scores:
+def score_volume(model: LoadedModel, case: LabelledCase, cancel: CancelCheck) -> Scores:
     """Overlaps of a whole volume, as a user would segment it; slices whose mask is not known do not count.
 
     Raises:
@@ -97,17 +100,17 @@ def score_volume(model: LoadedModel, case: LabelledVolume, cancel: CancelCheck) 
     """
     session = SegmentationSession(model, case.volume)
     session.find_boxes(cancel=cancel)
-    found: Scores = {}
+    label, known = case.mask_volume(), case.labelled
+    scores: Scores = {}
     for kind in KINDS:
         if kind == "oracle":
-            session.boxes = oracle_boxes(case.volume, case.mask)
-        mask = session.segment_boxes(cancel=cancel).mask.astype(bool)
-        planes = [np.take(mask, case.known, case.axis), np.take(case.mask, case.known, case.axis)]
-        found[kind] = Overlap.of(planes[0], planes[1])
-    return found
+            session.boxes = oracle_boxes(case.volume, case.order.back(label))
+        mask = case.order.forward(session.segment_boxes(cancel=cancel).mask.astype(bool))
+        scores[kind] = Overlap.of(mask[known], label[known])
+    return scores
 
 
-class RememberingBackend:
+class RememberingBackend(WrappedBackend):
     """A backend that encodes each image once, for models that share an encoder to be scored on one volume.
 
     Args:
@@ -119,24 +122,15 @@ class RememberingBackend:
     concurrency = 1
 
     def __init__(self, backend: SamBackend, known: dict[bytes, torch.Tensor]) -> None:
-        self.name = backend.name
-        self.device = backend.device
-        self.image_size = backend.image_size
-        self._backend = backend
+        super().__init__(backend)
         self._known = known
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """See `SamBackend.encode`; what is remembered has half precision, as in a session."""
         key = hashlib.sha256(images.cpu().numpy().tobytes()).digest()
         if key not in self._known:
-            self._known[key] = self._backend.encode(images).to(torch.float16).cpu()
+            self._known[key] = self.backend.encode(images).to(torch.float16).cpu()
         return self._known[key].to(self.device, torch.float32)
-
-    def decode(
-        self, embeddings: torch.Tensor, boxes: torch.Tensor, mask_logits: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """See `SamBackend.decode`."""
-        return self._backend.decode(embeddings, boxes, mask_logits)
 
     def forget(self) -> None:
         """Gives the memory back."""

@@ -1,17 +1,18 @@
-"""What a fine-tuning run is asked to do."""
+"""The settings of a fine-tuning run."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sammix_core.datasets.case_folder import check_case_folder
 from sammix_core.datasets.correction_set import is_correction_set
-from sammix_core.documents import check_keys
+from sammix_core.documents import settings_from_dict, settings_to_dict
 from sammix_core.errors import InputError
 from sammix_core.model_store.manifest import is_name, is_version
+from sammix_core.model_store.organs import DEFAULT_MODEL
 from sammix_core.model_store.store import resolve, shipped_models_folder, user_models_folder
 
 _MOST_VIEWS, _MOST_THREADS = 16, 256
@@ -19,7 +20,7 @@ _MOST_VIEWS, _MOST_THREADS = 16, 256
 
 @dataclass(frozen=True)
 class FineTuneSettings:
-    """What to learn from, and what to make.
+    """What to learn from, and what model to make.
 
     Attributes:
         name: Of the new model, "my-liver" for its next free version or "my-liver/1.2.0" for that one.
@@ -38,7 +39,7 @@ class FineTuneSettings:
 
     name: str
     sources: tuple[Path, ...]
-    parent: str = "liver"
+    parent: str = DEFAULT_MODEL
     target: str | None = None
     check: Path | None = None
     lora: bool = False
@@ -51,34 +52,36 @@ class FineTuneSettings:
 
     def to_json(self) -> dict[str, Any]:
         """The settings as plain JSON values, paths absolute."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        values["sources"] = [str(Path(path).expanduser().resolve()) for path in self.sources]
-        values["check"] = None if self.check is None else str(Path(self.check).expanduser().resolve())
-        return values
+        absolute = replace(
+            self,
+            sources=tuple(Path(path).expanduser().resolve() for path in self.sources),
+            check=None if self.check is None else Path(self.check).expanduser().resolve(),
+        )
+        return settings_to_dict(absolute)
 
     @classmethod
-    def from_json(cls, document: dict[str, Any]) -> FineTuneSettings:
+    def from_json(cls, document: Any) -> FineTuneSettings:
         """Reads what `to_json` made.
 
         Raises:
-            InputError: A key is missing or unknown.
+            InputError: A key is missing or unknown, or a value is of another kind.
         """
-        names = {field.name for field in fields(cls)}
-        check_keys(document, required=names, allowed=names, what="The run")
-        check = document["check"]
-        return cls(
-            **{
-                **document,
-                "sources": tuple(Path(path) for path in document["sources"]),
-                "check": None if check is None else Path(check),
-            }
-        )
+        return settings_from_dict(cls, document, "The run")
 
     def checked(self) -> FineTuneSettings:
-        """The settings with parent and version made out, after what can be seen early is seen to be right.
+        """Checks what can be checked before the run, and fills in the parent and the next free version.
+
+        Returns:
+            The settings with a full name ("my-liver/1.0.0") and the parent's name and version or folder.
 
         Raises:
             InputError: The name cannot be, the version is there, the parent or a folder is not there.
+
+        Example:
+            >>> FineTuneSettings("My Liver", (Path("corrections"),)).checked()
+            Traceback (most recent call last):
+                ...
+            sammix_core.errors.InputError: corrections is no folder; name a correction set, or a folder of cases.
         """
         if not self.sources:
             raise InputError("Name something to learn from: a correction set, or a folder of cases.")
@@ -93,26 +96,25 @@ class FineTuneSettings:
             if not 0 <= value <= most or (name == "threads" and value < 1):
                 raise InputError(f"The number of {name} cannot be {value}; it is at most {most}.")
         parent = resolve(self.parent)
-        own_folder = parent.path.parent.parent not in (shipped_models_folder(), user_models_folder())
-        values = self.to_json()
-        values.update(name=_free_version(self.name), parent=str(parent.path) if own_folder else parent.spec)
-        return FineTuneSettings.from_json(values)
+        stored = parent.path.parent.parent in (shipped_models_folder(), user_models_folder())
+        named = replace(self, name=_free_version(self.name), parent=parent.spec if stored else str(parent.path))
+        return FineTuneSettings.from_json(named.to_json())
 
 
-def _free_version(wanted: str) -> str:
+def _free_version(name_or_spec: str) -> str:
     """The full name of a version that is not there yet."""
-    name, slash, version = wanted.partition("/")
+    name, slash, version = name_or_spec.partition("/")
     if not is_name(name) or (slash and not is_version(version)):
-        raise InputError(f'{wanted!r} cannot name a model; take small letters and digits, as "my-liver".')
+        raise InputError(f'{name_or_spec!r} cannot name a model; take small letters and digits, as "my-liver".')
     if (shipped_models_folder() / name).is_dir():
         raise InputError(f"The name {name!r} belongs to a model shipped with SAMMix; choose another, as my-{name}.")
     folder = user_models_folder() / name
     if version:
         if (folder / version).exists():
-            raise InputError(f"The model {wanted} is there already; choose another version.")
-        return wanted
+            raise InputError(f"The model {name_or_spec} is there already; choose another version.")
+        return name_or_spec
     taken = [entry.name for entry in folder.iterdir() if is_version(entry.name)] if folder.is_dir() else []
     if not taken:
         return f"{name}/1.0.0"
-    major, minor, _ = max(tuple(int(part) for part in one.split(".")) for one in taken)
+    major, minor, _ = max(tuple(int(part) for part in version.split(".")) for version in taken)
     return f"{name}/{major}.{minor + 1}.0"

@@ -11,10 +11,10 @@ import torch
 
 @dataclass(frozen=True)
 class GuidanceMaps:
-    """What a guidance says of some slices, in canonical axial order and the network's pixel frame.
+    """The maps of some slices, in canonical axial order and the network's pixel frame.
 
     Attributes:
-        cam_logits: (n, h, w) float32, on the guidance's own grid over the network image; above 0 means the structure.
+        cam_logits: (n, h, w) float32, on the guidance's grid over the network image; above 0 means the structure.
         probabilities: (n,) float32 in [0, 1], that the slice shows the structure.
     """
 
@@ -25,8 +25,8 @@ class GuidanceMaps:
 class Guidance(Protocol):
     """Image or embedding -> class activation map and slice probability.
 
-    A guidance that looks at the image alone (ResNet with Grad-CAM) ignores the embeddings, and the other way round;
-    both are there anyway, since segmentation needs them.
+    A guidance that uses the image alone (ResNet with Grad-CAM) ignores the embeddings, and the other way round; both
+    exist anyway, since segmentation needs them.
     """
 
     name: str

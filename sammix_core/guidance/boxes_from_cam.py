@@ -1,6 +1,6 @@
-"""From class activation maps to one box a slice, looking at the whole volume.
+"""From class activation maps to one box a slice, by the whole volume.
 
-Slices alone would flicker: a heart that looks like a dome, a dome missed between two that were found. So maps are
+Slice by slice the boxes would flicker: a heart that looks like a dome, a dome missed between two others. So maps are
 smoothed along z in millimetres, slices are chosen by hysteresis on the probability, and components in 3-D are kept
 by how strongly the map supports them; the largest alone would lose half of a liver that a slab shows in two pieces.
 """
@@ -34,7 +34,7 @@ class BoxSettings:
     Attributes:
         threshold: CAM logit above which a cell belongs to the structure.
         probability_high: A run of slices needs one slice at least this probable.
-        probability_low: Slices of such a run go on while they are at least this probable.
+        probability_low: A run continues over slices that are at least this probable.
         smooth_mm: Sigma of the Gaussian along z over logits and probabilities; 0 for none.
         smooth_box_mm: Sigma of the Gaussian along z over box edges; 0 for none.
         component_share: 3-D components need this share of the strongest component's support.
@@ -191,7 +191,7 @@ def _along_z(values: np.ndarray, slice_mm: float, sigma_mm: float) -> np.ndarray
 def _box_of(logits: np.ndarray, kept: np.ndarray, size: int, settings: BoxSettings) -> NetworkBox:
     """Tight box of the kept part of the enlarged map, with padding, inside the network image."""
     factor = size // logits.shape[-1]
-    # A border of one cell goes along, so that the enlarged map may end between cells.
+    # With a border of one cell, so that the enlarged map may end between cells.
     near = np.kron(ndimage.binary_dilation(kept, np.ones((3, 3))), np.ones((factor, factor), dtype=bool))
     inside = (upsampled(logits, size) > settings.threshold) & near
     if settings.whole_cells or not inside.any():  # a single weak cell can vanish between its neighbours
@@ -210,9 +210,9 @@ def _smooth_boxes(boxes: list[NetworkBox | None], sigma: float) -> list[NetworkB
     result = list(boxes)
     runs, count = label_components(np.array([box is not None for box in boxes]))
     for run in range(1, count + 1):
-        places = np.flatnonzero(runs == run)
-        edges = np.array([boxes[place] for place in places], dtype=float)
+        indices = np.flatnonzero(runs == run)
+        edges = np.array([boxes[index] for index in indices], dtype=float)
         smooth = ndimage.gaussian_filter1d(edges, sigma, axis=0, mode="nearest")
-        for place, edge in zip(places, smooth, strict=True):
-            result[place] = (float(edge[0]), float(edge[1]), float(edge[2]), float(edge[3]))
+        for index, edge in zip(indices, smooth, strict=True):
+            result[index] = (float(edge[0]), float(edge[1]), float(edge[2]), float(edge[3]))
     return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 import torch
@@ -10,6 +11,8 @@ from sammix_core.engines.compiled_module import CompiledModule
 from sammix_core.errors import InputError
 from sammix_core.guidance.base import GuidanceMaps
 from sammix_core.guidance.embedding_head import EmbeddingHead
+
+_log = logging.getLogger(__name__)
 
 NAME = "embedding_cam"
 PREFIX = "guidance."
@@ -53,16 +56,16 @@ class EmbeddingCam:
             InputError: The weights are not those of an embedding head.
         """
         head = EmbeddingHead()
-        own = {name.removeprefix(PREFIX): tensor for name, tensor in state.items() if name.startswith(PREFIX)}
+        weights = {name.removeprefix(PREFIX): tensor for name, tensor in state.items() if name.startswith(PREFIX)}
         try:
-            head.load_state_dict(own)
+            head.load_state_dict(weights)
         except RuntimeError as error:
             raise InputError("The model's guidance is not an embedding CAM that this version knows.") from error
         return cls(head, device, compiled)
 
     @torch.inference_mode()
     def maps(self, images: torch.Tensor, embeddings: torch.Tensor) -> GuidanceMaps:
-        """See `Guidance.maps`; the images are not looked at."""
+        """See `Guidance.maps`; the images are not used."""
         logits, slice_logits = self._logits(embeddings.to(self._device, torch.float32))
         return GuidanceMaps(logits[:, 0].cpu().numpy(), torch.sigmoid(slice_logits).cpu().numpy())
 
@@ -71,6 +74,7 @@ class EmbeddingCam:
             try:
                 logits, slice_logits = self._compiled(embeddings)
                 return torch.from_numpy(logits), torch.from_numpy(slice_logits)
-            except (ImportError, OSError, RuntimeError):
-                self._compiled = None  # torch is slower, but works
+            except (ImportError, OSError, RuntimeError) as error:
+                _log.warning("OpenVINO cannot run the embedding CAM, so PyTorch runs it: %s", error)
+                self._compiled = None
         return self.head(embeddings)

@@ -30,17 +30,17 @@ class _OnItsOwnGrid:
 def activation_maps(
     model: nn.Module, layer: nn.Module, images: torch.Tensor, target: int, method: str = "gradcam"
 ) -> tuple[np.ndarray, torch.Tensor]:
-    """Computes a map for each image and what the model says of it, in one pass.
+    """Computes a map for each image and the model's output for it, in one pass.
 
     Args:
-        model: A classifier; its gradients, its mode and which parameters want gradients stay as they were.
-        layer: The part of it whose output is looked at.
+        model: A classifier; its gradients, its mode and which parameters require gradients stay as they were.
+        layer: The module whose output is mapped.
         images: (n, channels, h, w) float32.
         target: Index of the class.
         method: One of `METHODS`.
 
     Returns:
-        Maps (n, h', w') float32 in [0, 1] on the layer's own grid: negative parts are cut off, and each map is brought
+        Maps (n, h', w') float32 in [0, 1] on the layer's grid: negative parts are cut off, and each map is brought
         to 0 to 1 by its least and largest value. And the model's output (n, classes), detached, on its device.
 
     Raises:
@@ -51,7 +51,7 @@ def activation_maps(
     maker = _library_class(method)
     maps: np.ndarray | None = None
     with _left_as_it_was(model), torch.inference_mode(False), torch.enable_grad():
-        # The input wants the gradient that the library needs, so that no parameter has to.
+        # The input requires the gradient that the library needs, so that no parameter has to.
         tracked = images.detach().clone().requires_grad_(True)
         with maker(model, [layer]) as cam:
             maps = cam(tracked, [_ClassScore(target)] * len(tracked))
@@ -62,7 +62,7 @@ def activation_maps(
 
 
 class _ClassScore:
-    """What is differentiated: the score of one class."""
+    """The target of differentiation: the score of one class."""
 
     def __init__(self, target: int) -> None:
         self._target = target

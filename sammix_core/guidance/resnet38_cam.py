@@ -31,8 +31,8 @@ class CamSettings:
 
     Attributes:
         method: "gradcam", "hirescam", "layercam" or "eigencam".
-        layer: Stage of the network that is looked at: "layer4" has 8 x 8 cells, "layer3" 16 x 16.
-        threshold: Map value above which a cell belongs to the structure, or "otsu" for a threshold of each map's own.
+        layer: Stage of the network that is mapped: "layer4" has 8 x 8 cells, "layer3" 16 x 16.
+        threshold: Map value above which a cell belongs to the structure, or "otsu" for a threshold by each map.
         gain: Factor from map to logits.
     """
 
@@ -57,8 +57,8 @@ class CamSettings:
         except TypeError as error:
             raise InputError(f"The model's map settings are not ones that this version knows ({error}).") from error
         fixed = isinstance(settings.threshold, int | float) and 0 <= settings.threshold < 1
-        known = settings.method in METHODS and settings.layer in LAYERS and (fixed or settings.threshold == OTSU)
-        if not known or not isinstance(settings.gain, int | float) or not settings.gain > 0:
+        is_valid = settings.method in METHODS and settings.layer in LAYERS and (fixed or settings.threshold == OTSU)
+        if not is_valid or not isinstance(settings.gain, int | float) or not settings.gain > 0:
             raise InputError(f"The model's map settings {fields} are not ones that this version knows.")
         return settings
 
@@ -97,12 +97,12 @@ class ResNet38Cam:
         return cls(ResNet38.from_state(state), settings, device)
 
     def maps(self, images: torch.Tensor, embeddings: torch.Tensor) -> GuidanceMaps:
-        """See `Guidance.maps`; the embeddings are not looked at."""
+        """See `Guidance.maps`; the embeddings are not used."""
         return maps_of(self.network, self.settings, images.to(self._device, torch.float32))
 
 
 def maps_of(network: ResNet38, settings: CamSettings, images: torch.Tensor) -> GuidanceMaps:
-    """The maps of a network, which may be one that is being trained: nothing of it changes.
+    """The maps of a network, which may be in training: nothing of it changes.
 
     Args:
         network: The classifier.

@@ -1,4 +1,4 @@
-"""What the guidance has found in a volume, kept so that another session or a saved scene can go on with it."""
+"""The guidance's boxes and maps of a volume, saved for another session or in a scene."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class SavedGuidance:
     """Maps and boxes of a whole volume.
 
     Attributes:
-        model: The model that found it, "liver/1.0.0"; another one's masks do not fit these maps.
+        model: The model that made them, "liver/1.0.0"; masks of another model do not fit these maps.
         order: How the volume was cut into axial slices.
-        guided: What was found, in that order.
+        guided: The boxes and maps, in that order.
         notes: Plain sentences on the order.
     """
 
@@ -40,7 +40,7 @@ class SavedGuidance:
         }
 
     def to_bytes(self) -> bytes:
-        """All of it as a NumPy archive of plain arrays and a line of JSON; nothing in it can carry code."""
+        """Serialises it as a NumPy archive of plain arrays and a line of JSON, which cannot carry code."""
         about = {
             "schema": _SCHEMA,
             "model": self.model,
@@ -87,5 +87,5 @@ class SavedGuidance:
                 )
             order = AxialOrder(tuple(about["axes"]), tuple(about["flips"]))
             return cls(str(about["model"]), order, guided, tuple(about["notes"]))
-        except Exception as error:  # zip, numpy and JSON each have errors of their own for damaged content
+        except Exception as error:  # zip, numpy and JSON each raise different errors for damaged content
             raise InputError(f"The saved activation map cannot be read ({error}).") from error

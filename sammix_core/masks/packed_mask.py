@@ -32,7 +32,7 @@ class PackedMask:
         return cls((rows, cols), _bits(mask))
 
     def unpack(self) -> np.ndarray:
-        """(rows, cols) uint8 of its own, 1 inside."""
+        """(rows, cols) uint8, 1 inside; a copy."""
         return _pixels(self.bits, self.shape)
 
     @property

@@ -1,7 +1,7 @@
 """Which version a name means: the newest one, unless the user has activated another.
 
-A version that fine-tuning offers lies in the store and is used by nobody until it is activated. Activating it makes it
-what its target and its own name mean: after `activate("my-liver/1.1.0")`, "liver" and "my-liver" are that version.
+A version published by fine-tuning lies in the store unused until it is activated. Then its target and its name mean it:
+after `activate("my-liver/1.1.0")`, "liver" and "my-liver" are that version.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from sammix_core.model_store.third_party_weights import THIRD_PARTY_WEIGHTS
 
 
 def active_models() -> dict[str, str]:
-    """What the user has activated: full name by name; empty without a choice."""
+    """The versions that the user has activated: full name by name; empty without a choice."""
     return read_active(user_models_folder())
 
 
 def is_active(model: ModelFolder) -> bool:
     """Whether the model's target means this version."""
     name = default_name(model.manifest.target)
-    if not any(one.manifest.name == name for one in list_models()) and name not in active_models():
+    if not any(stored.manifest.name == name for stored in list_models()) and name not in active_models():
         return False
     try:
         return resolve(name).path == model.path
@@ -40,15 +40,15 @@ def default_name(target: str) -> str:
 
 
 def activate(spec: str) -> ModelFolder:
-    """Makes a version the one that its target and its own name mean.
+    """Activates a version: its target and its name mean it from then on.
 
     Args:
         spec: The full name, "my-liver/1.1.0"; that of a shipped model goes back to it.
 
     Raises:
-        InputError: There is no such version, a file of it is not the one that its manifest names, it was made on
-            another base model, it segments nothing by itself, or the choice cannot be written. What was active stays
-            active.
+        InputError: There is no such version, one of its files is not the one that its manifest names, it was made on
+            another base model, it segments nothing by itself, or the choice cannot be written. The active version
+            stays active.
     """
     if not is_spec(spec):
         raise InputError(f'{spec!r} is no full name of a model; name it with its version, as "my-liver/1.0.0".')
@@ -71,10 +71,9 @@ def check_usable(model: ModelFolder) -> None:
         InputError: It cannot be used; says why.
     """
     base = model.manifest.base_model
-    known = {name: one.sha256 for name, one in BASE_MODELS.items()} | {
-        n: one.sha256 for n, one in THIRD_PARTY_WEIGHTS.items()
-    }
-    if known.get(base["name"]) != base["sha256"]:
+    sha256_by_name = {name: model.sha256 for name, model in BASE_MODELS.items()}
+    sha256_by_name |= {name: weights.sha256 for name, weights in THIRD_PARTY_WEIGHTS.items()}
+    if sha256_by_name.get(base["name"]) != base["sha256"]:
         raise InputError(f"{model.spec} was made on another base model than the one that this version knows.")
     faults = verify(model)
     if faults:

@@ -1,7 +1,7 @@
-"""Finds the weights that models build on, and makes sure of them before anything reads them.
+"""Finds the weights that models build on, and checks them before anything reads them.
 
-They come in PyTorch's pickled format. Only a file with the known SHA-256 is ever handed out, so that no other pickle
-gets near a loader.
+They come in PyTorch's pickled format. Only a file with the known SHA-256 is returned, so that no other pickle reaches a
+loader.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ BASE_MODELS = {LITE_MEDSAM.name: LITE_MEDSAM}
 def find_base_weights(name: str = LITE_MEDSAM.name, path: str | Path | None = None) -> Path:
     """Finds the file with a base model's weights, checked.
 
-    Looked for in this order: `path`, the file that the environment variable names, the installed package. A file that
-    was named but is not right is an error; another one is not taken in its place.
+    Searched in this order: `path`, the file that the environment variable names, the installed package. A named file
+    that is not the right one is an error; no other file replaces it.
 
     Args:
         name: The base model, "lite_medsam".
@@ -74,9 +74,9 @@ def find_base_weights(name: str = LITE_MEDSAM.name, path: str | Path | None = No
     if base is None:
         raise InputError(f"The base model {name!r} is unknown; this version knows {', '.join(BASE_MODELS)}.")
     named = path or os.environ.get(base.variable)
-    found = Path(named).expanduser() if named else _in_package(base)
-    _check(found, base)
-    return found
+    file = Path(named).expanduser() if named else _in_package(base)
+    _check(file, base)
+    return file
 
 
 def _in_package(base: BaseModel) -> Path:

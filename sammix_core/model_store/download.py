@@ -1,4 +1,4 @@
-"""Downloads one large file with resume: what arrived stays, under a name of its own, until the whole file is right."""
+"""Downloads one large file, resumably: a partial file stays, under another name, until the whole file is verified."""
 
 from __future__ import annotations
 
@@ -32,31 +32,31 @@ def download(
 
     Args:
         address: Where it lies (https; http in tests).
-        target: The file to make, in a folder that exists. Until it is whole and right it is called `target` + ".part".
+        target: The file to write, in a folder that exists. Until it is complete and verified it is `target` + ".part".
         size: Its bytes.
         sha256: The SHA-256 that it must have.
-        progress: Told in megabytes.
-        cancel: Asked after each megabyte.
+        progress: Called after each megabyte.
+        cancel: Polled after each megabyte; return True to stop.
 
     Returns:
         `target`.
 
     Raises:
-        InputError: The server cannot be reached, the connection was cut (what arrived stays, and the next call goes on
-            from there), the disk is full, or the file is another one (nothing stays).
-        Cancelled: The user stopped; what arrived stays.
+        InputError: The server cannot be reached, the connection was cut (the next call resumes the
+            download), the disk is full, or the file is another one (it is deleted).
+        Cancelled: The user stopped; the next call resumes the download.
     """
     part = target.with_name(target.name + ".part")
     if target.is_file():  # whole already, but something after it failed
         os.replace(target, part)
-    there = part.stat().st_size if part.is_file() else 0
-    if there > size:  # cannot become the file
+    done = part.stat().st_size if part.is_file() else 0
+    if done > size:  # cannot become the file
         part.unlink()
-        there = 0
-    if there < size:
+        done = 0
+    if done < size:
         stage = ProgressReporter(f"Downloading {target.name} (MB)", _whole_megabytes(size), progress, cancel)
         try:
-            _append(address, part, there, stage)
+            _append(address, part, done, stage)
         except (OSError, http.client.HTTPException) as error:
             raise InputError(_why(error, address, part, size)) from error
     if part.stat().st_size < size:
@@ -72,13 +72,13 @@ def download(
 
 
 def copy_checked(source: Path, target: Path, size: int, sha256: str) -> Path:
-    """Copies a file that someone has fetched otherwise, if it is the expected one.
+    """Copies a file that was downloaded by other means, if it is the expected one.
 
-    The bytes that are checked are those that are copied.
+    The checked bytes are the copied ones.
 
     Args:
         source: The file.
-        target: The file to make.
+        target: The file to write.
         size: Its bytes.
         sha256: The SHA-256 that it must have.
 
@@ -110,15 +110,15 @@ def megabytes(size: int) -> str:
     return f"{size / 1e6:,.0f} MB"
 
 
-def _append(address: str, part: Path, there: int, stage: ProgressReporter) -> None:
-    """Fetches what is missing and appends it; starts anew where the server sends the whole file all the same."""
+def _append(address: str, part: Path, offset: int, stage: ProgressReporter) -> None:
+    """Downloads the rest and appends it; starts over where the server sends the whole file."""
     headers = {"User-Agent": f"sammix/{__version__}", "Accept-Encoding": "identity"}
-    if there:
-        headers["Range"] = f"bytes={there}-"
+    if offset:
+        headers["Range"] = f"bytes={offset}-"
     request = urllib.request.Request(address, headers=headers)
     with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:
-        resumed = answer.status == _PARTIAL and _starts_at(answer, there)
-        done = there if resumed else 0
+        resumed = answer.status == _PARTIAL and _starts_at(answer, offset)
+        done = offset if resumed else 0
         with part.open("ab" if resumed else "wb") as file:
             stage.step(_whole_megabytes(done))
             while block := answer.read(_BLOCK_BYTES):
@@ -127,8 +127,8 @@ def _append(address: str, part: Path, there: int, stage: ProgressReporter) -> No
                 done += len(block)
 
 
-def _starts_at(answer: http.client.HTTPResponse, there: int) -> bool:
-    return (answer.headers.get("Content-Range") or "").startswith(f"bytes {there}-")
+def _starts_at(answer: http.client.HTTPResponse, offset: int) -> bool:
+    return (answer.headers.get("Content-Range") or "").startswith(f"bytes {offset}-")
 
 
 def _whole_megabytes(size: int) -> int:
@@ -144,7 +144,7 @@ def _cut(part: Path, size: int) -> str:
 
 
 def _why(error: Exception, address: str, part: Path, size: int) -> str:
-    """One sentence about what went wrong, and what to do."""
+    """A sentence about the failure, and what to do."""
     if isinstance(error, urllib.error.HTTPError):
         if error.code == _TOO_FAR:
             part.unlink(missing_ok=True)

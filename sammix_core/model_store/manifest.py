@@ -1,4 +1,4 @@
-"""What a model says about itself: `manifest.json`, schema `sammix-model/1`."""
+"""The manifest of a model: `manifest.json`, schema `sammix-model/1`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sammix_core.files import write_text_atomic
 SCHEMA = "sammix-model/1"
 MANIFEST_FILE = "manifest.json"
 WEIGHTS_FILE = "weights.safetensors"
-# Kinds of models that go on from a mask or a click; the guidance of all others finds boxes in a CT.
+# Kinds of models that start from a mask or a click; the guidance of all others finds boxes in a CT.
 MSAM, REFINER = "msam", "refiner"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
@@ -41,18 +41,18 @@ def is_version(text: str) -> bool:
 class Manifest:
     """Everything that is needed to use a model's weights as they were trained, and to tell where they come from.
 
-    The dicts are JSON values; who reads one (preprocessing, guidance, post-processing) checks what is inside it.
+    The dicts are JSON values; their readers (preprocessing, guidance, post-processing) check the content.
 
     Attributes:
         name: The model's name, "liver".
         version: Its version, "1.0.0".
-        target: What it segments, "liver".
+        target: The structure that it segments, "liver".
         created: When, as ISO 8601.
-        base_model: `{"name": "lite_medsam", "sha256": ...}`: the weights that these go on top of.
+        base_model: `{"name": "lite_medsam", "sha256": ...}`: the weights that the model builds on.
         files: SHA-256 of each weights file in the folder, by its name; `weights.safetensors` is one of them.
         preprocessing: HU window, size, crop and whatever else must be the same in training and use.
         guidance: Which guidance, and its settings.
-        postprocessing: Settings of what is done to masks in 3-D.
+        postprocessing: Settings of how masks are made.
         metrics: Measured figures; a dict or a list.
         training_cases: Names of the cases in the training set.
         parent: "name/version" of the model that this one was fine-tuned from, or None.
@@ -122,12 +122,12 @@ class Manifest:
 
     @property
     def segments(self) -> bool:
-        """Whether it segments a CT by itself; refiners and M-SAMs go on from a mask or a click."""
+        """Whether it segments a CT by itself; refiners and M-SAMs start from a mask or a click."""
         return self.guidance.get("name") not in (MSAM, REFINER)
 
     @property
     def version_key(self) -> tuple[int, ...]:
-        """To sort by: 1.10.0 is newer than 1.9.0."""
+        """Sort key: 1.10.0 is newer than 1.9.0. Versions are three numbers, so that `packaging` is not needed."""
         return tuple(int(number) for number in self.version.split("."))
 
     def to_json(self) -> dict[str, Any]:
@@ -137,7 +137,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, document: Any) -> Self:
-        """Reads what `to_json` made, and takes nothing that it does not know.
+        """Reads what `to_json` wrote, strictly.
 
         Args:
             document: What `json.loads` returns for a `manifest.json`.

@@ -50,11 +50,11 @@ def shipped_models_folder() -> Path:
 
 
 def user_folder() -> Path:
-    """The folder for what is the user's own; may be absent. The environment variable SAMMIX_HOME moves it."""
+    """The folder for the user's data; may be absent. The environment variable SAMMIX_HOME overrides it."""
     home = os.environ.get(HOME_VARIABLE)
     if home:
         return Path(home).expanduser().resolve()
-    # Here, because importing this module shall not need it: a host can list what is shipped before it is installed.
+    # Imported here, so that a host can list the shipped models before it is installed.
     import platformdirs
 
     return Path(platformdirs.user_data_dir("sammix", appauthor=False)).resolve()
@@ -90,12 +90,12 @@ def open_model(folder: str | Path) -> ModelFolder:
 
 def list_models() -> list[ModelFolder]:
     """All models that can be named, shipped ones first, then by name, newest version first."""
-    return [found for found in _scan() if isinstance(found, ModelFolder)]
+    return [entry for entry in _scan() if isinstance(entry, ModelFolder)]
 
 
 def find_faults() -> list[str]:
     """A sentence for each folder that lies where models lie but cannot be used."""
-    return [found for found in _scan() if isinstance(found, str)]
+    return [entry for entry in _scan() if isinstance(entry, str)]
 
 
 def resolve(name_or_dir: str | Path) -> ModelFolder:
@@ -103,7 +103,7 @@ def resolve(name_or_dir: str | Path) -> ModelFolder:
 
     Args:
         name_or_dir: "liver" for the version of that model that the user has activated, or else its newest one;
-            "liver/1.0.0" for that version, or a folder. A text that can be a name is taken as one; write "./liver" for
+            "liver/1.0.0" for that version, or a folder. A text that can be a name is read as one; write "./liver" for
             a folder of that name.
 
     Returns:
@@ -116,7 +116,7 @@ def resolve(name_or_dir: str | Path) -> ModelFolder:
     if not name:
         return open_model(name_or_dir)
     models = list_models()
-    # An activated version that is gone leaves the newest one in its place: something must work.
+    # Where the activated version is gone, the newest one is used: something must work.
     active = read_active(user_models_folder()).get(name) if version is None else None
     for model in models:
         if model.spec == active:
@@ -163,7 +163,7 @@ def remove(spec: str) -> Path:
         spec: The full name, "my-liver/1.0.0".
 
     Returns:
-        The folder that is gone.
+        The deleted folder.
 
     Raises:
         InputError: It is no full name, there is no such model, it is shipped with SAMMix, or it cannot be deleted.
@@ -176,11 +176,11 @@ def remove(spec: str) -> Path:
     folder = user_models_folder() / name / version
     if not folder.is_dir() or folder.is_symlink() or folder.parent.is_symlink():
         raise InputError(f"You have no model {spec} of your own.")
-    # Renamed first: if the deletion is cut off, what is left has a name under which nobody finds half a model.
-    doomed = folder.with_name(f".removed-{secrets.token_hex(4)}")
+    # Renamed first: the rest of an interrupted deletion has a name that no search finds.
+    removed = folder.with_name(f".removed-{secrets.token_hex(4)}")
     try:
-        os.replace(folder, doomed)
-        shutil.rmtree(doomed)
+        os.replace(folder, removed)
+        shutil.rmtree(removed)
         if not any(folder.parent.iterdir()):
             folder.parent.rmdir()
     except OSError as error:
@@ -199,17 +199,17 @@ def _split(spec: str) -> tuple[str, str | None]:
 def _scan() -> Iterator[ModelFolder | str]:
     """Every model, or a sentence about why a folder is none."""
     shipped = shipped_models_folder()
-    taken = {folder.name for folder in _subfolders(shipped)}
+    shipped_names = {folder.name for folder in _subfolders(shipped)}
     for root in (shipped, user_models_folder()):
         for of_name in _subfolders(root):
-            if root != shipped and of_name.name in taken:
-                # Otherwise a folder that somebody put there would silently become the default model.
+            if root != shipped and of_name.name in shipped_names:
+                # Otherwise such a folder would silently become the default model.
                 yield f"{of_name} is not used: the name {of_name.name!r} belongs to a shipped model."
                 continue
-            found = [_open_stored(folder) for folder in _subfolders(of_name)]
-            models = [model for model in found if isinstance(model, ModelFolder)]
+            entries = [_open_stored(folder) for folder in _subfolders(of_name)]
+            models = [entry for entry in entries if isinstance(entry, ModelFolder)]
             yield from sorted(models, key=lambda model: model.manifest.version_key, reverse=True)
-            yield from (fault for fault in found if isinstance(fault, str))
+            yield from (entry for entry in entries if isinstance(entry, str))
 
 
 def _open_stored(folder: Path) -> ModelFolder | str:

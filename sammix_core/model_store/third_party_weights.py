@@ -1,6 +1,6 @@
-"""Weights that others have published and SAMMix can fetch: where they lie, how large they are, and their SHA-256.
+"""Weights that others have published and SAMMix can fetch: their addresses, sizes and SHA-256.
 
-How each figure was checked stands in docs/decisions/fetched-weights.md.
+docs/decisions/fetched-weights.md says how each figure was checked.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ThirdPartyWeights:
-    """One file of weights.
+    """A file of published weights.
 
     Attributes:
         name: What `sammix models fetch` and manifests call it.
         title: What people call it.
         architecture: Of segment-anything: "vit_b", "vit_l" or "vit_h".
-        address: Where its authors have put it.
+        address: The authors' download address.
         size: Bytes of the file.
         sha256: Its SHA-256.
-        licence: Under which its authors give it away.
+        licence: The authors' licence.
         single_mask: Whether it was trained with SAM's single-mask token alone.
-        standardised: Whether its images had SAM's mean and deviation taken out; otherwise they lie in [0, 1].
+        standardised: Whether its images were standardised by SAM's mean and deviation; otherwise they lie in [0, 1].
     """
 
     name: str
@@ -36,7 +36,7 @@ class ThirdPartyWeights:
 
     @property
     def file(self) -> str:
-        """The file's own name."""
+        """The file's name."""
         return self.address.rsplit("/", 1)[-1]
 
 

@@ -50,7 +50,7 @@ def save_weights(state: Mapping[str, Tensor], path: str | Path, *, float16: bool
 
     stored = {}
     for name, tensor in state.items():
-        # A copy of its own: safetensors refuses tensors that share memory, as tied weights do.
+        # A copy: safetensors refuses tensors that share memory, as tied weights do.
         copy = tensor.detach().to("cpu", copy=True).contiguous()
         if copy.is_floating_point():
             copy = copy.to(torch.float16 if float16 else torch.float32)
@@ -65,7 +65,7 @@ def save_weights(state: Mapping[str, Tensor], path: str | Path, *, float16: bool
 def load_weights(path: str | Path, sha256: str) -> dict[str, Tensor]:
     """Reads a safetensors file if it is the expected one.
 
-    The bytes that are checked are the bytes that are used: the file is read once.
+    The file is read once, so that the checked bytes are the ones used.
 
     Args:
         path: The file.
@@ -124,7 +124,7 @@ def write_model(
     """Writes a model to `parent/<name>/<version>/`; the folder appears when it is complete.
 
     Args:
-        parent: The folder of models, such as `user_models_folder()`. It is made when absent.
+        parent: The folder of models, such as `user_models_folder()`. Created when absent.
         manifest: The manifest; its `files` is replaced by what is written.
         state: The weights.
         card: The text of `MODEL_CARD.md`.

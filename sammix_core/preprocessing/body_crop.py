@@ -1,4 +1,4 @@
-"""One crop round the body for a whole volume, and the network's frame that follows from it."""
+"""One crop round the body for a whole volume, and the network's frame for it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BODY_HU = -300.0  # between lung or air and fat: separates the body from the air
 def body_crop(axial: np.ndarray, pixel_mm: tuple[float, float], margin_mm: float) -> tuple[int, int, int, int]:
     """Finds one crop for a whole volume that holds the body on practically every slice.
 
-    The body is the largest connected region above -300 HU on each looked-at slice after an opening that cuts off the
+    The body is the largest connected region above -300 HU on each sampled slice after an opening that cuts off the
     table. The crop is the union over those slices: cutting a liver costs more than a few pixels of resolution gain.
 
     Args:
@@ -41,13 +41,13 @@ def body_crop(axial: np.ndarray, pixel_mm: tuple[float, float], margin_mm: float
             boxes.append((row_hits[0], col_hits[0], row_hits[-1] + 1, col_hits[-1] + 1))
     if not boxes:
         return 0, 0, rows, cols
-    found = np.array(boxes) * step
+    edges = np.array(boxes) * step
     margin = [max(1, round(margin_mm / mm)) for mm in pixel_mm]
     return (
-        max(0, int(found[:, 0].min()) - margin[0]),
-        max(0, int(found[:, 1].min()) - margin[1]),
-        min(rows, int(found[:, 2].max()) + margin[0]),
-        min(cols, int(found[:, 3].max()) + margin[1]),
+        max(0, int(edges[:, 0].min()) - margin[0]),
+        max(0, int(edges[:, 1].min()) - margin[1]),
+        min(rows, int(edges[:, 2].max()) + margin[0]),
+        min(cols, int(edges[:, 3].max()) + margin[1]),
     )
 
 
@@ -68,7 +68,7 @@ def body_mask(hu_slice: np.ndarray) -> np.ndarray:
 def volume_frame(
     axial: np.ndarray, pixel_mm: tuple[float, float], spec: PreprocessingSpec, spacing_known: bool = True
 ) -> Frame:
-    """Chooses the frame of a volume: its body crop, or the whole slice when the model wants none.
+    """Chooses the frame of a volume: its body crop, or the whole slice for a model without a crop.
 
     Args:
         axial: (slices, rows, cols) HU in canonical axial order.
@@ -78,25 +78,25 @@ def volume_frame(
     """
     whole = (0, 0, axial.shape[1], axial.shape[2])
     crop = body_crop(axial, pixel_mm, spec.body_margin_mm) if spec.body_crop else whole
-    return Frame.for_crop(_not_too_close(crop, axial, pixel_mm, spec, spacing_known), pixel_mm, spec.size)
+    return Frame.for_crop(_at_least_as_wide(crop, axial, pixel_mm, spec, spacing_known), pixel_mm, spec.size)
 
 
-def _not_too_close(
+def _at_least_as_wide(
     crop: tuple[int, int, int, int],
     axial: np.ndarray,
     pixel_mm: tuple[float, float],
     spec: PreprocessingSpec,
     spacing_known: bool,
 ) -> tuple[int, int, int, int]:
-    """Grows a crop evenly, past the slice's edges where it must, until it is as wide as the model is used to."""
+    """Grows a crop evenly, past the slice's edges where it must, until it is as wide as in training."""
     extent = max((crop[2] - crop[0]) * pixel_mm[0], (crop[3] - crop[1]) * pixel_mm[1])
-    wanted = spec.least_extent_mm
+    least_extent = spec.least_extent_mm
     if not spacing_known:
         middle = axial[len(axial) // 2]
-        edges = (middle[0], middle[-1], middle[:, 0], middle[:, -1])
-        cut = sum(float((edge > BODY_HU).mean()) > _CUT_EDGE_SHARE for edge in edges)
-        wanted = extent * _CUT_GROWTH if cut >= 2 else extent
-    if extent >= wanted:
+        borders = (middle[0], middle[-1], middle[:, 0], middle[:, -1])
+        cut = sum(float((border > BODY_HU).mean()) > _CUT_EDGE_SHARE for border in borders)
+        least_extent = extent * _CUT_GROWTH if cut >= 2 else extent
+    if extent >= least_extent:
         return crop
-    row_more, col_more = (round((wanted - extent) / 2 / mm) for mm in pixel_mm)
+    row_more, col_more = (round((least_extent - extent) / 2 / mm) for mm in pixel_mm)
     return crop[0] - row_more, crop[1] - col_more, crop[2] + row_more, crop[3] + col_more

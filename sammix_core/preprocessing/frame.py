@@ -114,7 +114,7 @@ class Frame:
         return result.astype(np.float32)
 
     def at_cells(self, mask: np.ndarray, cells: int) -> np.ndarray:
-        """Looks a mask up at the centres of a coarse grid over the network image, such as a CAM's.
+        """Samples a mask at the centres of a coarse grid over the network image, such as a CAM's.
 
         Args:
             mask: (rows, cols) bool on slice pixels.
@@ -124,14 +124,14 @@ class Frame:
             (cells, cells) bool; False outside the slice.
         """
         centres = (np.arange(cells) + 0.5) * self.size / cells
-        found = []
+        taps = []
         for length, scale, start, pad in (
             (mask.shape[0], self.scale_y, self.row0, self.pad_y),
             (mask.shape[1], self.scale_x, self.col0, self.pad_x),
         ):
-            place = np.floor((centres - pad) / scale + start).astype(int)
-            found.append((np.clip(place, 0, length - 1), (place >= 0) & (place < length)))
-        (rows, row_inside), (cols, col_inside) = found
+            pixels = np.floor((centres - pad) / scale + start).astype(int)
+            taps.append((np.clip(pixels, 0, length - 1), (pixels >= 0) & (pixels < length)))
+        (rows, row_inside), (cols, col_inside) = taps
         return mask[np.ix_(rows, cols)] & row_inside[:, None] & col_inside[None, :]
 
 

@@ -1,4 +1,4 @@
-"""From HU to the image that the encoder sees: the one window and resize of training and inference."""
+"""From HU to the encoder's input: the one window and resize of training and inference."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ AIR_HU = -1024.0
 def window(hu: np.ndarray, spec: PreprocessingSpec) -> np.ndarray:
     """Maps HU to [0, 1] float32 through the model's window; padding values such as -3024 end at 0."""
     low = spec.window_level - spec.window_width / 2
-    # In one memory order: a product of matrices may round otherwise for a slice that is a turned view of its volume.
+    # In one memory order: a matrix product may round differently for a slice that is a transposed view of its volume.
     return np.clip((hu.astype(np.float32, order="C") - low) / spec.window_width, 0, 1)
 
 

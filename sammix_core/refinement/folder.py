@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from sammix_core.errors import InputError
 from sammix_core.model_store.manifest import REFINER
+from sammix_core.model_store.organs import DEFAULT_ORGAN
 from sammix_core.model_store.store import ModelFolder, resolve
 
 if TYPE_CHECKING:
     from sammix_core.preprocessing.spec import PreprocessingSpec
 
-LIVER, LESION = "liver", "lesion"
+LIVER, LESION = DEFAULT_ORGAN.name, "lesion"
 SHIPPED = {LIVER: "liver-refiner", LESION: "lesion-refiner"}
 _REFINED = {LIVER: "the liver", LESION: "lesions"}
 

@@ -1,4 +1,4 @@
-"""How prompt encoder and mask decoder run when no gradients are wanted: in OpenVINO on a CPU, else in torch.
+"""How prompt encoder and mask decoder run for inference: in OpenVINO on a CPU, else in torch.
 
 OpenVINO's form is `LightDecoder`. In bfloat16 it takes two thirds of float32's time, and of a slice's mask two pixels
 or so change, which is why it goes with an encoder that is not exact either, and with no other.
@@ -19,7 +19,7 @@ _MOST_AT_ONCE = 8  # slices a call; more gain nothing and take 60 MB each
 
 
 class DecoderEngine:
-    """The compiled decoder of one network; made anew when the network's weights were changed.
+    """The compiled decoder of one network; compiled again when the network's weights have changed.
 
     Args:
         network: LiteMedSAM, on the CPU.
@@ -41,7 +41,7 @@ class DecoderEngine:
             weights,
             examples,
             shapes,
-            one_by_one=True,  # a box that is reset brings the very mask back that a run made
+            one_by_one=True,  # so that resetting a box restores the mask of the run to the bit
             precision=precision_beside(encoder_precision),
         )
 
@@ -59,8 +59,10 @@ class DecoderEngine:
         if mask_logits is None:
             mask_logits = torch.zeros(count, 1, 4 * _SIZE, 4 * _SIZE)
         for start in range(0, count, _MOST_AT_ONCE):
-            some = slice(start, start + _MOST_AT_ONCE)
-            found = self._compiled(embeddings[some], boxes[some], mask_logits[some], prompted[some])
-            masks.append(torch.from_numpy(found[0]))
-            scores.append(torch.from_numpy(found[1]))
+            batch = slice(start, start + _MOST_AT_ONCE)
+            batch_masks, batch_scores = self._compiled(
+                embeddings[batch], boxes[batch], mask_logits[batch], prompted[batch]
+            )
+            masks.append(torch.from_numpy(batch_masks))
+            scores.append(torch.from_numpy(batch_scores))
         return (masks[0], scores[0]) if len(masks) == 1 else (torch.cat(masks), torch.cat(scores))

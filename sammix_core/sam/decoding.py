@@ -15,7 +15,7 @@ from sammix_core.masks.components import component_sizes, component_weights, lab
 from sammix_core.masks.overlap import mask_dice, mask_iou
 from sammix_core.masks.probability import sigmoid
 from sammix_core.preprocessing.upsampling import upsampled
-from sammix_core.sam.backend import SamBackend
+from sammix_core.sam.backend import PromptDecoder
 
 CHOICES = ("score", "cam", "mean", "first")
 
@@ -32,8 +32,8 @@ class MaskSettings:
             is none), "mean" (their mean logits) or "first".
         second_pass: Whether the chosen mask's logits are decoded once more as dense prompt.
         box_margin: Network pixels that a mask may reach past its box.
-        least_cover: A map that fills less than this share of a box that a person set (`guidance.cover`) has missed what
-            the person sees, and is no prompt beside that box; 0 prompts with any map.
+        least_cover: A map that fills less than this share of a box that a person set (`map_coverage`) has missed what
+            the person sees, and is not used as a prompt beside that box; 0 prompts with any map.
     """
 
     mask_prompt: bool = True
@@ -76,7 +76,7 @@ class DecodedSlices:
         logits: (n, size, size) float32, the chosen mask.
         all_logits: (n, 3, size, size) float32, all three, for uncertainty.
         scores: (n, 3) float32, predicted IoU.
-        chosen: (n,) int, which was taken; -1 for their mean.
+        chosen: (n,) int, the index of the chosen mask; -1 for the mean of the three.
     """
 
     logits: np.ndarray
@@ -141,7 +141,7 @@ def dense_prompt(cam_logits: np.ndarray, size: int, settings: MaskSettings) -> t
 
 @torch.inference_mode()
 def decode_slices(
-    backend: SamBackend,
+    backend: PromptDecoder,
     embeddings: torch.Tensor,
     boxes: np.ndarray,
     cam_logits: np.ndarray | None,
@@ -150,7 +150,7 @@ def decode_slices(
     """Decodes a batch and chooses.
 
     Args:
-        backend: The SAM backend.
+        backend: The backend.
         embeddings: (n, c, h, w).
         boxes: (n, 4) XYXY edges in network pixels.
         cam_logits: (n, h, w) of the guidance, or None for boxes alone.
@@ -245,7 +245,7 @@ def clean_slice(mask: np.ndarray, box: tuple[float, float, float, float], suppor
     """
     whole = mask & inside_box(mask.shape, box)
     result = np.zeros(mask.shape, dtype=bool)
-    # Labels and holes are looked for near the mask alone; a border of background goes along, so that a hole is one.
+    # Components and holes are searched near the mask alone, with a border of background, so that a hole is closed.
     near = tuple(slice(max(0, first - 1), last + 2) for first, last in _extents(whole))
     if len(near) < 2:
         return result

@@ -1,6 +1,6 @@
-"""Makes a model of published weights: downloaded with consent, checked, and stored as safetensors.
+"""Makes a model from published weights: downloaded with consent, checked, and stored as safetensors.
 
-What is stored is an ordinary `sammix-model/1` folder of the user's own, so that `sammix models` lists, verifies and
+The result is an ordinary `sammix-model/1` folder among the user's models, so that `sammix models` lists, verifies and
 removes it like any other. Its boxes come from the guidance of another model.
 """
 
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from sammix_core.errors import InputError
 from sammix_core.model_store.download import copy_checked, download, megabytes
 from sammix_core.model_store.manifest import Manifest
+from sammix_core.model_store.organs import DEFAULT_MODEL, DEFAULT_ORGAN
 from sammix_core.model_store.store import ModelFolder, user_models_folder
 from sammix_core.model_store.third_party_weights import THIRD_PARTY_WEIGHTS, ThirdPartyWeights
 from sammix_core.model_store.weights import write_model
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 VERSION = "1.0.0"
-GUIDED_BY = "liver"
+GUIDED_BY = DEFAULT_MODEL
 _BOX_MARGIN = 12.0  # pixels of 1024: the 3 of 256 that our own models leave
 _CARD = """# {title}
 
@@ -50,10 +51,10 @@ def third_party_weights(name: str) -> ThirdPartyWeights:
 
 
 def check_absent(weights: ThirdPartyWeights) -> None:
-    """Refuses to fetch what is there already.
+    """Refuses to fetch weights again.
 
     Raises:
-        InputError: It is there.
+        InputError: The model exists already.
     """
     folder = user_models_folder() / weights.name / VERSION
     if folder.exists():
@@ -79,15 +80,15 @@ def fetch(
     Args:
         weights: Which.
         from_file: A file that was fetched otherwise, or None to download.
-        progress: Told how far the download is.
-        cancel: Asked now and then.
+        progress: Called after each megabyte of the download.
+        cancel: Polled now and then; return True to stop.
 
     Returns:
         The model, to be used by its name.
 
     Raises:
-        InputError: It is there already, cannot be had, or is another file; see `download`.
-        Cancelled: The user stopped; what was downloaded stays, and the next call goes on from there.
+        InputError: The model exists already, or the file cannot be downloaded or is another one; see `download`.
+        Cancelled: The user stopped; the next call resumes the download.
     """
     check_absent(weights)
     if importlib.util.find_spec("segment_anything") is None:
@@ -142,7 +143,7 @@ def _manifest(weights: ThirdPartyWeights) -> Manifest:
     return Manifest.of_today(
         name=weights.name,
         version=VERSION,
-        target="liver",
+        target=DEFAULT_ORGAN.name,
         base_model={"name": weights.name, "sha256": weights.sha256},
         preprocessing={"of": GUIDED_BY, "size": 1024},
         guidance={"name": "embedding_cam", "of": GUIDED_BY},

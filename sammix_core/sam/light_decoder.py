@@ -22,7 +22,7 @@ from sammix_core.sam.backend import EDGE_TO_CENTRE
 
 
 class LightDecoder(nn.Module):
-    """Prompt encoder and mask decoder in one; shares the weights that it is given.
+    """Prompt encoder and mask decoder in one; shares the weights of its modules.
 
     Args:
         prompt_encoder: LiteMedSAM's, or a trained copy.
@@ -58,7 +58,7 @@ class LightDecoder(nn.Module):
         return self.of_cells(embeddings + dense, sparse)
 
     def of_cells(self, image: torch.Tensor, sparse: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Decodes what the prompts were brought into already.
+        """Decodes embeddings with the dense prompt already added.
 
         Args:
             image: (n, 256, h, w), embeddings and dense prompt together.
@@ -68,15 +68,15 @@ class LightDecoder(nn.Module):
             See `forward`.
         """
         decoder, transformer = self.decoder, self.decoder.transformer
-        own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
-        tokens = torch.cat([own.expand(sparse.shape[0], -1, -1), sparse], dim=1)
-        place = self.prompts.get_dense_pe().flatten(2).transpose(1, 2)
+        output_tokens = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
+        tokens = torch.cat([output_tokens.expand(sparse.shape[0], -1, -1), sparse], dim=1)
+        position = self.prompts.get_dense_pe().flatten(2).transpose(1, 2)
         cells = image.flatten(2).transpose(1, 2)
         queries = tokens
         for layer in transformer.layers:
-            queries, cells = _layer(layer, queries, cells, tokens, place)
-        seen = _tokens_see_cells(transformer.final_attn_token_to_image, queries + tokens, cells, place)
-        queries = transformer.norm_final_attn(queries + seen)
+            queries, cells = _layer(layer, queries, cells, tokens, position)
+        attended = _tokens_see_cells(transformer.final_attn_token_to_image, queries + tokens, cells, position)
+        queries = transformer.norm_final_attn(queries + attended)
         scores = decoder.iou_prediction_head(queries[:, 0])[:, 1:]
         single = queries[:, 1]
         weights = torch.stack([network(single) for network in decoder.output_hypernetworks_mlps[1:]], dim=1)
@@ -95,19 +95,21 @@ class LightDecoder(nn.Module):
 
 
 def _layer(
-    layer: Any, queries: torch.Tensor, cells: torch.Tensor, tokens: torch.Tensor, place: torch.Tensor
+    layer: Any, queries: torch.Tensor, cells: torch.Tensor, tokens: torch.Tensor, position: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """SAM's two-way attention block."""
     if layer.skip_first_layer_pe:
         queries = layer.self_attn(q=queries, k=queries, v=queries)
     else:
-        asked = queries + tokens
-        queries = queries + layer.self_attn(q=asked, k=asked, v=queries)
+        query_tokens = queries + tokens
+        queries = queries + layer.self_attn(q=query_tokens, k=query_tokens, v=queries)
     queries = layer.norm1(queries)
-    queries = layer.norm2(queries + _tokens_see_cells(layer.cross_attn_token_to_image, queries + tokens, cells, place))
+    queries = layer.norm2(
+        queries + _tokens_see_cells(layer.cross_attn_token_to_image, queries + tokens, cells, position)
+    )
     queries = layer.norm3(queries + layer.mlp(queries))
-    seen = _cells_see_tokens(layer.cross_attn_image_to_token, cells, place, queries + tokens, queries)
-    return queries, layer.norm4(cells + seen)
+    attended = _cells_see_tokens(layer.cross_attn_image_to_token, cells, position, queries + tokens, queries)
+    return queries, layer.norm4(cells + attended)
 
 
 def _heads(attention: Any, projected: torch.Tensor) -> torch.Tensor:
@@ -120,26 +122,28 @@ def _by_head(attention: Any, weight: torch.Tensor) -> torch.Tensor:
     return weight.unflatten(0, (attention.num_heads, -1))
 
 
-def _tokens_see_cells(attention: Any, asked: torch.Tensor, cells: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
+def _tokens_see_cells(
+    attention: Any, query_tokens: torch.Tensor, cells: torch.Tensor, position: torch.Tensor
+) -> torch.Tensor:
     """Attention of tokens (n, t, c) to cells (n, m, c); the keys' bias adds the same to every cell and drops out."""
-    query = _heads(attention, attention.q_proj(asked))
+    query = _heads(attention, attention.q_proj(query_tokens))
     share = 1 / math.sqrt(query.shape[-1])
     on_cells = (query @ _by_head(attention, attention.k_proj.weight) * share).flatten(1, 2)
-    weights = torch.softmax(on_cells @ (cells + place).transpose(1, 2), dim=-1)
-    found = (weights @ cells).unflatten(1, (attention.num_heads, -1))
-    value = found @ _by_head(attention, attention.v_proj.weight).transpose(1, 2)
+    weights = torch.softmax(on_cells @ (cells + position).transpose(1, 2), dim=-1)
+    attended = (weights @ cells).unflatten(1, (attention.num_heads, -1))
+    value = attended @ _by_head(attention, attention.v_proj.weight).transpose(1, 2)
     return attention.out_proj(value.transpose(1, 2).flatten(2) + attention.v_proj.bias)
 
 
 def _cells_see_tokens(
-    attention: Any, cells: torch.Tensor, place: torch.Tensor, keys: torch.Tensor, values: torch.Tensor
+    attention: Any, cells: torch.Tensor, position: torch.Tensor, keys: torch.Tensor, values: torch.Tensor
 ) -> torch.Tensor:
     """Attention of cells (n, m, c) to tokens (n, t, c)."""
     key, value = _heads(attention, attention.k_proj(keys)), _heads(attention, attention.v_proj(values))
     share = 1 / math.sqrt(key.shape[-1])
     on_cells = (key @ _by_head(attention, attention.q_proj.weight) * share).flatten(1, 2)
     bias = (key @ attention.q_proj.bias.unflatten(0, (attention.num_heads, -1, 1)) * share).flatten(1)
-    scores = (cells + place) @ on_cells.transpose(1, 2) + bias[:, None]
+    scores = (cells + position) @ on_cells.transpose(1, 2) + bias[:, None]
     weights = torch.softmax(scores.unflatten(2, (attention.num_heads, -1)), dim=-1).flatten(2)
     outwards = attention.out_proj.weight.t().unflatten(0, (attention.num_heads, -1))
     return weights @ (value @ outwards).flatten(1, 2) + attention.out_proj.bias

@@ -6,23 +6,27 @@ prompt encoder and the mask decoder by trained ones, the encoder stays as it is.
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import torch
 
-from sammix_core.engines.cache_folder import key_of
 from sammix_core.engines.encoder_engine import EncoderEngine, make_engine, openvino_available
 from sammix_core.engines.openvino_compiler import DEFAULT, FLOAT32, INT8
 from sammix_core.errors import InputError
-from sammix_core.model_store.base_weights import find_base_weights
-from sammix_core.sam.backend import EDGE_TO_CENTRE
+from sammix_core.model_store.base_weights import LITE_MEDSAM, find_base_weights
+from sammix_core.model_store.store import ModelFolder
+from sammix_core.sam.backend import EDGE_TO_CENTRE, EngineBackend, SamBackend
 from sammix_core.sam.lora import merge
+from sammix_core.sam.options import BackendOptions, encoder_adapter
 
 if TYPE_CHECKING:
     from sammix_core.sam.decoder_engine import DecoderEngine
+
+_log = logging.getLogger(__name__)
 
 IMAGE_SIZE = 256
 EMBEDDING_CHANNELS = 256
@@ -50,7 +54,7 @@ def build_network(base_weights: Path | None = None) -> Any:
     return network.eval().requires_grad_(False)
 
 
-class LiteMedSam:
+class LiteMedSam(EngineBackend):
     """LiteMedSAM on one device.
 
     Args:
@@ -103,27 +107,11 @@ class LiteMedSam:
         Raises:
             InputError: A tensor has another name or shape than LiteMedSAM's.
         """
-        own = self.network.state_dict()
+        current = self.network.state_dict()
         for name, tensor in state.items():
-            if not name.startswith(TRAINED_PARTS) or name not in own or own[name].shape != tensor.shape:
+            if not name.startswith(TRAINED_PARTS) or name not in current or current[name].shape != tensor.shape:
                 raise InputError(f"The model's tensor {name} does not fit LiteMedSAM; use a model made for it.")
-        self.network.load_state_dict({**own, **{k: v.to(own[k].dtype) for k, v in state.items()}})
-
-    def encoder_key(self) -> str:
-        """Says which encoder this is and how it computes; embeddings of another one are others."""
-        tensors = [(name, one.cpu()) for name, one in sorted(self.network.image_encoder.state_dict().items())]
-        weights = [part for name, one in tensors for part in (name, one.contiguous().numpy().tobytes())]
-        return key_of([self.name, self.engine.name, self.engine.precision, *weights])
-
-    @property
-    def batch(self) -> int:
-        """See `SamBackend.batch`."""
-        return self.engine.batch
-
-    @property
-    def concurrency(self) -> int:
-        """See `SamBackend.concurrency`."""
-        return self.engine.concurrency
+        self.network.load_state_dict({**current, **{k: v.to(current[k].dtype) for k, v in state.items()}})
 
     @torch.inference_mode()
     def encode(self, images: torch.Tensor) -> torch.Tensor:
@@ -138,9 +126,40 @@ class LiteMedSam:
         if self._decoder is not None and not torch.is_grad_enabled():
             try:
                 return self._decoder(embeddings, boxes, mask_logits)
-            except (ImportError, OSError, RuntimeError):
-                self._decoder = None  # torch is slower, but works
+            except (ImportError, OSError, RuntimeError) as error:
+                _log.warning("OpenVINO cannot run the mask decoder, so PyTorch runs it: %s", error)
+                self._decoder = None
         return decode_with(network.prompt_encoder, network.mask_decoder, embeddings, boxes.to(self.device), mask_logits)
+
+
+def build_backend(folder: ModelFolder, state: Mapping[str, torch.Tensor], options: BackendOptions) -> LiteMedSam:
+    """Builds LiteMedSAM with a model's prompt encoder and mask decoder; a `BackendBuilder`.
+
+    Raises:
+        InputError: The model was made on other base weights, or its tensors are not LiteMedSAM's.
+    """
+    if folder.manifest.base_model["sha256"] != LITE_MEDSAM.sha256:
+        raise InputError(f"{folder.spec} was made on another base model than the one that this version knows.")
+    adapter = encoder_adapter(folder)
+    backend = LiteMedSam(options.device, options.base_weights, options.engine, adapter, options.precision)
+    backend.load_trained({name: tensor for name, tensor in state.items() if name.startswith(TRAINED_PARTS)})
+    return backend
+
+
+def is_litemedsam(backend: SamBackend) -> TypeGuard[LiteMedSam]:
+    """Whether a backend is LiteMedSAM, whose parts can be trained."""
+    return isinstance(backend, LiteMedSam)
+
+
+def require_litemedsam(backend: SamBackend) -> LiteMedSam:
+    """The backend, where it is LiteMedSAM, whose parts can be trained.
+
+    Raises:
+        InputError: It is another one.
+    """
+    if not is_litemedsam(backend):
+        raise InputError(f"{backend.name} cannot be trained here; use a model made on LiteMedSAM.")
+    return backend
 
 
 def decode_with(
@@ -150,7 +169,7 @@ def decode_with(
     boxes: torch.Tensor,
     mask_logits: torch.Tensor | None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Runs prompt encoder and mask decoder; used by inference and by training, so that both are one.
+    """Runs prompt encoder and mask decoder; inference and training share it.
 
     The steps are SAM's, but m1 to m3 come from the single-mask token: see `three_from_single`.
 
@@ -166,8 +185,8 @@ def decode_with(
     """
     sparse, dense = prompt_encoder(points=None, boxes=boxes.float() - EDGE_TO_CENTRE, masks=mask_logits)
     count = len(sparse)
-    own_tokens = torch.cat([mask_decoder.iou_token.weight, mask_decoder.mask_tokens.weight])
-    tokens = torch.cat([own_tokens.expand(count, -1, -1), sparse], dim=1)
+    output_tokens = torch.cat([mask_decoder.iou_token.weight, mask_decoder.mask_tokens.weight])
+    tokens = torch.cat([output_tokens.expand(count, -1, -1), sparse], dim=1)
     position = prompt_encoder.get_dense_pe().expand(count, -1, -1, -1)
     outputs, image = mask_decoder.transformer(embeddings + dense, position, tokens)
     height, width = embeddings.shape[-2:]

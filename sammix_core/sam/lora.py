@@ -22,9 +22,9 @@ _ADAPTER = ".default.weight"  # how peft names the matrices of its first adapter
 
 
 def inject(encoder: nn.Module, rank: int = RANK, targets: Sequence[str] = (_TARGET,)) -> None:
-    """Puts LoRA beside every `qkv` of an encoder, in place; it changes nothing until it is trained.
+    """Adds LoRA to every `qkv` of an encoder, in place; it changes nothing until it is trained.
 
-    Nothing but LoRA wants gradients afterwards.
+    Only LoRA requires gradients afterwards.
 
     Args:
         encoder: LiteMedSAM's or SAM's image encoder, without LoRA.
@@ -56,7 +56,7 @@ def lora_parameters(encoder: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def set_trainable(encoder: nn.Module, wanted: bool) -> None:
-    """Lets LoRA learn, or stops it; the encoder's own weights never do."""
+    """Makes LoRA require gradients, or not; the encoder's own weights never do."""
     for parameter in lora_parameters(encoder).values():
         parameter.requires_grad_(wanted)
 
@@ -72,11 +72,11 @@ def load(encoder: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
     Raises:
         InputError: Names or shapes are those of another encoder or rank.
     """
-    own = lora_parameters(encoder)
-    if {name: tuple(p.shape) for name, p in own.items()} != {name: tuple(t.shape) for name, t in state.items()}:
+    current = lora_parameters(encoder)
+    if {name: tuple(p.shape) for name, p in current.items()} != {name: tuple(t.shape) for name, t in state.items()}:
         raise InputError("The LoRA weights are those of another encoder, or of another rank.")
     with torch.no_grad():
-        for name, parameter in own.items():
+        for name, parameter in current.items():
             parameter.copy_(state[name])
 
 

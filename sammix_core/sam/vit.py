@@ -1,4 +1,4 @@
-"""Segment Anything with its own ViT encoders at 1024 x 1024, and MedSAM, which has the same architecture.
+"""Segment Anything with its ViT encoders at 1024 x 1024, and MedSAM, which has the same architecture.
 
 The network is that of the package `segment-anything`; the weights are fetched (`sammix models fetch`).
 """
@@ -12,10 +12,12 @@ import torch
 
 from sammix_core.engines.encoder_engine import EncoderEngine, make_engine
 from sammix_core.errors import InputError
-from sammix_core.model_store.third_party_weights import ThirdPartyWeights
-from sammix_core.sam.backend import EDGE_TO_CENTRE
+from sammix_core.model_store.store import ModelFolder
+from sammix_core.model_store.third_party_weights import THIRD_PARTY_WEIGHTS, ThirdPartyWeights
+from sammix_core.sam.backend import EDGE_TO_CENTRE, EngineBackend
 from sammix_core.sam.litemedsam import decode_with, three_from_single
 from sammix_core.sam.lora import merge
+from sammix_core.sam.options import BackendOptions, encoder_adapter
 
 IMAGE_SIZE = 1024
 # What SAM's images were brought to: mean and deviation of each colour, of 255
@@ -28,7 +30,7 @@ def build_network(architecture: str, state: Mapping[str, torch.Tensor]) -> Any:
 
     Args:
         architecture: "vit_b", "vit_l" or "vit_h".
-        state: Tensors named as in SAM; they become the network's own, without a copy.
+        state: Tensors named as in SAM; the network takes them over without a copy.
 
     Raises:
         InputError: The package is not installed, or the tensors are those of another network.
@@ -48,12 +50,12 @@ def build_network(architecture: str, state: Mapping[str, torch.Tensor]) -> Any:
     return network.eval().requires_grad_(False)
 
 
-class VitSam:
+class VitSam(EngineBackend):
     """A SAM with ViT encoder on one device.
 
     Args:
         device: Where to compute.
-        published: Which weights they are.
+        weights: Which weights they are.
         state: The weights, named as in SAM.
         engine: How the encoder runs, see `make_engine`. "auto" leaves the two larger ones to torch: compiling takes
             minutes and several times their memory.
@@ -73,22 +75,22 @@ class VitSam:
     def __init__(
         self,
         device: torch.device,
-        published: ThirdPartyWeights,
+        weights: ThirdPartyWeights,
         state: Mapping[str, torch.Tensor],
         engine: str = "auto",
         adapter: Mapping[str, torch.Tensor] | None = None,
     ) -> None:
-        self.name = published.name
+        self.name = weights.name
         self.device = device
-        self.network = build_network(published.architecture, state)
+        self.network = build_network(weights.architecture, state)
         if adapter is not None:
             merge(self.network.image_encoder, adapter)
-        if published.single_mask:
+        if weights.single_mask:
             three_from_single(self.network.mask_decoder)
-        self._single_mask = published.single_mask
-        self._standardised = published.standardised
+        self._single_mask = weights.single_mask
+        self._standardised = weights.standardised
         self.network.to(device)
-        if engine == "auto" and published.architecture != "vit_b":
+        if engine == "auto" and weights.architecture != "vit_b":
             engine = "torch"
         self.engine: EncoderEngine = make_engine(self.network.image_encoder, device, engine, IMAGE_SIZE)
 
@@ -96,14 +98,14 @@ class VitSam:
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """See `SamBackend.encode`; returns (n, 256, 64, 64). One image at a time: the attention takes the memory."""
         coloured = self._colours(images.to(self.device, torch.float32))
-        return torch.cat([self.engine(one[None]) for one in coloured])
+        return torch.cat([self.engine(image[None]) for image in coloured])
 
     def _colours(self, images: torch.Tensor) -> torch.Tensor:
         """(n, 1, h, w) in [0, 1] to the three channels that the network was trained on."""
         coloured = images.expand(-1, 3, -1, -1)
         if not self._standardised:
             return coloured
-        mean, deviation = (torch.tensor(one, device=images.device)[:, None, None] for one in (_MEAN, _DEVIATION))
+        mean, deviation = (torch.tensor(values, device=images.device)[:, None, None] for values in (_MEAN, _DEVIATION))
         return (coloured * 255 - mean) / deviation
 
     def decode(
@@ -111,7 +113,7 @@ class VitSam:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """See `SamBackend.decode`: logits (n, 3, 256, 256), since SAM's masks and mask prompts are as coarse as that.
 
-        SAM's are its own three masks; of MedSAM, trained with a single one, all three begin as that one.
+        SAM has three masks; MedSAM was trained with a single one, so that all three begin as that one.
         """
         prompt_encoder, decoder = self.network.prompt_encoder, self.network.mask_decoder
         boxes = boxes.to(self.device)
@@ -131,3 +133,15 @@ class VitSam:
             for index in range(len(embeddings))
         ]
         return torch.cat([masks for masks, _ in each]), torch.cat([scores for _, scores in each])
+
+
+def build_backend(folder: ModelFolder, state: Mapping[str, torch.Tensor], options: BackendOptions) -> VitSam:
+    """Builds SAM or MedSAM from a fetched model; a `BackendBuilder`.
+
+    Raises:
+        InputError: The model was made from another file than the one that this version knows.
+    """
+    weights = THIRD_PARTY_WEIGHTS[folder.manifest.base_model["name"]]
+    if folder.manifest.base_model["sha256"] != weights.sha256:
+        raise InputError(f"{folder.spec} was made of another file than the {weights.title} that this version knows.")
+    return VitSam(options.device, weights, state, options.engine, encoder_adapter(folder))

@@ -1,1 +1,1 @@
-"""From a volume to boxes and masks: `Segmenter` is the door."""
+"""From a volume to boxes and masks: `Segmenter` is the entry point."""

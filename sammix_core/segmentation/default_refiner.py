@@ -1,4 +1,4 @@
-"""Which refiner goes with a model, whether it is asked for or not."""
+"""The refiner that belongs to a model, chosen by default or by the user."""
 
 from __future__ import annotations
 
@@ -20,23 +20,22 @@ def organ_refiner(model: LoadedModel, folder: ModelFolder, stages: int, every_bo
 
     Args:
         model: The model.
-        folder: What `open_refiner` gave.
-        stages: How many.
+        folder: What `open_refiner` returned.
+        stages: Number of stages.
         every_box: See `MaskRefiner`.
 
     Raises:
         InputError: The refiner was trained on other slices, or its files do not fit each other.
     """
     refiner = load_refiner(folder, model.preprocessing, model.device.type)
-    engine = str(getattr(getattr(model.backend, "engine", None), "name", ""))
-    return OrganRefiner(folder.spec, stage_of(refiner, engine, model.precision), stages, every_box)
+    stage = stage_of(refiner, model.backend.engine_name, model.precision)
+    return OrganRefiner(folder.spec, stage, stages, every_box)
 
 
 def default_refiner(model: LoadedModel) -> OrganRefiner | None:
     """The shipped refiner in one stage, for automatic boxes of the model that it was trained and measured on.
 
-    None for other models: a version that was fine-tuned draws edges as its user wants them, which the refiner has not
-    seen.
+    None for other models: a fine-tuned version draws edges as its user wants them, which the refiner does not know.
 
     Raises:
         InputError: Its files are damaged.
@@ -45,7 +44,7 @@ def default_refiner(model: LoadedModel) -> OrganRefiner | None:
         return None
     folder = open_refiner(None, model.target)
     manifest = folder.manifest
-    own = PreprocessingSpec.from_dict(manifest.preprocessing) == model.preprocessing
-    if not own or manifest.guidance.get("decoder") != model.spec:
+    fits = PreprocessingSpec.from_dict(manifest.preprocessing) == model.preprocessing
+    if not fits or manifest.guidance.get("decoder") != model.spec:
         return None
     return organ_refiner(model, folder, 1, every_box=False)

@@ -1,7 +1,8 @@
-"""From a model's folder to everything that computes: SAM backend, guidance, settings."""
+"""Loads a model's folder: SAM backend, guidance, settings."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,21 +16,21 @@ from sammix_core.guidance.boxes_from_cam import BoxSettings
 from sammix_core.guidance.downscaled import DownscaledGuidance
 from sammix_core.guidance.embedding_cam import EmbeddingCam
 from sammix_core.guidance.resnet38_cam import CamSettings, ResNet38Cam
-from sammix_core.model_store.base_weights import LITE_MEDSAM
+from sammix_core.model_store.organs import DEFAULT_ORGAN
 from sammix_core.model_store.store import ModelFolder, resolve
-from sammix_core.model_store.third_party_weights import THIRD_PARTY_WEIGHTS
 from sammix_core.model_store.weights import load_model_weights
 from sammix_core.preprocessing.spec import PreprocessingSpec
-from sammix_core.sam import lora
 from sammix_core.sam.backend import SamBackend
 from sammix_core.sam.decoding import MaskSettings
-from sammix_core.sam.litemedsam import TRAINED_PARTS, LiteMedSam
+from sammix_core.sam.options import BackendOptions
+from sammix_core.sam.registry import build_backend
 from sammix_core.segmentation.following.settings import NOT_FOLLOWED, FollowSettings
 
 if TYPE_CHECKING:
     import torch
 
 GUIDANCES = (embedding_cam.NAME, resnet38_cam.NAME)
+_GUIDED_BY = "of"  # in a manifest's guidance: the model whose guidance finds the boxes
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class LoadedModel:
         masks: How masks are made of boxes.
         device: Where it computes.
         following: How boxes are refitted and the organ is followed from slice to slice.
-        target: What it segments, "liver".
+        target: The organ that it segments, "liver".
     """
 
     spec: str
@@ -56,17 +57,17 @@ class LoadedModel:
     masks: MaskSettings
     device: torch.device
     following: FollowSettings = NOT_FOLLOWED
-    target: str = "liver"
+    target: str = DEFAULT_ORGAN.name
 
     @property
     def precision(self) -> str:
-        """How exactly the encoder computes: "float32", "bfloat16" or "int8"."""
-        return str(getattr(getattr(self.backend, "engine", None), "precision", FLOAT32))
+        """The encoder's precision: "float32", "bfloat16" or "int8"."""
+        return self.backend.precision
 
     @property
-    def notes(self) -> list[str]:
-        """Plain sentences on what did not go as usual in the encoder, such as a GPU without memory."""
-        return list(getattr(getattr(self.backend, "engine", None), "notes", ()))
+    def notes(self) -> Sequence[str]:
+        """Plain sentences on what went wrong in the encoder and was handled, such as a GPU without memory."""
+        return self.backend.notes
 
 
 def load_model(
@@ -88,75 +89,72 @@ def load_model(
     name = guidance or str(folder.manifest.guidance.get("name"))
     if name not in GUIDANCES:
         raise InputError(f"There is no guidance {name!r}; choose one of: {', '.join(GUIDANCES)}.")
-    if folder.manifest.base_model.get("name") in THIRD_PARTY_WEIGHTS:
-        return _load_published(folder, name, device, base_weights, engine, precision)
-    return _load_trained(folder, name, device, base_weights, engine, precision)
+    options = BackendOptions(choose_device(device), engine, precision, base_weights)
+    if _GUIDED_BY in folder.manifest.guidance:
+        return _load_guided_by_another(folder, name, options)
+    return _load_self_guided(folder, name, options)
 
 
-def _load_trained(
-    folder: ModelFolder, guidance: str, device: str, base_weights: Path | None, engine: str, precision: str
-) -> LoadedModel:
-    """A model of ours, on top of LiteMedSAM."""
+def _load_self_guided(folder: ModelFolder, guidance: str, options: BackendOptions) -> LoadedModel:
+    """A model with a guidance of its own."""
     manifest = folder.manifest
-    if manifest.base_model.get("sha256") != LITE_MEDSAM.sha256:
-        raise InputError(f"{manifest.spec} was made on another base model than the one that this version knows.")
     preprocessing = PreprocessingSpec.from_dict(manifest.preprocessing)
     masks = MaskSettings.from_dict(manifest.postprocessing)
     boxes = _box_settings(folder, guidance)
     state = load_model_weights(folder)
-    chosen = choose_device(device)
-    backend = LiteMedSam(chosen, base_weights, engine, _adapter(folder), precision)
-    backend.load_trained({k: v for k, v in state.items() if k.startswith(TRAINED_PARTS)})
+    backend = build_backend(folder, state, options)
     if preprocessing.size != backend.image_size:
-        raise InputError(f"{manifest.spec} wants images of {preprocessing.size} pixels, but LiteMedSAM takes 256.")
-    own = guidance == embedding_cam.NAME
-    found: Guidance
-    if own:
-        found = EmbeddingCam.from_state(state, chosen, compiled=backend.engine.name == "openvino")
-    else:
-        found = _resnet38(folder, chosen)
-    return LoadedModel(
-        manifest.spec, backend, found, preprocessing, boxes, masks, chosen, _following(folder), manifest.target
-    )
-
-
-def _load_published(
-    folder: ModelFolder, guidance: str, device: str, base_weights: Path | None, engine: str, precision: str
-) -> LoadedModel:
-    """Weights of others for the masks; one of our models says where to look. See docs/decisions/fetched-weights.md."""
-    from sammix_core.sam.vit import IMAGE_SIZE, VitSam
-
-    manifest = folder.manifest
-    published = THIRD_PARTY_WEIGHTS[manifest.base_model["name"]]
-    if manifest.base_model["sha256"] != published.sha256:
         raise InputError(
-            f"{manifest.spec} was made of another file than the {published.title} that this version knows."
+            f"{folder.spec} wants images of {preprocessing.size} pixels, but {backend.name} takes {backend.image_size}."
         )
-    of = resolve(str(manifest.guidance.get("of")))
-    if of.manifest.base_model.get("name") in THIRD_PARTY_WEIGHTS:
-        raise InputError(f"{manifest.spec} takes its boxes from {of.spec}, which has no guidance of its own.")
-    masks = MaskSettings.from_dict(manifest.postprocessing)
-    small = PreprocessingSpec.from_dict(of.manifest.preprocessing)
-    boxes = _box_settings(of, guidance)
-    chosen = choose_device(device)
-    if guidance == resnet38_cam.NAME:
-        found = DownscaledGuidance(_resnet38(of, chosen), small.size)
-    else:
-        other = _load_trained(of, guidance, device, base_weights, engine, precision)
-        found = DownscaledGuidance(other.guidance, small.size, other.backend.encode)
-    backend = VitSam(chosen, published, load_model_weights(folder), engine, _adapter(folder))
-    left, top, right, bottom = (edge * IMAGE_SIZE / small.size for edge in boxes.padding)
     return LoadedModel(
-        manifest.spec,
-        backend,
-        found,
-        replace(small, size=IMAGE_SIZE),
-        replace(boxes, padding=(left, top, right, bottom)),
-        masks,
-        chosen,
-        _following(of),
-        manifest.target,
+        spec=folder.spec,
+        backend=backend,
+        guidance=_guidance(folder, guidance, state, backend, options.device),
+        preprocessing=preprocessing,
+        boxes=boxes,
+        masks=masks,
+        device=options.device,
+        following=_following(folder),
+        target=manifest.target,
     )
+
+
+def _load_guided_by_another(folder: ModelFolder, guidance: str, options: BackendOptions) -> LoadedModel:
+    """A network for the masks alone; another model finds the boxes. See docs/decisions/fetched-weights.md."""
+    manifest = folder.manifest
+    guide = resolve(str(manifest.guidance[_GUIDED_BY]))
+    if _GUIDED_BY in guide.manifest.guidance:
+        raise InputError(f"{folder.spec} takes its boxes from {guide.spec}, which has no guidance of its own.")
+    masks = MaskSettings.from_dict(manifest.postprocessing)
+    small = PreprocessingSpec.from_dict(guide.manifest.preprocessing)
+    boxes = _box_settings(guide, guidance)
+    backend = build_backend(folder, load_model_weights(folder), options)
+    if guidance == resnet38_cam.NAME:
+        downscaled = DownscaledGuidance(_resnet38(guide, options.device), small.size)
+    else:
+        other = _load_self_guided(guide, guidance, options)
+        downscaled = DownscaledGuidance(other.guidance, small.size, other.backend.encode)
+    left, top, right, bottom = (edge * backend.image_size / small.size for edge in boxes.padding)
+    return LoadedModel(
+        spec=folder.spec,
+        backend=backend,
+        guidance=downscaled,
+        preprocessing=replace(small, size=backend.image_size),
+        boxes=replace(boxes, padding=(left, top, right, bottom)),
+        masks=masks,
+        device=options.device,
+        following=_following(guide),
+        target=manifest.target,
+    )
+
+
+def _guidance(
+    folder: ModelFolder, name: str, state: Mapping[str, torch.Tensor], backend: SamBackend, device: torch.device
+) -> Guidance:
+    if name == embedding_cam.NAME:
+        return EmbeddingCam.from_state(state, device, compiled=backend.engine_name == "openvino")
+    return _resnet38(folder, device)
 
 
 def _box_settings(folder: ModelFolder, guidance: str) -> BoxSettings:
@@ -184,7 +182,3 @@ def _resnet38_entry(folder: ModelFolder) -> dict[str, Any]:
             "out, or train a model whose configuration has a resnet38 section."
         )
     return entry
-
-
-def _adapter(folder: ModelFolder) -> dict[str, torch.Tensor] | None:
-    return load_model_weights(folder, lora.WEIGHTS_FILE) if lora.WEIGHTS_FILE in folder.manifest.files else None

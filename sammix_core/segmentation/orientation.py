@@ -20,7 +20,7 @@ from sammix_core.volume.axial_order import AxialOrder
 from sammix_core.volume.volume import Volume
 
 _SAMPLED_SLICES = 5
-# The header's own order stays unless another one shows this many times as much.
+# The order by the header stays unless another one shows this many times as much.
 _CLEARLY_MORE = 1.25
 
 

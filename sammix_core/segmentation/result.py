@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sammix_core.boxes import Box, BoxTrack
+from sammix_core.model_store.organs import DEFAULT_ORGAN
 from sammix_core.preprocessing.frame import Frame
 from sammix_core.preprocessing.upsampling import upsampled
 from sammix_core.segmentation.slice_state import UNSCORED, SliceScores, SliceState
@@ -75,7 +76,7 @@ class SegmentationResult:
     slice_shape: tuple[int, int]
     axial_order: AxialOrder
     notes: list[str] = field(default_factory=list)
-    target: str = "liver"
+    target: str = DEFAULT_ORGAN.name
     uncertainty: np.ndarray | None = None
     precision: str = "float32"
     refined_by: str | None = None

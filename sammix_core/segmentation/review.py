@@ -1,9 +1,9 @@
-"""Which slice a person should look at next: the ones where several signs say that the mask may be wrong.
+"""Ranks the slices that a person should review: those where several signs say that the mask may be wrong.
 
-Each sign is a doubt from 0 (none) to 1, rising in a straight line between a value that is usual and one that is bad:
+Each sign is a doubt from 0 (none) to 1, rising linearly between a normal value and a bad one:
 
 =================  ============================================================================  =======  ====
-sign               figure                                                                        usual    bad
+sign               figure                                                                        normal   bad
 =================  ============================================================================  =======  ====
 masks              share of pixels in any of the three masks that are in all of them             0.95     0.60
 score              overlap that the mask predicts of itself                                      0.95     0.60
@@ -14,8 +14,8 @@ presence           probability of the side that the mask is not on: that there i
                    a mask is, or that there is where none is
 =================  ============================================================================  =======  ====
 
-A slice's uncertainty is 1 - (1 - d1)(1 - d2)...: any one sign is enough, and several add up. Slices that a person made
-by hand have none.
+A slice's uncertainty is 1 - (1 - d1)(1 - d2)...: one sign is enough, and several add up. Slices that a person corrected
+have none.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from sammix_core.segmentation.slice_state import SliceState
 NEEDS_REVIEW = 0.5
 _SMALL_AREA = 0.05
 
-# What people read, and the figure's usual and bad values.
+# What people read, and the figure's normal and bad values.
 _SIGNS = {
     "the three masks disagree": (0.95, 0.60),
     "low score": (0.95, 0.60),
@@ -42,12 +42,12 @@ _SIGNS = {
 
 @dataclass(frozen=True)
 class SliceReview:
-    """How much a slice wants to be looked at.
+    """How uncertain a slice is.
 
     Attributes:
         slice_index: Index along the user's slice axis.
         uncertainty: From 0 to 1.
-        reasons: What speaks for looking, strongest first; empty where nothing does.
+        reasons: Reasons to review it, strongest first; empty where there are none.
     """
 
     slice_index: int
@@ -56,25 +56,25 @@ class SliceReview:
 
     @property
     def needs_review(self) -> bool:
-        """Whether a person should look."""
+        """Whether a person should review the slice."""
         return self.uncertainty >= NEEDS_REVIEW
 
 
 def review_slices(
     states: Iterable[SliceState], probabilities: Mapping[int, float], slice_count: int
 ) -> list[SliceReview]:
-    """Judges every slice of a volume.
+    """Rates every slice of a volume.
 
     Args:
-        states: What is known of slices, in any order; a slice that is not among them has no mask.
-        probabilities: That a slice shows the structure, by index; slices that nobody looked at are left out.
+        states: States of slices, in any order; a slice without one has no mask.
+        probabilities: That a slice shows the structure, by index; may lack slices.
         slice_count: Slices along the user's slice axis.
 
     Returns:
-        One review a slice, in the order of the slice axis. See `most_uncertain` for the order to look in.
+        One review a slice, in the order of the slice axis. See `most_uncertain` for the order of review.
     """
-    known = {state.slice_index: state for state in states}
-    every = [known.get(index, SliceState(index)) for index in range(slice_count)]
+    by_index = {state.slice_index: state for state in states}
+    every = [by_index.get(index, SliceState(index)) for index in range(slice_count)]
     area = np.array([state.area_px for state in every], dtype=float)
     present = area > 0
     probability = np.array([probabilities.get(index, np.nan) for index in range(slice_count)])
@@ -85,7 +85,7 @@ def review_slices(
         area,
         np.where(present, 1 - probability, probability),
     )
-    # What a person made, or said, is not doubted.
+    # Masks and deletions by a person are not doubted.
     doubts[:, [state.corrected or state.deleted for state in every]] = 0
     total = 1 - np.prod(1 - doubts, axis=0)
     return [SliceReview(index, float(total[index]), _reasons(doubts[:, index])) for index in range(slice_count)]
@@ -100,7 +100,7 @@ def most_uncertain(reviews: Iterable[SliceReview]) -> list[SliceReview]:
 def doubts_of(
     agreement: np.ndarray, score: np.ndarray, cam_agreement: np.ndarray, area: np.ndarray, against: np.ndarray
 ) -> np.ndarray:
-    """Makes doubts of figures.
+    """Turns figures into doubts.
 
     Args:
         agreement: (n,) of the three masks; NaN where there are none, as in the others.
@@ -113,8 +113,8 @@ def doubts_of(
         (5, n) from 0 to 1, in the order of the table above; 0 where a figure is NaN.
     """
     figures = np.stack([agreement, score, cam_agreement, area_jumps(area), against])
-    usual, bad = (np.array([ends[place] for ends in _SIGNS.values()])[:, None] for place in (0, 1))
-    return np.nan_to_num(np.clip((figures - usual) / (bad - usual), 0, 1), nan=0.0)
+    normal, bad = (np.array([ends[column] for ends in _SIGNS.values()])[:, None] for column in (0, 1))
+    return np.nan_to_num(np.clip((figures - normal) / (bad - normal), 0, 1), nan=0.0)
 
 
 def area_jumps(area: np.ndarray) -> np.ndarray:
@@ -147,4 +147,4 @@ def _number(value: float | None) -> float:
 
 def _reasons(doubts: np.ndarray) -> tuple[str, ...]:
     names = list(_SIGNS)
-    return tuple(names[place] for place in np.argsort(-doubts, kind="stable") if doubts[place] >= 0.25)
+    return tuple(names[sign] for sign in np.argsort(-doubts, kind="stable") if doubts[sign] >= 0.25)

@@ -1,4 +1,4 @@
-"""The one door: from a volume to boxes and masks."""
+"""The entry point: from a volume to boxes and masks."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from sammix_core.boxes import BoxTrack
 from sammix_core.embeddings.disk_store import EmbeddingStore
 from sammix_core.embeddings.limits import EMBEDDING_LIMIT_BYTES
 from sammix_core.engines import openvino_compiler
+from sammix_core.model_store.organs import DEFAULT_MODEL
 from sammix_core.progress import CancelCheck, Progress, ProgressCallback
-from sammix_core.sam.litemedsam import LiteMedSam
 from sammix_core.segmentation.default_refiner import default_refiner
 from sammix_core.segmentation.model_loading import LoadedModel, load_model
 from sammix_core.segmentation.result import SegmentationResult, SliceReport
@@ -49,7 +49,7 @@ class Segmenter:
     @classmethod
     def load(
         cls,
-        model: str | Path = "liver",
+        model: str | Path = DEFAULT_MODEL,
         device: str = "auto",
         guidance: str | None = None,
         base_weights: Path | None = None,
@@ -93,7 +93,7 @@ class Segmenter:
             limit_bytes: What the embeddings may take in memory.
         """
         store = None
-        if keep_embeddings and isinstance(self.model.backend, LiteMedSam):
+        if keep_embeddings:
             store = EmbeddingStore(self.model.backend.encoder_key())
         session = SegmentationSession(self.model, volume, limit_bytes, keep_uncertainty, sampling, store)
         session.set_refiner(self.refiner)
@@ -113,8 +113,8 @@ class Segmenter:
 
         Args:
             volume: The CT.
-            progress: Told after each slice.
-            cancel: Asked after each slice.
+            progress: Called after each slice.
+            cancel: Polled after each slice; return True to stop.
             boxes: Boxes to use as they are (a slice without one gets no mask), or None to find them. They may have been
                 made on the same CT in another order of axes.
             uncertainty: Whether the result says how far the three masks are apart.

@@ -1,4 +1,4 @@
-"""How far the three masks of each slice are apart, in percent a voxel; kept only where someone asked for it."""
+"""How far the three masks of each slice are apart, in percent a voxel; computed on request."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class UncertaintyPlanes:
         self._planes: dict[int, np.ndarray] = {}
 
     def write(self, slice_index: int, spread: np.ndarray, inside: np.ndarray) -> None:
-        """Takes one slice.
+        """Sets one slice.
 
         Args:
             slice_index: Index along the user's slice axis.
@@ -31,7 +31,7 @@ class UncertaintyPlanes:
         self._planes.clear()
 
     def volume(self, shape_kji: tuple[int, int, int], order: AxialOrder, wanted: Container[int]) -> np.ndarray:
-        """Puts the slices together.
+        """Assembles the slices.
 
         Args:
             shape_kji: Shape of the user's array.

@@ -14,24 +14,31 @@ from sammix_core.errors import Cancelled
 from sammix_core.files import atomic_path
 
 
-class TrainedPart:
-    """What a checkpoint keeps of a network with frozen weights: not the numbers that never change."""
+class TrainableState:
+    """The state of a network without its frozen weights, which can have a hundred million numbers that never change.
+
+    Args:
+        network: The network.
+    """
 
     def __init__(self, network: nn.Module) -> None:
         self._network = network
-
-    def _trained(self) -> dict[str, nn.Parameter]:
-        return {name: parameter for name, parameter in self._network.named_parameters() if parameter.requires_grad}
+        self._frozen = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """The parameters that want gradients, by name."""
-        return {name: parameter.detach() for name, parameter in self._trained().items()}
+        """Trainable parameters and all buffers, by name; they share memory with the network."""
+        state = self._network.state_dict()
+        return {name: tensor.detach() for name, tensor in state.items() if name not in self._frozen}
 
     def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Puts them back."""
+        """Copies them back into the network.
+
+        Raises:
+            KeyError: A tensor is missing.
+        """
         with torch.no_grad():
-            for name, parameter in self._trained().items():
-                parameter.copy_(state[name])
+            for name, tensor in self.state_dict().items():
+                tensor.copy_(state[name])
 
 
 def save_checkpoint(path: Path, step: int, parts: Mapping[str, Any]) -> None:
@@ -41,6 +48,9 @@ def save_checkpoint(path: Path, step: int, parts: Mapping[str, Any]) -> None:
         path: The file; its folder is made.
         step: Steps done.
         parts: What has a `state_dict`: networks, optimiser, schedule.
+
+    Raises:
+        InputError: The file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as unfinished:
@@ -49,10 +59,10 @@ def save_checkpoint(path: Path, step: int, parts: Mapping[str, Any]) -> None:
 
 @contextmanager
 def saved_when_stopped(path: Path, step: int, parts: Mapping[str, Any]) -> Iterator[None]:
-    """Writes the state where the user stops the training inside the block, so that no step is lost.
+    """Writes the state when the user stops the training inside the block, so that no step is lost.
 
     Args:
-        path: See `save_checkpoint`, as the others.
+        path: The file, as for `save_checkpoint`.
         step: Steps done.
         parts: What has a `state_dict`.
 
@@ -67,7 +77,11 @@ def saved_when_stopped(path: Path, step: int, parts: Mapping[str, Any]) -> Itera
 
 
 def load_checkpoint(path: Path, parts: Mapping[str, Any]) -> int:
-    """Brings back what `save_checkpoint` wrote, where there is something.
+    """Restores what `save_checkpoint` wrote.
+
+    Args:
+        path: The file; it may be missing.
+        parts: What has a `load_state_dict`.
 
     Returns:
         Steps done; 0 without a file.

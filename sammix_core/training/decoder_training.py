@@ -10,31 +10,28 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
-from monai.losses import TverskyLoss
 from torch import nn
 from torch.nn import functional
 
 from sammix_core.boxes import NetworkBox, tight_box
 from sammix_core.guidance.base import Guidance
 from sammix_core.guidance.boxes_from_cam import BoxSettings, boxes_from_cam
-from sammix_core.progress import CancelCheck, ProgressCallback
 from sammix_core.sam.decoding import MaskSettings, dense_prompt
 from sammix_core.sam.litemedsam import LiteMedSam, decode_with
-from sammix_core.training.config import DecoderTraining
-from sammix_core.training.head_training import Samples
-from sammix_core.training.loop import OnStep, Pace, train_steps
-from sammix_core.training.one_cycle import one_cycle
-from sammix_core.training.views import View
+from sammix_core.training.context import TrainingContext
+from sammix_core.training.loop import LoopSettings, one_cycle, train_steps
+from sammix_core.training.losses import tversky_loss
+from sammix_core.training.settings import DecoderTraining
+from sammix_core.training.views import View, ViewSamples
 
 # (weight of false positives, weight of false negatives) of m1, m2, m3
 LEANINGS = ((0.5, 0.5), (0.65, 0.35), (0.35, 0.65))
-_CHECKPOINT_STEPS = 40
+_CHECKPOINT_EVERY = 40
+_MAX_GRADIENT_NORM = 1.0
 
 
 def decoder_loss(
@@ -50,9 +47,9 @@ def decoder_loss(
     """
     loss = logits.new_zeros(())
     for index, (false_positive, false_negative) in enumerate(LEANINGS):
-        one = logits[:, index : index + 1]
-        region = TverskyLoss(sigmoid=True, alpha=false_positive, beta=false_negative, smooth_nr=1.0, smooth_dr=1.0)
-        loss = loss + region_weight * region(one, shares) + functional.binary_cross_entropy_with_logits(one, shares)
+        mask = logits[:, index : index + 1]
+        region = tversky_loss(mask, shares, false_positive, false_negative)
+        loss = loss + region_weight * region + functional.binary_cross_entropy_with_logits(mask, shares)
     with torch.no_grad():
         predicted, label = logits > 0, shares > 0.5
         union = (predicted | label).sum((2, 3)).clamp(min=1)
@@ -119,13 +116,7 @@ def train_decoder(
     views: Sequence[View],
     prompts: PromptMaker,
     settings: DecoderTraining,
-    seed: int,
-    fabric: Fabric,
-    checkpoint: Path,
-    label: str,
-    progress: ProgressCallback | None,
-    cancel: CancelCheck | None,
-    on_step: OnStep | None = None,
+    context: TrainingContext,
 ) -> dict[str, torch.Tensor]:
     """Trains prompt encoder and mask decoder, resuming from the checkpoint to the same result.
 
@@ -134,29 +125,25 @@ def train_decoder(
         views: What to train on.
         prompts: Makes boxes and mask prompts.
         settings: Steps, batch, rates.
-        seed: Of draws and jitter.
-        fabric: Its precision is used.
-        checkpoint: File that holds the state now and then, when it is stopped, and at the end.
-        label: Name of the stage for progress.
-        progress: Told after each step.
-        cancel: Asked after each step.
-        on_step: Told of each step.
+        context: Checkpoint, seed, precision, progress.
 
     Returns:
         Averaged tensors named as in LiteMedSAM, of prompt encoder and mask decoder.
-    """
-    base = backend.network
-    trained, average = (PromptedDecoder(base) for _ in range(2))
-    learning = one_cycle([(trained.parameters(), settings.learning_rate)], settings.weight_decay, settings.steps)
-    parts = {"trained": trained, "average": average, **learning}
-    samples = Samples(views, np.random.default_rng(seed))
-    draws = [samples.draw(settings.batch, positive_share=1.0) for _ in range(settings.steps)]
 
-    def batch(step: int) -> tuple[torch.Tensor, ...]:
+    Raises:
+        Cancelled: The user stopped; the next call resumes.
+    """
+    seed = context.seed
+    decoder = PromptedDecoder(backend.network)
+    learning = one_cycle([(decoder.parameters(), settings.learning_rate)], settings.weight_decay, settings.steps)
+    samples = ViewSamples(views, np.random.default_rng(seed))
+    draws = samples.draws(settings.steps, settings.batch, positive_share=1.0)
+
+    def make_batch(step: int) -> tuple[torch.Tensor, ...]:
         pairs = draws[step]
         rng = np.random.default_rng([seed, step])
         embeddings, shares = samples.embeddings(pairs), samples.shares(pairs)
-        boxes, prompt, useful = prompts.prompts([views[v].case for v, _ in pairs], embeddings, shares, rng)
+        boxes, prompt, useful = prompts.prompts(samples.cases(pairs), embeddings, shares, rng)
         if rng.random() < 0.1:
             prompt = torch.zeros_like(prompt)  # the decoder must not lean on the map alone
         noise = 0.03 * torch.randn(embeddings.shape, generator=torch.Generator().manual_seed(seed * 7919 + step))
@@ -165,12 +152,12 @@ def train_decoder(
     def loss_of(
         embeddings: torch.Tensor, boxes: torch.Tensor, prompt: torch.Tensor, shares: torch.Tensor
     ) -> torch.Tensor:
-        with fabric.autocast():
-            logits, scores = trained(embeddings, boxes, prompt)
+        with context.runtime.autocast():
+            logits, scores = decoder(embeddings, boxes, prompt)
         return decoder_loss(logits.float(), scores.float(), shares)
 
-    pace = Pace(settings.steps, settings.steps // 3, 1.0, _CHECKPOINT_STEPS)
-    train_steps(trained, average, parts, batch, loss_of, pace, fabric, checkpoint, label, progress, cancel, on_step)
+    loop = LoopSettings(settings.steps, settings.steps // 3, _MAX_GRADIENT_NORM, _CHECKPOINT_EVERY)
+    average: PromptedDecoder = train_steps(decoder, learning, make_batch, loss_of, loop, context)
     # Parameters alone: the position encoding is a fixed buffer of the base model, and half precision would blur it.
     return {name: tensor.detach() for name, tensor in average.named_parameters()}
 

@@ -1,102 +1,173 @@
-"""The steps that every training here takes: resumable, averaged, cancelled without loss."""
+"""The loop that every training runs: resumable, averaged, and cancelled without losing a step."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import torch
-from lightning.fabric import Fabric
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
-from sammix_core.progress import CancelCheck, ProgressCallback, ProgressReporter
-from sammix_core.training.ahead import ahead
-from sammix_core.training.averaging import average_into
-from sammix_core.training.checkpoint import load_checkpoint, save_checkpoint, saved_when_stopped
+from sammix_core.progress import ProgressReporter
+from sammix_core.training.checkpoint import TrainableState, load_checkpoint, save_checkpoint, saved_when_stopped
+from sammix_core.training.context import TrainingContext
 
-# Told how many steps are done, the loss of the last one, and the average network as it is now.
-OnStep = Callable[[int, float, nn.Module], None]
+T = TypeVar("T")
+# Parameters that are trained, each group with the peak of its learning rate.
+RatedParameters = tuple[Iterable[nn.Parameter], float]
+_AVERAGE_DECAY = 0.985
 
 
 @dataclass(frozen=True)
-class Pace:
-    """How long, and how carefully.
+class LoopSettings:
+    """How long a loop runs, and how carefully.
 
     Attributes:
         steps: Optimiser steps.
-        average_after: Steps after which weights are averaged.
-        largest_gradient: Norm that gradients are clipped to.
-        checkpoint_steps: A checkpoint is written each time that so many steps are done, and after the last.
+        average_after: Steps after which weights are averaged exponentially; before that the average is a copy.
+        max_gradient_norm: Norm that gradients are clipped to.
+        checkpoint_every: Steps from one checkpoint to the next; there is always one after the last step.
     """
 
     steps: int
     average_after: int
-    largest_gradient: float
-    checkpoint_steps: int
+    max_gradient_norm: float
+    checkpoint_every: int
+
+
+@dataclass(frozen=True)
+class Learning:
+    """An optimiser and the schedule of its rates."""
+
+    optimiser: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+
+
+class StoppingRule(Protocol):
+    """Decides when a training ends before its last step; its state goes into the checkpoint."""
+
+    def __call__(self, steps_done: int, average: nn.Module) -> bool:
+        """Returns True to end the training; also called once when a training resumes."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """For the checkpoint."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """From the checkpoint."""
+        ...
+
+
+def one_cycle(parameters: Sequence[RatedParameters], weight_decay: float, steps: int) -> Learning:
+    """AdamW with rates that rise to their peak and fall to nothing (Smith, Topin, arXiv 1708.07120).
+
+    Args:
+        parameters: Groups of parameters, each with the peak of its rate.
+        weight_decay: AdamW's.
+        steps: Optimiser steps; 0 is taken as 1, for a training that only passes on what it began with.
+    """
+    groups = [{"params": list(group), "lr": rate} for group, rate in parameters]
+    optimiser = torch.optim.AdamW(groups, weight_decay=weight_decay)
+    rates = [rate for _, rate in parameters]
+    return Learning(optimiser, torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, max(1, steps)))
 
 
 def train_steps(
-    trained: nn.Module,
-    average: nn.Module,
-    parts: Mapping[str, Any],
-    batch: Callable[[int], tuple[torch.Tensor, ...]],
+    network: nn.Module,
+    learning: Learning,
+    make_batch: Callable[[int], tuple[torch.Tensor, ...]],
     loss_of: Callable[..., torch.Tensor],
-    pace: Pace,
-    fabric: Fabric,
-    checkpoint: Path,
-    label: str,
-    progress: ProgressCallback | None,
-    cancel: CancelCheck | None,
-    on_step: OnStep | None = None,
-    enough: Callable[[int], bool] | None = None,
-) -> None:
-    """Trains in place, resuming from the checkpoint to the same result.
+    settings: LoopSettings,
+    context: TrainingContext,
+    stopping: StoppingRule | None = None,
+) -> Any:
+    """Trains a network in place, resuming from the checkpoint to the same result.
 
     Args:
-        trained: The network.
-        average: Its running average, of the same shape.
-        parts: What a checkpoint holds, by name; "optimiser" and "schedule" are stepped.
-        batch: Makes a step's batch from its number alone, so that a resumed training sees the same.
+        network: The network.
+        learning: Its optimiser and schedule.
+        make_batch: Makes a step's batch from the step's number alone, so that a resumed training sees the same.
         loss_of: The loss of a batch's tensors.
-        pace: Steps, averaging, clipping.
-        fabric: Goes backward.
-        checkpoint: File that holds the state now and then, when it is stopped, and at the end.
-        label: Name of the stage for progress.
-        progress: Told after each step.
-        cancel: Asked after each step.
-        on_step: Told of each step, before progress.
-        enough: Asked with the number of steps done, and again at the start of a resumed training: whether to stop.
+        settings: Steps, averaging, clipping.
+        context: Checkpoint, precision, progress.
+        stopping: Ends the training early, or None to run all steps.
+
+    Returns:
+        The averaged network, of the same class as `network` and in the same mode.
 
     Raises:
         Cancelled: The user stopped; the checkpoint holds what is done.
     """
-    optimiser, schedule = parts["optimiser"], parts["schedule"]
-    learnt = [parameter for group in optimiser.param_groups for parameter in group["params"]]
-    start = load_checkpoint(checkpoint, parts)
-    stage = ProgressReporter(label, pace.steps, progress, cancel)
+    runtime = context.runtime
+    averaged = AveragedModel(network, multi_avg_fn=_exponential_average(settings.average_after))
+    average = averaged.module
+    parts = {
+        "network": TrainableState(network),
+        "average": TrainableState(averaged),
+        "optimiser": learning.optimiser,
+        "schedule": learning.schedule,
+        **({} if stopping is None else {"stopping": stopping}),
+    }
+    start = load_checkpoint(context.checkpoint, parts)
+    stage = ProgressReporter(context.label, settings.steps, context.progress, context.cancel)
     stage.step(start)
-    if enough is not None and start and enough(start):
-        return
-    writes = fabric.is_global_zero  # of several processes one writes; the weights are the same in all
-    for step, made in ahead(batch, start, pace.steps):
-        loss = loss_of(*made)
-        optimiser.zero_grad()
-        fabric.backward(loss)
-        torch.nn.utils.clip_grad_norm_(learnt, pace.largest_gradient)
-        optimiser.step()
-        schedule.step()
-        average_into(average, trained, step - pace.average_after)
-        stop = enough is not None and enough(step + 1)
-        if (step + 1) % pace.checkpoint_steps == 0 or step + 1 == pace.steps or stop:
+    if stopping is not None and start and stopping(start, average):
+        return average
+    writes = runtime.is_global_zero  # of several processes one writes; the weights are the same in all
+    for step, batch in _prefetched(make_batch, start, settings.steps):
+        loss = loss_of(*batch)
+        learning.optimiser.zero_grad()
+        runtime.backward(loss)
+        runtime.clip_gradients(
+            network, learning.optimiser, max_norm=settings.max_gradient_norm, error_if_nonfinite=False
+        )
+        learning.optimiser.step()
+        learning.schedule.step()
+        averaged.update_parameters(network)
+        done = step + 1
+        stop = stopping is not None and stopping(done, average)
+        if done % settings.checkpoint_every == 0 or done == settings.steps or stop:
             if writes:
-                save_checkpoint(checkpoint, step + 1, parts)
-            fabric.barrier()
-        with saved_when_stopped(checkpoint, step + 1, parts) if writes else nullcontext():
-            if on_step is not None:
-                on_step(step + 1, loss.item(), average)
+                save_checkpoint(context.checkpoint, done, parts)
+            runtime.barrier()
+        with saved_when_stopped(context.checkpoint, done, parts) if writes else nullcontext():
+            if context.on_step is not None:
+                context.on_step(done, loss.item(), average)
             stage.step()
         if stop:
-            return
+            break
+    return average
+
+
+def _exponential_average(average_after: int) -> Callable[[Sequence[Any], Sequence[Any], Any], None]:
+    """For `AveragedModel`: copies up to a step, then an average whose memory grows to some 65 steps."""
+
+    def update(averages: Sequence[torch.Tensor], currents: Sequence[torch.Tensor], updates: torch.Tensor) -> None:
+        step = int(updates) - average_after
+        keep = 0.0 if step < 1 else min(_AVERAGE_DECAY, step / (step + 10))
+        for average, current in zip(averages, currents, strict=True):
+            average.lerp_(current, 1 - keep)
+
+    return update
+
+
+def _prefetched(make: Callable[[int], T], start: int, stop: int) -> Iterator[tuple[int, T]]:
+    """Yields (step, make(step)), each made in a thread during the step before.
+
+    Reading and noise take as long as the network otherwise; numpy and torch release the interpreter lock for both.
+
+    >>> list(_prefetched(lambda step: step * 10, 1, 3))
+    [(1, 10), (2, 20)]
+    """
+    with ThreadPoolExecutor(1) as pool:
+        futures = [pool.submit(make, start)] if start < stop else []
+        for step in range(start, stop):
+            batch = futures.pop().result()
+            if step + 1 < stop:
+                futures.append(pool.submit(make, step + 1))
+            yield step, batch

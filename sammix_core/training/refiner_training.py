@@ -5,27 +5,22 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
 from scipy import ndimage
 
 from sammix_core.masks.components import component_sizes, label_components
-from sammix_core.progress import CancelCheck, ProgressCallback
 from sammix_core.refinement.msam.stages import clicks_of_stages, stage_loss
 from sammix_core.refinement.network import SliceRefiner
 from sammix_core.sam.light_decoder import LightDecoder
-from sammix_core.training.checkpoint import TrainedPart
-from sammix_core.training.head_training import Samples
-from sammix_core.training.loop import OnStep, Pace, train_steps
-from sammix_core.training.one_cycle import Learning, one_cycle
+from sammix_core.training.context import TrainingContext
+from sammix_core.training.loop import LoopSettings, RatedParameters, one_cycle, train_steps
 from sammix_core.training.refiner_starts import own_mask, perturbed_masks
-from sammix_core.training.views import View
+from sammix_core.training.views import View, ViewSamples
 
-_CHECKPOINT_STEPS = 25
-_LARGEST_GRADIENT = 1.0
+_CHECKPOINT_EVERY = 25
+_MAX_GRADIENT_NORM = 1.0
 _NOISE = 0.03
 _CLICK_SEED = 7_919
 _ABSENT_LOGIT = -1.0  # a mask that is not there yet misses everything
@@ -64,45 +59,29 @@ class RefinerTraining:
 
 
 def train_refiner(
-    refiner: SliceRefiner,
-    views: Sequence[View],
-    settings: RefinerTraining,
-    seed: int,
-    fabric: Fabric,
-    checkpoint: Path,
-    label: str,
-    progress: ProgressCallback | None,
-    cancel: CancelCheck | None,
-    on_step: OnStep | None = None,
+    refiner: SliceRefiner, views: Sequence[View], settings: RefinerTraining, context: TrainingContext
 ) -> SliceRefiner:
     """Trains a refiner, resuming from the checkpoint to the same result.
 
     Args:
-        refiner: As it was born; it is trained in place.
+        refiner: Untrained; it is trained in place.
         views: What to train on.
-        settings: How.
-        seed: Of draws, starts, clicks and noise.
-        fabric: Its precision is used.
-        checkpoint: File that holds the state now and then, when it is stopped, and at the end.
-        label: Name of the stage for progress.
-        progress: Told after each step.
-        cancel: Asked after each step.
-        on_step: Told of each step.
+        settings: Steps, batch, rates, stages, and what a step begins with.
+        context: Checkpoint, seed, precision, progress.
 
     Returns:
         The averaged refiner, in eval mode.
 
     Raises:
-        Cancelled: The user stopped; the next run goes on from there.
+        Cancelled: The user stopped; the next call resumes.
     """
-    born = LightDecoder(copy.deepcopy(refiner.prompt_encoder), copy.deepcopy(refiner.mask_decoder)).eval()
-    average = copy.deepcopy(refiner)
+    seed = context.seed
+    untrained = LightDecoder(copy.deepcopy(refiner.prompt_encoder), copy.deepcopy(refiner.mask_decoder)).eval()
     learning = one_cycle(_rated(refiner, settings), settings.weight_decay, settings.steps)
-    parts = {"trained": TrainedPart(refiner), "average": TrainedPart(average), **learning}
-    samples = Samples(views, np.random.default_rng(seed))
-    draws = [samples.draw(settings.batch, positive_share=1.0) for _ in range(settings.steps)]
+    samples = ViewSamples(views, np.random.default_rng(seed))
+    draws = samples.draws(settings.steps, settings.batch, positive_share=1.0)
 
-    def batch(step: int) -> tuple[torch.Tensor, ...]:
+    def make_batch(step: int) -> tuple[torch.Tensor, ...]:
         rng = np.random.default_rng([seed, step])
         embeddings, shares = samples.embeddings(draws[step]), samples.shares(draws[step])
         if settings.single:
@@ -114,7 +93,7 @@ def train_refiner(
         if not len(shares) or way[0] < settings.click_share:
             start = torch.zeros_like(shares)
         elif way[1] < settings.own_share:
-            start = own_mask(born, embeddings, shares, rng)
+            start = own_mask(untrained, embeddings, shares, rng)
         else:
             start = perturbed_masks(shares, rng)
         return embeddings, shares, start, torch.tensor(way[2] < settings.correcting_share), torch.tensor(step)
@@ -132,23 +111,23 @@ def train_refiner(
         losses = []
         for stage in range(1 + settings.refining_stages):
             clicks = clicks_of(stage, logits)
-            with fabric.autocast():
+            with context.runtime.autocast():
                 low = refiner(embeddings, low, clicks)
             logits = low = low.float()
             losses.append(stage_loss(logits, shares))
         return torch.stack(losses).sum()
 
-    pace = Pace(settings.steps, settings.steps // 3, _LARGEST_GRADIENT, _CHECKPOINT_STEPS)
-    train_steps(refiner, average, parts, batch, loss_of, pace, fabric, checkpoint, label, progress, cancel, on_step)
+    loop = LoopSettings(settings.steps, settings.steps // 3, _MAX_GRADIENT_NORM, _CHECKPOINT_EVERY)
+    average: SliceRefiner = train_steps(refiner, learning, make_batch, loss_of, loop, context)
     return average.eval()
 
 
-def _rated(refiner: SliceRefiner, settings: RefinerTraining) -> list[Learning]:
+def _rated(refiner: SliceRefiner, settings: RefinerTraining) -> list[RatedParameters]:
     """The adapter learns fast, LiteMedSAM's parts slowly."""
-    own = ("prompt_encoder.", "mask_decoder.")
-    learning = [(name, one) for name, one in refiner.named_parameters() if one.requires_grad]
-    fast = [one for name, one in learning if not name.startswith(own)]
-    slow = [one for name, one in learning if name.startswith(own)]
+    base = ("prompt_encoder.", "mask_decoder.")
+    trained = [(name, parameter) for name, parameter in refiner.named_parameters() if parameter.requires_grad]
+    fast = [parameter for name, parameter in trained if not name.startswith(base)]
+    slow = [parameter for name, parameter in trained if name.startswith(base)]
     return [(fast, settings.learning_rate), (slow, settings.decoder_rate)]
 
 

@@ -6,24 +6,21 @@ Maps are taken from it detached, so that nothing of the masks' training reaches 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
 from torch.nn import functional
 from torch.optim.swa_utils import update_bn
 from torchvision.ops import sigmoid_focal_loss
 
 from sammix_core.guidance.resnet38 import STRUCTURE, ResNet38
-from sammix_core.progress import CancelCheck, ProgressCallback
-from sammix_core.training.head_training import Samples
-from sammix_core.training.loop import Pace, train_steps
-from sammix_core.training.one_cycle import one_cycle
-from sammix_core.training.paper_sections import ResNetTraining
-from sammix_core.training.views import View
+from sammix_core.training.context import TrainingContext
+from sammix_core.training.loop import LoopSettings, one_cycle, train_steps
+from sammix_core.training.settings import ResNetTraining
+from sammix_core.training.views import View, ViewSamples
 
-_CHECKPOINT_STEPS = 100
+_CHECKPOINT_EVERY = 100
+_MAX_GRADIENT_NORM = 5.0
 _SHIFT = 0.125  # the weak view of SAM-Mix: a crop of an image padded by reflection, by this share; but no flip
 _BATCHES_FOR_STATISTICS = 20
 
@@ -66,15 +63,7 @@ def weak_views(images: torch.Tensor, seed: int) -> torch.Tensor:
 
 
 def train_resnet38(
-    views: Sequence[View],
-    images: Sequence[np.ndarray],
-    settings: ResNetTraining,
-    seed: int,
-    fabric: Fabric,
-    checkpoint: Path,
-    label: str,
-    progress: ProgressCallback | None,
-    cancel: CancelCheck | None,
+    views: Sequence[View], images: Sequence[np.ndarray], settings: ResNetTraining, context: TrainingContext
 ) -> ResNet38:
     """Trains a ResNet-38, resuming from the checkpoint to the same result.
 
@@ -82,37 +71,35 @@ def train_resnet38(
         views: What to train on; of their labels only whether a slice shows the structure is used.
         images: For each view (n, size, size) in [0, 1].
         settings: Steps, batch, rates, width, loss.
-        seed: Of weights, draws and changes.
-        fabric: Its precision is used.
-        checkpoint: File that holds the state every 100 steps, when it is stopped, and at the end.
-        label: Name of the stage for progress.
-        progress: Told after each step.
-        cancel: Asked after each step.
+        context: Checkpoint, seed, precision, progress.
 
     Returns:
         The averaged network on the CPU, in eval mode.
-    """
-    torch.manual_seed(seed)
-    network, average = ResNet38(settings.width), ResNet38(settings.width)
-    learning = one_cycle([(network.parameters(), settings.learning_rate)], settings.weight_decay, settings.steps)
-    parts = {"network": network, "average": average, **learning}
-    samples = Samples(views, np.random.default_rng(seed))
-    # All draws are made first, those of steps already done as well: the sequence must be the same after a resume.
-    draws = [samples.draw(settings.batch, positive_share=0.5) for _ in range(settings.steps)]
 
-    def batch(step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    Raises:
+        Cancelled: The user stopped; the next call resumes.
+    """
+    torch.manual_seed(context.seed)
+    network = ResNet38(settings.width)
+    network.train()
+    learning = one_cycle([(network.parameters(), settings.learning_rate)], settings.weight_decay, settings.steps)
+    samples = ViewSamples(views, np.random.default_rng(context.seed))
+    draws = samples.draws(settings.steps, settings.batch, positive_share=0.5)
+
+    def make_batch(step: int) -> tuple[torch.Tensor, torch.Tensor]:
         picked = np.stack([images[view][index] for view, index in draws[step]]).astype(np.float32)
         positive = samples.shares(draws[step]).flatten(1).any(1).float()
-        return weak_views(torch.from_numpy(picked)[:, None], seed * 100_019 + step), positive
+        return weak_views(torch.from_numpy(picked)[:, None], context.seed * 100_019 + step), positive
 
-    def loss_of(pictures: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
-        with fabric.autocast():
-            output = network(pictures)
+    def loss_of(pixels: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
+        with context.runtime.autocast():
+            output = network(pixels)
         return classification_loss(output.float(), positive, settings.loss)
 
-    network.train()
-    pace = Pace(settings.steps, round(settings.average_from * settings.steps), 5.0, _CHECKPOINT_STEPS)
-    train_steps(network, average, parts, batch, loss_of, pace, fabric, checkpoint, label, progress, cancel)
+    loop = LoopSettings(
+        settings.steps, round(settings.average_from * settings.steps), _MAX_GRADIENT_NORM, _CHECKPOINT_EVERY
+    )
+    average: ResNet38 = train_steps(network, learning, make_batch, loss_of, loop, context)
     # Statistics of the batch norms belong to the last weights; the averaged ones need their own.
-    update_bn((batch(step)[0] for step in range(min(settings.steps, _BATCHES_FOR_STATISTICS))), average)
+    update_bn((make_batch(step)[0] for step in range(min(settings.steps, _BATCHES_FOR_STATISTICS))), average)
     return average.eval()

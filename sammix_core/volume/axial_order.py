@@ -1,4 +1,4 @@
-"""The way from a user's array to canonical axial slices and back, by permuting and flipping axes only."""
+"""Reorders a user's array into canonical axial slices and back, by permuting and flipping axes only."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class AxialOrder:
         return _AXIS_NAMES[self.axes[0]]
 
     def forward(self, array: np.ndarray) -> np.ndarray:
-        """Turns an array into canonical axial slices.
+        """Reorders an array into canonical axial slices.
 
         Args:
             array: (k, j, i), any dtype.
@@ -91,11 +91,10 @@ class AxialOrder:
             (slice, row, col), a view of `array`.
         """
         # Axis a of (i, j, k) is axis 2 - a of a (k, j, i) array.
-        turned = array.transpose([2 - axis for axis in self.axes])
-        return turned[self._steps()]
+        return array.transpose([2 - axis for axis in self.axes])[self._steps()]
 
     def back(self, array: np.ndarray) -> np.ndarray:
-        """Turns canonical axial slices into the user's order; the inverse of `forward`.
+        """Reorders canonical axial slices into the user's order; the inverse of `forward`.
 
         Args:
             array: (slice, row, col), any dtype.
@@ -106,7 +105,7 @@ class AxialOrder:
         return array[self._steps()].transpose(np.argsort([2 - axis for axis in self.axes]))
 
     def slice_to_volume(self, plane: np.ndarray) -> np.ndarray:
-        """Turns one canonical slice into the user's order.
+        """Reorders one canonical slice into the user's order.
 
         Args:
             plane: (row, col), any dtype.
@@ -117,7 +116,7 @@ class AxialOrder:
         return self.back(plane[None]).squeeze(axis=2 - self.axes[0])
 
     def slice_to_canonical(self, plane: np.ndarray) -> np.ndarray:
-        """Turns one slice of the user's array into canonical order; the inverse of `slice_to_volume`."""
+        """Reorders one slice of the user's array into canonical order; the inverse of `slice_to_volume`."""
         return self.forward(np.expand_dims(plane, 2 - self.axes[0]))[0]
 
     def spacing(self, spacing: tuple[float, float, float]) -> tuple[float, float, float]:

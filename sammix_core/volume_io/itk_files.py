@@ -23,6 +23,8 @@ from sammix_core.volume_io.raw_image import (
 
 IMAGE_IO = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
 
+# 3D Slicer writes a layer for each set of segments that do not overlap.
+_MOST_LAYERS = 256
 
 _LARGEST_META_HEADER_BYTES = 1 << 16
 
@@ -39,6 +41,27 @@ def read_itk_file(path: Path) -> RawImage:
     Raises:
         InputError: The file is damaged, cut short, not 3-D, coloured, complex or sheared.
     """
+    image, _ = _load(path, most_components=1)
+    return _raw_image(image, path)
+
+
+def read_itk_layers(path: Path) -> tuple[RawImage, dict[str, str]]:
+    """Reads a labelmap that may have several layers, as 3D Slicer writes segments that overlap.
+
+    Args:
+        path: As `read_itk_file` has it.
+
+    Returns:
+        Its numbers, (k, j, i) or with layers (k, j, i, layer), and geometry; and the key/value pairs of its header.
+
+    Raises:
+        InputError: As `read_itk_file`, but for several values a voxel.
+    """
+    image, pairs = _load(path, most_components=_MOST_LAYERS)
+    return _raw_image(image, path), pairs
+
+
+def _load(path: Path, most_components: int) -> tuple[Any, dict[str, str]]:
     import SimpleITK as sitk
 
     if IMAGE_IO[path.suffix.lower()] == "MetaImageIO":
@@ -49,12 +72,15 @@ def read_itk_file(path: Path) -> RawImage:
     try:
         with quiet_libraries(), stderr_turned_away():
             reader.ReadImageInformation()
-            _check_kind(reader, path.name)
+            _check_kind(reader, path.name, most_components)
             image = reader.Execute()
-    except RuntimeError as error:
+    except (RuntimeError, UnicodeError) as error:
         raise _damaged(path) from error
-    if image.GetDimension() == 4:
-        image = image[..., 0]
+    pairs = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
+    return (image[..., 0] if image.GetDimension() == 4 else image), pairs
+
+
+def _raw_image(image: Any, path: Path) -> RawImage:
     spacing, origin = image.GetSpacing(), image.GetOrigin()
     direction = np.array(image.GetDirection(), dtype=np.float64).reshape(3, 3)
     check_numbers(path.name, spacing, origin, direction)
@@ -107,9 +133,9 @@ def _damaged(path: Path) -> InputError:
     return InputError(f"{path.name} is cut short, damaged or of another format than its name says.")
 
 
-def _check_kind(reader: Any, name: str) -> None:
+def _check_kind(reader: Any, name: str, most_components: int) -> None:
     dimension, components, size = reader.GetDimension(), reader.GetNumberOfComponents(), reader.GetSize()
-    if components > 1:
+    if components > most_components:
         raise InputError(f"{name} holds {components} values a voxel (a vector or colour image); a CT has one.")
     if dimension != 3 and not (dimension == 4 and size[3] == 1):
         raise InputError(f"{name} is {dimension}-D; a CT volume must be 3-D.")
@@ -127,10 +153,10 @@ def array_of(image: Any) -> np.ndarray:
     """The voxels of a SimpleITK image as a (k, j, i) array, without the copy that GetArrayFromImage makes.
 
     Args:
-        image: A scalar SimpleITK image; it must not be changed afterwards.
+        image: A SimpleITK image; it must not be changed afterwards.
 
     Returns:
-        (k, j, i), read-only, in the image's own memory, which lives as long as the array.
+        (k, j, i), or (k, j, i, component), read-only, in the image's own memory, which lives as long as the array.
     """
     import SimpleITK as sitk
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +33,7 @@ class Labelmap:
         direction: (3, 3) float64; its columns are the LPS unit vectors of the i, j and k axes.
         spacing_known: False where the file says nothing of its spacing.
         name: The file's base name, for messages.
+        segment_names: The names of segments by their label, where the file has them, as 3D Slicer's .seg.nrrd.
     """
 
     array: np.ndarray
@@ -39,6 +42,7 @@ class Labelmap:
     direction: np.ndarray
     spacing_known: bool
     name: str
+    segment_names: Mapping[int, str] = field(default_factory=dict)
 
     def labels(self) -> list[int]:
         """The labels that occur, without the background 0, in ascending order."""
@@ -58,6 +62,45 @@ class Labelmap:
             return f"their corners lie up to {distance:.1f} mm apart"
         return None
 
+    def placed_on(self, grid: Labelmap) -> Labelmap:
+        """The same labels on another grid of the same voxels: in another order of axes, or cropped to its segments.
+
+        Args:
+            grid: Where to place them; what lies outside of `self` is background.
+
+        Returns:
+            The labels on that grid; `self` where it is on it already, or where the grids have other voxels.
+        """
+        if self.difference_from(grid) is None:
+            return self
+        steps = np.linalg.solve(grid._steps_lps(), self._steps_lps())
+        start = np.linalg.solve(grid._steps_lps(), np.asarray(self.origin) - np.asarray(grid.origin))
+        axes = np.rint(steps)
+        last = np.array(self.array.shape[::-1]) - 1
+        corners = np.array(list(np.ndindex(2, 2, 2))) * last
+        exact, rounded = corners @ steps.T + start, corners @ axes.T + np.rint(start)
+        is_lattice = np.array_equal(np.abs(axes).sum(0), np.ones(3)) and np.array_equal(np.abs(axes).sum(1), np.ones(3))
+        if not is_lattice or np.abs(exact - rounded).max() > _CORNER_TOLERANCE_VOXELS:
+            return self
+        sizes = np.array(grid.array.shape[::-1])
+        is_whole = np.array_equal(rounded.min(0), np.zeros(3)) and np.array_equal(rounded.max(0), sizes - 1)
+        if not is_whole and not self.segment_names:
+            return self  # only segmentations are cropped; another labelmap of another size is of another image
+        inside = np.argwhere(self.array)[:, ::-1] @ axes.T + np.rint(start)
+        if len(inside) and (inside.min(0).min() < 0 or (inside.max(0) >= sizes).any()):
+            return self  # it has labels where the grid ends: not the same place
+        placed = np.zeros(grid.array.shape, self.array.dtype)
+        if len(inside):
+            i, j, k = inside.astype(int).T
+            placed[k, j, i] = self.array[self.array != 0]
+        return replace(
+            self, array=placed, spacing=grid.spacing, origin=grid.origin, direction=grid.direction, name=self.name
+        )
+
+    def _steps_lps(self) -> np.ndarray:
+        """(3, 3) LPS in mm: a step along i, j and k in its columns."""
+        return np.asarray(self.direction) * np.asarray(self.spacing)
+
     def _corners_lps(self) -> np.ndarray:
         """(8, 3) LPS in mm of the centres of the corner voxels."""
         last_ijk = np.array(self.array.shape[::-1]) - 1
@@ -65,29 +108,38 @@ class Labelmap:
         return np.asarray(self.origin) + (corners_ijk * self.spacing) @ self.direction.T
 
 
+def grid_of(volume: Volume) -> Labelmap:
+    """A CT's grid, to compare labels with and to place them on; its array is the CT's own."""
+    return Labelmap(volume.array, volume.spacing, volume.origin, volume.direction, volume.spacing_known, "the CT")
+
+
 def grid_difference(labelmap: Labelmap, volume: Volume) -> str | None:
     """How a labelmap's grid differs from a CT's, or None where it is the same; see `Labelmap.difference_from`."""
-    grid = Labelmap(volume.array, volume.spacing, volume.origin, volume.direction, volume.spacing_known, "the CT")
-    return labelmap.difference_from(grid)
+    return labelmap.difference_from(grid_of(volume))
 
 
-def check_grid(labelmap: Labelmap, volume: Volume, case: str) -> None:
-    """Refuses labels that do not lie on the CT's own grid, since they would be of other places than they say.
+def placed_on_ct(labelmap: Labelmap, volume: Volume, case: str) -> Labelmap:
+    """Places labels on the CT's own grid; what cannot be placed would be of other places than it says.
 
     Args:
-        labelmap: The labels.
+        labelmap: The labels, on the CT's voxels: in any order of axes, whole or cropped.
         volume: The CT.
         case: What the message calls both.
 
+    Returns:
+        The labels on the CT's grid.
+
     Raises:
-        InputError: The grids differ in size or place.
+        InputError: The grids have other voxels.
     """
-    difference = grid_difference(labelmap, volume)
+    placed = labelmap.placed_on(grid_of(volume))
+    difference = grid_difference(placed, volume)
     if difference is not None:
         raise InputError(
             f"The labels and the CT of {case} lie on different grids ({difference}); save the labels on the grid of "
             "the CT."
         )
+    return placed
 
 
 def read_labelmap(path: str | Path) -> Labelmap:
@@ -97,28 +149,31 @@ def read_labelmap(path: str | Path) -> Labelmap:
         path: The file.
 
     Returns:
-        The labels on the file's own grid.
+        The labels on the file's own grid; of a .seg.nrrd of 3D Slicer all segments, each with a label of its own. Where
+        segments overlap, the smaller one is seen.
 
     Raises:
         InputError: The file is missing, cut short, of another format, not three-dimensional or holds no whole numbers.
     """
     file = Path(path).expanduser()
     try:
-        image = _read(file)
+        image, pairs = _read(file)
     except OSError as error:
         raise InputError(f"{file} cannot be read: {(error.strerror or str(error)).lower()}.") from error
+    array, names = _merged(_whole_numbers(image.array, file.name), pairs, file.name)
     return Labelmap(
-        array=_whole_numbers(image.array, file.name),
+        array=array,
         spacing=image.spacing,
         origin=image.origin,
         direction=image.direction,
         spacing_known=image.spacing_known,
         name=file.name,
+        segment_names=names,
     )
 
 
-def _read(file: Path) -> RawImage:
-    from sammix_core.volume_io.itk_files import IMAGE_IO, read_itk_file
+def _read(file: Path) -> tuple[RawImage, dict[str, str]]:
+    from sammix_core.volume_io.itk_files import IMAGE_IO, read_itk_layers
     from sammix_core.volume_io.nifti import read_nifti
 
     if not file.exists():
@@ -126,9 +181,9 @@ def _read(file: Path) -> RawImage:
     if not file.is_file():
         raise InputError(f"{file} is a folder; name one labelmap file.")
     if file.name.lower().endswith(_NIFTI_SUFFIXES):
-        return read_nifti(file)
+        return read_nifti(file), {}
     if file.suffix.lower() in IMAGE_IO:
-        return read_itk_file(file)
+        return read_itk_layers(file)
     known = ", ".join((*_NIFTI_SUFFIXES, *IMAGE_IO))
     raise InputError(f"{file.name} is no labelmap that can be read; known are {known}.")
 
@@ -140,3 +195,42 @@ def _whole_numbers(array: np.ndarray, name: str) -> np.ndarray:
     if not np.array_equal(labels, array):
         raise InputError(f"{name} holds values that are not whole numbers, so it is no labelmap.")
     return labels.astype(np.int64)
+
+
+def _merged(array: np.ndarray, pairs: Mapping[str, str], name: str) -> tuple[np.ndarray, dict[int, str]]:
+    """Layers of segments as one labelmap, and the segments' names by label.
+
+    Args:
+        array: (k, j, i), or (k, j, i, layer).
+        pairs: Key/value pairs of the header, "Segment0_Layer" and the like among them.
+        name: The file's name, for the sentence.
+    """
+    numbers = sorted(int(match[1]) for key in pairs if (match := re.fullmatch(r"Segment(\d+)_ID", key)))
+    if not numbers:
+        if array.ndim == 4:
+            raise InputError(
+                f"{name} holds {array.shape[3]} values a voxel and names no segments, so it is no labelmap."
+            )
+        return array, {}
+    layers = array if array.ndim == 4 else array[..., None]
+    segments = []
+    for number in numbers:
+        try:
+            layer = int(pairs.get(f"Segment{number}_Layer") or 0)
+            value = int(pairs.get(f"Segment{number}_LabelValue") or number + 1)
+        except ValueError as error:
+            raise InputError(f"{name} has a damaged header: segment {number} has no layer or label.") from error
+        if not 0 <= layer < layers.shape[3]:
+            raise InputError(f"{name} has a damaged header: segment {number} is in layer {layer}, which is not there.")
+        segments.append((layer, value, pairs.get(f"Segment{number}_Name") or f"segment {number}"))
+    if layers.shape[3] == 1:
+        return layers[..., 0], {value: title for _, value, title in segments}
+    is_unique = len({value for _, value, _ in segments}) == len(segments)
+    masks = []
+    for place, (layer, value, title) in enumerate(segments):
+        mask = layers[..., layer] == value
+        masks.append((np.count_nonzero(mask), value if is_unique else place + 1, title, mask))
+    merged = np.zeros(layers.shape[:3], np.int64)
+    for _, label, _, mask in sorted(masks, key=lambda entry: -entry[0]):
+        merged[mask] = label
+    return merged, {label: title for _, label, title, _ in masks}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sammix_core.model_store.organs import DEFAULT_ORGAN, SIDES, Organ, find_organ, target_words
+
 
 @dataclass(frozen=True)
 class Code:
@@ -69,31 +71,6 @@ _TISSUE = Code("SCT", "85756007", "Tissue")
 _TISSUE_COLOR = (128, 174, 128)
 _SIDES = {"right": Code("SCT", "24028007", "Right"), "left": Code("SCT", "7771000", "Left")}
 
-# The colour that Slicer's General Anatomy list gives the liver: 221, 130, 101.
-LIVER = Segment(
-    identifier="Segment_1",
-    name="liver",
-    color=(221 / 255, 130 / 255, 101 / 255),
-    category=_ANATOMY,
-    type=Code("SCT", "10200004", "Liver"),
-)
-
-# Structures of Slicer's General Anatomy list, with its colours; those that a person has two of take a side.
-_KNOWN = {
-    "spleen": (Code("SCT", "78961009", "Spleen"), (157, 108, 162)),
-    "kidney": (Code("SCT", "64033007", "Kidney"), (185, 102, 83)),
-    "pancreas": (Code("SCT", "15776009", "Pancreas"), (249, 180, 111)),
-    "gallbladder": (Code("SCT", "28231008", "Gallbladder"), (139, 150, 98)),
-    "stomach": (Code("SCT", "69695003", "Stomach"), (216, 132, 105)),
-    "duodenum": (Code("SCT", "38848004", "Duodenum"), (255, 253, 229)),
-    "heart": (Code("SCT", "80891009", "Heart"), (206, 110, 84)),
-    "lung": (Code("SCT", "39607008", "Lung"), (197, 165, 145)),
-    "aorta": (Code("SCT", "15825003", "Aorta"), (224, 97, 76)),
-    "urinary bladder": (Code("SCT", "89837001", "Urinary bladder"), (222, 154, 132)),
-    "adrenal gland": (Code("SCT", "23451007", "Adrenal gland"), (249, 186, 150)),
-    "prostate": (Code("SCT", "41216001", "Prostate"), (230, 158, 140)),
-}
-
 
 def segment_of(target: str) -> Segment:
     """The segment of a model's target: with its SNOMED codes where they are known, as tissue otherwise.
@@ -107,16 +84,20 @@ def segment_of(target: str) -> Segment:
         >>> segment_of("hydatid cyst").type.meaning
         'Tissue'
     """
-    words = target.lower().replace("_", " ").replace("-", " ").split()
-    if words == ["liver"]:
-        return LIVER
-    side = next((_SIDES[word] for word in words if word in _SIDES), None)
-    found = _KNOWN.get(" ".join(word for word in words if word not in _SIDES))
-    if found is None:
+    organ, words = find_organ(target), target_words(target)
+    if organ is None:
         return Segment("Segment_1", target, _shares(_TISSUE_COLOR), _TISSUE, _TISSUE)
-    code, color = found
-    return Segment("Segment_1", target, _shares(color), _ANATOMY, code, modifier=side)
+    side = next((_SIDES[word] for word in words if word in SIDES), None)
+    return _segment(organ, organ.name if words == [DEFAULT_ORGAN.name] else target, side)
+
+
+def _segment(organ: Organ, name: str, side: Code | None = None) -> Segment:
+    code = Code("SCT", organ.snomed_code, organ.snomed_meaning)
+    return Segment("Segment_1", name, _shares(organ.color), _ANATOMY, code, modifier=side)
 
 
 def _shares(color: tuple[int, int, int]) -> tuple[float, float, float]:
     return color[0] / 255, color[1] / 255, color[2] / 255
+
+
+LIVER = _segment(DEFAULT_ORGAN, DEFAULT_ORGAN.name)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sammix_core.boxes import BoxTrack
+from sammix_core.model_store.organs import DEFAULT_ORGAN
 from sammix_core.segmentation.slice_state import SliceState
 from SAMMixSlicerLib.logic.undo import UndoStack
 from SAMMixSlicerLib.logic.volume_source import VolumeSource
@@ -45,7 +46,7 @@ class Case:
         self.node = node
         self.isSetting = False
         self.model = ""
-        self.target = "liver"
+        self.target = DEFAULT_ORGAN.name
         self._worker = worker
         self._volumeNode = node.GetNodeReference(case_node.VOLUME)
         self.volumeId: str = self._volumeNode.GetID()

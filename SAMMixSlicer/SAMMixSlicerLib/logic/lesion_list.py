@@ -8,6 +8,7 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from sammix_core.errors import InputError
+from sammix_core.lesions.lesion import MAX_LESIONS
 from sammix_core.lesions.state import LesionState, LesionStatus
 from sammix_core.masks.packed_mask import BoxedMask, PackedMask
 from SAMMixSlicerLib.logic.case import Case
@@ -15,8 +16,6 @@ from SAMMixSlicerLib.logic.undo import UndoStack
 from SAMMixSlicerLib.scene.lesion_node import readLesions, writeLesions
 from SAMMixSlicerLib.scene.lesion_segments import LesionSegments
 from SAMMixSlicerLib.signals import Signal
-
-_MAX_LESIONS = 254  # with the liver, the labels that fit into a byte
 
 
 class LesionList:
@@ -97,9 +96,9 @@ class LesionList:
         Raises:
             InputError: There are too many lesions.
         """
-        free = [number for number in range(1, _MAX_LESIONS + 1) if number not in self._states or number in freed]
+        free = [number for number in range(1, MAX_LESIONS + 1) if number not in self._states or number in freed]
         if len(free) < count:
-            raise InputError(_("A labelmap holds at most {most} lesions.").format(most=_MAX_LESIONS))
+            raise InputError(_("A labelmap holds at most {most} lesions.").format(most=MAX_LESIONS))
         return free[:count]
 
     def apply(self, name: str, states: Mapping[int, LesionState | None]) -> None:

@@ -8,6 +8,7 @@ from slicer.i18n import tr as _
 
 from sammix_core.errors import InputError
 from sammix_core.lesions.state import LesionState, LesionStatus
+from sammix_core.model_store.organs import LIVER
 from SAMMixSlicerLib.logic.actions import Action, Actions
 from SAMMixSlicerLib.logic.case import Case
 from SAMMixSlicerLib.logic.correction_logic import CorrectionLogic
@@ -18,7 +19,7 @@ from SAMMixSlicerLib.signals import Signal
 from SAMMixSlicerLib.worker import Finished, LesionsFound, LesionsMeasured, LesionUpdated, Outcome, Progressed
 from SAMMixSlicerLib.worker.lesion_commands import FindLesions, MeasureLesions, RefineLesion
 
-_ORGAN = "liver"
+_ORGAN = LIVER.name
 
 
 class LesionLogic:

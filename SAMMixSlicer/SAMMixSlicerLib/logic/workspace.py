@@ -10,6 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from sammix_core.errors import InputError
+from sammix_core.model_store.organs import DEFAULT_ORGAN
 from SAMMixSlicerLib.logic.case import Case
 from SAMMixSlicerLib.logic.cases import Cases
 from SAMMixSlicerLib.parameter import Parameter, ParameterNode
@@ -50,7 +51,7 @@ class Workspace:
         self.cases = Cases(worker, self.sceneChanges)
         self._parameterNodeSource = parameterNodeSource
         self._case: Case | None = None
-        self.modelTarget = "liver"
+        self.modelTarget = DEFAULT_ORGAN.name
         self._loadedModel: tuple[str, str, str] | None = None
         self._segmentationChoice: Any = None
         self._wantsNewSegmentation = False

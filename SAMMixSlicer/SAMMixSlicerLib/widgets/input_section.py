@@ -7,6 +7,7 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from sammix_core.model_store.organs import DEFAULT_MODEL, DEFAULT_ORGAN
 from SAMMixSlicerLib.logic.install_logic import InstallLogic
 from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.parameter import Parameter
@@ -44,7 +45,7 @@ class InputSection:
         workspace.parameterChanged.connect(self._onParameter)
         installLogic.progressed.connect(self._onInstallProgress)
         installLogic.finished.connect(self._onInstallFinished)
-        self._setTargets([("liver", _("Liver"))])
+        self._setTargets([(DEFAULT_MODEL, _(DEFAULT_ORGAN.title))])
         self._setDevices([("auto", _("Automatic")), ("cpu", _("CPU"))])
         self.refresh()
 
@@ -101,7 +102,7 @@ class InputSection:
                 models[model.target] = model
         self._setTargets(
             [(_nameOf(model), f"{target.capitalize()} ({model.spec})") for target, model in sorted(models.items())]
-            or [("liver", _("Liver"))]
+            or [(DEFAULT_MODEL, _(DEFAULT_ORGAN.title))]
         )
         devices = [(device.name, device.title) for device in event.devices]
         bestDevice = devices[0][1] if devices else _("CPU")

@@ -152,10 +152,17 @@ def test_warnings_and_logs_of_libraries_are_silenced_and_come_back(capfd: pytest
     with silent_libraries():
         warnings.warn("from a library", FutureWarning, stacklevel=1)
         logging.getLogger("pydicom").error("from a library")
+        created = logging.getLogger("created.in.the.block")
+        created.addHandler(logging.StreamHandler())
+        created.setLevel(logging.INFO)
+        created.error("from a library with a handler of its own")
+        assert logging.getLogger("sammix_core.engines").isEnabledFor(logging.WARNING)
     assert capfd.readouterr().err == ""
     with pytest.warns(FutureWarning, match="again"):
         warnings.warn("again", FutureWarning, stacklevel=1)
     assert logging.getLogger("pydicom").isEnabledFor(logging.ERROR)
+    assert created.isEnabledFor(logging.ERROR)
+    assert type(logging.getLogger("created.after.the.block")) is logging.Logger
 
 
 def test_durations_are_for_people() -> None:
@@ -288,7 +295,7 @@ def test_doctor_fails_without_base_weights(monkeypatch: pytest.MonkeyPatch, tmp_
 
 def test_train_without_settings(tmp_path: Path) -> None:
     path = tmp_path / "absent.yaml"
-    assert run("train", path) == (2, "", f"The settings {path} are not there: name a file.\n")
+    assert run("train", path) == (2, "", f"There is no settings file {path}.\n")
 
 
 @pytest.fixture
@@ -322,7 +329,7 @@ def test_the_first_interruption_lets_the_training_save_itself(config: Path, monk
     monkeypatch.setattr("sammix_core.training.run.train_from_config", trains)
     code, _, stderr = run("train", config)
     assert (code, seen) == (130, [True])
-    assert stderr == "Stopped as asked; what is finished stays, and the same command goes on from there.\n"
+    assert stderr == "Stopped as asked; the same command continues the training from here.\n"
 
 
 def test_the_second_interruption_stops_at_once(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:

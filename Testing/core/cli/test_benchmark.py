@@ -98,7 +98,7 @@ def test_the_reference_gets_every_slice_once_with_our_boxes(ct: Path, tmp_path: 
 def test_of_long_volumes_the_reference_gets_some_and_its_time_is_that_of_all(
     ct: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quick, "MOST_REFERENCE_SLICES", 7)
+    monkeypatch.setattr(quick, "MAX_REFERENCE_SLICES", 7)
     monkeypatch.setattr(FakeReference, "segment", lambda *_: _slept())
     assert run("--quick", "--volume", ct, "--json", tmp_path / "out.json", "--quiet")[0] == 0
     figures = json.loads((tmp_path / "out.json").read_text())

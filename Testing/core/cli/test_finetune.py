@@ -106,7 +106,7 @@ def test_what_cannot_be_is_said_in_one_line(home: Path, words: list[str], senten
 def test_an_unexpected_error_leaves_the_run_failed_and_the_store_as_it_was(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engines, "gather", lambda *_: 1 / 0)
+    monkeypatch.setattr(engines, "collect_samples", lambda *_: 1 / 0)
     done = runner.invoke(app, ["finetune", "--from", "untrained", "--cases", str(home / "set"), "-o", "mine"])
     assert done.exit_code == 1
     [run] = FineTuneRun.all()

@@ -115,12 +115,12 @@ def test_a_click_without_a_model_grows_a_lesion(case: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ((), "no lesions to begin from"),
+        ((), "There are no lesions yet"),
         (("--click", "3,4,5"), "name the liver's mask with --liver"),
         (("--click", "1,1,1", "--liver", "LIVER"), "The click 1,1,1 lies outside the liver"),
         (("--click", "99,1,1", "--liver", "LIVER"), "lies outside the CT of 24 x 20 x 22"),
         (("--click", "8,5,6", "--liver", "LIVER"), "shows nothing that stands out"),
-        (("--mask", "MASK", "--not", "3,4,5"), "--not takes a place from lesions"),
+        (("--mask", "MASK", "--not", "3,4,5"), "--not goes with --click"),
         (("--click", "3,4,5", "--not", "3,4"), "--not 3,4 is no voxel"),
         (("--candidates",), "name its mask with --liver"),
         (("--click", "3,4"), "--click 3,4 is no voxel"),

@@ -87,9 +87,11 @@ def test_an_empty_mask_has_a_volume_of_zero() -> None:
 def test_numbers_of_numpy_and_numbers_that_are_none_become_plain_json() -> None:
     volume = a_volume()
     result = a_result(volume)
-    result.slices[6] = replace(result.slices[6], probability=np.float32(0.5), score=math.nan, area_px=np.int64(3))
-    entry = json.loads(report.to_text(build_report(result, volume, "ct.nii", seed=0)))["per_slice"][6]
-    assert (entry["probability"], entry["score"], entry["area_px"]) == (0.5, None, 3)
+    entry = result.slices[6]
+    unscored = replace(entry.scores, score=math.nan)
+    result.slices[6] = replace(entry, probability=np.float32(0.5), scores=unscored, area_px=np.int64(3))
+    written = json.loads(report.to_text(build_report(result, volume, "ct.nii", seed=0)))["per_slice"][6]
+    assert (written["probability"], written["score"], written["area_px"]) == (0.5, None, 3)
 
 
 def test_each_note_comes_once() -> None:

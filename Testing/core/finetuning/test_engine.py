@@ -28,7 +28,7 @@ from sammix_core.finetuning.result import ONE_SIDED, Figure, judge
 from sammix_core.model_store.weights import load_model_weights
 from sammix_core.segmentation import model_loading as loading
 from sammix_core.segmentation.segmenter import Segmenter
-from sammix_core.training.paper_sections import LoraTraining
+from sammix_core.training.settings import LoraTraining
 
 
 @pytest.fixture

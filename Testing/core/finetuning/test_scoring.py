@@ -11,14 +11,14 @@ import torch
 from corrected_slices import a_patient
 from fake_network import FakeBackend, a_fake_model
 
-from sammix_core.datasets.case_folder import LabelledVolume
+from sammix_core.datasets.cases import LabelledCase
 from sammix_core.datasets.correction import Correction, corrections_of_volume
-from sammix_core.finetuning import share as sharing
+from sammix_core.finetuning import interpolation
 from sammix_core.finetuning.candidate import Shares, Weights, between
 from sammix_core.finetuning.encoded import EncodedSlice, Encoder
-from sammix_core.finetuning.gather import Sample
+from sammix_core.finetuning.part_training import groups_of
+from sammix_core.finetuning.samples import Sample
 from sammix_core.finetuning.scoring import RememberingBackend, mean_dice, score_slice, score_volume
-from sammix_core.finetuning.trainings import groups_of
 from sammix_core.guidance.boxes_from_cam import BoxSettings
 from sammix_core.masks.overlap import Overlap
 from sammix_core.preprocessing.axial_slices import AxialSlices
@@ -80,7 +80,7 @@ def test_a_volume_is_scored_on_the_slices_that_are_known() -> None:
     volume, liver = a_patient()
     wrong = liver.copy()
     wrong[5] = False  # not known, so it does not count
-    case = LabelledVolume("p0", volume, wrong, (0, 2, 3, 4))
+    case = LabelledCase.from_mask("p0", volume, wrong, known=(0, 2, 3, 4))
     scores = score_volume(a_fake_model(), case, lambda: False)
     assert scores["auto"].dice > 0.9
     assert scores["oracle"].dice > 0.9
@@ -90,7 +90,7 @@ def test_a_volume_is_scored_on_the_slices_that_are_known() -> None:
 def test_two_models_that_share_an_encoder_encode_once() -> None:
     backend, known = FakeBackend(), {}
     volume, liver = a_patient()
-    case = LabelledVolume("p0", volume, liver, tuple(range(8)))
+    case = LabelledCase.from_mask("p0", volume, liver)
     for _ in range(2):
         score_volume(a_fake_model(backend=RememberingBackend(backend, known)), case, lambda: False)
     assert backend.encoded == 8
@@ -140,13 +140,13 @@ def test_the_head_goes_only_where_better_boxes_pay(
         dice = {"auto": 0.8 + auto_gain(*shares), "oracle": 0.8 + oracle_gain(*shares)}
         return {"case": {kind: Overlap(round(one * 5e5), 1_000_000) for kind, one in dice.items()}}
 
-    monkeypatch.setattr(sharing, "score_samples", scores)
-    monkeypatch.setattr(sharing, "with_weights", lambda model, weights, boxes: weights)
+    monkeypatch.setattr(interpolation, "score_samples", scores)
+    monkeypatch.setattr(interpolation, "with_weights", lambda model, weights, boxes: weights)
     old, new = (Weights({"h": one(1)}, {"d": one(1)}) for one in (torch.zeros, torch.ones))
-    rest = {"samples": (), "made": None, "step": None, "boxes": BoxSettings()}
-    chosen = sharing.choose_shares(None, old, new, **rest, new_structure=False)  # type: ignore[arg-type]
+    endpoints = interpolation.Endpoints(a_fake_model(), old, new, BoxSettings())
+    chosen = interpolation.choose_shares(endpoints, (), made_of, lambda: None, new_structure=False)  # type: ignore[arg-type]
     assert chosen == expected
-    new_head = sharing.choose_shares(None, old, new, **rest, new_structure=True)  # type: ignore[arg-type]
+    new_head = interpolation.choose_shares(endpoints, (), made_of, lambda: None, new_structure=True)  # type: ignore[arg-type]
     assert new_head.head == 1.0, "a head for a new structure has no parent's to be mixed with"
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lightning.fabric import Fabric
 from torch.nn import functional
 
 from sammix_core.engines.openvino_compiler import FLOAT32
@@ -26,6 +25,7 @@ from sammix_core.refinement.slices import SliceRefinement
 from sammix_core.refinement.stage import stage_of
 from sammix_core.refinement.volume import VolumeRefinement, lesion_from, refine_lesions, refine_mask
 from sammix_core.sam.litemedsam import build_network, decode_with
+from sammix_core.training.context import TrainingContext
 from sammix_core.training.refiner_starts import perturbed
 from sammix_core.training.refiner_training import RefinerTraining, train_refiner
 from sammix_core.training.views import CLEAN, View
@@ -177,13 +177,13 @@ def trained(network: Any, folder: Path, steps: int, stop_after: int | None = Non
         untrained_refiner(network, TINY, 3),
         some_views(),
         settings,
-        7,
-        Fabric(accelerator="cpu", devices=1),
-        folder / "state.pt",
-        "test",
-        None,
-        None if stop_after is None else lambda: len(done) >= stop_after,
-        lambda step, _, __: done.append(step),
+        TrainingContext(
+            "test",
+            folder / "state.pt",
+            seed=7,
+            cancel=None if stop_after is None else lambda: len(done) >= stop_after,
+            on_step=lambda step, _, __: done.append(step),
+        ),
     )
 
 

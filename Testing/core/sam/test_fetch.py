@@ -271,7 +271,7 @@ def test_a_script_has_to_say_yes(weights: ThirdPartyWeights, server: FileServer)
     code, _, stderr = run(NAME)
     assert code == 2
     assert f"{weights.size / 1e6:.0f} MB, Apache-2.0) from {weights.address}" in stderr
-    assert "Say so with --yes." in stderr
+    assert "Agree with --yes." in stderr
     assert server.asked == []
     code, stdout, stderr = run(NAME, "--yes")
     assert code == 0, stderr

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lightning.fabric import Fabric
 from safetensors.torch import load_file
 from training_cases import QuickLiteMedSam, StubEncoder, write_config
 
@@ -22,20 +21,20 @@ from sammix_core.progress import Progress
 from sammix_core.sam import lora
 from sammix_core.sam.decoding import MaskSettings
 from sammix_core.segmentation.segmenter import Segmenter
-from sammix_core.training import run
+from sammix_core.training import supervised
 from sammix_core.training.config import TrainingConfig
+from sammix_core.training.context import TrainingContext
 from sammix_core.training.decoder_training import PromptedDecoder, PromptMaker
-from sammix_core.training.lora_training import train_lora
-from sammix_core.training.paper_run import PaperTrainer
-from sammix_core.training.paper_sections import LoraTraining, ResNetTraining
+from sammix_core.training.lora_training import DecoderAndHead, train_lora
 from sammix_core.training.resnet_training import classification_loss, train_resnet38, weak_views
 from sammix_core.training.run import train_from_config
+from sammix_core.training.settings import LoraTraining, ResNetTraining
+from sammix_core.training.supervised import SupervisedTrainer, Trained
 from sammix_core.training.views import View
 from sammix_core.volume_io import read_volume
 
 CPU = torch.device("cpu")
 RESNET = {"steps": 3, "batch": 4, "width": 0.0625, "threshold": "paper"}
-FABRIC = Fabric(accelerator="cpu", devices=1, precision="32-true")
 
 
 @pytest.fixture(scope="module")
@@ -45,21 +44,21 @@ def quick() -> QuickLiteMedSam:
 
 @pytest.fixture(autouse=True)
 def _quick_backend(quick: QuickLiteMedSam, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "LiteMedSam", lambda device: quick)
+    monkeypatch.setattr(supervised, "LiteMedSam", lambda device: quick)
 
 
 def config(folder: Path, **changes: Any) -> Path:
     return write_config(folder, **{"decoder": {"steps": 0}, "head": {"steps": 2, "batch": 2}, **changes})
 
 
-def trainer(folder: Path, **changes: Any) -> PaperTrainer:
-    return PaperTrainer(TrainingConfig.read(config(folder, **changes)))
+def trainer(folder: Path, **changes: Any) -> SupervisedTrainer:
+    return SupervisedTrainer(TrainingConfig.read(config(folder, **changes)))
 
 
 @pytest.fixture(scope="module")
 def model(quick: QuickLiteMedSam, tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "LiteMedSam", lambda device: quick)
+        patch.setattr(supervised, "LiteMedSam", lambda device: quick)
         return train_from_config(config(tmp_path_factory.mktemp("resnet"), resnet38=RESNET))
 
 
@@ -105,15 +104,14 @@ def test_images_are_those_of_the_views(tmp_path: Path, quick: QuickLiteMedSam) -
 def test_images_are_drawn_once_and_not_from_other_views(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = trainer(tmp_path, resnet38=RESNET)
     assert len(first.images) == 4
-    monkeypatch.setattr("sammix_core.training.view_images.draw_slice", lambda *_: pytest.fail("drawn again"))
+    monkeypatch.setattr("sammix_core.training.case_views.draw_slice", lambda *_: pytest.fail("drawn again"))
     assert len(trainer(tmp_path, resnet38=RESNET).images) == 4
     monkeypatch.undo()
     for file in tmp_path.rglob("*.images.npy"):
         file.unlink()
-    one = next(iter(tmp_path.rglob("view-00.npz")))
-    with np.load(one) as arrays:
-        np.savez_compressed(one, shares=255 - arrays["shares"], slices=arrays["slices"])
-    monkeypatch.setattr(run, "LiteMedSam", QuickLiteMedSam)
+    shares = next(iter(tmp_path.rglob("view-00.shares.npy")))
+    np.save(shares, 255 - np.load(shares))
+    monkeypatch.setattr(supervised, "LiteMedSam", QuickLiteMedSam)
     with pytest.raises(InputError, match="was drawn in another way than now; delete"):
         _ = trainer(tmp_path, resnet38=RESNET).images
 
@@ -147,7 +145,7 @@ def test_it_learns_to_tell_slices_apart(tmp_path: Path) -> None:
     nothing = np.empty(0)
     views = [View(case, "clean", nothing, shares[n], np.arange(24)) for n, case in enumerate(("anna", "bert"))]
     settings = ResNetTraining(steps=40, batch=8, width=0.0625, learning_rate=5e-3)
-    network = train_resnet38(views, list(pictures), settings, 3, FABRIC, tmp_path / "r.pt", "ResNet-38", None, None)
+    network = train_resnet38(views, list(pictures), settings, TrainingContext("ResNet-38", tmp_path / "r.pt", seed=3))
     with torch.inference_mode():
         scores = torch.softmax(network(torch.from_numpy(pictures[0]).float()[:, None]), 1)[:, 1].numpy()
     assert scores[::2].min() > scores[1::2].max()
@@ -236,7 +234,7 @@ def test_a_patient_left_out_teaches_lora_nothing(tmp_path: Path, stubbed: QuickL
     made = trainer(tmp_path, lora={"steps": 2, "batch": 2})
     made._progress = lambda now: seen.append(now.stage)
     decoder = {name: p.detach() for name, p in PromptedDecoder(stubbed.network).named_parameters()}
-    trained = run.Trained(made.head("bert"), decoder, BoxSettings(), MaskSettings())
+    trained = Trained(made.head("bert"), decoder, BoxSettings(), MaskSettings())
     _, adapter = made.adapted(trained, without="bert")
     assert "LoRA without bert" in seen
     assert not same(adapter, made.adapted(trained)[1])
@@ -253,15 +251,9 @@ def test_one_step_through_litemedsams_own_encoder(quick: QuickLiteMedSam, tmp_pa
         views,
         images,
         PromptMaker(guidance, BoxSettings(), MaskSettings()),
-        decoder,
-        EmbeddingHead(),
+        DecoderAndHead(decoder, EmbeddingHead()),
         LoraTraining(steps=1, batch=1),
-        seed=1,
-        fabric=FABRIC,
-        checkpoint=tmp_path / "lora.pt",
-        label="LoRA",
-        progress=None,
-        cancel=None,
+        TrainingContext("LoRA", tmp_path / "lora.pt", seed=1),
     )
     assert sum(tensor.numel() for tensor in result.adapter.values()) == 59_392
     ups = [tensor for name, tensor in result.adapter.items() if name.endswith("lora_B")]

@@ -1,4 +1,4 @@
-"""The parts of training one by one: cases, draws, losses, prompts, calibration, averaging."""
+"""The parts of training one by one: cases, draws, losses, prompts, calibration."""
 
 from __future__ import annotations
 
@@ -10,22 +10,27 @@ import pytest
 import torch
 from fake_network import turned_volume
 from image_files import write_with_itk
+from monai.losses import DiceLoss, TverskyLoss
 from synthetic_ct import LIVER, synthetic_ct
-from torch import nn
+from training_cases import write_config
 
-from sammix_core.datasets.cases import Case, CaseConfig, load_case
+from sammix_core.datasets.cases import CaseConfig, LabelledCase, load_case
 from sammix_core.datasets.labels import CaseLabels
+from sammix_core.embeddings.view_store import ViewStore
 from sammix_core.errors import InputError
 from sammix_core.guidance.base import GuidanceMaps
 from sammix_core.guidance.boxes_from_cam import BoxSettings
 from sammix_core.preprocessing.spec import PreprocessingSpec
 from sammix_core.sam.decoding import MaskSettings
-from sammix_core.training.averaging import average_into
 from sammix_core.training.calibrate import calibrate_boxes, label_box
+from sammix_core.training.case_views import make_view, open_view
+from sammix_core.training.config import TrainingConfig
 from sammix_core.training.decoder_training import PromptMaker, decoder_loss
-from sammix_core.training.head_training import Samples, head_loss
-from sammix_core.training.views import View, make_view
+from sammix_core.training.head_training import head_loss
+from sammix_core.training.losses import dice_loss, tversky_loss
+from sammix_core.training.views import View, ViewSamples
 from sammix_core.volume.axial_order import AxialOrder
+from sammix_core.volume.volume import Volume
 
 SPEC = PreprocessingSpec()
 
@@ -50,11 +55,11 @@ def test_a_case_is_the_same_however_its_ct_is_stored(tmp_path: Path, order: Axia
     volume = turned_volume(axial, order)
     for name, array in (("ct", volume.array), ("mask", np.ascontiguousarray(order.back(liver)).astype(np.uint8))):
         write_with_itk(tmp_path / f"{name}.nii.gz", array, volume.spacing, volume.origin, volume.direction)
-    case = load_case(CaseConfig("a", tmp_path / "ct.nii.gz", tmp_path / "mask.nii.gz"), SPEC)
+    case = load_case(CaseConfig("a", tmp_path / "ct.nii.gz", tmp_path / "mask.nii.gz"))
     np.testing.assert_array_equal(case.axial, axial)
     np.testing.assert_array_equal(case.mask_volume(), liver)
     assert case.spacing == pytest.approx((5.0, 1.6, 1.1))
-    assert 0 in case.without
+    assert 0 in case.absent
     assert case.labelled.all()
 
     masks = {k: np.ascontiguousarray(order.back(liver)[k]) for k in (1, 3)}
@@ -64,12 +69,12 @@ def test_a_case_is_the_same_however_its_ct_is_stored(tmp_path: Path, order: Axia
     config = CaseConfig("a", tmp_path / "ct.nii.gz", tmp_path / "labels.json")
     if order.slice_axis != "k":
         with pytest.raises(InputError, match="labels k slices"):
-            load_case(config, SPEC)
+            load_case(config)
         return
-    some = load_case(config, SPEC)
+    some = load_case(config)
     place = {k: 5 - k if order.flips[0] else k for k in (1, 2, 3)}
     assert sorted(some.masks) == sorted([place[1], place[3]])
-    assert some.without == (place[2],)
+    assert some.absent == (place[2],)
     assert some.labelled.sum() == 3
     for k in (1, 3):
         np.testing.assert_array_equal(some.masks[place[k]], liver[place[k]])
@@ -78,8 +83,8 @@ def test_a_case_is_the_same_however_its_ct_is_stored(tmp_path: Path, order: Axia
 def test_labels_that_say_nothing_are_refused(tmp_path: Path) -> None:
     write_with_itk(tmp_path / "ct.nii.gz", synthetic_ct((3, 30, 40)))
     CaseLabels("a", "liver", "Made up.", (3, 30, 40)).write(tmp_path / "labels.json")
-    with pytest.raises(InputError, match="say nothing of any slice"):
-        load_case(CaseConfig("a", tmp_path / "ct.nii.gz", tmp_path / "labels.json"), SPEC)
+    with pytest.raises(InputError, match="cover no slice"):
+        load_case(CaseConfig("a", tmp_path / "ct.nii.gz", tmp_path / "labels.json"))
 
 
 class Still:
@@ -105,15 +110,16 @@ def test_a_case_of_few_thin_slices_has_something_in_every_view(
     tmp_path: Path, positive: tuple[int, ...], negative: tuple[int, ...]
 ) -> None:
     axial = synthetic_ct((3, 40, 50))
-    masks = {k: abs(axial[k] - LIVER) < 40 for k in positive}
-    crop = (0, 0, 40, 50)
-    case = Case("few", axial, (1.0, 5.0, 5.0), masks, negative, (crop, crop))
+    volume = Volume(axial, (5.0, 5.0, 1.0), (0.0, 0.0, 0.0), np.eye(3))
+    case = LabelledCase("few", volume, {k: abs(axial[k] - LIVER) < 40 for k in positive}, negative)
+    config = TrainingConfig.read(write_config(tmp_path))
+    store = ViewStore(tmp_path / "views")
     for name in ("clean", "view-00", "view-01", "view-02"):
-        told: list[int] = []
-        make_view(case, name, tmp_path, Still(), SPEC, 0, lambda told=told: told.append(1))
-        with np.load(tmp_path / f"{name}.npz") as arrays:
-            assert 1 <= len(arrays["slices"]) == len(arrays["shares"]) == len(told)
-            assert set(arrays["slices"]) <= {*positive, *negative}
+        encoded: list[int] = []
+        make_view(case, name, store, Still(), config, lambda encoded=encoded: encoded.append(1))
+        view = open_view("few", name, store)
+        assert 1 <= len(view.slices) == len(view.shares) == len(view.embeddings) == len(encoded)
+        assert set(view.slices) <= {*positive, *negative}
 
 
 # Draws
@@ -134,7 +140,7 @@ def test_patients_are_drawn_alike_and_slices_by_share() -> None:
         a_view("few", "clean", [40, 0]),
         a_view("none", "clean", [0]),
     ]
-    samples = Samples(views, np.random.default_rng(0))
+    samples = ViewSamples(views, np.random.default_rng(0))
     drawn = [pair for _ in range(300) for pair in samples.draw(10)]
     positive = [(view, index) for view, index in drawn if views[view].shares[index].any()]
     assert len(positive) == 2100  # 7 of 10
@@ -146,18 +152,18 @@ def test_patients_are_drawn_alike_and_slices_by_share() -> None:
 
 def test_the_clean_view_counts_four_times() -> None:
     views = [a_view("a", "clean", [40]), a_view("a", "view-00", [40])]
-    drawn = [view for view, _ in Samples(views, np.random.default_rng(0)).draw(2000, positive_share=1.0)]
+    drawn = [view for view, _ in ViewSamples(views, np.random.default_rng(0)).draw(2000, positive_share=1.0)]
     assert drawn.count(0) / 2000 == pytest.approx(0.8, abs=0.04)
 
 
 def test_a_sliver_is_neither_with_nor_without() -> None:
     """Less than a cell of the map: nothing to be learnt from."""
-    samples = Samples([a_view("a", "clean", [40, 3, 0])], np.random.default_rng(0))
+    samples = ViewSamples([a_view("a", "clean", [40, 3, 0])], np.random.default_rng(0))
     assert {index for _, index in samples.draw(200)} == {0, 2}
 
 
 def test_what_was_drawn_is_what_is_read() -> None:
-    samples = Samples([a_view("a", "clean", [40, 20, 0])], np.random.default_rng(0))
+    samples = ViewSamples([a_view("a", "clean", [40, 20, 0])], np.random.default_rng(0))
     pairs = [(0, 2), (0, 1)]
     assert samples.embeddings(pairs)[:, 0, 0, 0].tolist() == [2, 1]
     assert samples.shares(pairs).sum((1, 2, 3)).tolist() == [0, 400]
@@ -215,6 +221,18 @@ def test_scores_learn_the_overlap_with_the_label() -> None:
     iou = 8**2 / 16**2
     told = decoder_losses((16, 8, 16), (1, iou, 1), square(16))
     assert decoder_losses((16, 8, 16), (1, 1, 1), square(16)) == pytest.approx(told + (1 - iou) ** 2 / 3)
+
+
+@pytest.mark.parametrize(("false_positive", "false_negative"), [(0.5, 0.5), (0.65, 0.35), (0.35, 0.65)])
+def test_region_losses_are_those_of_monai(false_positive: float, false_negative: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = 3 * torch.randn(4, 1, 16, 16, generator=generator)
+    target = torch.rand(4, 1, 16, 16, generator=generator)
+    target[0] = 0
+    monai = TverskyLoss(sigmoid=True, alpha=false_positive, beta=false_negative, smooth_nr=1.0, smooth_dr=1.0)
+    torch.testing.assert_close(tversky_loss(logits, target, false_positive, false_negative), monai(logits, target))
+    soft_dice = DiceLoss(sigmoid=True, smooth_nr=1.0, smooth_dr=1.0)
+    torch.testing.assert_close(dice_loss(logits, target), soft_dice(logits, target))
 
 
 # Prompts
@@ -301,26 +319,6 @@ def test_the_box_of_a_label() -> None:
     share[10:20, 30:50] = 255
     share[9, 30:50] = 120  # less than half of these pixels
     assert label_box(share) == (30, 10, 50, 20)
-
-
-# Averaging
-
-
-def test_an_average_begins_as_a_copy_and_forgets_slowly() -> None:
-    model, average = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
-    with torch.no_grad():
-        model.weight.fill_(3.0)
-    average_into(average, model, step=-5)
-    assert float(average.weight.detach()) == 3
-    with torch.no_grad():
-        model.weight.fill_(1.0)
-    seen = []
-    for step in range(1, 400):
-        average_into(average, model, step)
-        seen.append(float(average.weight.detach()))
-    assert seen == sorted(seen, reverse=True)
-    assert seen[0] == pytest.approx(3 + (1 - 3) * (1 - 1 / 11))
-    assert seen[-1] == pytest.approx(1, abs=0.02)
 
 
 def test_settings_are_only_changed_where_calibrated() -> None:

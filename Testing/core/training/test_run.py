@@ -15,16 +15,19 @@ from safetensors.torch import load_file
 from training_cases import QuickLiteMedSam, write_config
 
 from sammix_core.datasets.cases import load_case
+from sammix_core.embeddings.view_store import ViewStore
 from sammix_core.errors import Cancelled, InputError
 from sammix_core.model_store import ModelFolder, verify
 from sammix_core.preprocessing.spec import PreprocessingSpec
 from sammix_core.progress import Progress
 from sammix_core.sam.decoding import MaskSettings
 from sammix_core.segmentation.segmenter import Segmenter
-from sammix_core.training import decoder_training, head_training, run
-from sammix_core.training.config import DecoderTraining, HeadTraining, TrainingConfig
-from sammix_core.training.run import Trainer, train_from_config
-from sammix_core.training.views import open_view, view_names
+from sammix_core.training import decoder_training, head_training, supervised
+from sammix_core.training.case_views import open_view, view_names
+from sammix_core.training.config import TrainingConfig
+from sammix_core.training.run import train_from_config
+from sammix_core.training.settings import DecoderTraining, HeadTraining
+from sammix_core.training.supervised import SupervisedTrainer
 from sammix_core.volume_io import read_volume
 
 CPU = torch.device("cpu")
@@ -37,14 +40,14 @@ def quick() -> QuickLiteMedSam:
 
 @pytest.fixture(autouse=True)
 def _quick_backend(quick: QuickLiteMedSam, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "LiteMedSam", lambda device: quick)
+    monkeypatch.setattr(supervised, "LiteMedSam", lambda device: quick)
 
 
 @pytest.fixture(scope="module")
 def trained(quick: QuickLiteMedSam, tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
     """A model trained without a break; its folder lies at work/../out."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "LiteMedSam", lambda device: quick)
+        patch.setattr(supervised, "LiteMedSam", lambda device: quick)
         return train_from_config(write_config(tmp_path_factory.mktemp("whole")))
 
 
@@ -167,7 +170,7 @@ def test_stopped_again_and_again_it_ends_at_the_same_weights(
 ) -> None:
     """The state is saved every second step and when it is stopped, so each stop takes up in the middle of a stage."""
     for module in (head_training, decoder_training):
-        monkeypatch.setattr(module, "_CHECKPOINT_STEPS", 2)
+        monkeypatch.setattr(module, "_CHECKPOINT_EVERY", 2)
     path = write_config(tmp_path)
     for stage, done in STOPS:
         progress, cancel = stop_at(stage, done)
@@ -196,32 +199,32 @@ def test_no_step_is_lost_when_it_is_stopped(trained: ModelFolder, tmp_path: Path
 def test_views_are_made_once(trained: ModelFolder, quick: QuickLiteMedSam, tmp_path: Path) -> None:
     before = quick.encoded
     path = write_config(tmp_path, head={"steps": 1, "batch": 1}, decoder={"steps": 0})
-    Trainer(TrainingConfig.read(path))
+    SupervisedTrainer(TrainingConfig.read(path))
     first = quick.encoded - before
     # 5 slices clean and 4 or 5 augmented, of two patients
     assert 18 <= first <= 20
-    files = {file: file.stat().st_mtime_ns for file in (tmp_path / "work" / "views").rglob("*.np?")}
-    assert len(files) == 8
-    Trainer(TrainingConfig.read(path))
+    files = {file: file.stat().st_mtime_ns for file in (tmp_path / "work" / "views").rglob("*.npy")}
+    assert len(files) == 12
+    SupervisedTrainer(TrainingConfig.read(path))
     assert quick.encoded - before == first
     assert {file: file.stat().st_mtime_ns for file in files} == files
 
 
 def test_views_of_changed_labels_are_made_again(quick: QuickLiteMedSam, tmp_path: Path) -> None:
     path = write_config(tmp_path, views=0)
-    Trainer(TrainingConfig.read(path))
+    SupervisedTrainer(TrainingConfig.read(path))
     before = quick.encoded
     labels = tmp_path / "anna.json"
     labels.write_text(labels.read_text().replace("Made up.", "Made up again."))
-    Trainer(TrainingConfig.read(path))
+    SupervisedTrainer(TrainingConfig.read(path))
     assert quick.encoded - before == 5
 
 
 def test_a_view_holds_what_inference_would_see(tmp_path: Path, quick: QuickLiteMedSam) -> None:
     """The clean view is the body crop of each slice, and its embedding what a session computes."""
     config = TrainingConfig.read(write_config(tmp_path, views=1))
-    trainer = Trainer(config)
-    case = load_case(config.cases[0], config.preprocessing)
+    trainer = SupervisedTrainer(config)
+    case = load_case(config.cases[0])
     clean = next(view for view in trainer.views if (view.case, view.name) == ("anna", "clean"))
     assert clean.slices.tolist() == [0, 1, 2, 3, 4]
     assert clean.embeddings.shape == (5, 256, 64, 64)
@@ -242,20 +245,20 @@ def test_view_names() -> None:
 
 def test_a_half_written_view_is_made_again(tmp_path: Path) -> None:
     config = TrainingConfig.read(write_config(tmp_path, views=0))
-    trainer = Trainer(config)
-    (file,) = (tmp_path / "work" / "views").glob("anna-*/clean.npy")
+    trainer = SupervisedTrainer(config)
+    (file,) = (tmp_path / "work" / "views").glob("anna-*/clean.embeddings.npy")
     whole = file.read_bytes()
     file.unlink()
-    Trainer(config)
+    SupervisedTrainer(config)
     assert file.read_bytes() == whole
-    assert open_view("anna", "clean", file.parent).slices.tolist() == trainer.views[0].slices.tolist()
+    assert open_view("anna", "clean", ViewStore(file.parent)).slices.tolist() == trainer.views[0].slices.tolist()
 
 
 # Leaving a patient out
 
 
 def test_a_fold_without_a_patient_needs_two_others(tmp_path: Path) -> None:
-    trainer = Trainer(TrainingConfig.read(write_config(tmp_path, views=0)))
+    trainer = SupervisedTrainer(TrainingConfig.read(write_config(tmp_path, views=0)))
     with pytest.raises(InputError, match="two patients with the structure"):
         trainer.train(without="bert")
 
@@ -263,13 +266,13 @@ def test_a_fold_without_a_patient_needs_two_others(tmp_path: Path) -> None:
 def test_the_head_without_a_patient_never_sees_that_patient(tmp_path: Path) -> None:
     """Spoiling one patient's embeddings changes the head with all, and not the head without that patient."""
     config = TrainingConfig.read(write_config(tmp_path, views=0))
-    before = Trainer(config)
+    before = SupervisedTrainer(config)
     heads = {without: before.head(without).state_dict() for without in (None, "bert")}
     for file in (tmp_path / "work" / "checkpoints").iterdir():
         file.unlink()
-    (spoilt,) = (tmp_path / "work" / "views").glob("bert-*/clean.npy")
+    (spoilt,) = (tmp_path / "work" / "views").glob("bert-*/clean.embeddings.npy")
     np.save(spoilt, np.load(spoilt) * 0 + 1)
-    after = Trainer(config)
+    after = SupervisedTrainer(config)
     assert_same(after.head("bert").state_dict(), heads["bert"])
     assert any(not torch.equal(tensor, heads[None][name]) for name, tensor in after.head(None).state_dict().items())
 
@@ -316,8 +319,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a case with both": ({"cases": [{**ANNA, "mask": "x"}]}, "either labels or mask"),
     "a case with an unknown key": ({"cases": [{**ANNA, "sex": "F"}]}, "either labels or mask"),
     "a case whose name is a path": ({"cases": [{**ANNA, "name": "../anna"}]}, "letters, digits"),
-    "a case whose name is a number": ({"cases": [{**ANNA, "name": 4}]}, "no text"),
-    "values that are none": ({"cases": [{**BERT, "values": 3}]}, "no list"),
+    "a case whose name is a number": ({"cases": [{**ANNA, "name": 4}]}, "letters, digits"),
+    "values that are none": ({"cases": [{**BERT, "values": 3}]}, "values must be a list"),
+    "a case that chooses slices": ({"cases": [{**ANNA, "labelled": 2}]}, "only the method sammix"),
+    "a method that there is not": ({"method": "guesswork"}, "no training method 'guesswork'"),
     "a case twice": ({"cases": [ANNA, ANNA]}, "the same name"),
     "a CT that is not there": (
         {"cases": [{**ANNA, "ct": "carl.nii.gz"}]},
@@ -330,7 +335,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 def test_a_wrong_configuration_is_refused_in_one_sentence(tmp_path: Path, changes: dict[str, Any], match: str) -> None:
     path = write_config(tmp_path, **changes)
     with pytest.raises(InputError, match=match) as caught:
-        TrainingConfig.read(path)
+        train_from_config(path)
     assert str(caught.value).endswith(".")
     assert "\n" not in str(caught.value)
 
@@ -354,12 +359,12 @@ def test_labels_on_another_grid_are_refused(tmp_path: Path) -> None:
     config = yaml.safe_load(path.read_text())
     config["cases"][0] = {"name": "anna", "ct": "anna_ct.nii.gz", "mask": "bert_mask.nii.gz"}
     path.write_text(yaml.safe_dump(config))
-    assert load_case(TrainingConfig.read(path).cases[0], PreprocessingSpec()).masks
+    assert load_case(TrainingConfig.read(path).cases[0]).masks
     from image_files import write_with_itk
 
     write_with_itk(tmp_path / "data" / "bert_mask.nii.gz", np.ones((5, 50, 61), np.uint8))
     with pytest.raises(InputError, match="different grids"):
-        load_case(TrainingConfig.read(path).cases[0], PreprocessingSpec())
+        load_case(TrainingConfig.read(path).cases[0])
 
 
 def test_paths_and_defaults(tmp_path: Path) -> None:

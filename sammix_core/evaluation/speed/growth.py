@@ -1,4 +1,4 @@
-"""How cost grows: with slices, in-plane size, batch and threads, on made volumes."""
+"""How cost grows with slices, in-plane size, batch and threads, on synthetic volumes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sammix_core.progress import CancelCheck, ProgressCallback, ProgressReporter
 from sammix_core.segmentation.segmenter import Segmenter
 from sammix_core.segmentation.slice_sampling import SliceSampling
 
-# Peak memory never falls again, so that sizes go upwards.
+# In ascending order, since peak memory never falls again.
 SLICES = (50, 100, 200, 400, 800, 2000)
 SIZES = (128, 256, 512, 1024)
 BATCHES = (1, 2, 4, 8)
@@ -31,32 +31,34 @@ def growth(
     progress: ProgressCallback | None = None,
     cancel: CancelCheck | None = None,
 ) -> dict[str, Any]:
-    """Measures growth; each list of rows with the slope of its fitted line.
+    """Measures how cost grows: rows for each variable, some with the slope of a fitted line.
 
     Raises:
         Cancelled: The user stopped.
     """
-    stage = ProgressReporter("How cost grows", len(SLICES) + len(SIZES) + len(BATCHES) + len(THREADS), progress, cancel)
+    reporter = ProgressReporter(
+        "How cost grows", len(SLICES) + len(SIZES) + len(BATCHES) + len(THREADS), progress, cancel
+    )
     segmenter = Segmenter.load(model, device=device, precision=precision)
-    sizes = [_row(segmenter, (_FEW, size, size), sampling, size, stage) for size in SIZES]
-    slices = [_row(segmenter, (count, 256, 256), sampling, count, stage) for count in SLICES]
-    batches = [_batch(segmenter, count, stage) for count in BATCHES]
+    sizes = [_row(segmenter, (_FEW, size, size), sampling, size, reporter) for size in SIZES]
+    slices = [_row(segmenter, (count, 256, 256), sampling, count, reporter) for count in SLICES]
+    batches = [_batch(segmenter, count, reporter) for count in BATCHES]
     return {
         "slices": _fitted(slices),
         "in_plane": sizes,
         "batch": _fitted(batches),
-        "threads": _threads(model, device, precision, stage),
+        "threads": _threads(model, device, precision, reporter),
     }
 
 
 def _row(
-    segmenter: Segmenter, shape: tuple[int, int, int], sampling: SliceSampling, size: int, stage: ProgressReporter
+    segmenter: Segmenter, shape: tuple[int, int, int], sampling: SliceSampling, size: int, reporter: ProgressReporter
 ) -> dict[str, Any]:
     volume = synthetic_volume(shape, _SLICE_MM)
     started = time.perf_counter()
     result = segmenter.segment_volume(volume, sampling=sampling)
     seconds = time.perf_counter() - started
-    stage.step()
+    reporter.step()
     peak = peak_memory_bytes()
     return {
         "size": size,
@@ -66,7 +68,7 @@ def _row(
     }
 
 
-def _batch(segmenter: Segmenter, count: int, stage: ProgressReporter) -> dict[str, Any]:
+def _batch(segmenter: Segmenter, count: int, reporter: ProgressReporter) -> dict[str, Any]:
     backend = segmenter.model.backend
     images = torch.rand(count, 1, backend.image_size, backend.image_size)
     with torch.inference_mode():
@@ -76,17 +78,19 @@ def _batch(segmenter: Segmenter, count: int, stage: ProgressReporter) -> dict[st
             started = time.perf_counter()
             backend.encode(images).cpu()
             times.append(time.perf_counter() - started)
-    stage.step()
+    reporter.step()
     return {"size": count, "seconds": float(np.median(times))}
 
 
-def _threads(model: str, device: str, precision: str, stage: ProgressReporter) -> list[dict[str, Any]]:
+def _threads(model: str, device: str, precision: str, reporter: ProgressReporter) -> list[dict[str, Any]]:
     rows = []
     before = torch.get_num_threads()
     try:
         for count in THREADS:
-            torch.set_num_threads(count)  # the engines take as many
-            rows.append(_batch(Segmenter.load(model, device=device, precision=precision), 1, stage) | {"size": count})
+            torch.set_num_threads(count)  # the engines use as many
+            rows.append(
+                _batch(Segmenter.load(model, device=device, precision=precision), 1, reporter) | {"size": count}
+            )
     finally:
         torch.set_num_threads(before)
     return rows

@@ -1,4 +1,4 @@
-"""The quick benchmark: whole volume, one slice, one edit, ours and the reference by turns."""
+"""The quick benchmark: whole volume, single slice and edit, with ours and the reference taking turns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sammix_core.engines.threads import in_threads
 from sammix_core.evaluation.speed.reference import Reference
 from sammix_core.masks.overlap import mask_dice
 from sammix_core.progress import CancelCheck, ProgressCallback, ProgressReporter
-from sammix_core.sam.litemedsam import LiteMedSam, decode_with
+from sammix_core.sam.litemedsam import LiteMedSam, decode_with, is_litemedsam
 from sammix_core.segmentation.result import SegmentationResult
 from sammix_core.segmentation.segmenter import Segmenter
 from sammix_core.segmentation.session import SegmentationSession
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
     from sammix_core.preprocessing.axial_slices import AxialSlices
 
 WHOLE_RUNS, PAIRS, EDITS = 3, 7, 100
-# The reference takes seconds a slice and the same for each, so that of long volumes it gets some, spread evenly.
-MOST_REFERENCE_SLICES = 90
+# The reference takes seconds for each slice, and about the same for all, so of long volumes it gets evenly spread ones.
+MAX_REFERENCE_SLICES = 90
 SCHEMA = "sammix-benchmark/1"
-_PAUSE_S = 0.05  # before an edit: threads of torch wait busily for a while after their work, and a hand is slower
+_PAUSE_S = 0.05  # before an edit: after their work torch's threads spin for a while, and a hand is slower
 
 
 def peak_memory_bytes() -> int | None:
-    """The most memory that this process has held so far, or None where the system does not tell."""
+    """The peak memory of this process so far, or None where the system does not say."""
     try:
         import resource
     except ImportError:  # Windows
         return None
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def run_quick(
@@ -55,58 +55,63 @@ def run_quick(
 ) -> dict[str, Any]:
     """Measures one volume.
 
-    Ours and the reference take turns, so that what else the machine does meets both; figures are medians.
+    Ours and the reference take turns, so that other load of the machine affects both; figures are medians.
 
     Args:
         volume: The CT.
-        model: Which model of ours.
+        model: Our model's name.
         device: "auto", "cpu" or "cuda".
         precision: The encoder's.
-        sampling: Which slices may go without the encoder.
-        progress: Told after each step.
-        cancel: Asked after each step.
+        sampling: Which slices need not be encoded.
+        progress: Called after each step.
+        cancel: Polled after each step; return True to stop.
 
     Returns:
-        What the JSON holds; times in seconds unless their name says otherwise.
+        The figures of the JSON; times in seconds unless their name says otherwise.
 
     Raises:
         Cancelled: The user stopped.
     """
     segmenter = Segmenter.load(model, device=device, precision=precision)
     slices = _slices_of(segmenter, volume)
-    count = min(len(slices), MOST_REFERENCE_SLICES)
-    places = [int(place) for place in np.linspace(0, len(slices) - 1, count).round()]
-    stage = ProgressReporter("Measuring", 2 * WHOLE_RUNS + 1 + PAIRS + EDITS, progress, cancel)
-    whole: list[float] = []
-    by_slice: list[float] = []
-    result, peak = None, None
-    reference = None
-    for run in range(WHOLE_RUNS):
+    count = min(len(slices), MAX_REFERENCE_SLICES)
+    indices = [int(index) for index in np.linspace(0, len(slices) - 1, count).round()]
+    reporter = ProgressReporter("Measuring", 2 * WHOLE_RUNS + 1 + PAIRS + EDITS, progress, cancel)
+
+    def timed_run() -> tuple[float, SegmentationResult]:
         session = segmenter.open_session(volume, sampling=sampling)
-        seconds, result = _timed(partial(_whole, session))
+        timed = _timed(partial(_segment, session))
+        reporter.step()
+        return timed
+
+    def reference_times(chosen: Sequence[int]) -> list[float]:
+        boxes = [_box_of(slices, result, index) for index in chosen]
+        segment = partial(reference.segment, spec=slices.preprocessing)
+        times = [_timed(partial(segment, slices.hu[i], box))[0] for i, box in zip(chosen, boxes, strict=True)]
+        reporter.step()
+        return times
+
+    seconds, result = timed_run()
+    whole = [seconds]
+    peak = peak_memory_bytes()  # before the reference is loaded: ours alone
+    reference = Reference()
+    reference.segment(slices.hu[0], None, slices.preprocessing)  # a warm-up, as our first run had
+    by_slice = reference_times(indices[::WHOLE_RUNS])
+    for run in range(1, WHOLE_RUNS):
+        seconds, result = timed_run()
         whole.append(seconds)
-        stage.step()
-        if reference is None:
-            peak = peak_memory_bytes()  # before the reference is loaded: ours alone
-            reference = Reference()
-            reference.segment(slices.hu[0], None, slices.preprocessing)  # both have been warmed up then
-        for index in places[run::WHOLE_RUNS]:
-            box = _box_of(slices, result, index)
-            by_slice.append(_timed(partial(reference.segment, slices.hu[index], box, slices.preprocessing))[0])
-        stage.step()
-    assert result is not None
-    assert reference is not None
-    pairs = [_pair(segmenter, reference, slices, result, number, stage) for number in range(PAIRS)]
-    edits = _edits(segmenter, volume, result, stage)
+        by_slice += reference_times(indices[run::WHOLE_RUNS])
+    pairs = [_pair(segmenter, reference, slices, result, number, reporter) for number in range(PAIRS)]
+    edits = _edits(segmenter, volume, result, reporter)
     full = Segmenter.load(model, device=device, precision=FLOAT32)
-    full_seconds, exact = _timed(lambda: _whole(full.open_session(volume, sampling=EVERY_SLICE)))
-    stage.step()
+    full_seconds, exact = _timed(lambda: _segment(full.open_session(volume, sampling=EVERY_SLICE)))
+    reporter.step()
     ours, theirs = float(np.median(whole)), float(np.median(by_slice)) * len(slices)
-    one, alone, other = (float(np.median([pair[place] for pair in pairs])) for place in (0, 1, 2))
+    together, alone, other = (float(np.median(times)) for times in zip(*pairs, strict=True))
     return {
         "schema": SCHEMA,
         "whole_volume_speedup": theirs / ours,
-        "per_slice_speedup": other / one,
+        "per_slice_speedup": other / together,
         "per_slice_speedup_alone": other / alone,
         "dice_vs_full_precision": mask_dice(result.mask, exact.mask),
         "edit_ms_p50": 1000 * float(np.percentile(edits[0], 50)),
@@ -119,7 +124,7 @@ def run_quick(
         "reference_seconds": theirs,
         "reference_slices_timed": count,
         "reference_seconds_a_slice": float(np.median(by_slice)),
-        "slice_seconds": one,
+        "slice_seconds": together,
         "slice_seconds_alone": alone,
         "slices_at_once": segmenter.model.backend.concurrency,
         "slice_reference_seconds": other,
@@ -142,19 +147,19 @@ def _slices_of(segmenter: Segmenter, volume: Volume) -> AxialSlices:
     return AxialSlices.cut(volume, volume.axial_order, segmenter.model.preprocessing)
 
 
-def _whole(session: SegmentationSession) -> SegmentationResult:
+def _segment(session: SegmentationSession) -> SegmentationResult:
     session.find_boxes()
     return session.segment_boxes()
 
 
 def _timed(run: Callable[[], Any]) -> tuple[float, Any]:
     started = time.perf_counter()
-    found = run()
-    return time.perf_counter() - started, found
+    result = run()
+    return time.perf_counter() - started, result
 
 
 def _box_of(slices: AxialSlices, result: SegmentationResult, index: int) -> tuple[float, float, float, float] | None:
-    """Our box in pixels of the whole slice made 256 x 256, as the reference sees it."""
+    """Our box in pixels of the whole slice resized to 256 x 256, as the reference gets it."""
     box = result.boxes.get(slices.slice_index(index))
     if box is None:
         return None
@@ -169,9 +174,9 @@ def _pair(
     slices: AxialSlices,
     result: SegmentationResult,
     number: int,
-    stage: ProgressReporter,
+    reporter: ProgressReporter,
 ) -> tuple[float, float, float]:
-    """Seconds a slice, from HU to logits: ours as in a volume, ours alone, the reference's; other slices each time."""
+    """Seconds a slice, from HU to logits, on slices of this pair: ours as in a volume, ours alone, the reference's."""
     backend, spec = segmenter.model.backend, slices.preprocessing
     count = min(max(4 * backend.concurrency, backend.batch), len(slices))
     first = int((number + 0.5) / PAIRS * (len(slices) - count + 1))
@@ -184,28 +189,28 @@ def _pair(
             backend.decode(embedding, box, prompt)
 
     def in_turn() -> None:
-        """As a volume is gone through: a slice a thread where that suits the backend, else as many as it takes."""
+        """As in a whole volume: a slice for each thread where that suits the backend, else in batches."""
         size = 1 if backend.concurrency > 1 else backend.batch
-        several = [range(place, min(place + size, first + count)) for place in range(first, first + count, size)]
-        list(in_threads(ours, several, backend.concurrency))
+        batches = [range(start, min(start + size, first + count)) for start in range(first, first + count, size)]
+        list(in_threads(ours, batches, backend.concurrency))
 
     together = _timed(in_turn)[0] / count
     alone = _timed(partial(ours, range(first, first + 1)))[0]
     other = _timed(lambda: reference.segment(slices.hu[first], _box_of(slices, result, first), spec))[0]
-    stage.step()
+    reporter.step()
     return together, alone, other
 
 
 def _edits(
-    segmenter: Segmenter, volume: Volume, result: SegmentationResult, stage: ProgressReporter
+    segmenter: Segmenter, volume: Volume, result: SegmentationResult, reporter: ProgressReporter
 ) -> tuple[list[float], list[float]]:
-    """Seconds for an edited box on a cached slice, and for the decoder alone in torch, by turns."""
+    """Seconds for an edited box on a cached slice, and for the decoder alone in torch, taking turns."""
     session = segmenter.open_session(volume)
     boxes = [box for _, box in sorted(result.boxes.items())] or [_middle_box(volume)]
-    chosen = [boxes[int(place)] for place in np.linspace(0.2, 0.8, 3) * (len(boxes) - 1)]
+    chosen = [boxes[int(index)] for index in np.linspace(0.2, 0.8, 3) * (len(boxes) - 1)]
     random = np.random.default_rng(0)
     backend = segmenter.model.backend
-    decoder = backend if isinstance(backend, LiteMedSam) else None
+    decoder = backend if is_litemedsam(backend) else None
     embedding, prompt = torch.rand(1, 256, 64, 64), torch.zeros(1, 1, 256, 256)
     edge = torch.tensor([[40.0, 60.0, 180.0, 200.0]])
     for box in chosen:
@@ -219,20 +224,20 @@ def _edits(
         if decoder is not None:
             time.sleep(_PAUSE_S)
             torchs.append(_timed(partial(_decoded_by_torch, decoder, embedding, edge, prompt))[0])
-        stage.step()
+        reporter.step()
     return ours, torchs
 
 
 @torch.inference_mode()
 def _decoded_by_torch(backend: LiteMedSam, *inputs: torch.Tensor) -> torch.Tensor:
-    """The masks, on the CPU, of torch's own decoder whatever the backend decodes with."""
+    """The masks, on the CPU, of the decoder in torch, whatever engine the backend uses."""
     network = backend.network
-    embedding, boxes, prompt = (one.to(backend.device) for one in inputs)
+    embedding, boxes, prompt = (tensor.to(backend.device) for tensor in inputs)
     return decode_with(network.prompt_encoder, network.mask_decoder, embedding, boxes, prompt)[0].cpu()
 
 
 def _moved(box: Box, random: np.random.Generator, volume: Volume) -> Box:
-    """A box moved by a few voxels, as a hand moves it."""
+    """A box moved by a few voxels, as by hand."""
     shape = np.array(_plane(volume)[1])
     low = np.clip(np.array(box.edges[:2]) + random.integers(-5, 6, 2), 0, shape - 2)
     high = np.clip(np.array(box.edges[2:]) + random.integers(-5, 6, 2), low + 1, shape)
@@ -246,7 +251,7 @@ def _middle_box(volume: Volume) -> Box:
 
 
 def _plane(volume: Volume) -> tuple[int, list[int]]:
-    """How many slices there are, and the sizes of the two axes that boxes lie in."""
+    """Number of slices, and the sizes of the two axes of boxes."""
     sizes = dict(zip("ijk", volume.shape_kji[::-1], strict=True))
     count = sizes.pop(volume.axial_order.slice_axis)
     return count, list(sizes.values())

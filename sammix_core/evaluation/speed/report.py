@@ -1,4 +1,4 @@
-"""All of a benchmark in one JSON document."""
+"""A whole benchmark in one JSON document."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sammix_core.progress import CancelCheck, ProgressCallback
 from sammix_core.segmentation.slice_sampling import DEFAULT_SAMPLING, EVERY_SLICE
 from sammix_core.volume_io import read_volume
 
-_MADE_SHAPE, _MADE_MM = (120, 512, 512), 2.0
+_SYNTHETIC_SHAPE, _SYNTHETIC_MM = (120, 512, 512), 2.0
 
 
 def measure_all(
@@ -34,20 +34,20 @@ def measure_all(
     """Runs the benchmark; see `sammix benchmark`.
 
     Args:
-        path: A CT, or None for a made one.
-        quick: Whether how cost grows is left out.
-        model: Which model of ours.
+        path: A CT, or None for a synthetic one.
+        quick: Whether to leave out how cost grows.
+        model: Our model's name.
         device: "auto", "cpu" or "cuda".
         precision: The encoder's.
         every_slice: Whether all slices are encoded.
-        progress: Told after each step.
-        cancel: Asked after each step.
+        progress: Called after each step.
+        cancel: Polled after each step; return True to stop.
 
     Raises:
         Cancelled: The user stopped.
         InputError: The CT or the model cannot be read.
     """
-    volume = synthetic_volume(_MADE_SHAPE, _MADE_MM) if path is None else read_volume(path)
+    volume = synthetic_volume(_SYNTHETIC_SHAPE, _SYNTHETIC_MM) if path is None else read_volume(path)
     sampling = EVERY_SLICE if every_slice else DEFAULT_SAMPLING
     load = _load()
     figures = run_quick(volume, model, device, precision, sampling, progress, cancel)

@@ -1,4 +1,4 @@
-"""Makes the guidance's boxes better by what the decoder sees, and follows the organ from slice to slice.
+"""Improves the guidance's boxes by the decoder's masks, and follows the organ from slice to slice.
 
 Five steps, each on network pixels and canonical slices:
 
@@ -10,7 +10,7 @@ Five steps, each on network pixels and canonical slices:
    heart beside the dome, a kidney beside the tip.
 4. *Fill.* What a slice lacks, its neighbour has and is of the organ's density comes, if the decoder agrees: a left
    lobe.
-5. *Follow.* At both ends of what was found, the next slice is decoded from its neighbour's box and mask. It is taken
+5. *Follow.* At both ends of the organ, the next slice is decoded from its neighbour's box and mask. It is accepted
    while the decoder is sure, the density stays and the masks overlap. Tips and domes are where the map is weakest.
 
 Why, and what each is worth: docs/decisions/following.md.

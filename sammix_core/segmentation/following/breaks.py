@@ -23,10 +23,10 @@ def drop_beyond_breaks(track: Track, settings: FollowSettings) -> None:
     organ_hu = track.hu_about(core, _CORE_MM)
     most = max(1, round(settings.break_mm / track.slice_mm))
     dropped: list[int] = []
-    for places in (range(core, len(boxes)), range(core, -1, -1)):
+    for indices in (range(core, len(boxes)), range(core, -1, -1)):
         doubtful: list[int] = []
         broken = False
-        for index in places:
+        for index in indices:
             if boxes[index] is None:
                 continue  # a gap without boxes is for the guidance to judge
             if not broken and (index not in masks or _doubtful(track, index, organ_hu, settings)):

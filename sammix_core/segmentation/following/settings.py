@@ -15,10 +15,10 @@ class FollowSettings:
     Attributes:
         grow: Share of its size by which a box grows on each side before it is refitted; at 0 nothing of all this is
             done.
-        follow_mm: How far past the ends the organ is followed, and how far weak ends are looked at anew; 0 for not at
-            all.
+        follow_mm: How far past the ends the organ is followed, and how far weak ends are decoded again; 0 disables
+            both.
         least_score: Predicted IoU that a followed or filled slice needs.
-        sure_score: Predicted IoU that a slice needs after shedding; slices at an end with less are looked at anew.
+        sure_score: Predicted IoU that a slice needs after shedding; slices at an end with less are decoded again.
         most_hu: Followed slices differ by at most this from those near the end that they start from.
         least_overlap: IoU of a followed mask with its neighbour's, at slices of up to 5 mm.
         least_area: Pixels, of a 256 x 256 image, that a followed mask, or a part shed or filled, needs.

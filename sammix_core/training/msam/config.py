@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from sammix_core.datasets.cases import CaseConfig
+from pydantic import Field
+
 from sammix_core.engines.device import choose_device
 from sammix_core.errors import InputError
 from sammix_core.refinement.msam.adapt import RANK
 from sammix_core.refinement.msam.crops import HU, NORMALISED
 from sammix_core.refinement.msam.spec import COMPACT, FULL, MSamSpec
 from sammix_core.refinement.msam.stages import REFINING_STAGES
-from sammix_core.training.config_values import (
-    PRECISIONS,
-    check_cases,
-    check_config_keys,
-    check_kind,
-    check_precision,
-    read_entry,
-    section,
-)
+from sammix_core.training.config_file import MethodConfig, section
 
 METHOD = "msam"
 NETWORKS = {"full": FULL, "compact": COMPACT}
 LORA, WHOLE = "lora", "whole"
-_TEXTS = ("name", "version", "target", "data_root", "work", "output")
-_REQUIRED = {*_TEXTS, "method", "seed", "cases"}
 
 
 @dataclass(frozen=True)
@@ -50,6 +41,7 @@ class MSamTraining:
         shift: Voxels that a cube may lie off the middle of a component.
         values: "hu", or "normalised" for images that are no CT in Hounsfield units.
         device: "auto", "cpu" or "cuda".
+        sizes: Sizes of the network that differ from those of `network`, by the names of `MSamSpec`.
     """
 
     network: str = "full"
@@ -68,6 +60,7 @@ class MSamTraining:
     shift: int = 0
     values: str = HU
     device: str = "auto"
+    sizes: dict[str, Any] = field(default_factory=dict)
 
     def check(self) -> None:
         """Refuses values that there are not, or that do not fit each other.
@@ -76,11 +69,11 @@ class MSamTraining:
             InputError: One of them.
         """
         choices = {"network": tuple(NETWORKS), "encoder": (LORA, WHOLE), "values": (HU, NORMALISED)}
-        for key, known in choices.items():
-            if getattr(self, key) not in known:
+        for key, allowed in choices.items():
+            if getattr(self, key) not in allowed:
                 raise InputError(
                     f"The training configuration's msam has the {key} {getattr(self, key)!r}; choose one of "
-                    f"{', '.join(known)}."
+                    f"{', '.join(allowed)}."
                 )
         if min(self.steps, self.batch, self.rank) < 1:
             raise InputError("The training configuration's msam needs steps, a batch and a rank.")
@@ -91,76 +84,30 @@ class MSamTraining:
             )
 
 
-@dataclass(frozen=True)
-class MSamConfig:
-    """A whole configuration, paths resolved.
+class MSamConfig(MethodConfig):
+    """A whole configuration; see `MethodConfig` for what all methods have.
 
     Attributes:
-        name, version, target: Of the model that is made.
-        seed: Of everything random.
-        work: Folder for checkpoints.
-        output: Folder below which the model's folder is written.
-        precision: Lightning Fabric's.
-        cases: What is trained on.
-        training: How.
-        spec: Sizes of the network.
-        base_weights: SAM-Med3D's file, or None.
-        folder: Where the configuration lies.
+        training: How M-SAM is trained, the section `msam`.
     """
 
-    name: str
-    version: str
-    target: str
-    seed: int
-    work: Path
-    output: Path
-    precision: Any
-    cases: tuple[CaseConfig, ...]
-    training: MSamTraining
-    spec: MSamSpec
-    base_weights: Path | None
-    folder: Path
+    training: Annotated[MSamTraining, section(MSamTraining)] = Field(default_factory=MSamTraining, alias="msam")
 
-    @classmethod
-    def read(cls, path: str | Path) -> MSamConfig:
-        """Reads a configuration.
+    @property
+    def spec(self) -> MSamSpec:
+        """Sizes of the network."""
+        return MSamSpec.from_dict({**NETWORKS[self.training.network].to_dict(), **self.training.sizes})
 
-        Raises:
-            InputError: The file is missing, not YAML, has unknown or missing keys, or names files that are not there.
-        """
-        path = Path(path)
-        entry = read_entry(path)
-        check_config_keys(path, entry, _REQUIRED, {"precision", "msam"})
-        kinds = {**dict.fromkeys(_TEXTS, str), "seed": int, "cases": list, "msam": dict}
-        for key, kind in kinds.items():
-            check_kind(key, entry.get(key, kind()), kind)
-        settings = dict(entry.get("msam", {}))
-        sizes = settings.pop("sizes", {})
-        check_kind("sizes", sizes, dict)
-        training = section(MSamTraining, settings)
-        training.check()
-        choose_device(training.device)
-        folder = path.resolve().parent
-        base = folder / training.base_weights if training.base_weights else None
+    @property
+    def base_weights(self) -> Path | None:
+        """SAM-Med3D's file, or None."""
+        return self.folder / self.training.base_weights if self.training.base_weights else None
+
+    def check(self) -> None:
+        """See `MethodConfig.check`."""
+        super().check()
+        choose_device(self.training.device)
+        _ = self.spec
+        base = self.base_weights
         if base is not None and not base.is_file():
             raise InputError(f"The training configuration's base_weights are not there: {base} is no file.")
-        return cls(
-            name=entry["name"],
-            version=entry["version"],
-            target=entry["target"],
-            seed=entry["seed"],
-            work=(folder / entry["work"]).resolve(),
-            output=(folder / entry["output"]).resolve(),
-            precision=check_precision(entry.get("precision", PRECISIONS[0])),
-            cases=_cases(entry["cases"], folder / entry["data_root"], folder),
-            training=training,
-            spec=MSamSpec.from_dict({**NETWORKS[training.network].to_dict(), **sizes}),
-            base_weights=base,
-            folder=folder,
-        )
-
-
-def _cases(entries: list[Any], data_root: Path, folder: Path) -> tuple[CaseConfig, ...]:
-    cases = tuple(CaseConfig.from_dict(case, data_root, folder) for case in entries)
-    check_cases(cases)
-    return cases

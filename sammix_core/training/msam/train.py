@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-import hashlib
-import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +12,8 @@ import torch
 from lightning.fabric import Fabric
 from torch import nn
 
+from sammix_core.embeddings.view_store import key_of
 from sammix_core.engines.device import choose_device
-from sammix_core.errors import InputError
 from sammix_core.files import sha256_of
 from sammix_core.model_store.manifest import Manifest
 from sammix_core.model_store.store import ModelFolder
@@ -28,15 +26,15 @@ from sammix_core.refinement.msam.crops import LARGEST_HU
 from sammix_core.refinement.msam.network import MSam
 from sammix_core.refinement.msam.stages import dice, stage_loss, stages
 from sammix_core.sam import lora
-from sammix_core.training.checkpoint import TrainedPart
-from sammix_core.training.config_values import model_card
-from sammix_core.training.loop import OnStep, Pace, train_steps
-from sammix_core.training.msam.cases import Case3d, draw, load_case
+from sammix_core.training.context import OnStep, TrainingContext
+from sammix_core.training.loop import Learning, LoopSettings, train_steps
+from sammix_core.training.msam.cases import CubeSettings, RasCase, draw_cubes, load_ras_case
 from sammix_core.training.msam.config import LORA, METHOD, MSamConfig
+from sammix_core.training.output import check_free, model_card, new_manifest
 
-_CHECKPOINT_STEPS = 25
+_CHECKPOINT_EVERY = 25
+_MAX_GRADIENT_NORM = 1.0
 _DROP = 0.1
-_LARGEST_GRADIENT = 1.0
 _CLICK_SEED = 7_919
 _NO_BASE = {"name": "none", "sha256": "0" * 64}
 
@@ -66,67 +64,58 @@ def train_msam(
 
     Args:
         config: What to train.
-        progress: Told after each step.
-        cancel: Asked after each step.
-        on_step: Told of each step's loss.
+        progress: Called after each step.
+        cancel: Polled after each step; return True to stop.
+        on_step: Called after each step with its loss.
 
     Returns:
         The model's folder. Its manifest's metrics have the Dice of each training case after each stage.
 
     Raises:
         InputError: A case or the base weights cannot be used, or that version is there already.
-        Cancelled: The user stopped; the next run goes on from there.
+        Cancelled: The user stopped; the next call resumes.
     """
-    spec = _manifest(config, {}).spec
-    if (config.output / spec).exists():
-        raise InputError(f"The model {spec} is there already, in {config.output / spec}; choose another version.")
-    cases = [load_case(case, config.training.values) for case in config.cases]
-    network = _trained(config, cases, progress, cancel, on_step)
-    found = {"training_dice_by_stage": dice_by_stage(network, cases, config)}
-    text = model_card(config.folder, spec)
+    spec = check_free(_manifest(config, {}), config.output)
+    cases = [load_ras_case(case, config.training.values) for case in config.cases]
+    device = choose_device(config.training.device)
+    context = TrainingContext(
+        label="M-SAM",
+        checkpoint=_checkpoint(config),
+        seed=config.seed,
+        runtime=Fabric(accelerator=device.type, devices=1, precision=config.precision),
+        progress=progress,
+        cancel=cancel,
+        on_step=on_step,
+    )
+    network = _trained(config, cases, device, context)
+    metrics = {"training_dice_by_stage": dice_by_stage(network, cases, config)}
     state, more = _split_state(network, config)
-    return write_model(config.output, _manifest(config, found), state, text, more=more)
+    return write_model(config.output, _manifest(config, metrics), state, model_card(config.folder, spec), more=more)
 
 
-def _trained(
-    config: MSamConfig,
-    cases: list[Case3d],
-    progress: ProgressCallback | None,
-    cancel: CancelCheck | None,
-    on_step: OnStep | None,
-) -> MSam:
+def _trained(config: MSamConfig, cases: Sequence[RasCase], device: torch.device, context: TrainingContext) -> MSam:
     """The averaged network, in eval mode."""
     settings = config.training
-    device = choose_device(settings.device)
     network = build(config).to(device)
-    average = copy.deepcopy(network)
     optimiser = torch.optim.AdamW(_groups(network, config), weight_decay=settings.weight_decay)
     drops = [round(share * settings.steps) for share in (settings.first_drop, settings.second_drop)]
-    parts: dict[str, Any] = {
-        "trained": TrainedPart(network),
-        "average": TrainedPart(average),
-        "optimiser": optimiser,
-        "schedule": torch.optim.lr_scheduler.MultiStepLR(optimiser, drops, _DROP),
-    }
-    fabric = Fabric(accelerator=device.type, devices=1, precision=config.precision)
+    learning = Learning(optimiser, torch.optim.lr_scheduler.MultiStepLR(optimiser, drops, _DROP))
+    cubes = CubeSettings(config.spec.crop, settings.flips, settings.shift)
 
-    def batch(step: int) -> tuple[torch.Tensor, ...]:
+    def make_batch(step: int) -> tuple[torch.Tensor, ...]:
         rng = np.random.default_rng([config.seed, step])
-        cubes = draw(cases, settings.batch, config.spec.crop, settings.flips, settings.shift, rng)
-        return *(part.to(device) for part in cubes), torch.tensor(step)
+        images, targets = draw_cubes(cases, settings.batch, cubes, rng)
+        return images.to(device), targets.to(device), torch.tensor(step)
 
     def loss_of(images: torch.Tensor, targets: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
         rng = np.random.default_rng([config.seed, int(step), _CLICK_SEED])
         count = 1 + settings.refining_stages
-        with fabric.autocast():
-            found = list(stages(network, images, targets, count, rng))
-        return torch.stack([stage_loss(logits.float(), targets) for logits in found]).sum()
+        with context.runtime.autocast():
+            logits_by_stage = list(stages(network, images, targets, count, rng))
+        return torch.stack([stage_loss(logits.float(), targets) for logits in logits_by_stage]).sum()
 
-    pace = Pace(settings.steps, drops[1], _LARGEST_GRADIENT, _CHECKPOINT_STEPS)
-    checkpoint = _checkpoint(config)
-    train_steps(
-        network, average, parts, batch, loss_of, pace, fabric, checkpoint, "M-SAM", progress, cancel, on_step=on_step
-    )
+    loop = LoopSettings(settings.steps, drops[1], _MAX_GRADIENT_NORM, _CHECKPOINT_EVERY)
+    average: MSam = train_steps(network, learning, make_batch, loss_of, loop, context)
     return average.eval()
 
 
@@ -145,25 +134,27 @@ def _checkpoint(config: MSamConfig) -> Path:
     """Its name changes with what is trained, on what and how; where it is computed does not matter."""
     how = {key: value for key, value in asdict(config.training).items() if key not in ("device", "base_weights")}
     base = None if config.base_weights is None else sha256_of(config.base_weights)
-    cases = [(case.name, case.ct.name, case.labels.name, case.values) for case in config.cases]
-    named = [config.seed, config.precision, how, config.spec.to_dict(), base, cases]
-    key = hashlib.sha256(json.dumps(named).encode()).hexdigest()[:12]
+    cases = [
+        (case.name, case.ct.name, "" if case.labels is None else case.labels.name, case.values) for case in config.cases
+    ]
+    key = key_of([config.seed, config.precision, how, config.spec.to_dict(), base, cases])
     return config.work / "checkpoints" / f"msam-{config.name}-{key}.pt"
 
 
 @torch.inference_mode()
-def dice_by_stage(network: MSam, cases: list[Case3d], config: MSamConfig) -> dict[str, list[float]]:
+def dice_by_stage(network: MSam, cases: Sequence[RasCase], config: MSamConfig) -> dict[str, list[float]]:
     """Dice of the first cube of each case after each stage, clicks drawn from the errors."""
     device = next(network.parameters()).device
-    found = {}
+    result = {}
     for case in cases:
-        one = replace(case, centres=case.centres[:1])
-        images, target = draw([one], 1, config.spec.crop, False, 0, np.random.default_rng(config.seed))
+        first = replace(case, centres=case.centres[:1])
+        cube = CubeSettings(config.spec.crop)
+        images, target = draw_cubes([first], 1, cube, np.random.default_rng(config.seed))
         rng = np.random.default_rng([config.seed, _CLICK_SEED])
         target = target.to(device)
         after = stages(network, images.to(device), target, 1 + config.training.refining_stages, rng)
-        found[case.name] = [round(dice(logits, target), 4) for logits in after]
-    return found
+        result[case.name] = [round(dice(logits, target), 4) for logits in after]
+    return result
 
 
 def _split_state(
@@ -179,10 +170,8 @@ def _split_state(
 def _manifest(config: MSamConfig, metrics: dict[str, Any]) -> Manifest:
     settings = config.training
     on_base = settings.encoder == LORA and config.base_weights is not None
-    return Manifest.of_today(
-        name=config.name,
-        version=config.version,
-        target=config.target,
+    return new_manifest(
+        config,
         base_model={"name": SAM_MED3D, "sha256": sha256_of(config.base_weights)}
         if on_base and config.base_weights is not None
         else _NO_BASE,
@@ -190,5 +179,4 @@ def _manifest(config: MSamConfig, metrics: dict[str, Any]) -> Manifest:
         guidance={"name": METHOD, "network": config.spec.to_dict(), "refining_stages": settings.refining_stages},
         postprocessing={},
         metrics=metrics,
-        training_cases=[case.name for case in config.cases],
     )

@@ -15,7 +15,7 @@ from sammix_core.guidance.embedding_cam import EmbeddingCam
 from sammix_core.guidance.embedding_head import EmbeddingHead
 from sammix_core.guidance.resnet38 import STRUCTURE, ResNet38
 from sammix_core.guidance.resnet38_cam import CamSettings, ResNet38Cam
-from sammix_core.training.semi_supervised.section import SamMixTraining
+from sammix_core.training.semi_supervised.settings import SamMixTraining
 
 DROPPED_CHANNELS = 0.15
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,8 +17,8 @@ from sammix_core.training.decoder_training import PromptedDecoder, decoder_loss
 from sammix_core.training.head_training import map_loss
 from sammix_core.training.semi_supervised.guides import make_guide
 from sammix_core.training.semi_supervised.losses import class_loss, consistency_loss, pseudo_loss
-from sammix_core.training.semi_supervised.prompts import Prompts, draw_prompts
-from sammix_core.training.semi_supervised.section import SamMixTraining
+from sammix_core.training.semi_supervised.prompts import Prompts, PromptSettings, draw_prompts
+from sammix_core.training.semi_supervised.settings import SamMixTraining
 
 
 class Batch(NamedTuple):
@@ -140,10 +139,7 @@ class SamMix(nn.Module):
             self.maps(images, embeddings),
             None if shares is None else shares.float().cpu(),  # numpy knows no bfloat16
             images.shape[-1],
-            self.guide.boxes,
-            self.masks,
-            self.settings.guided_share,
-            self.settings.decoded,
+            PromptSettings(self.guide.boxes, self.masks, self.settings.guided_share, self.settings.decoded),
             rng,
         )
         return drawn.to(images.device)
@@ -151,10 +147,10 @@ class SamMix(nn.Module):
     def _segmentation(self, batch: Batch, known: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
         first = slice(self.settings.decoded)  # those with the structure come first, and each of them has a box
         prompts = self._prompts(batch.images[first], known[first], batch.shares[first], rng)
-        if not len(prompts.places):
+        if not len(prompts.indices):
             return known.new_zeros(())
-        logits, scores = self.decoder(known[prompts.places], prompts.boxes, prompts.mask)
-        return decoder_loss(logits.float(), scores.float(), batch.shares[prompts.places], self.settings.dice_weight)
+        logits, scores = self.decoder(known[prompts.indices], prompts.boxes, prompts.mask)
+        return decoder_loss(logits.float(), scores.float(), batch.shares[prompts.indices], self.settings.dice_weight)
 
     def _two_views(
         self,
@@ -173,7 +169,7 @@ class SamMix(nn.Module):
         if not len(shows):
             return nothing
         prompts = self._prompts(batch.weak_images[shows], weak[shows], None, rng)
-        places = shows[prompts.places]
+        places = shows[prompts.indices]
         if not len(places):
             return nothing
         with torch.no_grad():
@@ -200,24 +196,3 @@ class SamMix(nn.Module):
         if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
             return next(self.parameters()).new_zeros(())
         return 0 * torch.stack([p.flatten()[0].float() for p in self.parameters() if p.requires_grad]).sum()
-
-
-class LearntState:
-    """What a checkpoint keeps of a network: what learns, and the guidance's statistics; not the frozen millions."""
-
-    def __init__(self, network: SamMix) -> None:
-        self._network = network
-        learnt = {name for name, p in network.named_parameters() if p.requires_grad}
-        self._names = [name for name in network.state_dict() if name in learnt or name.startswith("guide.")]
-
-    def state_dict(self) -> dict[str, torch.Tensor]:
-        """Copies, so that training on does not change what was kept."""
-        state = self._network.state_dict()
-        return {name: state[name].detach().clone() for name in self._names}
-
-    def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Puts them back."""
-        own = self._network.state_dict()
-        with torch.no_grad():
-            for name in self._names:
-                own[name].copy_(state[name])

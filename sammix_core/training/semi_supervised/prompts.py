@@ -15,17 +15,34 @@ from sammix_core.training.decoder_training import jittered
 
 
 @dataclass(frozen=True)
+class PromptSettings:
+    """How prompts are drawn.
+
+    Attributes:
+        boxes: How boxes are made of maps.
+        masks: Whether and how the map is a prompt.
+        guided_share: Share of the slices with a mask whose box is the guidance's.
+        most: Slices at most; the first ones that have a box.
+    """
+
+    boxes: BoxSettings
+    masks: MaskSettings
+    guided_share: float
+    most: int
+
+
+@dataclass(frozen=True)
 class Prompts:
     """Prompts of a batch, for the slices that have any.
 
     Attributes:
-        places: (m,) int64, which slices of the batch.
+        indices: (m,) int64, which slices of the batch.
         boxes: (m, 4) XYXY edges in network pixels.
         mask: (m, 1, size, size) logits, or None where the map is not given.
         guided: How many of the boxes are the guidance's.
     """
 
-    places: torch.Tensor
+    indices: torch.Tensor
     boxes: torch.Tensor
     mask: torch.Tensor | None
     guided: int
@@ -33,18 +50,11 @@ class Prompts:
     def to(self, device: torch.device) -> Prompts:
         """The same on a device."""
         mask = None if self.mask is None else self.mask.to(device)
-        return Prompts(self.places.to(device), self.boxes.to(device), mask, self.guided)
+        return Prompts(self.indices.to(device), self.boxes.to(device), mask, self.guided)
 
 
 def draw_prompts(
-    maps: GuidanceMaps,
-    shares: torch.Tensor | None,
-    size: int,
-    boxes: BoxSettings,
-    masks: MaskSettings,
-    guided_share: float,
-    most: int,
-    rng: np.random.Generator,
+    maps: GuidanceMaps, shares: torch.Tensor | None, size: int, settings: PromptSettings, rng: np.random.Generator
 ) -> Prompts:
     """Draws them.
 
@@ -55,31 +65,29 @@ def draw_prompts(
         maps: Of the batch, as the guidance shows them now.
         shares: (n, 1, size, size) of the slices' masks in [0, 1], or None for slices whose masks are not known.
         size: Side of the image.
-        boxes: How boxes are made of maps.
-        masks: Whether and how the map is a prompt.
-        guided_share: See above.
-        most: Slices at most; the first ones that have a box.
+        settings: How boxes and mask prompts are made, and how many.
         rng: Random source.
     """
-    places: list[int] = []
+    indices: list[int] = []
     edges: list[np.ndarray] = []
     guided = 0
-    for place in range(len(maps.probabilities)):
-        if len(places) == most:
+    for index in range(len(maps.probabilities)):
+        if len(indices) == settings.most:
             break
-        own = None if shares is None else tight_box(shares[place, 0].numpy() > 0.5)
-        if shares is not None and own is None:
+        label_box = None if shares is None else tight_box(shares[index, 0].numpy() > 0.5)
+        if shares is not None and label_box is None:
             continue  # a slice without the structure has no mask to learn
-        one = GuidanceMaps(maps.cam_logits[place : place + 1], maps.probabilities[place : place + 1])
-        found = boxes_from_cam(one, 1.0, size, boxes).boxes[0]
-        taken = found if own is None or (found is not None and rng.random() < guided_share) else own
-        if taken is None:
+        slice_maps = GuidanceMaps(maps.cam_logits[index : index + 1], maps.probabilities[index : index + 1])
+        guided_box = boxes_from_cam(slice_maps, 1.0, size, settings.boxes).boxes[0]
+        use_guided = label_box is None or (guided_box is not None and rng.random() < settings.guided_share)
+        box = guided_box if use_guided else label_box
+        if box is None:
             continue
-        guided += taken is found
-        places.append(place)
-        edges.append(jittered(taken, size, rng))
+        guided += box is guided_box
+        indices.append(index)
+        edges.append(jittered(box, size, rng))
     prompt = None
-    if masks.mask_prompt and places:
-        prompt = dense_prompt(maps.cam_logits[places], size, masks)
+    if settings.masks.mask_prompt and indices:
+        prompt = dense_prompt(maps.cam_logits[indices], size, settings.masks)
     table = np.array(edges, dtype=np.float32).reshape(-1, 4)
-    return Prompts(torch.tensor(places, dtype=torch.long), torch.from_numpy(table), prompt, guided)
+    return Prompts(torch.tensor(indices, dtype=torch.long), torch.from_numpy(table), prompt, guided)

@@ -1,4 +1,4 @@
-"""What early stopping looks at: patients, or slices where there is only one patient; drawn once and kept.
+"""What early stopping evaluates: patients, or slices where there is only one patient; drawn once and kept.
 
 A split that is drawn again each time lets slices leak that an earlier training has learnt from. So it lies in a file:
 what was held back stays held back, and what was trained on stays so. Slices that are new are added.
@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from sammix_core.datasets.cases import LabelledCase
+from sammix_core.datasets.sampling import spread
 from sammix_core.documents import check_keys, read_json
 from sammix_core.errors import InputError
 from sammix_core.files import write_text_atomic
-from sammix_core.training.semi_supervised.pool import Pool, spread
 
 SCHEMA = "sammix-split/1"
 BY_PATIENT, BY_SLICE = "patient", "slice"
@@ -67,13 +68,13 @@ class Split:
         return cls(entry["by"], _slices(entry["held_back"], path), _slices(entry["trained_on"], path))
 
 
-def split_of(pools: Sequence[Pool], share: float, seed: int, path: Path) -> Split:
+def split_of(cases: Sequence[LabelledCase], share: float, seed: int, path: Path) -> Split:
     """The split in a file, with what is new added; made where there is none yet.
 
     With two patients or more that have masks, whole patients are held back; with one, slices of it.
 
     Args:
-        pools: All cases.
+        cases: All cases.
         share: How many of the patients or slices are held back; one at least.
         seed: Which, where the file does not say.
         path: The file.
@@ -81,7 +82,7 @@ def split_of(pools: Sequence[Pool], share: float, seed: int, path: Path) -> Spli
     Raises:
         InputError: There are too few masks to hold one back, or none is left of what the file held back.
     """
-    known = {pool.name: (sorted(pool.masks), list(pool.absent)) for pool in pools if pool.masks}
+    known = {case.name: (sorted(case.masks), list(case.absent)) for case in cases if case.masks}
     if not known:
         raise InputError("No training case has a slice with a mask of the structure; SAM-Mix needs a few.")
     before = Split.read(path) if path.is_file() else None

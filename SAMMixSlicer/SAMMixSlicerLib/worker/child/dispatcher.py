@@ -87,13 +87,12 @@ class Dispatcher:
         segmenter = Segmenter.load(command.model, command.device, base_weights=base_weights)
         volumes.use(segmenter)
         model = segmenter.model
-        engine = getattr(model.backend, "engine", None)
         self._send(
             ModelLoaded(
                 spec=model.spec,
                 target=resolve(command.model).manifest.target,
                 device=model.device.type,
-                engine="torch" if engine is None else engine.name,
+                engine=model.backend.engine_name,
                 seconds=time.monotonic() - started,
             )
         )

@@ -17,7 +17,7 @@ from sammix_core.errors import InputError
 from sammix_core.refinement.msam.clicks import Clicks, clicks_on_errors
 from sammix_core.refinement.msam.crops import HU, NORMALISED, Cube, cut_image, normalised, ras_index, to_axial, to_ras
 from sammix_core.refinement.msam.prompt_encoder import ABSENT, NEGATIVE, POSITIVE
-from sammix_core.training.msam.cases import Case3d, draw, load_case
+from sammix_core.training.msam.cases import CubeSettings, RasCase, draw_cubes, load_ras_case
 from sammix_core.training.msam.config import MSamConfig
 from sammix_core.volume.axial_order import AxialOrder
 
@@ -75,7 +75,7 @@ def test_values_are_clamped_and_standardised_by_what_is_above_zero() -> None:
 
 
 def test_a_case_is_read_along_ras(tmp_path: Path) -> None:
-    case = load_case(MSamConfig.read(write_msam_config(tmp_path)).cases[0], HU)
+    case = load_ras_case(MSamConfig.read(write_msam_config(tmp_path)).cases[0], HU)
     assert case.mask.sum() == ball().sum()
     assert np.median(case.image[case.mask]) < 70 < np.median(case.image[~case.mask])
     # ITK's own files are LPS with i to the left, so i and j turn round.
@@ -90,12 +90,12 @@ def test_specks_are_no_centres_and_the_largest_comes_first(tmp_path: Path) -> No
     mask[19, 19, 0] = 1
     write_with_itk(tmp_path / "m.nii.gz", mask, (1.0, 1.0, 1.0))
     write_with_itk(tmp_path / "c.nii.gz", np.full(mask.shape, 50, np.int16) - 1050 * (mask == 0), (1.0, 1.0, 1.0))
-    case = load_case(CaseConfig("anna", tmp_path / "c.nii.gz", tmp_path / "m.nii.gz"), HU)
+    case = load_ras_case(CaseConfig("anna", tmp_path / "c.nii.gz", tmp_path / "m.nii.gz"), HU)
     assert case.centres.tolist() == [[6.5, 6.5, 12.5], [16, 16, 3]]
     lone = np.zeros_like(mask)
     lone[4, 4, 4] = 1
     write_with_itk(tmp_path / "lone.nii.gz", lone, (1.0, 1.0, 1.0))
-    only = load_case(CaseConfig("anna", tmp_path / "c.nii.gz", tmp_path / "lone.nii.gz"), HU)
+    only = load_ras_case(CaseConfig("anna", tmp_path / "c.nii.gz", tmp_path / "lone.nii.gz"), HU)
     assert len(only.centres) == 1, "where there is nothing else a speck must do"
 
 
@@ -106,26 +106,26 @@ def test_cases_that_cannot_be_learnt_from(tmp_path: Path) -> None:
         write_with_itk(tmp_path / f"{name}.nii.gz", mask, (1.0, 1.0, 1.0))
     for name, sentence in (("empty", "no voxel of the target"), ("other", "different grids")):
         with pytest.raises(InputError, match=sentence):
-            load_case(CaseConfig("anna", ct, tmp_path / f"{name}.nii.gz"), HU)
+            load_ras_case(CaseConfig("anna", ct, tmp_path / f"{name}.nii.gz"), HU)
     some = CaseLabels("anna", "lesion", "Made up.", (6, 8, 8), {2: np.eye(8, dtype=bool)}, frozenset({0, 1}))
     some.write(tmp_path / "some.json")
     with pytest.raises(InputError, match="leaves slices unlabelled"):
-        load_case(CaseConfig("anna", ct, tmp_path / "some.json"), HU)
+        load_ras_case(CaseConfig("anna", ct, tmp_path / "some.json"), HU)
 
 
 def test_cubes_are_drawn_round_components_and_the_same_again() -> None:
     mask = np.zeros((30, 30, 30), dtype=bool)
     mask[4:8, 4:8, 4:8] = mask[20:26, 20:26, 20:26] = True
     image = np.where(mask, 40, 120).astype(np.int16)
-    case = Case3d("anna", image, HU, mask, np.array([[22.5, 22.5, 22.5], [5.5, 5.5, 5.5]]))
-    images, targets = draw([case], 12, 10, True, 1, np.random.default_rng(4))
+    case = RasCase("anna", image, HU, mask, np.array([[22.5, 22.5, 22.5], [5.5, 5.5, 5.5]]))
+    images, targets = draw_cubes([case], 12, CubeSettings(10, flips=True, shift=1), np.random.default_rng(4))
     assert images.shape == targets.shape == (12, 1, 10, 10, 10)
     assert images.dtype == torch.float32
     assert set(targets.flatten(1).sum(1).tolist()) == {64, 216}
     assert (images[targets] < images[~targets].max()).all()
-    again = draw([case], 12, 10, True, 1, np.random.default_rng(4))
+    again = draw_cubes([case], 12, CubeSettings(10, flips=True, shift=1), np.random.default_rng(4))
     assert torch.equal(images, again[0])
-    still = draw([case], 8, 10, False, 0, np.random.default_rng(4))[1]
+    still = draw_cubes([case], 8, CubeSettings(10), np.random.default_rng(4))[1]
     assert len({tuple(one.flatten().tolist()) for one in still}) == 2, "neither moved nor turned"
 
 

@@ -21,7 +21,7 @@ from sammix_core.progress import Progress
 from sammix_core.refinement.msam.network import MSam, Sam3d
 from sammix_core.refinement.msam.stages import dice, empty_mask, mask_as_prompt, on_the_crop, stage_loss, stages
 from sammix_core.training.msam import train as training
-from sammix_core.training.msam.cases import load_case
+from sammix_core.training.msam.cases import load_ras_case
 from sammix_core.training.msam.config import MSamConfig
 from sammix_core.training.msam.train import build, train_msam
 from sammix_core.training.run import train_from_config
@@ -240,7 +240,7 @@ def test_the_demo_case_is_read() -> None:
 
     real_data("msam_demo_image.nii.gz")
     config = MSamConfig.read(Path(__file__).parents[4] / "benchmarks" / "msam" / "demo.yaml")
-    case = load_case(config.cases[0], config.training.values)
+    case = load_ras_case(config.cases[0], config.training.values)
     assert case.image.shape == (128, 128, 128)
     assert case.mask.sum() == 2719
     assert len(case.centres) == 1

@@ -13,21 +13,22 @@ import torch
 from torch.distributions import Bernoulli, kl_divergence
 from training_cases import QuickLiteMedSam, StubEncoder
 
+from sammix_core.datasets.cases import LabelledCase
 from sammix_core.errors import InputError
 from sammix_core.guidance.base import GuidanceMaps
 from sammix_core.guidance.boxes_from_cam import BoxSettings
 from sammix_core.guidance.resnet38_cam import default_boxes
-from sammix_core.preprocessing.frame import Frame
 from sammix_core.sam.decoding import MaskSettings
+from sammix_core.training.checkpoint import TrainableState
+from sammix_core.training.semi_supervised.early_stopping import EarlyStopping
 from sammix_core.training.semi_supervised.guides import EmbeddingGuide, ResNetGuide
-from sammix_core.training.semi_supervised.held_back import EarlyStopping
 from sammix_core.training.semi_supervised.losses import class_loss, consistency_loss, pseudo_loss
-from sammix_core.training.semi_supervised.network import Batch, LearntState, SamMix
+from sammix_core.training.semi_supervised.network import Batch, SamMix
 from sammix_core.training.semi_supervised.pairs import moved, pair, strengthened
-from sammix_core.training.semi_supervised.pool import Pool, spread
-from sammix_core.training.semi_supervised.prompts import draw_prompts
-from sammix_core.training.semi_supervised.section import SamMixTraining
+from sammix_core.training.semi_supervised.prompts import PromptSettings, draw_prompts
+from sammix_core.training.semi_supervised.settings import SamMixTraining
 from sammix_core.training.semi_supervised.split import Split, split_of
+from sammix_core.volume.volume import Volume
 
 CPU = torch.device("cpu")
 
@@ -81,7 +82,8 @@ def a_map(x_min: int, x_max: int) -> GuidanceMaps:
 
 def drawn(maps: GuidanceMaps, shares: torch.Tensor | None, guided_share: float, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    return draw_prompts(maps, shares, 256, BoxSettings(), MaskSettings(), guided_share, 4, rng).boxes.numpy()
+    settings = PromptSettings(BoxSettings(), MaskSettings(), guided_share, most=4)
+    return draw_prompts(maps, shares, 256, settings, rng).boxes.numpy()
 
 
 def test_boxes_are_the_guidances_or_the_masks_and_are_moved() -> None:
@@ -215,28 +217,30 @@ def test_lora_learns_and_the_rest_of_the_encoder_does_not() -> None:
     learnt = {name for name, p in network.encoder.named_parameters() if p.grad is not None}
     assert learnt
     assert all("lora_" in name for name in learnt)
-    state = LearntState(network).state_dict()
-    assert not any(name.startswith("encoder") and "lora_" not in name for name in state)
+    state = TrainableState(network).state_dict()
+    frozen = {name for name, p in network.named_parameters() if not p.requires_grad}
+    assert any(name.startswith("encoder") for name in frozen)
+    assert not frozen & state.keys()
 
 
 def test_early_stopping_keeps_the_best_and_goes_on_where_it_was(quick: QuickLiteMedSam) -> None:
     network = SamMix(quick.network, SamMixTraining(train_decoder=False))
     weight = network.guide.head.map.bias
 
-    def look(early: EarlyStopping, step: int, dice: float) -> bool:
+    def record(early: EarlyStopping, step: int, dice: float) -> bool:
         with torch.no_grad():
             weight.fill_(step)
-        early.look(step, dice, network)
+        early.record(step, dice, network)
         return early.stopped
 
     early = EarlyStopping(2)
-    assert not look(early, 10, 0.5)
-    assert not look(early, 20, 0.8)
-    assert not look(early, 30, 0.7)
+    assert not record(early, 10, 0.5)
+    assert not record(early, 20, 0.8)
+    assert not record(early, 30, 0.7)
     again = EarlyStopping(2)
     again.load_state_dict(early.state_dict())
     assert (again.last, again.best_step) == (30, 20)
-    assert look(again, 40, 0.8), "no gain twice"
+    assert record(again, 40, 0.8), "no gain twice"
     again.restore(network)
     assert weight.item() == 40, "of equals the later one"
 
@@ -277,18 +281,18 @@ def test_strong_views_differ_and_stay_images() -> None:
 # The split
 
 
-def a_pool(name: str, with_mask: list[int], absent: tuple[int, ...] = ()) -> Pool:
-    frame = Frame.for_crop((0, 0, 8, 8), (1.0, 1.0), 8)
+def a_case(name: str, with_mask: list[int], absent: tuple[int, ...] = ()) -> LabelledCase:
+    volume = Volume(np.zeros((30, 8, 8), np.int16), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), np.eye(3))
     masks = {index: np.ones((8, 8), bool) for index in with_mask}
-    return Pool(name, np.zeros((30, 8, 8), np.int16), frame, masks, absent, ())
+    return LabelledCase(name, volume, masks, absent)
 
 
 def test_what_is_held_back_stays_so_when_slices_come(tmp_path: Path) -> None:
     file = tmp_path / "work" / "split.json"
-    first = split_of([a_pool("anna", [3, 5, 7, 9, 11], (0, 1))], 0.2, 1, file)
+    first = split_of([a_case("anna", [3, 5, 7, 9, 11], (0, 1))], 0.2, 1, file)
     assert (first.by, len(first.held_back["anna"])) == ("slice", 2), "one with the structure and one without"
     assert Split.read(file) == first
-    second = split_of([a_pool("anna", list(range(2, 22)), (0, 1))], 0.2, 9, file)
+    second = split_of([a_case("anna", list(range(2, 22)), (0, 1))], 0.2, 9, file)
     assert set(first.held_back["anna"]) <= set(second.held_back["anna"])
     assert set(first.trained_on["anna"]) <= set(second.trained_on["anna"])
     assert len(set(second.held_back["anna"]) - {0, 1}) == 4
@@ -297,31 +301,25 @@ def test_what_is_held_back_stays_so_when_slices_come(tmp_path: Path) -> None:
 
 
 def test_of_several_patients_whole_ones_are_held_back(tmp_path: Path) -> None:
-    pools = [a_pool(name, [3, 5], (0,)) for name in ("anna", "bert", "cleo")] + [a_pool("dora", [])]
-    split = split_of(pools, 0.2, 1, tmp_path / "split.json")
+    cases = [a_case(name, [3, 5], (0,)) for name in ("anna", "bert", "cleo")] + [a_case("dora", [])]
+    split = split_of(cases, 0.2, 1, tmp_path / "split.json")
     (held,) = split.held_back
     assert split.by == "patient"
     assert split.held_back[held] == (0, 3, 5)
     assert sorted([held, *split.trained_on]) == ["anna", "bert", "cleo"]
     assert split.keeps(held, 17), "its slices without a mask as well"
-    later = split_of([*pools, a_pool("emil", [4], (0,))], 0.2, 2, tmp_path / "split.json")
+    later = split_of([*cases, a_case("emil", [4], (0,))], 0.2, 2, tmp_path / "split.json")
     assert list(later.held_back) == [held]
 
 
 def test_too_few_masks_and_a_damaged_split_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="label one more"):
-        split_of([a_pool("anna", [3])], 0.2, 1, tmp_path / "a.json")
+        split_of([a_case("anna", [3])], 0.2, 1, tmp_path / "a.json")
     with pytest.raises(InputError, match="No training case has a slice with a mask"):
-        split_of([a_pool("anna", [])], 0.2, 1, tmp_path / "b.json")
+        split_of([a_case("anna", [])], 0.2, 1, tmp_path / "b.json")
     (tmp_path / "c.json").write_text('{"schema": "sammix-split/1", "by": "slice", "held_back": {"a": "x"}}')
     with pytest.raises(InputError, match=r"c\.json"):
-        split_of([a_pool("anna", [3, 4])], 0.2, 1, tmp_path / "c.json")
-
-
-def test_spread_takes_evenly() -> None:
-    assert spread(list(range(100)), 5) == [10, 30, 50, 70, 90]
-    assert spread(list(range(100)), 5, 0.0) == [0, 20, 40, 60, 80]
-    assert spread([1, 2], 5) == [1, 2]
+        split_of([a_case("anna", [3, 4])], 0.2, 1, tmp_path / "c.json")
 
 
 # Several processes
@@ -334,23 +332,23 @@ from pathlib import Path
 torch.set_num_threads(1)
 sys.path.insert(0, {makers!r})
 from training_cases import QuickLiteMedSam
-from sammix_core.training.semi_supervised import run, trainer
+from sammix_core.training.semi_supervised import early_stopping, run
 
 run.LiteMedSam = lambda device, engine: QuickLiteMedSam(device)
-kept = trainer.EarlyStopping.look
+record = early_stopping.EarlyStopping.record
 ranks = Path({ranks!r})
 
 
-def look(self, step, dice, network):
+def noted(self, step, dice, network):
     import torch.distributed as together
 
     total = sum(float(p.abs().double().sum()) for p in network.parameters())
     name = f"{{step}}-{{together.get_rank()}}-of-{{together.get_world_size()}}-{{together.get_backend()}}"
     (ranks / name).write_text(f"{{total!r}} {{dice!r}}")
-    kept(self, step, dice, network)
+    record(self, step, dice, network)
 
 
-trainer.EarlyStopping.look = look
+early_stopping.EarlyStopping.record = noted
 from sammix_core.training.run import train_from_config
 
 if __name__ == "__main__":

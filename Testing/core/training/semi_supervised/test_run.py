@@ -219,9 +219,9 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a coin's confidence": ({"sammix": {"confidence": 0.4}}, "confidence from 0.5"),
     "a rank of a half": ({"sammix": {"lora_rank": 0.5}}, "lora_rank must be a whole number"),
     "an accelerator": ({"accelerator": "tpu"}, "no accelerator 'tpu'; choose one of auto, cpu, cuda"),
-    "no devices": ({"devices": 0}, "devices and nodes must be whole numbers from 1"),
+    "no devices": ({"devices": 0}, "devices must be a whole number from 1"),
     "a precision": ({"precision": "int4"}, "no precision 'int4'"),
-    "a case with both": ({"cases": [{**ANNA, "mask": "bert_mask.nii.gz"}]}, "double keys: labels, mask"),
+    "a case with both": ({"cases": [{**ANNA, "mask": "bert_mask.nii.gz"}]}, "double are labels and mask"),
     "a case that is none": ({"cases": [3]}, "A training case needs keys"),
     "a path for a name": ({"cases": [{**ANNA, "name": "../anna"}]}, "letters, digits"),
     "labelled without labels": ({"cases": [{"name": "b", "ct": "bert_ct.nii.gz", "labelled": 3}]}, "neither labels"),
@@ -301,7 +301,7 @@ def test_masks_of_unused_slices_are_not_seen(tmp_path: Path) -> None:
 
     before = CaseLabels.read(labels)
     used = yaml.safe_load(first.read_text())["cases"][0]["labelled"]
-    from sammix_core.training.semi_supervised.pool import spread
+    from sammix_core.datasets.sampling import spread
 
     kept = spread(sorted(before.masks), used)
     other = {k: mask if k in kept else np.roll(mask, 5, axis=1) for k, mask in before.masks.items()}

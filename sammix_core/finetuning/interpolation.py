@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from statistics import fmean
 
+from sammix_core.datasets.sampling import spread_with_ends
 from sammix_core.finetuning import recipe as recipes
 from sammix_core.finetuning.candidate import Shares, Weights, between, with_weights
 from sammix_core.finetuning.encoded import EncodedSlice
-from sammix_core.finetuning.gather import Sample, even
+from sammix_core.finetuning.samples import Sample
 from sammix_core.finetuning.scoring import KINDS, mean_dice, score_samples
 from sammix_core.guidance.boxes_from_cam import BoxSettings
 from sammix_core.segmentation.model_loading import LoadedModel
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Where the way from the parent's weights to the trained ones begins and ends.
+
+    Attributes:
+        model: The parent, for its encoder and settings.
+        parent: Its weights.
+        trained: The trained ones.
+        boxes: How boxes are made of maps.
+    """
+
+    model: LoadedModel
+    parent: Weights
+    trained: Weights
+    boxes: BoxSettings
+
+    def between(self, shares: Shares) -> Weights:
+        """Weights part of the way."""
+        return between(self.parent, self.trained, shares)
 
 
 def slices_for_share(learnt: Sequence[Sample]) -> list[Sample]:
@@ -23,7 +46,7 @@ def slices_for_share(learnt: Sequence[Sample]) -> list[Sample]:
     most = max(1, recipes.MOST_FOR_SHARE // max(1, len(cases)))
     chosen = []
     for samples in cases.values():
-        chosen += [samples[place] for place in even(range(len(samples)), most)]
+        chosen += [samples[index] for index in spread_with_ends(range(len(samples)), most)]
     return chosen
 
 
@@ -33,14 +56,11 @@ def shares_tried(new_structure: bool) -> int:
 
 
 def choose_shares(
-    model: LoadedModel,
-    parent: Weights,
-    trained: Weights,
+    endpoints: Endpoints,
     samples: Sequence[Sample],
-    made: Callable[[Sample], EncodedSlice],
-    step: Callable[[], None],
+    encoded: Callable[[Sample], EncodedSlice],
+    on_slice: Callable[[], None],
     *,
-    boxes: BoxSettings,
     new_structure: bool,
 ) -> Shares:
     """Takes the smallest shares that do about as well as any, the decoder's first and then the head's.
@@ -51,22 +71,19 @@ def choose_shares(
     learns from those alone comes to see it everywhere.
 
     Args:
-        model: The parent, for its encoder and settings.
-        parent: Its weights.
-        trained: The trained ones.
+        endpoints: The parent and what training made of it.
         samples: Slices that were learnt from, those of earlier cases included.
-        made: Gives a slice as the encoder sees it.
-        step: Called after each slice.
-        boxes: How boxes are made of maps.
+        encoded: Gives a slice as the encoder sees it.
+        on_slice: Called after each slice; may raise to stop.
         new_structure: Whether the parent does not know the structure; then the head is as trained.
     """
 
     @cache
     def score(shares: Shares) -> float:
-        candidate = with_weights(model, between(parent, trained, shares), boxes)
-        cases = score_samples(candidate, samples, made, step)
-        known = [dice for dice in (mean_dice(cases, kind) for kind in KINDS) if dice is not None]
-        return fmean(known) if known else 0.0
+        candidate = with_weights(endpoints.model, endpoints.between(shares), endpoints.boxes)
+        cases = score_samples(candidate, samples, encoded, on_slice)
+        scores = [dice for dice in (mean_dice(cases, kind) for kind in KINDS) if dice is not None]
+        return fmean(scores) if scores else 0.0
 
     head = 1.0 if new_structure else 0.0
     by_decoder = {share: score(Shares(head, share)) for share in recipes.DECODER_SHARES}

@@ -1,4 +1,4 @@
-"""How good a network is on the slices that are held back: Dice with the boxes that its own guidance finds."""
+"""Early stopping: how good a network is on the held-back slices, with the boxes that its own guidance finds."""
 
 from __future__ import annotations
 
@@ -7,41 +7,44 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
+from sammix_core.datasets.sampling import spread
 from sammix_core.guidance.base import GuidanceMaps
 from sammix_core.guidance.boxes_from_cam import boxes_from_cam
 from sammix_core.masks.overlap import Overlap
 from sammix_core.sam.decoding import decode_slices
+from sammix_core.training.checkpoint import TrainableState
 from sammix_core.training.semi_supervised.bank import WEAK, Bank
-from sammix_core.training.semi_supervised.network import LearntState, SamMix
-from sammix_core.training.semi_supervised.pool import spread
+from sammix_core.training.semi_supervised.network import SamMix
+from sammix_core.training.semi_supervised.settings import SamMixTraining
 from sammix_core.training.semi_supervised.split import Split
 
-_MOST_WITH, _MOST_WITHOUT = 12, 6  # of all patients together, spread evenly: a look costs seconds, and comes often
+# Of all patients together, spread evenly: an evaluation costs seconds, and comes often.
+_MOST_WITH, _MOST_WITHOUT = 12, 6
 
 
-def chosen_slices(banks: Sequence[Bank], split: Split) -> list[tuple[Bank, int]]:
-    """The slices that are looked at: with the structure, then without."""
-    found: list[tuple[Bank, int]] = []
+def held_back_slices(banks: Sequence[Bank], split: Split) -> list[tuple[Bank, int]]:
+    """The slices that are evaluated: with the structure, then without."""
+    slices: list[tuple[Bank, int]] = []
     for most, kind in ((_MOST_WITH, "masks"), (_MOST_WITHOUT, "absent")):
-        own = [
-            (place, index)
-            for place, bank in enumerate(banks)
-            for index in sorted(getattr(bank.pool, kind))
-            if index in split.held_back.get(bank.pool.name, ())
+        candidates = [
+            (bank, index)
+            for bank in banks
+            for index in sorted(getattr(bank.case, kind))
+            if index in split.held_back.get(bank.case.name, ())
         ]
-        kept = spread(list(range(len(own))), most)
-        found += [(banks[own[number][0]], own[number][1]) for number in kept]
-    return found
+        slices += [candidates[number] for number in spread(range(len(candidates)), most)]
+    return slices
 
 
 @torch.no_grad()
 def held_back_dice(network: SamMix, slices: Sequence[tuple[Bank, int]], device: torch.device) -> float:
-    """Dice of all pixels of the slices together, in the network's frame; what is found where nothing is counts.
+    """Dice of all pixels of the slices together, in the network's frame; false positives count.
 
     Args:
         network: The network, in eval mode.
-        slices: As `chosen_slices` gives them.
+        slices: As `held_back_slices` gives them.
         device: The network's.
     """
     overlap = Overlap()
@@ -91,10 +94,13 @@ class _Decoder:
 class EarlyStopping:
     """Keeps the best network and says when to stop.
 
+    Args:
+        patience: Evaluations without a gain after which training ends.
+
     Attributes:
-        best: Best Dice so far; below 0 before there was a look.
-        best_step: After how many steps it was there.
-        last: After how many steps was the last look.
+        best: Best Dice so far; below 0 before the first evaluation.
+        best_step: After how many steps it was reached.
+        last: After how many steps the last evaluation was.
         stopped: Whether patience has run out.
     """
 
@@ -104,25 +110,52 @@ class EarlyStopping:
         self._worse = 0
         self._weights: dict[str, torch.Tensor] = {}
 
-    def look(self, step: int, dice: float, network: SamMix) -> None:
-        """Takes note of a look; of equals the later one is kept, which has seen more, but it is no gain."""
+    def record(self, step: int, dice: float, network: nn.Module) -> None:
+        """Records an evaluation; of equals the later one is kept, which has seen more, but it is no gain."""
         self._worse = 0 if dice > self.best else self._worse + 1
         if dice >= self.best:
             self.best, self.best_step = dice, step
-            self._weights = LearntState(network).state_dict()
+            # Copies, so that training on does not change what was kept.
+            self._weights = {name: tensor.clone() for name, tensor in TrainableState(network).state_dict().items()}
         self.last = step
         self.stopped = self._worse >= self._patience
 
-    def restore(self, network: SamMix) -> None:
+    def restore(self, network: nn.Module) -> None:
         """Puts the best weights into a network."""
-        LearntState(network).load_state_dict(self._weights)
+        TrainableState(network).load_state_dict(self._weights)
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint."""
-        looks = {"best": self.best, "best_step": self.best_step, "last": self.last, "worse": self._worse}
-        return {**looks, "stopped": self.stopped, "weights": self._weights}
+        counts = {"best": self.best, "best_step": self.best_step, "last": self.last, "worse": self._worse}
+        return {**counts, "stopped": self.stopped, "weights": self._weights}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """From a checkpoint."""
         self.best, self.best_step, self.last = state["best"], state["best_step"], state["last"]
         self._worse, self.stopped, self._weights = state["worse"], state["stopped"], dict(state["weights"])
+
+
+class HeldBackRule(EarlyStopping):
+    """The `StoppingRule` of a `SamMix` network: evaluates the average on the held-back slices now and then.
+
+    Args:
+        slices: As `held_back_slices` gives them.
+        settings: When to evaluate, and the patience.
+        device: The network's.
+    """
+
+    def __init__(self, slices: Sequence[tuple[Bank, int]], settings: SamMixTraining, device: torch.device) -> None:
+        super().__init__(settings.patience)
+        self._slices = slices
+        self._settings = settings
+        self._device = device
+
+    def __call__(self, steps_done: int, average: nn.Module) -> bool:
+        """See `StoppingRule`."""
+        settings = self._settings
+        after_warm_up = steps_done - settings.warm_up
+        due = after_warm_up >= 0 and (after_warm_up % settings.check_every == 0 or steps_done == settings.steps)
+        if due and steps_done > self.last:  # a resumed training begins where an evaluation was
+            network = average.eval()
+            self.record(steps_done, held_back_dice(network, self._slices, self._device), network)  # type: ignore[arg-type]
+        return self.stopped

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from sammix_core.datasets.case_folder import LabelledVolume, read_cases
+from sammix_core.datasets.case_folder import read_cases
+from sammix_core.datasets.cases import LabelledCase
 from sammix_core.datasets.correction import Correction, Source, case_key, corrections_of_volume
 from sammix_core.datasets.correction_set import VIEWS_FOLDER, CorrectionSet, is_correction_set
+from sammix_core.datasets.sampling import spread_with_ends
 from sammix_core.datasets.split import Split
 from sammix_core.errors import InputError
 from sammix_core.finetuning.settings import FineTuneSettings
@@ -46,7 +48,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Gathered:
+class SampleSet:
     """All slices of a run.
 
     Attributes:
@@ -68,23 +70,21 @@ class Gathered:
         return [sample for sample in self.samples if sample.held_back]
 
 
-def gather(
+def collect_samples(
     settings: FineTuneSettings,
     target: str,
     known_cases: Collection[str],
     spec: PreprocessingSpec,
     run_folder: Path,
-    on_case: Callable[[], None] = lambda: None,
-) -> Gathered:
+) -> SampleSet:
     """Reads everything that a run learns from.
 
     Args:
-        settings: What is asked.
+        settings: Sources, and how labelmaps are read.
         target: What the masks must show.
         known_cases: Keys of the cases that the parent has learnt from.
         spec: The parent's preprocessing.
-        run_folder: Where views of slices go that are in no correction set.
-        on_case: Called after each source; may raise to stop.
+        run_folder: Folder for the views of slices that are in no correction set.
 
     Raises:
         InputError: A source cannot be used, shows another structure, or there is not enough to learn from and check on.
@@ -92,16 +92,15 @@ def gather(
     samples: dict[tuple[str, int], Sample] = {}
     notes: list[str] = []
     for source in settings.sources:
-        found = (
+        of_source = (
             _of_set(source, target, known_cases, notes)
             if is_correction_set(source)
             else _of_folder(source, settings, target, known_cases, spec, run_folder)
         )
-        for sample in found:
+        for sample in of_source:
             samples.setdefault((sample.case, sample.correction.slice_index), sample)
-        on_case()
     check_enough(list(samples.values()))
-    return Gathered(tuple(samples.values()), tuple(notes))
+    return SampleSet(tuple(samples.values()), tuple(notes))
 
 
 def check_enough(samples: Sequence[Sample]) -> None:
@@ -132,24 +131,12 @@ def check_enough(samples: Sequence[Sample]) -> None:
         )
 
 
-def even(indices: Sequence[int], most: int) -> list[int]:
-    """At most `most` of some indices, evenly spread.
-
-    >>> even(range(10), 4)
-    [0, 3, 6, 9]
-    """
-    if len(indices) <= most:
-        return list(indices)
-    places = np.unique(np.linspace(0, len(indices) - 1, most).round().astype(int))
-    return [indices[place] for place in places]
-
-
 def _of_set(source: Path, target: str, known_cases: Collection[str], notes: list[str]) -> list[Sample]:
     corrections = CorrectionSet.open(source)
     if corrections.target != target:
         raise InputError(f"The corrections in {source} show {corrections.target}, not {target}.")
     notes += corrections.leftovers
-    found = []
+    samples = []
     for entry in corrections.entries():
         try:
             correction = corrections.load(entry.id)
@@ -157,8 +144,8 @@ def _of_set(source: Path, target: str, known_cases: Collection[str], notes: list
             notes.append(str(error))
             continue
         views = corrections.folder / VIEWS_FOLDER
-        found.append(Sample(entry.case, correction, entry.held_back, entry.case in known_cases, views))
-    return found
+        samples.append(Sample(entry.case, correction, entry.held_back, entry.case in known_cases, views))
+    return samples
 
 
 def _of_folder(
@@ -172,20 +159,19 @@ def _of_folder(
     # Beside all runs and not in this one: the sides of a folder's slices must be the same in the next round.
     name = "".join(sign if sign.isalnum() else "_" for sign in target.lower())
     split = Split(user_folder() / "finetuning" / f"split-{name}.json")
-    found = []
+    samples = []
     for case in read_cases(source, settings.label, settings.sparse):
         key = case_key(case.volume)
-        planes = _chosen(case)
-        made = corrections_of_volume(case.volume, None, planes, source=Source.LABEL, spec=spec)
-        for correction in made:
+        corrections = corrections_of_volume(case.volume, None, _chosen(case), source=Source.LABEL, spec=spec)
+        for correction in corrections:
             held_back = split.side(key, correction.slice_index, bool(correction.mask.any()))
-            found.append(Sample(key, correction, held_back, key in known_cases, run_folder / VIEWS_FOLDER))
-    return found
+            samples.append(Sample(key, correction, held_back, key in known_cases, run_folder / VIEWS_FOLDER))
+    return samples
 
 
-def _chosen(case: LabelledVolume) -> dict[int, np.ndarray]:
+def _chosen(case: LabelledCase) -> dict[int, np.ndarray]:
     """The slices of a case that are used, those with the structure first: they are what the split counts by."""
     planes = case.planes()
-    shown = even([index for index, plane in planes.items() if plane.any()], _MOST_WITH)
-    without = even([index for index, plane in planes.items() if not plane.any()], _MOST_WITHOUT)
+    shown = spread_with_ends([index for index, plane in planes.items() if plane.any()], _MOST_WITH)
+    without = spread_with_ends([index for index, plane in planes.items() if not plane.any()], _MOST_WITHOUT)
     return {index: planes[index] for index in (*shown, *without)}

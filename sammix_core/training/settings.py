@@ -1,4 +1,7 @@
-"""Sections of a training configuration for the SAM-Mix paper's own parts; a part without its section is not trained."""
+"""Sections of a training configuration: how each part is trained.
+
+Plain dataclasses, since the panel fine-tunes with them and installs no pydantic; `config_file` checks what a file says.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,42 @@ from sammix_core.guidance.resnet38_cam import OTSU
 LOSSES = ("focal", "cross_entropy")
 PAPER, CALIBRATED = "paper", "calibrated"
 THRESHOLDS = (PAPER, OTSU, CALIBRATED)
+
+
+@dataclass(frozen=True)
+class HeadTraining:
+    """How the guidance head is trained.
+
+    Attributes:
+        steps: Optimiser steps.
+        batch: Slices a step.
+        learning_rate: Peak of a one-cycle schedule (AdamW).
+        weight_decay: AdamW's.
+        average_from: Share of the steps after which weights are averaged (exponentially).
+    """
+
+    steps: int = 300
+    batch: int = 12
+    learning_rate: float = 1.5e-3
+    weight_decay: float = 0.02
+    average_from: float = 0.5
+
+
+@dataclass(frozen=True)
+class DecoderTraining:
+    """How prompt encoder and mask decoder are trained.
+
+    Attributes:
+        steps: Optimiser steps; 0 keeps LiteMedSAM's own.
+        batch: Slices a step.
+        learning_rate: Peak of the schedule; small, since naive training hurts other patients.
+        weight_decay: AdamW's.
+    """
+
+    steps: int = 90
+    batch: int = 6
+    learning_rate: float = 5e-5
+    weight_decay: float = 0.01
 
 
 @dataclass(frozen=True)

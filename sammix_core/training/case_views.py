@@ -1,0 +1,214 @@
+"""Views of the training slices: drawn, encoded once and kept on disk.
+
+A view is either clean (the body crop that inference uses) or augmented. Views come first by number, then by case, so
+that an interrupted run has something of every case. Their images are drawn again from the same seeds where a network
+needs them, which takes a fraction of what encoding takes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from sammix_core.datasets.augmentation import HARD, MILD, STRONG, Strength, augmented_view
+from sammix_core.datasets.cases import CaseConfig, LabelledCase, load_case
+from sammix_core.embeddings.memory_cache import ImageEncoder
+from sammix_core.embeddings.view_store import EMBEDDINGS, IMAGES, ViewStore, encode_images
+from sammix_core.errors import InputError
+from sammix_core.files import sha256_of
+from sammix_core.preprocessing.frame import Frame
+from sammix_core.preprocessing.spec import PreprocessingSpec
+from sammix_core.preprocessing.window import slice_image
+from sammix_core.progress import CancelCheck, ProgressCallback, ProgressReporter
+from sammix_core.training.config import TrainingConfig
+from sammix_core.training.views import CLEAN, View
+
+RECIPE = 1  # raise when the way views are drawn changes, so that old ones are not taken for new
+SHARES, SLICES = "shares", "slices"
+# Views from these numbers on are drawn harder; see docs/decisions/hard-views.md.
+_HARD_FROM, _STRONG_FROM = 8, 11
+_NEGATIVE_SHARE = 3  # of the slices without the structure, one in three is in an augmented view
+
+
+def view_names(augmented: int) -> list[str]:
+    """Names of a case's views, the clean one first."""
+    return [CLEAN, *(f"view-{number:02d}" for number in range(augmented))]
+
+
+def case_views(config: TrainingConfig, case: CaseConfig) -> ViewStore:
+    """The store of a case's views; its folder's name changes with anything that changes the views."""
+    # The frame's least extent pads volumes that are cut closer than any training view, so it changes none.
+    drawn = {key: value for key, value in config.preprocessing.to_dict().items() if key != "least_extent_mm"}
+    labels = "" if case.labels is None else sha256_of(case.labels)
+    parts = [RECIPE, config.seed, drawn, list(case.values), case.ct.name, labels]
+    return ViewStore.keyed(config.work / "views", case.name, parts)
+
+
+def prepare_views(
+    config: TrainingConfig, encoder: ImageEncoder, progress: ProgressCallback | None, cancel: CancelCheck | None
+) -> list[View]:
+    """Makes the views that are not there yet and opens all.
+
+    Args:
+        config: Cases, number of views, preprocessing and seed.
+        encoder: Encodes.
+        progress: Called after each slice.
+        cancel: Polled after each slice; return True to stop.
+
+    Raises:
+        InputError: A case cannot be used, or the disk is full.
+        Cancelled: The user stopped; views that are complete stay.
+    """
+    stores = {case.name: case_views(config, case) for case in config.cases}
+    names = view_names(config.views)
+    parts = (SHARES, SLICES, EMBEDDINGS)
+    missing = [(name, case) for name in names for case in config.cases if not stores[case.name].has(name, parts)]
+    if missing:
+        cases = {case.name: load_case(case) for case in config.cases}
+        total = sum(slice_count(cases[case.name], name) for name, case in missing)
+        stage = ProgressReporter("views", total, progress, cancel)
+        for name, case in missing:
+            make_view(cases[case.name], name, stores[case.name], encoder, config, stage.step)
+    return [open_view(case.name, name, stores[case.name]) for case in config.cases for name in names]
+
+
+def prepare_images(
+    config: TrainingConfig, views: Sequence[View], progress: ProgressCallback | None, cancel: CancelCheck | None
+) -> list[np.ndarray]:
+    """Draws the images of views that are not there yet and opens all, for networks that are trained on images.
+
+    Args:
+        config: The configuration that the views were made from.
+        views: The views.
+        progress: Called after each image.
+        cancel: Polled after each image; return True to stop.
+
+    Returns:
+        For each view (n, size, size) float16 in [0, 1], memory-mapped.
+
+    Raises:
+        InputError: A view was drawn in another way than this version draws.
+        Cancelled: The user stopped; files that are complete stay.
+    """
+    configs = {case.name: case for case in config.cases}
+    stores = {name: case_views(config, case) for name, case in configs.items()}
+    missing = [view for view in views if not stores[view.case].has(view.name, (IMAGES,))]
+    if missing:
+        cases = {name: load_case(configs[name]) for name in {view.case for view in missing}}
+        stage = ProgressReporter("images of the views", sum(len(view.slices) for view in missing), progress, cancel)
+        for view in missing:
+            stores[view.case].write(view.name, {IMAGES: _draw_images(config, cases[view.case], view, stage)})
+    return [stores[view.case].open(view.name, IMAGES) for view in views]
+
+
+def _draw_images(config: TrainingConfig, case: LabelledCase, view: View, stage: ProgressReporter) -> np.ndarray:
+    images = []
+    for index, stored_share in zip(view.slices, view.shares, strict=True):
+        image, share = draw_slice(case, view.name, int(index), config.preprocessing, config.seed)
+        if not np.array_equal(_as_bytes(share), stored_share):
+            raise InputError(
+                f"The view {view.name} of {case.name} was drawn in another way than now; "
+                f"delete {config.work / 'views'}."
+            )
+        images.append(image.astype(np.float16))
+        stage.step()
+    return np.stack(images)
+
+
+def make_view(
+    case: LabelledCase,
+    name: str,
+    store: ViewStore,
+    encoder: ImageEncoder,
+    config: TrainingConfig,
+    on_slice: Callable[[], None],
+) -> None:
+    """Draws a view's images, encodes them and writes the view.
+
+    Args:
+        case: The case.
+        name: The view's name.
+        store: Where to write.
+        encoder: Encodes.
+        config: Preprocessing and seed; with case, view and slice the seed decides what is drawn.
+        on_slice: Called after each slice; may raise to stop.
+    """
+    slices = _slices_of(case, name)
+    shares = []
+
+    def images() -> Iterator[np.ndarray]:
+        for index in slices:
+            image, share = draw_slice(case, name, index, config.preprocessing, config.seed)
+            shares.append(_as_bytes(share))
+            yield image
+
+    embeddings = encode_images(encoder, images(), on_slice)
+    store.write(name, {SHARES: np.stack(shares), SLICES: np.array(slices), EMBEDDINGS: embeddings})
+
+
+def open_view(case: str, name: str, store: ViewStore) -> View:
+    """Opens a view that was made."""
+    return View(case, name, store.open(name, EMBEDDINGS), store.open(name, SHARES), store.open(name, SLICES))
+
+
+def slice_count(case: LabelledCase, name: str) -> int:
+    """How many slices a view has, for progress."""
+    return len(_slices_of(case, name))
+
+
+def _slices_of(case: LabelledCase, name: str) -> list[int]:
+    """All labelled slices in a clean view; those with the structure and some without it in an augmented one."""
+    if name == CLEAN:
+        return [int(k) for k in np.flatnonzero(case.labelled)]
+    number = int(name.split("-")[1])
+    positive = sorted(case.masks)
+    if case.spacing[0] < 2.5:  # neighbours that close are nearly the same slice: every other one, in turn
+        positive = positive[number % 2 :: 2]
+    chosen = sorted([*positive, *case.absent[number % _NEGATIVE_SHARE :: _NEGATIVE_SHARE]])
+    return chosen or sorted([*case.masks, *case.absent])  # of very few slices none may be due
+
+
+def draw_slice(
+    case: LabelledCase, name: str, index: int, spec: PreprocessingSpec, seed: int, lesions: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draws a slice of a view, the same each time.
+
+    Args:
+        case: The case.
+        name: The view's name.
+        index: Canonical slice.
+        spec: The preprocessing.
+        seed: With case, view and slice, decides what is drawn.
+        lesions: (rows, cols) bool whose share is returned instead of the label's, or None.
+
+    Returns:
+        Image in [0, 1] and label share in [0, 1], both (size, size) float32.
+    """
+    mask = case.masks.get(index, np.zeros(case.axial.shape[1:], dtype=bool))
+    crops = case.crops(spec)
+    if name == CLEAN:
+        frame = Frame.for_crop(crops[1], case.spacing[1:], spec.size)
+        return slice_image(case.axial[index], frame, spec), frame.to_network(
+            (mask if lesions is None else lesions).astype(np.float32), 0.0
+        )
+    text = f"{seed}/{case.name}/{name}/{index}"
+    rng = np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little"))
+    reach = 1 if case.spacing[0] < 3.5 else 0
+    low, high = max(0, index - reach), min(len(case.axial), index + reach + 1)
+    if low == 0 or high == len(case.axial):
+        low, high = index, index + 1
+    strength = _strength(int(name.split("-")[1]))
+    return augmented_view(case.axial[low:high], mask, case.spacing[1:], crops, spec, rng, strength, lesions)
+
+
+def _as_bytes(share: np.ndarray) -> np.ndarray:
+    """A share in [0, 1] as uint8 from 0 to 255."""
+    return np.round(share * 255).astype(np.uint8)
+
+
+def _strength(number: int) -> Strength:
+    if number >= _STRONG_FROM:
+        return STRONG
+    return HARD if number >= _HARD_FROM else MILD
