@@ -6,11 +6,13 @@ import ast
 import importlib
 import inspect
 from pathlib import Path
+from typing import Any
 
 import pytest
 from slicer_host.slicer_facts import differences, facts, stand_in_of, versions
 
 TESTING = Path(__file__).parents[1]
+STUBS = TESTING / "stubs"
 EXTENSIONS = TESTING / "slicer_host" / "slicer_host" / "extensions"
 # Modules that are nothing but stand-ins, with what in them is for tests alone
 MODULES = ("slicer.packaging", "slicer.i18n", "slicer.ScriptedLoadableModule", "SampleData", "PyTorchUtils")
@@ -45,6 +47,39 @@ def imitated(module_name: str) -> set[str]:
 @pytest.mark.parametrize(("fact", "version"), SIGNATURES, ids=[f"{fact.id}-{version}" for fact, version in SIGNATURES])
 def test_a_stand_in_takes_what_the_real_function_takes(everything, fact, version):
     assert differences(stand_in_of(fact), fact.signatures[version]) == []
+
+
+def stub_signatures() -> dict[str, str]:
+    """The signatures in the type stubs, by "module:name", with `...` for every default."""
+    found = {}
+    for path in sorted(STUBS.rglob("*.pyi")):
+        module = ".".join(path.relative_to(STUBS).with_suffix("").parts)
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef):
+                found[f"{module}:{node.name}"] = arguments_of(node)
+            for method in node.body if isinstance(node, ast.ClassDef) else ():
+                if isinstance(method, ast.FunctionDef):
+                    found[f"{module}:{node.name}.{method.name}"] = arguments_of(method)
+    return found
+
+
+def arguments_of(function: ast.FunctionDef) -> str:
+    for argument in ast.walk(function.args):
+        if isinstance(argument, ast.arg):
+            argument.annotation = None
+    return f"({ast.unparse(function.args)})"
+
+
+STUBBED = [fact for fact in facts() if fact.stand_in in stub_signatures()]
+
+
+@pytest.mark.parametrize("fact", STUBBED, ids=lambda fact: fact.id)
+def test_a_type_stub_takes_what_the_real_function_takes(fact):
+    namespace: dict[str, Any] = {}
+    exec(f"def stub{stub_signatures()[fact.stand_in]}: ...", namespace)
+    for real in fact.signatures.values():
+        found = differences(namespace["stub"], real)
+        assert [one for one in found if not one.startswith("has another default")] == []
 
 
 @pytest.mark.parametrize("module", [*MODULES, "slicer_host.slicer_5_10"])

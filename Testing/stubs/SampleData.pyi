@@ -1,11 +1,18 @@
+from typing import Any
+
 class SampleDataLogic:
     @staticmethod
     def registerCustomSampleDataSource(
-        category: str | None = ...,
+        category: str = ...,
         sampleName: str | None = ...,
-        uris: str | None = ...,
-        fileNames: str | None = ...,
-        nodeNames: str | None = ...,
+        uris: Any = ...,
+        fileNames: Any = ...,
+        nodeNames: Any = ...,
+        customDownloader: Any = ...,
         thumbnailFileName: str | None = ...,
-        checksums: str | None = ...,
+        loadFileTypes: Any = ...,
+        loadFiles: Any = ...,
+        loadFileProperties: Any = ...,
+        checksums: Any = ...,
+        loadFileType: Any = ...,
     ) -> None: ...

@@ -9,17 +9,17 @@ class _Application:
     minorVersion: int
     def applicationLogic(self) -> Any: ...
     def clipboard(self) -> Any: ...
-    def connect(self, signal: str, slot: Any) -> bool: ...
     def processEvents(self) -> None: ...
+    def connect(self, signal: str, slot: Any) -> bool: ...
 
 class _Scene:
-    EndCloseEvent: int
-    EndImportEvent: int
-    NodeAboutToBeRemovedEvent: int
     NodeAddedEvent: int
+    NodeAboutToBeRemovedEvent: int
     NodeRemovedEvent: int
     StartCloseEvent: int
+    EndCloseEvent: int
     StartImportEvent: int
+    EndImportEvent: int
     def AddNewNodeByClass(self, className: str, name: str = ...) -> Any: ...
     def AddNode(self, node: Any) -> Any: ...
     def Clear(self, removeSingletons: bool = ...) -> None: ...
@@ -32,9 +32,9 @@ class _Scene:
     def RemoveNode(self, node: Any) -> None: ...
 
 class _Modules:
-    SAMMixSlicerWidget: Any
     plots: Any
     segmenteditor: Any
+    SAMMixSlicerWidget: Any
 
 app: _Application
 mrmlScene: _Scene
