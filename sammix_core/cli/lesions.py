@@ -37,6 +37,9 @@ class LesionFiles:
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The labelmap to write: 1 liver, 2 and up one lesion each.")
     ]
+    values_are_hu: Annotated[
+        bool, typer.Option("--values-are-hu", help="Take the values as Hounsfield units, whatever they look like.")
+    ] = False
     mask: Annotated[Path | None, typer.Option(help="A labelmap of lesions, which are separated.")] = None
     label: Annotated[int | None, typer.Option(help="The mask's label of lesions; without it all but 0.")] = None
     liver: Annotated[Path | None, typer.Option(help="A mask of the liver; voxels outside are dropped.")] = None
@@ -238,7 +241,7 @@ def lesions(
         task = _LesionTask(files, clicks, refinement, device, refinement.slice_refiner(device))
         task.check()
         with shown_progress(quiet=quiet) as show:
-            volume = read_volume(files.input)
+            volume = read_volume(files.input, values_are_hu=files.values_are_hu)
             result = task.find(volume, show, interrupts)
             writers: list[tuple[Path, Callable[[Path], object]]] = [(files.output, partial(result.write, volume))]
             if report is not None:
