@@ -20,7 +20,7 @@ GRID = np.diag([-3.0, -3.0, 6.0, 1.0])
 QUICK = """
 import runpy
 from sammix_core.finetuning import recipe
-from sammix_core.training.config import DecoderTraining, HeadTraining
+from sammix_core.training.settings import DecoderTraining, HeadTraining
 quick = recipe.Recipe(HeadTraining(2, batch=2, learning_rate=2e-4), DecoderTraining(1, batch=1, learning_rate=2e-5))
 recipe.gentle = recipe.from_scratch = lambda learnt: quick
 recipe.DECODER_SHARES = recipe.HEAD_SHARES = (1.0,)
