@@ -148,7 +148,7 @@ def _why(error: Exception, address: str, part: Path, size: int) -> str:
     if isinstance(error, urllib.error.HTTPError):
         if error.code == _TOO_FAR:
             part.unlink(missing_ok=True)
-            return f"{address} is shorter than expected; run the command again to start anew."
+            return f"{address} is shorter than expected; run the command again to start over."
         return f"{address} was refused by its server ({error.code} {error.reason}); try again later."
     reason = getattr(error, "reason", error)
     if isinstance(error, urllib.error.URLError) and not isinstance(reason, TimeoutError):

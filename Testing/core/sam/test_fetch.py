@@ -177,7 +177,7 @@ def test_a_shorter_file_than_expected(
     part_of(home).parent.mkdir(parents=True)
     part_of(home).write_bytes(content[:-10])
     server.content = content[:-20]
-    with pytest.raises(InputError, match="shorter than expected; run the command again to start anew"):
+    with pytest.raises(InputError, match="shorter than expected; run the command again to start over"):
         fetch.fetch(weights)
     assert not part_of(home).exists()
 
