@@ -20,7 +20,7 @@ from sammix_core.datasets.correction_set import CorrectionSet
 from sammix_core.engines.encoder_engine import TorchEngine
 from sammix_core.finetuning import recipe as recipes
 from sammix_core.sam import litemedsam
-from sammix_core.segmentation import model_loading as loading
+from sammix_core.sam.registry import BACKENDS
 from sammix_core.training import decoder_training
 from sammix_core.training.settings import DecoderTraining, HeadTraining
 from sammix_core.volume.volume import Volume
@@ -57,7 +57,7 @@ def quick_models(home: Path, patch: pytest.MonkeyPatch) -> Path:
         The folder of the model "untrained/1.0.0".
     """
     patch.setenv("SAMMIX_HOME", str(home))
-    patch.setattr(loading, "LiteMedSam", _quick)
+    patch.setitem(BACKENDS, "lite_medsam", functools.partial(litemedsam.build_backend, create=_quick))
     for module in (litemedsam, decoder_training):
         patch.setattr(module, "decode_with", _quick_decode)
     recipe = recipes.Recipe(HeadTraining(4, batch=2), DecoderTraining(2, batch=1))

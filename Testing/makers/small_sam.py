@@ -10,10 +10,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sammix_core.model_store import third_party_weights as published
-from sammix_core.model_store.third_party_weights import ThirdPartyWeights
-from sammix_core.sam import fetch
-from sammix_core.segmentation import model_loading as loading
+from sammix_core.model_store.third_party_weights import THIRD_PARTY_WEIGHTS, ThirdPartyWeights
 
 # The package has a function of the same name, which hides the module from an ordinary import.
 build_sam = importlib.import_module("segment_anything.build_sam")
@@ -37,13 +34,11 @@ def checkpoint(seed: int = 0) -> bytes:
 def publish(patch: pytest.MonkeyPatch, name: str, content: bytes, address: str) -> ThirdPartyWeights:
     """Makes SAMMix believe that these are the weights of that name, and that the small network is SAM's ViT-B."""
     weights = replace(
-        published.THIRD_PARTY_WEIGHTS[name],
+        THIRD_PARTY_WEIGHTS[name],
         address=address,
         size=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
     )
-    everything = {**published.THIRD_PARTY_WEIGHTS, name: weights}
-    for module in (published, fetch, loading):
-        patch.setattr(module, "THIRD_PARTY_WEIGHTS", everything)
+    patch.setitem(THIRD_PARTY_WEIGHTS, name, weights)
     patch.setitem(build_sam.sam_model_registry, "vit_b", small_sam)
     return weights

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -132,8 +132,19 @@ class LiteMedSam(EngineBackend):
         return decode_with(network.prompt_encoder, network.mask_decoder, embeddings, boxes.to(self.device), mask_logits)
 
 
-def build_backend(folder: ModelFolder, state: Mapping[str, torch.Tensor], options: BackendOptions) -> LiteMedSam:
+def build_backend(
+    folder: ModelFolder,
+    state: Mapping[str, torch.Tensor],
+    options: BackendOptions,
+    create: Callable[..., LiteMedSam] = LiteMedSam,
+) -> LiteMedSam:
     """Builds LiteMedSAM with a model's prompt encoder and mask decoder; a `BackendBuilder`.
+
+    Args:
+        folder: The model.
+        state: Its weights.
+        options: How the backend runs.
+        create: The class, or a function with the same arguments.
 
     Raises:
         InputError: The model was made on other base weights, or its tensors are not LiteMedSAM's.
@@ -141,7 +152,7 @@ def build_backend(folder: ModelFolder, state: Mapping[str, torch.Tensor], option
     if folder.manifest.base_model["sha256"] != LITE_MEDSAM.sha256:
         raise InputError(f"{folder.spec} was made on another base model than the one that this version knows.")
     adapter = encoder_adapter(folder)
-    backend = LiteMedSam(options.device, options.base_weights, options.engine, adapter, options.precision)
+    backend = create(options.device, options.base_weights, options.engine, adapter, options.precision)
     backend.load_trained({name: tensor for name, tensor in state.items() if name.startswith(TRAINED_PARTS)})
     return backend
 

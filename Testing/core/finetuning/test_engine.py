@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ from sammix_core.finetuning.lora_part import stacked
 from sammix_core.finetuning.process import work
 from sammix_core.finetuning.result import ONE_SIDED, Figure, judge
 from sammix_core.model_store.weights import load_model_weights
-from sammix_core.segmentation import model_loading as loading
+from sammix_core.sam.litemedsam import build_backend
+from sammix_core.sam.registry import BACKENDS
 from sammix_core.segmentation.segmenter import Segmenter
 from sammix_core.training.settings import LoraTraining
 
@@ -231,14 +233,14 @@ def test_a_new_structure_gets_a_model_of_its_own_name(home: Path) -> None:
 
 def test_lora_is_stored_beside_the_weights_and_adds_to_the_parents(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lora_part, "SETTINGS", LoraTraining(steps=2, batch=1))
-    quick = loading.LiteMedSam
+    quick = BACKENDS["lite_medsam"].keywords["create"]  # type: ignore[attr-defined]
 
     def with_stub(device: torch.device, *args: Any, **kwargs: Any) -> Any:
         backend = quick(device)
         backend.network.image_encoder = StubEncoder().eval()
         return backend
 
-    monkeypatch.setattr(loading, "LiteMedSam", with_stub)
+    monkeypatch.setitem(BACKENDS, "lite_medsam", partial(build_backend, create=with_stub))
     monkeypatch.setattr(lora_part, "LiteMedSam", with_stub)
     result = work(a_run(home, lora=True, views=0))
     model = model_store.resolve(result.model)

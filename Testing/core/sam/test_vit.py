@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,9 @@ from sammix_core.model_store import ModelFolder
 from sammix_core.model_store.third_party_weights import THIRD_PARTY_WEIGHTS
 from sammix_core.model_store.weights import save_weights
 from sammix_core.sam import fetch, lora
+from sammix_core.sam.litemedsam import build_backend
+from sammix_core.sam.registry import BACKENDS
 from sammix_core.sam.vit import VitSam, build_network
-from sammix_core.segmentation import model_loading as loading
 from sammix_core.segmentation.segmenter import Segmenter
 from sammix_core.volume.axial_order import AxialOrder
 from sammix_core.volume.volume import Volume
@@ -181,7 +183,8 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelFolder:
     (tmp_path / "sam.pth").write_bytes(content)
     weights = publish(monkeypatch, "sam_vit_b", content, "https://localhost/sam.pth")
     monkeypatch.setattr(fetch, "GUIDED_BY", "untrained")
-    monkeypatch.setattr(loading, "LiteMedSam", lambda device, *_: QuickLiteMedSam(device))
+    quick = partial(build_backend, create=lambda device, *_: QuickLiteMedSam(device))
+    monkeypatch.setitem(BACKENDS, "lite_medsam", quick)
     an_untrained_model(tmp_path / "home" / "models")
     return fetch.fetch(weights, tmp_path / "sam.pth")
 
