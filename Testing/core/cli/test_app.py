@@ -100,7 +100,8 @@ def test_nothing_at_all_shows_the_help() -> None:
         (MemoryError(), 1, "There is not enough memory for this volume.\n"),
         (ValueError("odd"), 1, "Unexpected error: odd (run with --debug for the traceback)\n"),
         (AssertionError(), 1, "Unexpected error: AssertionError (run with --debug for the traceback)\n"),
-        (OSError(5, "Input/output error"), 1, "Unexpected error: [Errno 5] Input/output error (run with --debug"),
+        (OSError(5, "Input/output error"), 2, "A file cannot be used: input/output error.\n"),
+        (OSError(36, "File name too long", "scan.nii"), 2, "scan.nii cannot be used: file name too long.\n"),
     ],
 )
 def test_each_error_has_its_line_and_its_exit_code(

@@ -102,12 +102,12 @@ def run(*words: object) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
-def test_it_writes_what_was_asked_and_no_library_has_a_word(
+def test_it_writes_all_outputs_and_no_library_prints_anything(
     done: subprocess.CompletedProcess[str], folder: Path
 ) -> None:
     written = sorted(path.name for path in (folder / "out").iterdir())
     assert written == ["boxes.json", "liver.nii.gz", "report.json", "sheet.png"]
-    stages = ("Reading", "Loading the model", "Looking for the liver", "Segmenting")
+    stages = ("Reading", "Loading the model", "Detecting the orientation", "Looking for the liver", "Segmenting")
     assert all(line.startswith(stages) for line in done.stderr.splitlines()), done.stderr
 
 
