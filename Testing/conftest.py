@@ -38,6 +38,13 @@ os.environ["SAMMIX_HOME"] = tempfile.mkdtemp(prefix="sammix-test-home-")
 atexit.register(shutil.rmtree, os.environ["SAMMIX_HOME"], ignore_errors=True)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks every test that opens the headless Slicer as slow."""
+    for item in items:
+        if "app" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 def pytest_runtest_setup() -> None:
     """Builds LiteMedSAM once: its 10 million random numbers take a second, and weights overwrite them at once."""
     if "sammix_core.sam.litemedsam" in sys.modules:
@@ -81,5 +88,16 @@ def one_thread() -> Iterator[None]:
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def two_threads() -> Iterator[None]:
+    """Two threads of torch for the tests of a file, however few it has where several processes share the tests."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
     yield
     torch.set_num_threads(before)

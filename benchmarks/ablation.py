@@ -178,7 +178,7 @@ def row_of(session: SegmentationSession, case: LabelledCase, result: Segmentatio
 def rows_of(
     trainer: SupervisedTrainer, name: str, variants: dict[str, dict[str, Any]], moved: bool = False
 ) -> Iterable[dict[str, Any]]:
-    """Rows of one patient in all variants, with moved boxes too if asked for."""
+    """Rows of one patient in all variants, optionally with moved boxes too."""
     one = next(case for case in trainer.config.cases if case.name == name)
     case = load_case(one)
     clean = [view for view in trainer.views if view.case == name and view.name == CLEAN]
@@ -203,7 +203,7 @@ def rows_of(
 
 
 def main() -> None:
-    """Runs the folds that are asked for."""
+    """Runs the folds that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path)
     parser.add_argument("--only", nargs="*", help="patients; all by default")

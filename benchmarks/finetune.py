@@ -110,10 +110,10 @@ def a_set(
     return corrections
 
 
-def shown_progress(told: Progress) -> None:
+def shown_progress(state: Progress) -> None:
     """A line every tenth of a stage."""
-    if told.done % max(1, told.total // 10) == 0:
-        print(f"{told.stage}: {told.done} of {told.total}", flush=True)
+    if state.done % max(1, state.total // 10) == 0:
+        print(f"{state.stage}: {state.done} of {state.total}", flush=True)
 
 
 def tune(**settings: Any) -> tuple[FineTuneRun, FineTuneResult]:
@@ -233,23 +233,23 @@ def row_of(what: str, result: FineTuneResult) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measures what is asked for."""
+    """Measures what the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["time", "kidney", "adapt"])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--case", choices=list(CASES), default="lits117")
     parser.add_argument("--slices", type=int, default=10)
     parser.add_argument("--check", nargs="*", choices=list(CASES), default=[])
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         os.environ["SAMMIX_HOME"] = str(home / "home")
-        if asked.what == "time":
-            rows = measure_time(asked.data, home)
-        elif asked.what == "kidney":
-            rows = measure_kidney(asked.data, home)
+        if arguments.what == "time":
+            rows = measure_time(arguments.data, home)
+        elif arguments.what == "kidney":
+            rows = measure_kidney(arguments.data, home)
         else:
-            rows = measure_adapt(asked.data, home, asked.case, asked.slices, asked.check)
+            rows = measure_adapt(arguments.data, home, arguments.case, arguments.slices, arguments.check)
     for row in rows:
         print(json.dumps(row), flush=True)
         with RESULTS.open("a", encoding="utf-8") as file:

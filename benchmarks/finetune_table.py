@@ -16,15 +16,15 @@ _TIME = """
 Ten corrected slices of crlm1004, some held back, with the shipped model as parent: seconds of the whole run on a CPU.
 """
 _KIDNEY = """
-A structure that the parent does not know. One patient, and its slices are alike, so this shows that the mechanism
-works, no more: it says nothing of another patient's kidney.
+A structure that the parent does not know. There is one patient, whose slices are alike, so this only shows that the
+mechanism works; it says nothing about another patient's kidney.
 """
 _ADAPT = """
-The shipped model after learning from some slices of one patient. *Held-back slices* and *others of the volume* are the
-same patient's, which flatters; cases of a *check folder* are other patients, and what falls there was forgotten.
-The verdict goes by held-back slices and the check folder, and all slices that were corrected here show the organ: what
-changes on slices without it, it does not see. So the guidance head stays where it was unless better boxes pay; when it
-went along with the decoder, the other slices of lits117 fell and the verdict said better
+The shipped model after learning from some slices of one patient. *Held-back slices* and *others of the volume* are from
+the same patient, which flatters; cases of a *check folder* are other patients, and a drop there means that the model
+forgot something. The verdict uses held-back slices and the check folder. All corrected slices here show the organ, so
+it cannot see what changes on slices without it. The guidance head therefore does not change unless better boxes
+pay: when it changed together with the decoder, the other slices of lits117 fell and the verdict still said better
 ([why](decisions/gentle-finetuning.md)).
 """
 Row = dict[str, Any]

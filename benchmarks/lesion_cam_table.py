@@ -8,11 +8,11 @@ from typing import Any
 _CHOSEN_ON = "lits117"
 _TEXT = """
 A lesion CAM (the embedding guidance with lesions as its target, `benchmarks/lesion_model/train.py`) was trained on
-crlm1004's two lesions and on lesions drawn into five livers; `python benchmarks/lesion_model/cam.py` asks what it is
-worth. *CAM alone* is what lies above 0.5 in the liver. *Sorts* is the share of pairs of a true and a false candidate
-by density of which the CAM gives the true one more (0.5 is chance), beside that of their size, which needs no network.
-*With a cut* leaves out candidates whose mean on the map lies below {cut:.4f}, the highest value that loses no true one
-of {chosen}; so there it flatters. crlm1004 is a training case.
+crlm1004's two lesions and on lesions drawn into five livers; `python benchmarks/lesion_model/cam.py` measures what it
+gives. *CAM alone* is what lies above 0.5 in the liver. *Sorts* is the share of pairs of a true and a false candidate
+by density in which the CAM ranks the true one higher (0.5 is chance), beside that of their size, which needs no
+network. *With a cut* leaves out candidates whose mean on the map lies below {cut:.4f}, the highest value
+that loses no true one of {chosen}; so there it flatters. crlm1004 is a training case.
 """
 Row = dict[str, Any]
 

@@ -19,19 +19,19 @@ _SHOWN = (0, 1, 2, 3, 5, 8, 11)
 _STAGES = """
 Made by `python benchmarks/msam/stages.py benchmarks/msam/demo.yaml` (rows in `benchmarks/msam/stages.jsonl`). Dice of
 the compact M-SAM {model} on the one case that it was trained on, {case}, after the main stage (1) and the refining
-stages (2 to 11); 0 is what it begins from. Mean over {seeds} draws of the clicks, the lowest in brackets. A case that
-is learnt by heart shows that the stages work together, and nothing about new patients. The paper claims that 20 % of
-the parameters are trained: it is 21.1 % of the full network, counted by a test. Its Dice on lesions was not tried: the
-weights of SAM-Med3D could not be fetched here, and there is hardly any lesion to train on.
+stages (2 to 11); 0 is the start. Mean over {seeds} draws of the clicks, the lowest in brackets. A memorised case
+shows that the stages work together, and nothing about new patients. The paper claims that 20 % of
+the parameters are trained: it is 21.1 % of the full network, counted by a test. We did not measure its Dice on lesions:
+the weights of SAM-Med3D could not be fetched here, and there are hardly any lesions to train on.
 """
 _LESIONS = """
-Made by `python benchmarks/lesion_model/evaluate.py` (rows in `benchmarks/lesion_model/results.jsonl`). No weights take
-part: lesions are grown by density. *Click* is an oracle's, at the deepest voxel of each lesion; *candidates* come
-without any. *Found* and *false positives* at an overlap (IoU) of 0.1 and of 0.5, lesion by lesion. crlm1004 has labels
-of this project (two lesions, one of them hardly to be seen); lits117 is the case that the method was chosen on, so its
-figures flatter; ircadb17 was read when the method was fixed, and again, with the same figures, after a change for
+Made by `python benchmarks/lesion_model/evaluate.py` (rows in `benchmarks/lesion_model/results.jsonl`). No weights are
+involved: lesions are grown by density. *Click* is an oracle's, at the deepest voxel of each lesion; *candidates* need
+no click. *Found* and *false positives* are counted lesion by lesion, at an overlap (IoU) of 0.1 and of 0.5. crlm1004
+has labels of this project (two lesions, one of them hardly visible); the method was chosen on lits117, which flatters
+its figures; ircadb17 was read when the method was fixed, and again, with the same figures, after a change for
 thick slices. Three patients allow no claim by size or kind. 3D-IRCADb and LiTS
-share patients. In lits117 lesions touch and flow together, and its spacing is lost.
+share patients. In lits117 lesions touch and merge, and its spacing is lost.
 """
 Row = dict[str, Any]
 

@@ -5,7 +5,7 @@
 
 NNCF's post-training quantisation (mixed preset, transformer) looks at slices of the training cases alone; what it finds
 is written down, and OpenVINO alone applies it (sammix_core/engines/int8.py). Printed: how far the embeddings of slices
-that were not looked at are from float32's, for NNCF's own model and for ours.
+that were not used for it are from float32's, for NNCF's own model and for ours.
 """
 
 from __future__ import annotations

@@ -13,19 +13,19 @@ _LIVER = """
 Made by `python benchmarks/refiner/by_stage.py liver CASE` (rows in `benchmarks/refiner/results.jsonl`). M-SAM's adapter
 on the LiteMedSAM embedding, trained by `benchmarks/refiner/train_refiner.py`, refines the automatic masks of the liver;
 stage 0 is the mask before. liver-refiner/0.1.0 is shipped; liver-refiner-without-crlm1004 and the decoder below it were
-trained without that patient, who is measured on labelled slices. ircadb17 and amos0001 are validation cases that
-nothing was tuned on; the spacing of lits117, a development case, is lost, so that it has no millimetres. Slices are
-refined as they are decoded, and thin ones between two stay mixed of them. Seconds are those of all masks on two cores
-that were busy with other things too.
+trained without that patient, which is measured on labelled slices. ircadb17 and amos0001 are validation cases that
+nothing was tuned on; lits117, a development case, has lost its spacing, so it has no millimetres. Slices are
+refined as they are decoded, and thin ones between two are still interpolated from those. Seconds are for all masks, on
+two cores that were also busy with other things.
 """
 _LESION = """
 Made by `python benchmarks/refiner/by_stage.py lesion CASE`. *Grown*: what an oracle's click grew by density in the
-reference's liver (stage 0), then refined slice by slice, without or with one more click a stage where the mask is most
-wrong, on that slice alone; *empty*: such clicks alone. *Found* at an overlap (IoU) of 0.1 and of 0.5. The refiner
-learnt lesions that are drawn into five livers and the two of crlm1004, which is therefore a training case. On lits117
-what it begins from was chosen. All lesions are refined here; the commands leave small ones as they are
-(docs/decisions/refining-slices.md). A lesion that a way has no row of at a stage (no click was left to make) counts
-with its last one.
+reference's liver (stage 0), then refined slice by slice, either without further clicks or with one more click per stage
+where the mask is most wrong, on that slice alone; *empty*: such clicks alone. *Found* at an overlap (IoU) of 0.1 and of
+0.5. The refiner learnt from lesions drawn into five livers and from the two of crlm1004, which is therefore a training
+case. Its starting point was chosen on lits117. All lesions are refined here; the commands leave small ones as they are
+([why](decisions/refining-slices.md)). Where a lesion has no row at a stage (no click was left to make), its last row
+counts.
 """
 Row = dict[str, Any]
 

@@ -47,23 +47,22 @@ _OLD_NAMES = {
 }
 _ABOUT = """
 Made by `benchmarks/results_table.py` from `benchmarks/ablation.jsonl` and `benchmarks/validation.jsonl`; do not edit.
-Whole volumes in 3-D. *Automatic* boxes are found by the guidance; *oracle* boxes are the label's own tight boxes, so
-those figures say how good masks are once the boxes are right. For research, not a medical device.
+Whole volumes in 3-D. The guidance finds *automatic* boxes; *oracle* boxes are the label's own tight boxes, so those
+figures show how good masks are once the boxes are right. For research, not a medical device.
 """
 _SWITCHES = """
-Everything is trained without the patient that it is scored on; only labelled slices are scored. A variant's name is
-what it turns away from the default. The switches, default first: {}. `cam` and `threshold` are those of ResNet-38's
-maps; `decoder off` is LiteMedSAM's own; `body_crop off` is so in use, not in training. `least_cover 0.5` came later
-and is shipped: it concerns a person's boxes alone ([why](decisions/persons-boxes.md)). What LoRA gives is weighed
-[here](decisions/lora.md). With so few patients a difference below about 0.005 says little.
+Everything is trained without the patient that it is scored on; only labelled slices are scored. A variant's name says
+how it differs from the default. The switches, default first: {}. `cam` and `threshold` concern ResNet-38's maps;
+`decoder off` is LiteMedSAM's own; `body_crop off` applies in use, not in training. `least_cover 0.5` came later
+and is shipped: it concerns a person's boxes alone ([why](decisions/persons-boxes.md)). What LoRA gives is discussed
+[here](decisions/lora.md). With so few patients a difference below about 0.005 means little.
 """
 _VALIDATION = """
-ircadb17 and amos0001 are read once a release, with liver/1.1.0 four times: the second time after slices were mended
-by their neighbours, which changed neither, the third with what is shipped by now, thin slices passed over, int8 and the
-refiner (stage by stage below; oracle boxes are answered by the decoder alone), and the fourth after `least_cover 0.5`,
-which concerns oracle boxes alone and moved them by a thousandth. lits117 was looked at during
-development. 3D-IRCADb and LiTS share patients with public training sets, so the base model LiteMedSAM may have seen
-them.
+ircadb17 and amos0001 are read once per release. With liver/1.1.0 they were read four times: the second time after
+slices were mended by their neighbours, which changed neither; the third with what is now shipped: thin slices skipped,
+int8 and the refiner (stage by stage below; the decoder alone makes the masks of oracle boxes); and the fourth after
+`least_cover 0.5`, which concerns oracle boxes alone and moved them by a thousandth. lits117 is a development case.
+3D-IRCADb and LiTS share patients with public training sets, so the base model LiteMedSAM may have seen them.
 """
 Row = dict[str, Any]
 Rows = dict[str, dict[str, Row]]  # variant -> patient -> row

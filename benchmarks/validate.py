@@ -2,7 +2,7 @@
 
     python benchmarks/validate.py --data ../shared/data [--case lits117 ...] [--model liver]
 
-ircadb17 and amos0001 are read once a release, after every switch is chosen; lits117 may be looked at in between. Rows
+ircadb17 and amos0001 are read once a release, after every switch is chosen; lits117 may be used in between. Rows
 go to benchmarks/validation.jsonl, automatic and oracle boxes (the label's own tight boxes) apart. 3D-IRCADb and LiTS
 share patients with public training sets, so the base model LiteMedSAM may have seen them.
 """
@@ -32,7 +32,7 @@ CASES: dict[str, tuple[str, str, tuple[int, ...], str]] = {
 
 
 def main() -> None:
-    """Segments and scores the cases that are asked for."""
+    """Segments and scores the cases that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--case", nargs="*", choices=list(CASES), default=["lits117"])

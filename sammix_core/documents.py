@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 Settings = TypeVar("Settings", bound="DataclassInstance")
 
-# The largest that is made here, the boxes of 2,000 slices, has 0.4 MB. What is far larger is another file named by
-# mistake, such as the CT, and is not read into memory.
+# The largest document that SAMMix writes, the boxes of 2,000 slices, has 0.4 MB. A far larger file, such as the CT, was
+# named by mistake and is not read into memory.
 _LARGEST_BYTES = 16 * 1024 * 1024
 
 

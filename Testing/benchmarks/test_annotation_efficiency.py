@@ -25,6 +25,8 @@ from benchmarks.annotation_efficiency.methods import COUNTS, METHODS
 from benchmarks.annotation_efficiency.rows import RESULTS, Row, append, done, read_rows
 from sammix_core.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 KEYS = ["method", "labelled_slices", "seed", "case", "label_origin", "boxes", "dice", "hd95_mm"]
 KEYS += ["surface_dice_2mm", "seconds"]

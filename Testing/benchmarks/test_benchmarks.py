@@ -27,6 +27,8 @@ from sammix_core.training.config import TrainingConfig
 from sammix_core.training.settings import ResNetTraining
 from sammix_core.volume.axial_order import AxialOrder
 
+pytestmark = pytest.mark.slow
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 ORDERS = [
     AxialOrder((2, 1, 0), (False, False, False)),

@@ -7,6 +7,7 @@ import importlib
 from pathlib import Path
 
 import pytest
+from fake_network import a_fake_model
 
 PACKAGE = Path(__file__).parents[2] / "sammix_core"
 MODULES = sorted(
@@ -22,6 +23,6 @@ def test_there_are_examples() -> None:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name: str) -> None:
-    results = doctest.testmod(importlib.import_module(name))
+    results = doctest.testmod(importlib.import_module(name), extraglobs={"model": a_fake_model()})
     assert results.attempted > 0
     assert results.failed == 0

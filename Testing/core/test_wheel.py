@@ -16,6 +16,8 @@ import pytest
 
 from sammix_core.boxes import Box, BoxSource, BoxTrack
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "sammix_core"
 LARGEST_WEIGHTS_BYTES = 20_000_000

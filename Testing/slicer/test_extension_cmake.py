@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 STAND_INS = Path(__file__).parent / "data" / "slicer_cmake"
 MODULES = Path("lib/Slicer-5.10/qt-scripted-modules")

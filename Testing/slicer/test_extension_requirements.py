@@ -11,6 +11,8 @@ import pytest
 from bare_python import bare_environment, bare_site, installed_with, module_requirements
 from synthetic_ct import LIVER, synthetic_ct
 
+pytestmark = pytest.mark.slow
+
 SHAPE = (4, 96, 112)
 GRID = np.diag([-3.0, -3.0, 6.0, 1.0])
 

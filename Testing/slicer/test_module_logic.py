@@ -32,7 +32,7 @@ class TestParameter:
 
         assert Parameter().isValid() == (True, "")
         assert Parameter(device="abacus").isValid()[1] == "There is no device abacus. Choose auto, cpu or cuda."
-        assert "is not there" in Parameter(baseWeights=str(tmp_path / "no.pth")).isValid()[1]
+        assert "does not exist" in Parameter(baseWeights=str(tmp_path / "no.pth")).isValid()[1]
         assert not Parameter(model="").isValid()[0]
         assert not Parameter(mapOpacity=1.5).isValid()[0]
 

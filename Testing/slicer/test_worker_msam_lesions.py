@@ -30,6 +30,8 @@ from sammix_core.lesions.state import LesionState, LesionStatus
 from sammix_core.masks.packed_mask import BoxedMask, PackedMask
 from sammix_core.segmentation.slice_state import SliceState
 
+pytestmark = pytest.mark.slow
+
 VOLUME = "ct"
 GRID = np.diag([-1.0, -1.0, 1.0, 1.0])
 GRID[:3, 3] = 20, 30, -40

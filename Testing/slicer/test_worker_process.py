@@ -26,6 +26,8 @@ from worker_driver import IJK_TO_RAS, Recorder
 import sammix_core
 from sammix_core.segmentation.slice_state import SliceState
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 CT = np.full((4, 40, 50), -1000, np.int16)
 CT[:, 5:-5, 5:-5] = 40

@@ -47,7 +47,7 @@ from sammix_core.segmentation.session import SegmentationSession
 from sammix_core.volume.volume import Volume, grid_from_ras
 
 # Many of them measure how long the panel waits.
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.slow]
 
 CT = synthetic_ct((3, 96, 128))
 EDITED = BoxSource.EDITED

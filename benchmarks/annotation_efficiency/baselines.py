@@ -91,7 +91,7 @@ def train_baseline(
         split: What is held back.
         seed: Of weights and draws.
         checkpoint: Its file.
-        progress: Told after each step.
+        progress: Called after each step.
 
     Returns:
         The best network, averaged, in eval mode.

@@ -48,7 +48,7 @@ class Bench:
                 raise InputError(f"The training patient needs {file}, which is not there.")
         self._files = ct, label, values
         self._work = work
-        self._told = 0.0
+        self._reported_at = 0.0
         self._last: tuple[tuple[str, int, int], LoadedModel | nn.Module] | None = None
 
     @cached_property
@@ -93,7 +93,7 @@ class Bench:
         return train_baseline(method.network, bank, split, seed, checkpoint, self._tell)
 
     def _tell(self, progress: Progress) -> None:
-        if time.monotonic() - self._told > _TELL_SECONDS:
-            self._told = time.monotonic()
+        if time.monotonic() - self._reported_at > _TELL_SECONDS:
+            self._reported_at = time.monotonic()
             left = "" if progress.seconds_left is None else f", {progress.seconds_left:.0f} s left"
             print(f"{progress.stage}: {progress.done} of {progress.total}{left}", flush=True)

@@ -55,7 +55,7 @@ class Patient:
             work: Folder that views are kept in.
             views: Pairs a slice.
             backend: Encodes.
-            progress: Told after each slice.
+            progress: Called after each slice.
 
         Raises:
             InputError: A file is unusable, or no slice is without the structure.

@@ -39,7 +39,7 @@ def checkpoint_of(method: Method, count: int, seed: int, patient: Patient, work:
 def trained(
     method: Method, count: int, seed: int, patient: Patient, work: Path, base: LiteMedSam, progress: ProgressCallback
 ) -> Outcome:
-    """Trains, or goes on from the checkpoint; a finished one is only read."""
+    """Trains, or continues from the checkpoint; a finished model is only read."""
     bank, split = patient.with_masks(count, seed)
     fabric = Fabric(accelerator="cpu", devices=1, precision=PRECISION)
     checkpoint = checkpoint_of(method, count, seed, patient, work)

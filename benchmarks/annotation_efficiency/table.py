@@ -13,47 +13,46 @@ PLOT = "images/annotation_efficiency.png"
 TITLE = "## How many labelled slices it takes"
 _ABOUT = """
 Made by `python benchmarks/annotation_efficiency` (rows in `benchmarks/annotation_efficiency/results.jsonl`). All
-training slices are those of one patient, ircadb17 (thinned to about 3 mm); no weights trained on it are shipped.
-Every method gets the same: so many masks, spread evenly over the liver, and for every slice of the patient whether it
-shows the liver. A fifth of the masks is held back for early stopping. SAM-Mix uses slices without a mask by their
-image-level label, by pseudo-labels and by consistency; U-Net and SegResNet use those without liver, whose masks are
-known to be empty, and nothing else of them. Of SAM-PP the masks decide when to stop, and nothing else. U-Net and
-SegResNet get six pairs of views a slice, SAM-Mix one, since each has to be encoded. Tested on whole volumes of other
-patients in 3-D: amos0001 and lits117 (labels by a person), totalseg_slab and totalseg_example (labels by another
-network), crlm1004 (ours: LiteMedSAM's masks, corrected, which flatters methods on LiteMedSAM). All SAM rows are
-segmented as the product does, boxes refitted and followed. With oracle boxes the map is still the mask prompt: where it
-misses a lobe that the box goes round, prompt and box contradict each other, and the mask can be worse than with the
-map's own box, unless the map misses most of the box: then the box alone counts, as for any box that a person sets. All
-train in bfloat16. SAM-Mix is trained for at most {steps} steps, less than by default; with 10 slices it was still
-getting better on its held-back slices at the last of them. U-Net and SegResNet train until eight looks, 25 steps apart,
-have brought no gain. With one training patient, few test cases and few seeds, a difference of some hundredths says
-little.
+training slices come from one patient, ircadb17 (thinned to about 3 mm); no weights trained on it are shipped.
+Every method gets the same data: a given number of masks, spread evenly over the liver, and for every slice of the
+patient whether it shows the liver. A fifth of the masks is held back for early stopping. SAM-Mix uses slices without a
+mask through their image-level label, pseudo-labels and consistency; U-Net and SegResNet use only those without liver,
+whose masks are known to be empty. SAM-PP uses the masks only to decide when to stop. U-Net and SegResNet get six pairs
+of views per slice, SAM-Mix one, since each has to be encoded. The tests are whole volumes of other patients in 3-D:
+amos0001 and lits117 (labels by a person), totalseg_slab and totalseg_example (labels by another network), crlm1004
+(ours: LiteMedSAM's masks, corrected, which flatters methods on LiteMedSAM). All SAM rows are segmented as the product
+does, with boxes refitted and followed. With oracle boxes the map is still the mask prompt. Where it misses a lobe that
+the box includes, prompt and box contradict each other, and the mask can be worse than with the map's own box; but where
+the map misses most of the box, the box alone counts, as for any box that a person sets. All train in bfloat16. SAM-Mix
+trains for at most {steps} steps, fewer than by default; with 10 slices it was still improving on its held-back slices
+at the last of them. U-Net and SegResNet train until eight checks, 25 steps apart, bring no gain. With one training
+patient, few test cases and few seeds, a difference of some hundredths means little.
 """
 _NONE = "Nothing is measured yet."
 _PAPER = """
-Beside it the paper's own figures (Dice / Hausdorff distance): labelled slices of many patients of LiTS, tested on LiTS
-and on TotalSegmentator.
+For comparison the paper's own figures (Dice / Hausdorff distance): labelled slices of many patients of LiTS, tested on
+LiTS and on TotalSegmentator.
 """
 _WHOLE = "sammix_embedding"
 _PARTS = """
-Mean Dice over the cases against SAM-Mix with the embedding CAM and as many slices, the same seeds; in brackets how
-many cases differ by more than 0.01. With one patient to learn from none of the three parts pays for others with
+Mean Dice over the cases, compared with SAM-Mix with the embedding CAM, as many slices and the same seeds; in brackets
+how many cases differ by more than 0.01. With one training patient, none of the three parts pays on other patients with
 automatic boxes, in the mean of three seeds. A map that has learnt from one patient is a poor mask prompt for
-others: without it the decoder does as well or better with automatic and with right boxes, most with 50 slices.
+others: without it the decoder does as well or better with automatic and with oracle boxes, most clearly with 50 slices.
 LiteMedSAM's own decoder (SAM-PP, oracle boxes) is hard to beat with one patient's slices, and that patient's slices
 without a mask show nothing that those with one do not. The default keeps all three parts, as the paper has them:
-these cases are not what it may be chosen by. LoRA gains with few slices and with many, by one seed; in models of
-several patients it does not ([weighed](decisions/lora.md)). What the map is for is the boxes; there the paper's
-Grad-CAM, which never sees a mask, stays far behind with one patient. It also gains nothing from how SAMMix tells
-the organ from what else was boxed, by how sure the map is inside a mask: Grad-CAM's maps are stretched slice by
-slice and are sure everywhere. By that SAM-PP lost lits117 with 5 slices, and won on totalseg_example with 50.
+it may not be chosen by these cases. LoRA gains with few slices and with many, by one seed; in models of
+several patients it does not ([discussed here](decisions/lora.md)). The map is there for the boxes; in this, the paper's
+Grad-CAM, which never sees a mask, stays far behind with one patient. Nor does it gain from how SAMMix tells
+the organ from other boxed regions, by how sure the map is inside a mask: Grad-CAM's maps are stretched slice by
+slice and are sure everywhere. For that reason SAM-PP lost lits117 with 5 slices, and won on totalseg_example with 50.
 """
 _PROTOCOL = """
-The two tables are not to be set against each other. The paper trains SAM ViT-B with LoRA on a GPU, on slices of many
-patients of which all carry an image-level label and so many a mask; it scores slices of the middle 30 % of each
-volume, and whether its boxes at test time are found or taken from the label is not known (its successor takes them
-from the label). Here one patient is trained on, two CPU cores train LiteMedSAM with a frozen encoder, and whole
-volumes are scored with boxes that were found, slices without liver included.
+Do not compare the two tables directly. The paper trains SAM ViT-B with LoRA on a GPU, on slices of many patients that
+all carry an image-level label and of which the given number carry a mask; it scores slices of the middle 30 % of each
+volume, and it is not known whether its test boxes are found or taken from the label (its successor takes them
+from the label). Here there is one training patient, two CPU cores train LiteMedSAM with a frozen encoder, and the
+scores are for whole volumes with boxes that were found, slices without liver included.
 """
 # METHOD: SAM-Mix, arXiv 2412.08575, as the paper gives them.
 PAPER = (

@@ -4,7 +4,7 @@
 
 The views of benchmarks/liver_model/config.yaml are used as they lie (`sammix train` makes them). Those from the eighth
 on have lesions drawn into the liver; where these are is found by drawing the views again without encoding them. The
-lesions of crlm1004 are the only real ones. Nothing of the validation cases is looked at. Shares of lesions, checkpoint
+lesions of crlm1004 are the only real ones. The validation cases are not used. Shares of lesions, checkpoint
 and head go to work/lesion_model, which git ignores.
 """
 
@@ -61,7 +61,9 @@ def lesion_view(case: LabelledCase, view: View, labels: CaseLabels | None, confi
             if not shares:
                 _, liver = draw_slice(case, view.name, index, config.preprocessing, config.seed)
                 if np.abs(liver * 255 - view.shares[number]).max() > LEAST_SHARE:
-                    raise RuntimeError(f"{case.name} {view.name} was drawn otherwise than today; make the views anew")
+                    raise RuntimeError(
+                        f"{case.name} {view.name} was drawn by an older version; delete the views and make them again"
+                    )
             _, share = draw_slice(case, view.name, index, config.preprocessing, config.seed, lesions)
             kept.append(number)
             shares.append(np.round(share * 255).astype(np.uint8))
@@ -70,12 +72,12 @@ def lesion_view(case: LabelledCase, view: View, labels: CaseLabels | None, confi
             np.savez_compressed(path, kept=np.array(kept), shares=np.stack(shares))
     with np.load(file) as arrays:
         chosen, found = arrays["kept"], arrays["shares"]
-    rows = cast(np.ndarray, _Rows(view.embeddings, chosen))  # rows are all that is asked of it
+    rows = cast(np.ndarray, _Rows(view.embeddings, chosen))  # only rows are read from it
     return View(case.name, view.name, rows, found, view.slices[chosen])
 
 
 class _Rows:
-    """Some rows of a memory-mapped array, read when they are asked for."""
+    """Some rows of a memory-mapped array, read on access."""
 
     def __init__(self, array: np.ndarray, rows: np.ndarray) -> None:
         self._array, self._rows = array, rows

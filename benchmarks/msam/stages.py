@@ -9,7 +9,7 @@ there yet (resuming what there is). Each case's first cube goes through the main
 - from an empty mask, with the first stage's click alone,
 - from the label grown by three voxels, as a mask of SAM-Mix may be, with a click in every stage and with none.
 
-Clicks are drawn anew for each seed. These are cases that the network has learnt by heart, so the figures show that the
+Each seed draws its own clicks. These are cases that the network has learnt by heart, so the figures show that the
 stages work together and nothing about new patients. Rows go to benchmarks/msam/stages.jsonl.
 """
 

@@ -197,7 +197,7 @@ def main() -> None:
     parser.add_argument("--without", choices=(OURS,), help="the patient that was left out of the liver's refiner")
     parser.add_argument("--refiner", type=Path, help="by default the one in work/refiner")
     parser.add_argument("--stages", type=int, default=3)
-    parser.add_argument("--least", type=int, default=1, help="voxels of a lesion that is looked at")
+    parser.add_argument("--least", type=int, default=1, help="voxels of the smallest lesion to measure")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where rows are added")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()

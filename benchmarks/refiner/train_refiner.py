@@ -4,9 +4,9 @@
 
 The views of benchmarks/liver_model/config.yaml are used as they lie (`sammix train` makes them): five patients that may
 be trained on. Lesions are those drawn into the views from the eighth on and the two of crlm1004, see
-benchmarks/lesion_model/train.py. Nothing of the validation cases is looked at. With --without a patient is left out,
+benchmarks/lesion_model/train.py. The validation cases are not used. With --without a patient is left out,
 and the liver's decoder, which the refiner goes on top of, is the one that was trained without it (see ablation.py).
-Checkpoints and models go to work/refiner, which git ignores; stopped, it goes on where it was.
+Checkpoints and models go to work/refiner, which git ignores; the same command continues a run that was stopped.
 """
 
 from __future__ import annotations
@@ -105,8 +105,8 @@ def main() -> None:
         trained = train_refiner(refiner, views, settings, context)
     cases = sorted({view.case for view in views})
     state = trained.trained_state()
-    told = {"training": asdict(settings), "parameters_trained": sum(one.numel() for one in state.values())}
-    manifest = refiner_manifest(name, VERSION, target, DECODERS[target], spec, config.preprocessing, cases, told)
+    metrics = {"training": asdict(settings), "parameters_trained": sum(tensor.numel() for tensor in state.values())}
+    manifest = refiner_manifest(name, VERSION, target, DECODERS[target], spec, config.preprocessing, cases, metrics)
     made = write_model(WORK / "models", manifest, state, f"# {manifest.spec}\n\nExperimental; see docs/msam.md.\n")
     fifth = max(1, len(losses) // 5)
     shown = [round(sum(losses[at : at + fifth]) / fifth, 4) for at in range(0, len(losses) - fifth + 1, fifth)]

@@ -70,6 +70,10 @@ class SammixGroup(TyperGroup):
         Raises:
             SystemExit: Always.
         """
+        # A file name may hold what the console cannot show; that must not end a command whose mask is written.
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="backslashreplace")
         words = list(sys.argv[1:] if args is None else args)
         # Taken out here, so that they may stand anywhere on the line.
         debug, verbose = _DEBUG in words, _VERBOSE in words
@@ -110,9 +114,19 @@ class SammixGroup(TyperGroup):
             return _fail(f"{message} (see sammix --help)", EXIT_REFUSED, debug)
         if isinstance(error, MemoryError):
             return _fail("There is not enough memory for this volume.", EXIT_FAILED, debug)
+        if isinstance(error, OSError) or "Symlink loop" in str(error):
+            return _fail(_file_system_sentence(error), EXIT_REFUSED, debug)
         reason = str(error) or type(error).__name__
         hint = "" if debug else f" (run with {_DEBUG} for the traceback)"
         return _fail(f"Unexpected error: {reason}{hint}", EXIT_FAILED, debug)
+
+
+def _file_system_sentence(error: Exception) -> str:
+    """What a file system can do, in words: a name too long, a loop of links, a drive that went away."""
+    if not isinstance(error, OSError):
+        return "A path leads round in a loop of links; name the file itself."
+    where = f"{error.filename} cannot be used" if error.filename is not None else "A file cannot be used"
+    return f"{where}: {(error.strerror or str(error)).lower()}."
 
 
 def _fail(sentence: str, code: int, debug: bool) -> int:

@@ -22,7 +22,7 @@ class Against(StrEnum):
 
 @dataclass(frozen=True)
 class BenchmarkedModel:
-    """Which model is measured, and how it is run."""
+    """The model to measure, and how it is run."""
 
     model: ModelName = DEFAULT_MODEL
     device: DeviceName = Device.AUTO

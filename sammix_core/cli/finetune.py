@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NewModelOptions:
-    """What the new model is made of."""
+    """The new model, and the corrections that it learns from."""
 
     parent: Annotated[
         str, typer.Option("--from", help='The model to begin with: "liver", "liver/1.1.0" or its folder.')
@@ -42,7 +42,7 @@ class NewModelOptions:
 
 @dataclass(frozen=True)
 class CaseOptions:
-    """How cases are checked on and read."""
+    """The cases to check on, and how labelmaps are read."""
 
     check: Annotated[Path | None, typer.Option(help="A folder of cases to check on, before and after.")] = None
     label: Annotated[

@@ -31,12 +31,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LesionFiles:
-    """What is read, and the labelmap that is written."""
+    """The files that `sammix lesions` reads, and the labelmap that it writes."""
 
     input: Annotated[Path, typer.Argument(help="A CT: NIfTI, NRRD, MetaImage, a DICOM file or folder.")]
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The labelmap to write: 1 liver, 2 and up one lesion each.")
     ]
+    values_are_hu: Annotated[
+        bool, typer.Option("--values-are-hu", help="Take the values as Hounsfield units, whatever they look like.")
+    ] = False
     mask: Annotated[Path | None, typer.Option(help="A labelmap of lesions, which are separated.")] = None
     label: Annotated[int | None, typer.Option(help="The mask's label of lesions; without it all but 0.")] = None
     liver: Annotated[Path | None, typer.Option(help="A mask of the liver; voxels outside are dropped.")] = None
@@ -64,7 +67,7 @@ class LesionFiles:
 
 @dataclass(frozen=True)
 class ClickOptions:
-    """Where lesions begin without a mask."""
+    """How lesions are found without a mask."""
 
     click: Annotated[list[str] | None, typer.Option(help="A voxel I,J,K in a lesion; may be given again.")] = None
     not_: Annotated[
@@ -95,7 +98,7 @@ class ClickOptions:
 
 @dataclass(frozen=True)
 class RefineLesionOptions:
-    """What refines lesions: the shipped refiner, one of the user's own, or an M-SAM."""
+    """How lesions are refined: by the shipped refiner, one of the user's own, or an M-SAM."""
 
     model: Annotated[str | None, typer.Option(help="An M-SAM, or a refiner of slices of your own.")] = None
     base_weights: Annotated[Path | None, typer.Option(help="SAM-Med3D's weights, where the model needs them.")] = None
@@ -238,7 +241,7 @@ def lesions(
         task = _LesionTask(files, clicks, refinement, device, refinement.slice_refiner(device))
         task.check()
         with shown_progress(quiet=quiet) as show:
-            volume = read_volume(files.input)
+            volume = read_volume(files.input, values_are_hu=files.values_are_hu)
             result = task.find(volume, show, interrupts)
             writers: list[tuple[Path, Callable[[Path], object]]] = [(files.output, partial(result.write, volume))]
             if report is not None:

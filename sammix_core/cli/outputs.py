@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from sammix_core.errors import InputError
+from sammix_core.errors import Cancelled, InputError, SammixError
 from sammix_core.files import atomic_path, check_writable
 from sammix_core.progress import Interrupts
 
@@ -51,23 +51,55 @@ def check_outputs(outputs: Iterable[Output], inputs: Iterable[Path]) -> None:
         taken[identity] = output.option
 
 
-def write_together(writers: Iterable[tuple[Path, Callable[[Path], object]]], interrupts: Interrupts) -> None:
-    """Writes several files; after a failure or a cancel all of them are as they were.
+def write_together(writers: Sequence[tuple[Path, Callable[[Path], object]]], interrupts: Interrupts) -> None:
+    """Writes the mask and what goes with it, so that a cancel leaves all of the files as they were.
+
+    A failure of what goes with the mask (report, preview, boxes) never loses the mask, which took minutes to make.
 
     Args:
-        writers: Each file, and a function that writes its content to a path of the same suffixes.
+        writers: Each file, the mask's first, and a function that writes its content to a path of the same suffixes.
         interrupts: Deferred while the files get their names.
 
     Raises:
-        InputError: A file cannot be written.
+        InputError: A file cannot be written. Where it is not the first, the others are there.
     """
+    failures: list[str] = []
     with ExitStack() as stack:
-        staged = [(stack.enter_context(atomic_path(path)), write) for path, write in writers]
-        for temporary, write in staged:
-            write(temporary)
+        staged = []
+        for place, (path, write) in enumerate(writers):
+            try:
+                staged.append((path, stack.enter_context(_staged(path, write))))
+            except Cancelled:
+                raise
+            except Exception as error:
+                if place == 0:
+                    raise
+                failures.append(_failure(path, error))
         with interrupts.held():
-            # Closing the stack here moves the files onto their names; an error above closes it too, and removes them.
-            stack.close()
+            # Closing a stack moves its file onto its name; an error above closes it too, and removes the file.
+            for place, (path, files) in enumerate(staged):
+                try:
+                    files.close()
+                except Exception as error:
+                    if place == 0:
+                        raise
+                    failures.append(_failure(path, error))
+    if failures:
+        raise InputError(f"{writers[0][0]} was written, but {'; '.join(failures)}.")
+
+
+def _staged(path: Path, write: Callable[[Path], object]) -> ExitStack:
+    """Writes a file under another name; closing what is returned moves it onto its own."""
+    with ExitStack() as stack:
+        write(stack.enter_context(atomic_path(path)))
+        return stack.pop_all()
+
+
+def _failure(path: Path, error: Exception) -> str:
+    what = (
+        str(error) if isinstance(error, SammixError) else f"{path} could not be made: {error or type(error).__name__}"
+    )
+    return what.rstrip(".")
 
 
 def _identity(path: Path) -> tuple[int, int] | str:

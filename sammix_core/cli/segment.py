@@ -38,7 +38,7 @@ _PNG = (".png",)
 
 @dataclass(frozen=True)
 class SegmentFiles:
-    """What is read and written."""
+    """The files that `sammix segment` reads and writes."""
 
     input: Annotated[Path, typer.Argument(help="A CT: NIfTI, NRRD, MetaImage, a DICOM file or folder.")]
     output: Annotated[
@@ -47,6 +47,9 @@ class SegmentFiles:
     series: Annotated[
         str | None, typer.Option(help="Which series of a DICOM folder with several; without it they are listed.")
     ] = None
+    values_are_hu: Annotated[
+        bool, typer.Option("--values-are-hu", help="Take the values as Hounsfield units, whatever they look like.")
+    ] = False
     boxes_in: Annotated[Path | None, typer.Option(help="Boxes to segment from, as edited (sammix-boxes/2).")] = None
     boxes_out: Annotated[Path | None, typer.Option(help="Where to write the boxes (sammix-boxes/2).")] = None
     preview: Annotated[Path | None, typer.Option(help="Where to write a contact sheet, as PNG.")] = None
@@ -84,7 +87,7 @@ class SegmentFiles:
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """Which model segments, and how it is run."""
+    """The model, and how it is run."""
 
     guidance: Annotated[
         str | None, typer.Option(help="How boxes are found: embedding_cam or resnet38; the model's own way by default.")
@@ -163,7 +166,7 @@ def segment(
 
 
 def _refiner(network: ModelOptions, lesions: LesionOptions, refinement: RefineOptions) -> ChosenRefiner | None:
-    """The refiner that was chosen; checks model and device on the way.
+    """The chosen refiner, after a check of model and device.
 
     Raises:
         InputError: There is no such refiner, model or device, or they do not fit each other.
@@ -202,7 +205,7 @@ def _read_volume(files: SegmentFiles, boxes: BoxTrack | None, show: ProgressCall
     from sammix_core.volume_io import read_volume
 
     show(Progress("Reading", 0, 1, None))
-    volume = read_volume(files.input, series=files.series)
+    volume = read_volume(files.input, series=files.series, values_are_hu=files.values_are_hu)
     if boxes is not None:
         boxes.check_fits(volume)
     return volume
@@ -247,11 +250,15 @@ def _writers(
     if files.boxes_out is not None:
         writers.append((files.boxes_out, result.boxes.write))
     if files.preview is not None:
-        picture = preview.render_preview(volume, result)
-        writers.append((files.preview, lambda path: preview.write_preview(picture, path)))
+        writers.append(
+            (files.preview, lambda path: preview.write_preview(preview.render_preview(volume, result), path))
+        )
     if files.report is not None:
-        document = report.build_report(result, volume, str(files.input), seed, seconds)
-        writers.append((files.report, lambda path: report.write_report(document, path)))
+
+        def write_report(path: Path) -> None:
+            report.write_report(report.build_report(result, volume, str(files.input), seed, seconds), path)
+
+        writers.append((files.report, write_report))
     uncertainty = result.uncertainty
     if files.uncertainty is not None and uncertainty is not None:
         writers.append((files.uncertainty, lambda path: write_percent_map(uncertainty, volume, path)))

@@ -29,7 +29,7 @@ ORGAN_OF_LESIONS = LIVER.name
 
 
 class Target(StrEnum):
-    """What is segmented."""
+    """The structures to segment."""
 
     ORGAN = "organ"
     LESION = "lesion"

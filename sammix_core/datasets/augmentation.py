@@ -224,15 +224,15 @@ def _warp(
     matrix = turn @ np.array([[1, shear], [0, 1]]) @ np.diag(stretch)
     grid = np.indices(hu.shape, dtype=np.float32)
     offset = (grid - np.array(centre, dtype=np.float32)[:, None, None]) * np.array(pixel_mm, np.float32)[:, None, None]
-    place = np.tensordot(matrix.astype(np.float32), offset, 1)
+    moved = np.tensordot(matrix.astype(np.float32), offset, 1)
     # Bends of about 5 to 20 mm over 50 to 90 mm: organs of another patient, not torn ones.
     period_mm, amplitude_mm = rng.uniform(50, 90), abs(rng.normal(0, strength.bend_mm))
     shape = [max(4, math.ceil(n * mm / period_mm) + 3) for n, mm in zip(hu.shape, pixel_mm, strict=True)]
     bends = rng.normal(0, amplitude_mm, (2, *shape)).astype(np.float32)
     for axis in range(2):
         zoom = [n / s for n, s in zip(hu.shape, shape, strict=True)]
-        place[axis] += ndimage.zoom(bends[axis], zoom, order=3)[: hu.shape[0], : hu.shape[1]]
-    position = place / np.array(pixel_mm, np.float32)[:, None, None] + np.array(centre, np.float32)[:, None, None]
+        moved[axis] += ndimage.zoom(bends[axis], zoom, order=3)[: hu.shape[0], : hu.shape[1]]
+    position = moved / np.array(pixel_mm, np.float32)[:, None, None] + np.array(centre, np.float32)[:, None, None]
     return (
         ndimage.map_coordinates(hu, position, order=1, cval=AIR_HU),
         ndimage.map_coordinates(share, position, order=1, cval=0.0),

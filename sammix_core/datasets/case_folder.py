@@ -29,7 +29,7 @@ def check_case_folder(folder: str | Path) -> list[CaseConfig]:
     path = Path(folder).expanduser()
     if not path.is_dir():
         raise InputError(f"{folder} is no folder; name a correction set, or a folder of cases.")
-    pairs = []
+    cases = []
     for entry in sorted(path.iterdir()):
         stem = _stem(entry)
         if entry.name.startswith(".") or stem is None or not stem.endswith(_CT):
@@ -41,12 +41,14 @@ def check_case_folder(folder: str | Path) -> list[CaseConfig]:
             if other.name.startswith(name + _LABEL) and (_stem(other) is not None or other.suffix == ".json")
         ]
         if len(labels) != 1:
-            found = "no labels" if not labels else f"{len(labels)} files of labels"
-            raise InputError(f"The case {name} in {folder} has {found}; one file {name}{_LABEL}… is needed beside it.")
-        pairs.append(CaseConfig(name, entry, labels[0]))
-    if not pairs:
+            problem = "no labels" if not labels else f"{len(labels)} files of labels"
+            raise InputError(
+                f"The case {name} in {folder} has {problem}; one file {name}{_LABEL}… is needed beside it."
+            )
+        cases.append(CaseConfig(name, entry, labels[0]))
+    if not cases:
         raise InputError(f"There is no case in {folder}: a case is NAME_ct.nii.gz with NAME_label.nii.gz beside it.")
-    return pairs
+    return cases
 
 
 def read_case(config: CaseConfig, label: int | None, sparse: bool) -> LabelledCase:

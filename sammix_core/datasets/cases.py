@@ -111,15 +111,15 @@ class LabelledCase:
     @property
     def labelled(self) -> np.ndarray:
         """(slices,) bool: slices whose mask is known, empty ones included."""
-        known = np.zeros(len(self.axial), dtype=bool)
-        known[[*self.masks, *self.absent]] = True
-        return known
+        labelled = np.zeros(len(self.axial), dtype=bool)
+        labelled[[*self.masks, *self.absent]] = True
+        return labelled
 
     @cached_property
     def unknown(self) -> tuple[int, ...]:
         """Slices of which nothing is known, ascending."""
-        known = {*self.masks, *self.absent, *self.present}
-        return tuple(index for index in range(len(self.axial)) if index not in known)
+        described = {*self.masks, *self.absent, *self.present}
+        return tuple(index for index in range(len(self.axial)) if index not in described)
 
     def mask_volume(self) -> np.ndarray:
         """(slices, rows, cols) bool in canonical axial order; False on unlabelled slices as well."""
@@ -177,10 +177,10 @@ def _with_label_file(config: CaseConfig, file: Path, volume: Volume) -> Labelled
         raise InputError(f"The labels {file.name} and the CT {config.ct.name} lie on different grids.")
     if volume.axial_order.slice_axis != "k":
         raise InputError(f"{file.name} labels k slices, but the axial slices of {config.ct.name} are others.")
-    known = {*labels.masks, *labels.without}
-    if not known:
+    labelled = {*labels.masks, *labels.without}
+    if not labelled:
         raise InputError(f"The labels {file.name} cover no slice.")
     mask = np.zeros(labels.shape, dtype=bool)
     for index, plane in labels.masks.items():
         mask[index] = plane
-    return LabelledCase.from_mask(config.name, volume, mask, known)
+    return LabelledCase.from_mask(config.name, volume, mask, labelled)

@@ -1,4 +1,4 @@
-"""One slice with the mask that a person stands for, and all that is needed to learn from it with any model."""
+"""One slice with a mask that a person made or approved, and all that is needed to learn from it with any model."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _LOWEST_HU, _HIGHEST_HU = -1024, 3071  # 12 bits of CT; padding below air says n
 
 
 class Source(StrEnum):
-    """Who stands for a mask."""
+    """Who made or approved a mask."""
 
     CORRECTED = "corrected"  # a person painted it, or set its box
-    ACCEPTED = "accepted"  # the model made it, a person looked at it and left it
+    ACCEPTED = "accepted"  # the model made it, a person saw it and kept it
     LABEL = "label"  # from a labelmap
 
 
@@ -46,7 +46,7 @@ class Correction:
             reach past the slice.
         body: The volume's body crop, within the slice; views for training are varied about it.
         box: Half-open (col_min, row_min, col_max, row_max) of the prompt in slice pixels, or None without one.
-        source: Who stands for the mask.
+        source: Who made or approved the mask.
         model: The model that was used, "liver/1.1.0", or None.
         model_sha256: The SHA-256 of its weights, or None.
     """
@@ -98,7 +98,7 @@ class Correction:
             order: How it is cut into axial slices, or None for what its header says.
             slice_index: Index along the user's slice axis.
             plane: (rows, cols) in the user's two in-plane axes; what is not 0 is inside.
-            source: Who stands for the mask.
+            source: Who made or approved the mask.
             box: The box that was used, in voxel indices of the volume.
             model: The model that was used.
             model_sha256: The SHA-256 of its weights.
@@ -130,7 +130,7 @@ def corrections_of_volume(
         volume: The CT.
         order: How it is cut into axial slices, or None for what its header says.
         planes: Mask by index along the user's slice axis, (rows, cols) in the user's two in-plane axes.
-        source: Who stands for the masks.
+        source: Who made or approved the masks.
         boxes: Boxes that were used, in voxel indices of the volume; a mask without one gets its tight box.
         model: The model that was used.
         model_sha256: The SHA-256 of its weights.
@@ -146,16 +146,16 @@ def corrections_of_volume(
     body = body_crop(hu, spacing[1:], spec.body_margin_mm)
     frame = volume_frame(hu, spacing[1:], spec, volume.spacing_known)
     crop = (frame.row0, frame.col0, frame.row0 + frame.rows, frame.col0 + frame.cols)
-    found = []
+    corrections = []
     for index, plane in planes.items():
-        place, mask = _canonical(volume, order, index, plane)
+        canonical, mask = _canonical(volume, order, index, plane)
         box = (boxes or {}).get(index)
         edges = tight_box(mask) if box is None else order.box_to_canonical(box.edges, volume.shape_kji)
-        found.append(
+        corrections.append(
             Correction(
-                slice_index=place,
+                slice_index=canonical,
                 slices=len(hu),
-                hu=canonical_hu(hu[place]),
+                hu=canonical_hu(hu[canonical]),
                 mask=mask,
                 spacing_mm=spacing,
                 spacing_known=volume.spacing_known,
@@ -167,7 +167,7 @@ def corrections_of_volume(
                 model_sha256=model_sha256,
             )
         )
-    return found
+    return corrections
 
 
 def canonical_hu(hu: np.ndarray) -> np.ndarray:
@@ -208,7 +208,7 @@ def _canonical(volume: Volume, order: AxialOrder, index: int, plane: np.ndarray)
             f"{' x '.join(map(str, expected))}, so they lie on different grids; nothing can be learnt from it."
         )
     try:
-        place = order.canonical_slice(index, shape)
+        canonical = order.canonical_slice(index, shape)
     except IndexError:
         raise InputError(f"The volume has no slice {index}.") from None
-    return place, np.ascontiguousarray(order.slice_to_canonical(np.asarray(plane) != 0))
+    return canonical, np.ascontiguousarray(order.slice_to_canonical(np.asarray(plane) != 0))

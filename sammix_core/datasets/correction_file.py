@@ -33,7 +33,7 @@ class Entry:
         id: "case-3f9a02bd51c7-0012".
         case: The case's key.
         slice_index: Canonical index of the slice.
-        source: Who stands for the mask.
+        source: Who made or approved the mask.
         area_px: Pixels of the mask; 0 where the structure is not there.
         held_back: Whether it is kept from learning and only checked.
         model: The model that was used, or None.

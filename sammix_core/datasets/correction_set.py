@@ -57,7 +57,7 @@ class CorrectionSet:
         self.target = target
         self.leftovers: list[str] = []
         self._split = Split(folder / _SPLIT_FILE)
-        self._found: dict[str, tuple[Entry, dict[str, Any]]] = {}
+        self._entries: dict[str, tuple[Entry, dict[str, Any]]] = {}
         self._read()
 
     @classmethod
@@ -108,17 +108,19 @@ class CorrectionSet:
         """
         if not is_correction_set(folder):
             return cls.create(folder, target)
-        found = cls.open(folder)
-        if found.target != target:
-            raise InputError(f"The corrections in {folder} show {found.target}, not {target}; name another folder.")
-        return found
+        corrections = cls.open(folder)
+        if corrections.target != target:
+            raise InputError(
+                f"The corrections in {folder} show {corrections.target}, not {target}; name another folder."
+            )
+        return corrections
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self._entries)
 
     def entries(self) -> list[Entry]:
         """All entries in the order in which they were added."""
-        return sorted((entry for entry, _ in self._found.values()), key=lambda entry: entry.number)
+        return sorted((entry for entry, _ in self._entries.values()), key=lambda entry: entry.number)
 
     @staticmethod
     def case_key(volume: Volume, order: AxialOrder | None = None) -> str:
@@ -143,8 +145,8 @@ class CorrectionSet:
         if correction.mask.shape != correction.hu.shape:
             raise InputError("The mask and the slice lie on different grids; nothing can be learnt from them.")
         name = entry_id(case, correction.slice_index)
-        before = self._found.get(name)
-        number = before[0].number if before else 1 + max((e.number for e, _ in self._found.values()), default=0)
+        before = self._entries.get(name)
+        number = before[0].number if before else 1 + max((e.number for e, _ in self._entries.values()), default=0)
         held_back = self._split.side(case, correction.slice_index, bool(correction.mask.any()))
         image = self._image(correction.hu_sha256)
         for folder in (self._entries_folder, image.parent):
@@ -157,10 +159,10 @@ class CorrectionSet:
         # The entry comes last: its presence says that all of it is there.
         path = self._entries_folder / f"{name}.json"
         write_text_atomic(path, entry_file.to_text(correction, case, number, held_back))
-        self._found[name] = read_entry(path)
+        self._entries[name] = read_entry(path)
         if before:
             self._drop_image(before[1]["hu_sha256"])
-        return self._found[name][0]
+        return self._entries[name][0]
 
     def load(self, name: str) -> Correction:
         """Reads an entry with its pixels.
@@ -186,16 +188,16 @@ class CorrectionSet:
             InputError: There is no such entry, or it cannot be deleted.
         """
         path = self._entries_folder / f"{Path(name).name}.json"
-        known = self._found.get(name)
-        if known is None and not path.is_file():
+        stored = self._entries.get(name)
+        if stored is None and not path.is_file():
             raise InputError(f"There is no correction {name!r} in {self.folder}.")
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise InputError(f"{name} could not be removed: {(error.strerror or str(error)).lower()}.") from error
-        self._found.pop(name, None)
-        if known is not None:
-            self._drop_image(known[1]["hu_sha256"])
+        self._entries.pop(name, None)
+        if stored is not None:
+            self._drop_image(stored[1]["hu_sha256"])
 
     def clear(self) -> None:
         """Deletes all entries."""
@@ -210,21 +212,21 @@ class CorrectionSet:
         return self.folder / "images" / f"{digest[:32]}.npz"
 
     def _get(self, name: str) -> tuple[Entry, dict[str, Any]]:
-        if name not in self._found:
+        if name not in self._entries:
             raise InputError(f"There is no correction {name!r} in {self.folder}.")
-        return self._found[name]
+        return self._entries[name]
 
     def _read(self) -> None:
         for path in sorted(self._entries_folder.glob("[!.]*.json")):
             try:
-                self._found[path.stem] = read_entry(path)
+                self._entries[path.stem] = read_entry(path)
             except InputError as error:
                 self.leftovers.append(str(error))
         self._clear_leftovers()
 
     def _clear_leftovers(self) -> None:
         """Deletes what a crash left: half-written files, and pixels that no entry names."""
-        named = {document["hu_sha256"][:32] for _, document in self._found.values()}
+        named = {document["hu_sha256"][:32] for _, document in self._entries.values()}
         images = list((self.folder / "images").glob("[!.]*.npz"))
         # An entry that could not be read may name pixels too, so then all of them stay.
         orphans = [] if self.leftovers else [path for path in images if path.stem not in named]
@@ -237,7 +239,7 @@ class CorrectionSet:
 
     def _drop_image(self, digest: str) -> None:
         """Deletes pixels that no entry names any more, and the views that were made of them."""
-        if any(document["hu_sha256"] == digest for _, document in self._found.values()):
+        if any(document["hu_sha256"] == digest for _, document in self._entries.values()):
             return
         for path in [self._image(digest), *(self.folder / VIEWS_FOLDER).glob(f"{digest[:16]}-*")]:
             with suppress(OSError):

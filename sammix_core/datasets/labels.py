@@ -115,14 +115,14 @@ class CaseLabels:
         n_k, n_j, n_i = (operator.index(size) for size in entry["grid_shape_kji"])
         masks: dict[int, np.ndarray] = {}
         without = [k for first, last in entry["without"] for k in range(first, last + 1)]
-        for one in entry["slices"]:
-            mask = decode_runs(one["runs"], (n_j, n_i))
+        for item in entry["slices"]:
+            mask = decode_runs(item["runs"], (n_j, n_i))
             tight = tight_box(mask)
-            if tight is None or one["box"] != list(tight):
+            if tight is None or item["box"] != list(tight):
                 raise InputError("A label's box is not the one round its mask; the label file is damaged.")
-            if one["slice"] in masks or one["slice"] in without:
-                raise InputError(f"Slice {one['slice']} is labelled twice.")
-            masks[operator.index(one["slice"])] = mask
+            if item["slice"] in masks or item["slice"] in without:
+                raise InputError(f"Slice {item['slice']} is labelled twice.")
+            masks[operator.index(item["slice"])] = mask
         if any(not 0 <= k < n_k for k in (*masks, *without)):
             raise InputError("A slice outside its own grid is labelled; the label file is damaged.")
         return cls(entry["case"], entry["target"], entry["made_by"], (n_k, n_j, n_i), masks, frozenset(without))

@@ -1,6 +1,6 @@
 """Which slices are held back from learning, decided when a slice is first seen and never again.
 
-A split that is drawn anew in each round lets slices that were learnt from into the next round's check, and the Dice
+A split that is drawn again in each round lets slices that were learnt from into the next round's check, and the Dice
 rises for nothing. So the side of a slice is written down at first sight and outlives even the slice's deletion.
 
 Every fourth case is held back whole. Of the other cases every fourth slice with the structure is held back, and every
@@ -59,9 +59,9 @@ class Split:
         Raises:
             InputError: The file cannot be written.
         """
-        known = self.known(case, slice_index)
-        if known is not None:
-            return known
+        decided = self.known(case, slice_index)
+        if decided is not None:
+            return decided
         before = json.dumps(self._cases)
         entry = self._cases.setdefault(case, {"whole": len(self._cases) % _ONE_IN == _ONE_IN - 1, "slices": {}})
         held_back = bool(entry["whole"]) or self._is_due(entry["slices"].values(), positive)
@@ -75,19 +75,19 @@ class Split:
 
     def _is_due(self, of_case: Iterable[dict[str, bool]], positive: bool) -> bool:
         """Whether too few would be held back if the next slice of a case were learnt from."""
-        shown = [one["held_back"] for one in of_case if one["positive"]]
+        shown = [side["held_back"] for side in of_case if side["positive"]]
         if positive and len(shown) >= 2 and not any(shown):
             return True
         alike = [
-            one
+            side
             for case in self._cases.values()
             if not case["whole"]
-            for one in case["slices"].values()
-            if one["positive"] == positive
+            for side in case["slices"].values()
+            if side["positive"] == positive
         ]
         count = len(alike) + 1
         wanted = max(1, count // _ONE_IN) if count > 1 else 0
-        return sum(one["held_back"] for one in alike) < wanted
+        return sum(side["held_back"] for side in alike) < wanted
 
     def _write(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)

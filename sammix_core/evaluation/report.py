@@ -98,7 +98,7 @@ def write_report(report: dict[str, Any], path: str | Path) -> None:
     """Writes a report, whole or not at all, with one line for each slice.
 
     Args:
-        report: What `build_report` returned.
+        report: As `build_report` returns it.
         path: The file to write.
 
     Raises:
@@ -126,7 +126,7 @@ def to_text(report: dict[str, Any]) -> str:
     """The text of a report: indented, but with one line for each slice, so that 2,000 slices stay readable.
 
     Args:
-        report: What `build_report` returned.
+        report: As `build_report` returns it.
 
     Returns:
         JSON with a final newline.
@@ -149,13 +149,15 @@ def slices_with_mask(result: SegmentationResult) -> int:
 
 
 def merged_notes(*groups: Iterable[str]) -> list[str]:
-    """Notes of several stages in order, without repetition."""
-    return list(dict.fromkeys(note for group in groups for note in group))
+    """Notes of several stages in order, without repetition; warnings come first."""
+    notes = list(dict.fromkeys(note for group in groups for note in group))
+    return sorted(notes, key=lambda note: not note.startswith("Warning:"))
 
 
 def base_name(path: str | Path) -> str:
     """The last part of a path, since folders may carry a patient's name; "." and ".." are resolved."""
-    return os.path.basename(os.path.abspath(path))
+    # A name that is no UTF-8 could not be written into the report.
+    return os.fsencode(os.path.basename(os.path.abspath(path))).decode("utf-8", errors="replace")
 
 
 def versions() -> dict[str, str]:

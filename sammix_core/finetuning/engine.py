@@ -161,7 +161,7 @@ class FineTuning:
             before = replace(before, backend=RememberingBackend(before.backend, embeddings))
             after = replace(after, backend=RememberingBackend(after.backend, embeddings))
         learnt = {sample.case for sample in self._learnt}
-        return figures + check_figures(before, after, self._settings, learnt, self._stage, self._reporter.asked)
+        return figures + check_figures(before, after, self._settings, learnt, self._stage, self._reporter.should_stop)
 
     def _publish(self, candidate: Candidate, shares: Shares, figures: list[Figure]) -> FineTuneResult:
         verdict, sentence = judge(figures, self._new)
@@ -194,7 +194,7 @@ class FineTuning:
         shown = sorted(self._samples.held_back, key=lambda sample: not sample.positive)[: recipes.MOST_FOR_CURVE]
         scores = score_samples(model, shown, self._clean, lambda: None)
         auto, oracle = (mean_dice(scores, kind) for kind in KINDS)
-        self._reporter.tell_dice(part, step, auto, oracle)
+        self._reporter.report_dice(part, step, auto, oracle)
 
     def _missing(self) -> list[tuple[Sample, str]]:
         """Views that are not on disk, clean ones first."""
@@ -212,7 +212,7 @@ class FineTuning:
             stage.step()
 
     def _stage(self, name: str, total: int) -> ProgressReporter:
-        return ProgressReporter(name, total, self._reporter.tell, self._reporter.asked)
+        return ProgressReporter(name, total, self._reporter.report, self._reporter.should_stop)
 
     def _plan(self, to_share: Sequence[Sample]) -> None:
         """Steps, and seconds a step as measured on two cores; the run's own pace corrects them."""
@@ -234,7 +234,7 @@ class FineTuning:
         self._reporter.plan(plan)
 
     def _key(self) -> str:
-        """Changes with what is learnt from, so that a resumed run goes on only where it was with the same slices."""
+        """Changes with what is learnt from, so that a run resumes a checkpoint only with the same slices."""
         samples = self._samples.samples
         parts = sorted(
             (

@@ -20,7 +20,7 @@ def correction_of_session(
     Args:
         session: The session.
         slice_index: Index along the user's slice axis.
-        source: Who stands for the mask.
+        source: Who made or approved the mask.
 
     Raises:
         InputError: There is no such slice.
@@ -29,14 +29,14 @@ def correction_of_session(
     if not 0 <= slice_index < len(axial):
         raise InputError(f"The volume has no slice {slice_index}.")
     state = session.slices.state(slice_index)
-    place = axial.canonical(slice_index)
+    canonical = axial.canonical(slice_index)
     spacing = axial.order.spacing(volume.spacing)
     frame = axial.frame
     model = session.model_spec
     return Correction(
-        slice_index=place,
+        slice_index=canonical,
         slices=len(axial),
-        hu=canonical_hu(axial.hu[place]),
+        hu=canonical_hu(axial.hu[canonical]),
         mask=axial.order.slice_to_canonical(session.slices.plane(slice_index)).astype(bool),
         spacing_mm=spacing,
         spacing_known=volume.spacing_known,

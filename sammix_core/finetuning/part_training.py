@@ -165,7 +165,7 @@ class PartTrainer:
             seed=self._seed,
             runtime=self._runtime,
             progress=reporting.progress,
-            cancel=self._reporter.asked,
+            cancel=self._reporter.should_stop,
             on_step=reporting,
         )
 
@@ -188,11 +188,11 @@ class _StepReporting:
     def progress(self, progress: Progress) -> None:
         """A `ProgressCallback`."""
         self._seconds_left = progress.seconds_left
-        self.reporter.tell(progress)
+        self.reporter.report(progress)
 
     def __call__(self, step: int, loss: float, average: nn.Module) -> None:
         """An `OnStep`."""
-        self.reporter.tell_step(self.part, step, self.steps, loss, self._seconds_left)
+        self.reporter.report_step(self.part, step, self.steps, loss, self._seconds_left)
         if self.draw_point is not None and step % max(1, self.steps // recipes.CURVE_POINTS) == 0:
             self.draw_point(step, average)
 

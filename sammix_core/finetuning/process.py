@@ -1,4 +1,4 @@
-"""The process of a run: takes its lock, works, and leaves word of how it ended."""
+"""The process of a run: takes its lock, works, and records how it ended."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ STOPPED = "Stopped as asked; what is finished stays, and the run can go on from 
 def work(
     run: FineTuneRun, progress: ProgressCallback | None = None, cancel: CancelCheck | None = None
 ) -> FineTuneResult:
-    """Does a run, or goes on with it; one that is finished gives its result at once.
+    """Does a run, or resumes it; a finished one returns its result at once.
 
     Args:
         run: The run.
-        progress: Told of its stages.
-        cancel: Asked at each step, besides the run's own control file.
+        progress: Called for each stage.
+        cancel: Polled after each step, besides the run's own control file; return True to stop.
 
     Raises:
-        InputError: Another process is at it, or something cannot be used; no model was written.
+        InputError: Another process works on it, or something cannot be used; no model was written.
         Cancelled: The user stopped; what is done stays for the next start.
     """
     if not run.lock.take():
@@ -32,7 +32,7 @@ def work(
         if done is not None:
             return done
         first = run.state == "new"
-        run.ask(GO)
+        run.send(GO)
         run.set_state("running")
         reporter = Reporter(run, progress, cancel)
         reporter.event("started" if first else "resumed")
@@ -42,7 +42,7 @@ def work(
 
 
 def _work(run: FineTuneRun, reporter: Reporter) -> FineTuneResult:
-    # Here, so that a host that only watches needs no torch.
+    # Imported here, so that a host that only watches needs no torch.
     from sammix_core.finetuning.engine import FineTuning
 
     try:
@@ -55,7 +55,7 @@ def _work(run: FineTuneRun, reporter: Reporter) -> FineTuneResult:
         _fail(run, reporter, str(error))
         raise
     except OSError as error:
-        sentence = f"The run could not go on: {(error.strerror or str(error)).lower()}."
+        sentence = f"The run could not continue: {(error.strerror or str(error)).lower()}."
         _fail(run, reporter, sentence)
         raise InputError(sentence) from error
     except BaseException as error:

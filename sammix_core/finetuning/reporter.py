@@ -1,4 +1,4 @@
-"""What the process says while it works, and what it hears: events, time to go, pause and cancel."""
+"""What the process of a run reports while it works, and how it is paused and cancelled."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class _Planned:
 
 
 class Reporter:
-    """Tells and asks, for one run.
+    """Reports the progress of one run, and polls its control file.
 
     Args:
         run: The run.
-        progress: Told of the stages too, for a command line.
-        cancel: Asked too, for Ctrl-C.
+        progress: Called for each stage as well, for a command line.
+        cancel: Polled as well, for Ctrl-C; return True to stop.
         clock: Seconds; for tests.
     """
 
@@ -77,17 +77,17 @@ class Reporter:
             ) from error
 
     def plan(self, stages: dict[str, tuple[int, float]]) -> None:
-        """Says what is to come: steps and seconds a step, by stage."""
+        """Announces the stages: steps and seconds a step, by name."""
         self._plan = {name: _Planned(units, seconds) for name, (units, seconds) in stages.items()}
         self._begun = self.seconds
 
-    def asked(self) -> bool:
+    def should_stop(self) -> bool:
         """Whether to stop; waits here while the run is paused."""
-        if self._run.asked == PAUSE:
+        if self._run.request == PAUSE:
             self._wait()
-        return self._run.asked == CANCEL or (self._cancel is not None and self._cancel())
+        return self._run.request == CANCEL or (self._cancel is not None and self._cancel())
 
-    def tell(self, progress: Progress) -> None:
+    def report(self, progress: Progress) -> None:
         """A `ProgressCallback`."""
         self._note(progress.stage, progress.done)
         if self._progress is not None:
@@ -101,8 +101,8 @@ class Reporter:
             total_seconds_left=self._left(),
         )
 
-    def tell_step(self, part: str, step: int, steps: int, loss: float, seconds_left: float | None) -> None:
-        """Tells of one step of a training."""
+    def report_step(self, part: str, step: int, steps: int, loss: float, seconds_left: float | None) -> None:
+        """Reports one step of a training."""
         self.event(
             "step",
             part=part,
@@ -113,8 +113,8 @@ class Reporter:
             total_seconds_left=self._left(),
         )
 
-    def tell_dice(self, part: str, step: int, auto: float | None, oracle: float | None) -> None:
-        """Tells how the slices held back fare; shown only, nothing is chosen by it."""
+    def report_dice(self, part: str, step: int, auto: float | None, oracle: float | None) -> None:
+        """Reports the Dice of the held-back slices; it is only shown, nothing is chosen by it."""
         self.event("dice", part=part, step=step, auto=_rounded(auto, 4), oracle=_rounded(oracle, 4))
 
     def _note(self, stage: str, done: int) -> None:
@@ -122,19 +122,19 @@ class Reporter:
             self._plan[stage].done = done
 
     def _left(self) -> float | None:
-        """Seconds to the end: what is planned, at the pace so far."""
-        done = sum(one.done * one.seconds for one in self._plan.values())
-        to_do = sum((one.units - one.done) * one.seconds for one in self._plan.values())
+        """Seconds to the end of all stages, at the pace so far."""
+        done = sum(stage.done * stage.seconds for stage in self._plan.values())
+        to_do = sum((stage.units - stage.done) * stage.seconds for stage in self._plan.values())
         return round(max(0.0, to_do) * (self.seconds - self._begun) / done, 1) if done > 0 else None
 
     def _wait(self) -> None:
         began = self._clock()
         self._run.set_state("paused")
         self.event("paused")
-        while self._run.asked == PAUSE and not (self._cancel is not None and self._cancel()):
+        while self._run.request == PAUSE and not (self._cancel is not None and self._cancel()):
             time.sleep(_LOOK_SECONDS)
         self._paused += self._clock() - began
-        if self._run.asked != CANCEL:
+        if self._run.request != CANCEL:
             self._run.set_state("running")
             self.event("going_on")
 

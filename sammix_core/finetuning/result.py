@@ -1,4 +1,4 @@
-"""What a fine-tuning run came to: Dice before and after, side by side, and whether that is better."""
+"""The result of a fine-tuning run: Dice before and after, side by side, and whether that is better."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Figure:
     Attributes:
         group: "held_back" (slices kept from learning), "earlier" (cases that the parent had learnt from) or "check".
         case: The case's key.
-        slices: How many slices were looked at.
+        slices: How many slices were scored.
         boxes: "auto" (found by the model) or "oracle" (those of the masks).
         before: Of the parent; None where it does not know the structure.
         after: Of the new version.
@@ -50,7 +50,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class FineTuneResult:
-    """What a run came to.
+    """The result of a run.
 
     Attributes:
         model: The new version, "my-liver/1.0.0".
@@ -88,7 +88,7 @@ class FineTuneResult:
 
     def to_json(self) -> dict[str, Any]:
         """The result as plain JSON values."""
-        return {**asdict(self), "folder": str(self.folder), "figures": [asdict(one) for one in self.figures]}
+        return {**asdict(self), "folder": str(self.folder), "figures": [asdict(figure) for figure in self.figures]}
 
     @classmethod
     def from_json(cls, document: Any) -> FineTuneResult:
@@ -101,16 +101,16 @@ class FineTuneResult:
         if not isinstance(document, dict):
             raise InputError("This is no result of a fine-tuning run.")
         check_keys(document, required=names, allowed=names, what="The result")
-        figures = tuple(Figure(**one) for one in document["figures"])
+        figures = tuple(Figure(**figure) for figure in document["figures"])
         more = {"folder": Path(document["folder"]), "figures": figures, "notes": tuple(document["notes"])}
         return cls(**{**document, **more})
 
 
 def means(figures: Sequence[Figure], group: str, boxes: str) -> tuple[float | None, float]:
     """Dice before and after of a group, each case counting the same; (None, 0) of a group without figures."""
-    chosen = [one for one in figures if (one.group, one.boxes) == (group, boxes)]
-    before = [one.before for one in chosen if one.before is not None]
-    return (fmean(before) if before else None), fmean([one.after for one in chosen] or [0.0])
+    chosen = [figure for figure in figures if (figure.group, figure.boxes) == (group, boxes)]
+    before = [figure.before for figure in chosen if figure.before is not None]
+    return (fmean(before) if before else None), fmean([figure.after for figure in chosen] or [0.0])
 
 
 def judge(figures: Sequence[Figure], new_structure: bool) -> tuple[str, str]:
@@ -119,12 +119,12 @@ def judge(figures: Sequence[Figure], new_structure: bool) -> tuple[str, str]:
     Worse is what is worse for anyone: for the slices held back, for an earlier case, or for a case of the check folder.
     """
     # Of a new case with few slices none may be held back; then those of earlier cases say what there is to say.
-    group = "held_back" if any(one.group == "held_back" for one in figures) else "earlier"
+    group = "held_back" if any(figure.group == "held_back" for figure in figures) else "earlier"
     before, after = means(figures, group, "auto")
     if new_structure or before is None:
         return "new", f"The new model reaches Dice {after:.3f} with automatic boxes on the slices held back."
-    losses = [(one.after - one.before, one) for one in figures if one.before is not None]
-    change, worst = min(losses, key=lambda pair: pair[0])
+    changes = [(figure.after - figure.before, figure) for figure in figures if figure.before is not None]
+    change, worst = min(changes, key=lambda pair: pair[0])
     rise = f"on the slices held back, Dice went from {before:.3f} to {after:.3f} with automatic boxes"
     if change < -_WORSE:
         where = f"{GROUPS[worst.group]} ({worst.case}, {_BOXES[worst.boxes]})"
@@ -137,5 +137,5 @@ def judge(figures: Sequence[Figure], new_structure: bool) -> tuple[str, str]:
 
 
 def _kinds(result: FineTuneResult) -> list[tuple[str, str]]:
-    there = {(one.group, one.boxes) for one in result.figures}
-    return [(group, boxes) for group in GROUPS for boxes in _BOXES if (group, boxes) in there]
+    scored = {(figure.group, figure.boxes) for figure in result.figures}
+    return [(group, boxes) for group in GROUPS for boxes in _BOXES if (group, boxes) in scored]

@@ -1,4 +1,4 @@
-"""A run in a folder: what it is asked, what it says, and how it is paused, cancelled and gone on with.
+"""A run in a folder: its settings, its events, and how it is paused, cancelled and resumed.
 
 The process that runs and the host that watches it share nothing but this folder, which works the same on every
 platform and outlives both. The host writes `control`; the process writes `events.jsonl`, `state` and `result.json`.
@@ -37,7 +37,7 @@ class FineTuneRun:
 
     Attributes:
         folder: Its folder.
-        settings: What it is asked, with parent and version made out.
+        settings: Its settings, with parent and version filled in.
     """
 
     def __init__(self, folder: Path, settings: FineTuneSettings) -> None:
@@ -52,7 +52,7 @@ class FineTuneRun:
         """Makes a run; nothing is computed yet.
 
         Args:
-            settings: What it is asked.
+            settings: Its settings.
             folder: An empty or absent folder; None for the next one among the user's runs.
 
         Raises:
@@ -88,16 +88,16 @@ class FineTuneRun:
     @classmethod
     def all(cls) -> list[FineTuneRun]:
         """The user's runs, newest first; those that cannot be read are left out."""
-        found = []
+        runs = []
         for path in sorted(runs_folder().glob("run-*"), reverse=True):
             try:
-                found.append(cls.open(path))
+                runs.append(cls.open(path))
             except InputError:
                 continue
-        return found
+        return runs
 
     def command(self, python: str = sys.executable) -> list[str]:
-        """What to start as a process; started again after a cancel or a crash, it goes on from where it was."""
+        """The command of the run's process; started again after a cancel or a crash, it resumes."""
         return [python, "-m", "sammix_core.finetuning", str(self.folder)]
 
     def read_events(self) -> list[dict[str, Any]]:
@@ -110,40 +110,40 @@ class FineTuneRun:
             return []
         whole = data[: data.rfind(b"\n") + 1]  # a line that is being written comes next time
         self._read_to += len(whole)
-        found = []
+        events = []
         for line in whole.splitlines():
             try:
                 event = json.loads(line)
             except ValueError:
                 continue  # a process that was killed may have left half a line in the middle
             if isinstance(event, dict):
-                found.append(event)
-        return found
+                events.append(event)
+        return events
 
     def pause(self) -> None:
-        """Asks the process to wait at the next step."""
-        self.ask(PAUSE)
+        """Makes the process wait at its next step."""
+        self.send(PAUSE)
 
-    def go_on(self) -> None:
-        """Asks a waiting process to go on."""
-        self.ask(GO)
+    def resume(self) -> None:
+        """Makes a waiting process work again."""
+        self.send(GO)
 
     def cancel(self) -> None:
-        """Asks the process to save what is done and end."""
-        self.ask(CANCEL)
+        """Makes the process save what is done and end."""
+        self.send(CANCEL)
 
-    def ask(self, what: str) -> None:
-        """Writes what the process shall do next."""
-        self._write_word(_CONTROL_FILE, what)
+    def send(self, request: str) -> None:
+        """Writes what the process shall do next: "go", "pause" or "cancel"."""
+        self._write_word(_CONTROL_FILE, request)
 
     @property
-    def asked(self) -> str:
-        """What the process shall do: "go", "pause" or "cancel"."""
+    def request(self) -> str:
+        """What the process shall do next: "go", "pause" or "cancel"."""
         return self._read_word(_CONTROL_FILE, (GO, PAUSE, CANCEL))
 
     @property
     def state(self) -> str:
-        """How it stands: new, running, paused, cancelled, failed, finished; "stopped" when its process died."""
+        """The state: new, running, paused, cancelled, failed, finished; "stopped" when its process died."""
         written = self._read_word(_STATE_FILE, _STATES)
         if written in ("running", "paused") and not self.lock.is_taken():
             # It may have ended between the two looks.
@@ -152,7 +152,7 @@ class FineTuneRun:
         return written
 
     def set_state(self, state: str) -> None:
-        """Notes how it stands; for the process."""
+        """Writes the state; for the process."""
         self._write_word(_STATE_FILE, state)
 
     def _write_word(self, file: str, word: str) -> None:
@@ -173,7 +173,7 @@ class FineTuneRun:
         return self._words[file]
 
     def result(self) -> FineTuneResult | None:
-        """What it came to, or None before it is finished.
+        """Its result, or None before it is finished.
 
         Raises:
             InputError: The result's file is damaged.
@@ -182,7 +182,7 @@ class FineTuneRun:
         return FineTuneResult.from_json(read_json(path, "result")) if path.is_file() else None
 
     def write_result(self, result: FineTuneResult) -> None:
-        """Writes what it came to; for the process."""
+        """Writes its result; for the process."""
         write_text_atomic(self.folder / RESULT_FILE, json.dumps(result.to_json(), indent=1, allow_nan=False) + "\n")
 
     def remove(self) -> None:

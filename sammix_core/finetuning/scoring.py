@@ -29,7 +29,7 @@ from sammix_core.volume.axial_order import AxialOrder
 
 KINDS = ("auto", "oracle")
 _CANONICAL = AxialOrder((2, 1, 0), (False, False, False))
-# A slice alone cannot lean on its neighbours: a volume adds their support and lets the surest speak for all.
+# A single slice has no neighbours whose support could be added, as in a volume.
 _LEAST_SUPPORT_ALONE = 2.0
 
 
@@ -50,16 +50,16 @@ def score_slice(model: LoadedModel, correction: Correction, encoded: EncodedSlic
     embedding = torch.from_numpy(np.array(encoded.embedding)).float()[None].to(model.device)
     decoder = SliceDecoder(model.backend, model.masks, slices, lambda _index: encoded.image, lambda _index: embedding)
     guided = _guided(model, decoder)
-    found: Scores = {}
+    scores: Scores = {}
     for kind in KINDS:
         box, support = _auto(guided, slices) if kind == "auto" else (_oracle(correction), None)
         if box is None:
-            found[kind] = Overlap.of(np.zeros_like(correction.mask), correction.mask)
+            scores[kind] = Overlap.of(np.zeros_like(correction.mask), correction.mask)
             continue
         cam = guided.cam_logits[0]
         mask = decoder.slice_mask(decoder.decode_box(box, cam), box, cam, support).mask
-        found[kind] = Overlap.of(mask, correction.mask)
-    return found
+        scores[kind] = Overlap.of(mask, correction.mask)
+    return scores
 
 
 def score_samples(
@@ -88,8 +88,8 @@ def score_samples(
 
 def mean_dice(cases: Mapping[str, Scores], kind: str) -> float | None:
     """Mean Dice over cases, each counting the same; None where no case has anything to score."""
-    known = [scores[kind].dice for scores in cases.values() if scores[kind].total]
-    return fmean(known) if known else None
+    dices = [scores[kind].dice for scores in cases.values() if scores[kind].total]
+    return fmean(dices) if dices else None
 
 
 def score_volume(model: LoadedModel, case: LabelledCase, cancel: CancelCheck) -> Scores:
@@ -100,13 +100,13 @@ def score_volume(model: LoadedModel, case: LabelledCase, cancel: CancelCheck) ->
     """
     session = SegmentationSession(model, case.volume)
     session.find_boxes(cancel=cancel)
-    label, known = case.mask_volume(), case.labelled
+    label, labelled = case.mask_volume(), case.labelled
     scores: Scores = {}
     for kind in KINDS:
         if kind == "oracle":
             session.boxes = oracle_boxes(case.volume, case.order.back(label))
         mask = case.order.forward(session.segment_boxes(cancel=cancel).mask.astype(bool))
-        scores[kind] = Overlap.of(mask[known], label[known])
+        scores[kind] = Overlap.of(mask[labelled], label[labelled])
     return scores
 
 
@@ -115,26 +115,26 @@ class RememberingBackend(WrappedBackend):
 
     Args:
         backend: Encodes and decodes.
-        known: What was encoded, shared with the other model's.
+        embeddings: What was encoded, shared with the other model's.
     """
 
     batch = 1  # an image is found again whichever others were asked for with it
     concurrency = 1
 
-    def __init__(self, backend: SamBackend, known: dict[bytes, torch.Tensor]) -> None:
+    def __init__(self, backend: SamBackend, embeddings: dict[bytes, torch.Tensor]) -> None:
         super().__init__(backend)
-        self._known = known
+        self._embeddings = embeddings
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """See `SamBackend.encode`; what is remembered has half precision, as in a session."""
         key = hashlib.sha256(images.cpu().numpy().tobytes()).digest()
-        if key not in self._known:
-            self._known[key] = self.backend.encode(images).to(torch.float16).cpu()
-        return self._known[key].to(self.device, torch.float32)
+        if key not in self._embeddings:
+            self._embeddings[key] = self.backend.encode(images).to(torch.float16).cpu()
+        return self._embeddings[key].to(self.device, torch.float32)
 
     def forget(self) -> None:
         """Gives the memory back."""
-        self._known.clear()
+        self._embeddings.clear()
 
 
 def _guided(model: LoadedModel, decoder: SliceDecoder) -> GuidedBoxes:
@@ -152,8 +152,8 @@ def _guided(model: LoadedModel, decoder: SliceDecoder) -> GuidedBoxes:
 
 
 def _auto(guided: GuidedBoxes, slices: AxialSlices) -> tuple[Box | None, np.ndarray | None]:
-    found = guided.boxes[0]
-    edges = None if found is None else slices.to_voxels(found)
+    box = guided.boxes[0]
+    edges = None if box is None else slices.to_voxels(box)
     return (None if edges is None else Box(0, *edges, BoxSource.AUTO)), guided.support[0]
 
 

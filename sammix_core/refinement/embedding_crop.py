@@ -95,7 +95,7 @@ def uncrop_maps(crops: torch.Tensor, matrices: CropMatrices) -> torch.Tensor:
 
 
 def _matrices(start: int, length: int, cells: int, side: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Out (side, cells) and back (cells, side) along one axis, for a crop of so many cells from a start."""
+    """Out (side, cells) and back (cells, side) along one axis, for a crop of `length` cells from `start`."""
     fine, coarse = torch.eye(length), torch.eye(side)
     out = functional.adaptive_avg_pool1d(fine[None], side)[0].T
     back = functional.interpolate(coarse[None], length, mode="linear", align_corners=False)[0].T

@@ -1,4 +1,4 @@
-"""What all refinements of one structure share: a mask, clicks, stages, and undo. Needs numpy alone."""
+"""The protocol of all refinements of one structure: a mask, clicks, stages, and undo. Needs numpy alone."""
 
 from __future__ import annotations
 

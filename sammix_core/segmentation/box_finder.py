@@ -27,7 +27,7 @@ from sammix_core.progress import (
     ProgressReporter,
 )
 from sammix_core.segmentation.following.follow import follow
-from sammix_core.segmentation.orientation import detect_orientation, orientation_steps
+from sammix_core.segmentation.orientation import OrientationCheck, detect_orientation, orientation_steps
 from sammix_core.segmentation.slice_decoder import SliceDecoder
 from sammix_core.segmentation.slice_sampling import (
     EVERY_SLICE,
@@ -142,7 +142,16 @@ class BoxFinder:
         if stride > 1:
             guided = self._fill_thin_slices(guided, stride, progress, cancel)
         self.guided = guided
+        if stated:
+            self._check_header(guided)
         return self._in_voxels(guided)
+
+    def _check_header(self, guided: GuidedBoxes) -> None:
+        """Says where the header contradicts the anatomy."""
+        check = OrientationCheck(self._volume, self._model, guided.cam_logits)
+        warning = check.run()
+        self._encoded_for_orientation += check.slices_encoded
+        self.notes = [] if warning is None else [warning]
 
     def _probabilities(self, indices: Sequence[int]) -> Generator[float]:
         """Probabilities of canonical slices, several at once where that suits the backend."""

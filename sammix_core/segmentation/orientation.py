@@ -2,7 +2,8 @@
 
 Files that lost their spacing have mostly lost their orientation as well (an array saved with an identity header). Taken
 by its header such a CT can lie upside down, and nothing is found. So the four in-plane flips are compared on a few
-slices, and the one where the guidance sees most of the organ is used. A real header is never second-guessed.
+slices, and the one where the guidance sees most of the organ is used. A real header is never changed; where it
+contradicts the anatomy, that is said.
 """
 
 from __future__ import annotations
@@ -22,6 +23,17 @@ from sammix_core.volume.volume import Volume
 _SAMPLED_SLICES = 5
 # The order by the header stays unless another one shows this many times as much.
 _CLEARLY_MORE = 1.25
+
+# A map that covers fewer cells than this on every slice may be that of a mirrored liver. In CT the right way round the
+# largest covers 160 to 540 of the 4096 cells, in mirrored ones 30 to 150.
+_FEW_CELLS = 200
+# Less than this much of the structure is too little to compare.
+_LEAST_SUPPORT = 60.0
+# The spine lies in the back half of the body, and the liver in its right half.
+_SPINE_ROW = 0.5
+_LIVER_COL = 0.45
+_BONE_VALUE, _BODY_VALUE = 0.99, 0.1  # of the network's image: from 236 HU, from -120 HU
+_LEAST_BONE_PIXELS = 30
 
 
 def orientation_steps(slices: int) -> int:
@@ -59,6 +71,92 @@ def _sampled(slices: int) -> np.ndarray:
     return np.unique((np.linspace(0.15, 0.85, _SAMPLED_SLICES) * (slices - 1)).round().astype(int))
 
 
+class OrientationCheck:
+    """Compares a header that states the orientation with the anatomy, where there is reason to doubt it.
+
+    Args:
+        volume: The CT.
+        model: Its guidance judges.
+        cam_logits: (n, h, w) of the header's own order, by canonical slice.
+    """
+
+    def __init__(self, volume: Volume, model: LoadedModel, cam_logits: np.ndarray) -> None:
+        self._volume = volume
+        self._model = model
+        self._maps = sigmoid(cam_logits)
+        self.slices_encoded = 0
+
+    def run(self) -> str | None:
+        """What contradicts the header, in a sentence; None where nothing does. The volume stays as it is."""
+        axial = AxialSlices.cut(self._volume, self._volume.axial_order, self._model.preprocessing)
+        if not self._is_doubtful(axial):
+            return None
+        fullest = int(np.argmax(self._maps.sum((1, 2))))
+        slices = np.unique([fullest, *(round(share * (len(axial) - 1)) for share in (0.35, 0.65))])
+        stated = float(np.mean([self._maps[index].sum() for index in slices]))
+        scores = {flips: self._support(flips, slices) for flips in ((False, True), (True, True), (True, False))}
+        flips = max(scores, key=lambda flips: scores[flips])
+        if scores[flips] < max(_LEAST_SUPPORT, _CLEARLY_MORE * stated):
+            return None
+        turned = {
+            (False, True): "left and right exchanged",
+            (True, True): "turned by 180 degrees in plane",
+            (True, False): "front and back exchanged",
+        }[flips]
+        return (
+            f"Warning: the header contradicts the anatomy. With {turned} the slices look far more like those of a "
+            "patient than as the header has them. Nothing was changed: check the orientation in the viewer (and think "
+            "of situs inversus) before you use the mask."
+        )
+
+    def _is_doubtful(self, axial: AxialSlices) -> bool:
+        covered = (self._maps > 0.5).sum((1, 2))
+        if covered.max() < _FEW_CELLS:
+            return True
+        spine = [row for index in _sampled(len(axial)) if (row := _spine_row(axial.image(int(index)))) is not None]
+        if spine and float(np.median(spine)) < _SPINE_ROW:
+            return True
+        fullest = int(np.argmax(covered))
+        body = np.flatnonzero((axial.image(fullest) > _BODY_VALUE).any(0))
+        cols = np.arange(self._maps.shape[2]) * axial.preprocessing.size / self._maps.shape[2]
+        weights = self._maps[fullest].sum(0)
+        col = float(cols @ weights / weights.sum())
+        return len(body) > 0 and (col - body[0]) / max(1, body[-1] - body[0]) > _LIVER_COL
+
+    def _support(self, flips: tuple[bool, bool], slices: np.ndarray) -> float:
+        order = self._volume.axial_order
+        row, col = order.flips[1] ^ flips[0], order.flips[2] ^ flips[1]
+        axial = AxialSlices.cut(
+            self._volume, AxialOrder(order.axes, (order.flips[0], row, col)), self._model.preprocessing
+        )
+        if self._model.guidance.needs_embeddings:
+            self.slices_encoded += len(slices)
+        return float(np.mean([_support(self._model, axial, int(index)) for index in slices]))
+
+
+def _spine_row(image: np.ndarray) -> float | None:
+    """Where the bone in the middle third of the body lies, from 0 (front) to 1 (back); None where hardly any."""
+    body = image > _BODY_VALUE
+    cols, rows = np.flatnonzero(body.any(0)), np.flatnonzero(body.any(1))
+    if len(cols) < 3:
+        return None
+    third = (cols[-1] - cols[0]) // 3
+    bone = (image[:, cols[0] + third : cols[-1] - third + 1] > _BONE_VALUE).sum(1)
+    if bone.sum() < _LEAST_BONE_PIXELS:
+        return None
+    return float((bone @ np.arange(len(bone)) / bone.sum() - rows[0]) / max(1, rows[-1] - rows[0]))
+
+
+def _support(model: LoadedModel, axial: AxialSlices, index: int) -> float:
+    """How much of the structure the guidance sees on a canonical slice, in cells of its map."""
+    image = torch.from_numpy(axial.image(index))[None, None]
+    embedding = torch.empty(0)
+    if model.guidance.needs_embeddings:
+        # As it would come out of the cache.
+        embedding = model.backend.encode(image).to(torch.float16).float()
+    return float(sigmoid(model.guidance.maps(image, embedding).cam_logits).sum())
+
+
 def detect_orientation(volume: Volume, model: LoadedModel, step: Callable[[], None]) -> AxialSlices:
     """Cuts a volume in the in-plane orientation that shows the guidance most of the structure.
 
@@ -76,13 +174,9 @@ def detect_orientation(volume: Volume, model: LoadedModel, step: Callable[[], No
         nonlocal axial
         if order != axial.order:
             axial = AxialSlices.cut(volume, order, model.preprocessing)
-        image = torch.from_numpy(axial.image(index))[None, None]
-        embedding = torch.empty(0)
-        if model.guidance.needs_embeddings:
-            # As it would come out of the cache.
-            embedding = model.backend.encode(image).to(torch.float16).float()
+        amount = _support(model, axial, index)
         step()
-        return float(sigmoid(model.guidance.maps(image, embedding).cam_logits).sum())
+        return amount
 
     best = best_supported_order(volume.axial_order, len(axial), support)
     return axial if axial.order == best else AxialSlices.cut(volume, best, model.preprocessing)

@@ -38,8 +38,19 @@ class Segmenter:
         refiner: Optional refiner applied to decoded masks.
 
     Example:
-        segmenter = Segmenter.load("liver")
-        result = segmenter.segment_volume(read_volume("ct.nii.gz"))
+        The shipped model segments a file with `Segmenter.load("liver").segment_volume(read_volume("ct.nii.gz"))`. Here
+        `model` is a `LoadedModel`, and the CT has two slices with a bright organ in air.
+
+        >>> import numpy as np
+        >>> from sammix_core import Segmenter, Volume
+        >>> hu = np.full((2, 64, 64), -1000, dtype=np.int16)
+        >>> hu[:, 20:40, 16:36] = 110
+        >>> ct = Volume(hu, spacing=(4.0, 4.0, 5.0), origin=(0.0, 0.0, 0.0), direction=np.eye(3))
+        >>> result = Segmenter(model).segment_volume(ct)
+        >>> result.mask.shape, bool(result.mask[0, 30, 26]), bool(result.mask[0, 5, 5])
+        ((2, 64, 64), True, False)
+        >>> [box.edges for box in result.boxes.values()]
+        [(16, 20, 36, 40), (16, 20, 36, 40)]
     """
 
     def __init__(self, model: LoadedModel, refiner: MaskRefiner | None = None) -> None:

@@ -52,6 +52,21 @@ class SegmentationSession:
     Attributes:
         volume: The volume.
         slices: Boxes and masks by slice, automatic ones and a person's; for undo and for saving.
+
+    Example:
+        A person draws a box on one slice of a small CT, and the mask follows. `model` is a `LoadedModel`;
+        `Segmenter.load("liver").open_session(ct)` opens a session with the shipped one.
+
+        >>> from sammix_core import Box, BoxSource, SegmentationSession, Volume
+        >>> hu = np.full((2, 64, 64), -1000, dtype=np.int16)
+        >>> hu[:, 20:40, 16:36] = 110
+        >>> ct = Volume(hu, spacing=(4.0, 4.0, 5.0), origin=(0.0, 0.0, 0.0), direction=np.eye(3))
+        >>> session = SegmentationSession(model, ct)
+        >>> mask = session.segment_slice(1, Box(1, 16, 20, 36, 40, BoxSource.EDITED))
+        >>> mask.shape, bool(mask[30, 26]), bool(mask[5, 5])
+        ((64, 64), True, False)
+        >>> [report.area_px > 0 for report in session.result().slices]
+        [False, True]
     """
 
     def __init__(

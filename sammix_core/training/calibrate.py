@@ -39,7 +39,7 @@ def calibrate_boxes(views: Sequence[View], guidance: Mapping[str, EmbeddingCam],
 def calibrate_on_maps(
     clean: Sequence[View], maps: Sequence[GuidanceMaps], start: BoxSettings, thresholds: Sequence[float] = THRESHOLDS
 ) -> BoxSettings:
-    """Does it on maps that are there.
+    """As `calibrate_boxes`, on maps that are computed already.
 
     Args:
         clean: Clean views.
@@ -50,19 +50,17 @@ def calibrate_on_maps(
     Returns:
         `start` with threshold and padding set.
     """
-    best: tuple[float, BoxSettings] | None = None
+    candidates: list[tuple[float, BoxSettings]] = []
     for threshold in thresholds:
         bare = replace(start, threshold=threshold, smooth_mm=0.0, smooth_box_mm=0.0, padding=(0.0, 0.0, 0.0, 0.0))
-        misses = [_misses(view, one, bare) for view, one in zip(clean, maps, strict=True)]
+        misses = [_misses(view, of_view, bare) for view, of_view in zip(clean, maps, strict=True)]
         medians = [np.median(miss, axis=0) for miss in misses if len(miss)]
         padding = np.mean(medians, axis=0) if medians else start.padding  # nothing was found on any patient
         left, top, right, bottom = (round(float(edge), 2) for edge in padding)
         padded = replace(bare, padding=(left, top, right, bottom))
-        overlap = float(np.mean([_overlap(view, one, padded) for view, one in zip(clean, maps, strict=True)]))
-        if best is None or overlap > best[0]:
-            best = overlap, replace(start, threshold=threshold, padding=padded.padding)
-    assert best is not None
-    return best[1]
+        overlaps = [_overlap(view, of_view, padded) for view, of_view in zip(clean, maps, strict=True)]
+        candidates.append((float(np.mean(overlaps)), replace(start, threshold=threshold, padding=padded.padding)))
+    return max(candidates, key=lambda candidate: candidate[0])[1]  # of equals the first one
 
 
 def out_of_fold_maps(view: View, guidance: EmbeddingCam, batch: int = 8) -> GuidanceMaps:
@@ -83,21 +81,21 @@ def label_box(share: np.ndarray) -> NetworkBox | None:
 
 
 def _pairs(view: View, maps: GuidanceMaps, settings: BoxSettings) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(found, label) boxes of the slices that have both."""
-    found = boxes_from_cam(maps, 1.0, view.shares.shape[-1], settings).boxes
+    """(guided, label) boxes of the slices that have both."""
+    guided = boxes_from_cam(maps, 1.0, view.shares.shape[-1], settings).boxes
     labels = [label_box(share) for share in view.shares]
-    return [(np.array(f), np.array(b)) for f, b in zip(found, labels, strict=True) if f is not None and b is not None]
+    return [(np.array(f), np.array(b)) for f, b in zip(guided, labels, strict=True) if f is not None and b is not None]
 
 
 def _misses(view: View, maps: GuidanceMaps, settings: BoxSettings) -> np.ndarray:
     """(n, 4) pixels by which each edge must move outwards to meet the label's."""
     outwards = np.array([-1, -1, 1, 1])
-    return np.array([(label - found) * outwards for found, label in _pairs(view, maps, settings)])
+    return np.array([(label - guided) * outwards for guided, label in _pairs(view, maps, settings)])
 
 
 def _overlap(view: View, maps: GuidanceMaps, settings: BoxSettings) -> float:
-    """Mean IoU of found and labelled boxes; a slice with one of the two alone counts 0."""
+    """Mean IoU of guided and labelled boxes; a slice with one of the two alone counts 0."""
     pairs = _pairs(view, maps, settings)
-    found = boxes_from_cam(maps, 1.0, view.shares.shape[-1], settings).boxes
-    either = sum(f is not None or label_box(s) is not None for f, s in zip(found, view.shares, strict=True))
+    guided = boxes_from_cam(maps, 1.0, view.shares.shape[-1], settings).boxes
+    either = sum(f is not None or label_box(s) is not None for f, s in zip(guided, view.shares, strict=True))
     return sum(box_iou(f, b) for f, b in pairs) / max(1, either)

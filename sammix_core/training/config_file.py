@@ -316,4 +316,4 @@ def _sentence(path: Path, error: ValidationError) -> str:
 
 def _choice(key: str, error: ErrorDetails) -> str:
     expected = str(error.get("ctx", {}).get("expected", "")).replace("'", "").replace(" or ", ", ")
-    return f"There is no {key} {error['input']!r} for training; choose one of {expected}."
+    return f"There is no {key} {error['input']!r}; choose one of {expected}."

@@ -90,22 +90,21 @@ class PromptMaker:
             embeddings: (n, c, h, w), frozen.
             shares: (n, 1, size, size) label share in [0, 1].
             rng: Random source.
-            images: (n, 1, size, size), for a guidance that looks at them.
+            images: (n, 1, size, size), for a guidance that needs them.
 
         Returns:
             Boxes (n, 4) XYXY edges, mask prompts (n, 1, 256, 256), and (n,) bool: whether the slice is of use.
         """
         size = shares.shape[-1]
         boxes, logits, useful = [], [], []
-        looked_at = embeddings if images is None else images
-        for case, image, embedding, share in zip(cases, looked_at, embeddings, shares, strict=True):
+        pixels = embeddings if images is None else images
+        for case, image, embedding, share in zip(cases, pixels, embeddings, shares, strict=True):
             maps = self._guidance[case].maps(image[None], embedding[None])
-            found = boxes_from_cam(maps, 1.0, size, self._boxes).boxes[0]
+            guided = boxes_from_cam(maps, 1.0, size, self._boxes).boxes[0]
             label = tight_box(share[0].numpy() > 0.5)
-            pick = found if found is not None and rng.random() < 0.75 else label
+            box = guided if guided is not None and rng.random() < 0.75 else label
             useful.append(label is not None)
-            pick = pick or (0.0, 0.0, float(size), float(size))
-            boxes.append(jittered(pick, size, rng))
+            boxes.append(jittered(box or (0.0, 0.0, float(size), float(size)), size, rng))
             logits.append(maps.cam_logits)
         prompt = dense_prompt(np.concatenate(logits), size, self._masks)
         return torch.from_numpy(np.stack(boxes)).float(), prompt, torch.tensor(useful)

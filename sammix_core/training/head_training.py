@@ -92,7 +92,7 @@ def train_head(
         >>> shares[1, 80:160, 80:160] = 255
         >>> view = View("anna", "clean", embeddings, shares, np.arange(2))
         >>> context = TrainingContext("head", Path(tempfile.mkdtemp()) / "head.pt")
-        >>> head = train_head([view], HeadTraining(steps=2, batch=2), context)
+        >>> head = train_head([view], HeadTraining(steps=1, batch=2), context)
         >>> [tuple(output.shape) for output in head(torch.from_numpy(embeddings).float())]
         [(2, 1, 64, 64), (2,)]
     """

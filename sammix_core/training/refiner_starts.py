@@ -46,7 +46,7 @@ def perturbed(share: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def own_mask(
     decoder: LightDecoder, embeddings: torch.Tensor, shares: torch.Tensor, rng: np.random.Generator
 ) -> torch.Tensor:
-    """What LiteMedSAM makes of the label's box with its edges moved: errors as they really are.
+    """The mask that LiteMedSAM decodes from the label's box with its edges moved: errors as they really occur.
 
     Args:
         decoder: LiteMedSAM's, or a model's.
@@ -56,11 +56,15 @@ def own_mask(
 
     Returns:
         (n, 1, size, size) logits.
+
+    Raises:
+        ValueError: A share is empty.
     """
     boxes = []
     for share in shares[:, 0]:
         box = tight_box(share.numpy() > 0.5)
-        assert box is not None
+        if box is None:
+            raise ValueError("a mask to prompt with must not be empty")
         sides = np.array([box[2] - box[0], box[3] - box[1]] * 2)
         boxes.append(np.clip(np.array(box) + rng.normal(0, _MOVED_SHARE, 4) * sides, 0, share.shape[-1]))
     nothing = torch.zeros(len(shares), 1, *shares.shape[-2:])
@@ -71,4 +75,6 @@ def own_mask(
 
 def perturbed_masks(shares: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """(n, 1, h, w) shares to the logits of masks with wrong edges."""
-    return mask_as_logits(torch.from_numpy(np.stack([perturbed(one.numpy(), rng) for one in shares[:, 0]]))[:, None])
+    return mask_as_logits(
+        torch.from_numpy(np.stack([perturbed(share.numpy(), rng) for share in shares[:, 0]]))[:, None]
+    )

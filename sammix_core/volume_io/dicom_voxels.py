@@ -10,7 +10,7 @@ import numpy as np
 from sammix_core.errors import InputError
 from sammix_core.volume_io.dicom_headers import Frame
 from sammix_core.volume_io.itk_files import array_of
-from sammix_core.volume_io.quiet import stderr_turned_away
+from sammix_core.volume_io.quiet import stderr_turned_away, utf8_path
 
 Grid = tuple[tuple[float, float, float], tuple[float, float, float], np.ndarray]
 
@@ -90,12 +90,12 @@ def _read_by_gdcm(path: Path) -> Any:
     import SimpleITK as sitk
 
     reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
     reader.SetImageIO("GDCMImageIO")
     try:
-        with stderr_turned_away():
+        with utf8_path(path) as named, stderr_turned_away():
+            reader.SetFileName(str(named))
             image = reader.Execute()
-    except (RuntimeError, UnicodeError):  # file names that are no UTF-8 do not reach it
+    except RuntimeError:
         return None
     return sitk.JoinSeries(image) if image.GetDimension() == 2 else image
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from sammix_core.errors import InputError
 from sammix_core.volume_io.nrrd import nrrd_grid_lines
-from sammix_core.volume_io.quiet import quiet_libraries, stderr_turned_away
+from sammix_core.volume_io.quiet import quiet_libraries, stderr_turned_away, utf8_path
 from sammix_core.volume_io.raw_image import (
     RawImage,
     StraightGrid,
@@ -67,14 +67,14 @@ def _load(path: Path, most_components: int) -> tuple[Any, dict[str, str]]:
     if IMAGE_IO[path.suffix.lower()] == "MetaImageIO":
         _check_packed_size(path)
     reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
     reader.SetImageIO(IMAGE_IO[path.suffix.lower()])
     try:
-        with quiet_libraries(), stderr_turned_away():
+        with utf8_path(path) as named, quiet_libraries(), stderr_turned_away():
+            reader.SetFileName(str(named))
             reader.ReadImageInformation()
             _check_kind(reader, path.name, most_components)
             image = reader.Execute()
-    except (RuntimeError, UnicodeError) as error:
+    except RuntimeError as error:
         raise _damaged(path) from error
     pairs = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
     return (image[..., 0] if image.GetDimension() == 4 else image), pairs

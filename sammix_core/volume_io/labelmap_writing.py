@@ -140,14 +140,14 @@ def _write_nifti(labels: np.ndarray, like: Volume, path: Path) -> None:
 def _write_with_itk(labels: np.ndarray, like: Volume, temporary: Path, path: str | Path) -> None:
     import SimpleITK as sitk
 
-    from sammix_core.volume_io.quiet import quiet_libraries, stderr_turned_away
+    from sammix_core.volume_io.quiet import quiet_libraries, stderr_turned_away, utf8_path
 
     image = sitk.GetImageFromArray(labels)
     image.SetSpacing(like.spacing)
     image.SetOrigin(like.origin)
     image.SetDirection(like.direction.ravel().tolist())
     try:
-        with quiet_libraries(), stderr_turned_away():
-            sitk.WriteImage(image, str(temporary), useCompression=True)
+        with utf8_path(temporary, copy=False) as named, quiet_libraries(), stderr_turned_away():
+            sitk.WriteImage(image, str(named), useCompression=True)
     except RuntimeError as error:
         raise InputError(f"{path} could not be written; is the disk full?") from error

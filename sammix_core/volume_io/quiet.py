@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 _LOGGERS = ("pydicom", "nibabel", "nibabel.global")
 
@@ -55,3 +58,26 @@ def stderr_turned_away() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+
+
+@contextmanager
+def utf8_path(path: Path, copy: bool = True) -> Iterator[Path]:
+    """Yields a path that SimpleITK can be given: one that is no UTF-8 ends the whole process there.
+
+    Args:
+        path: A file.
+        copy: Whether it is to be read; otherwise it is to be written, and moved to its own name at the end.
+    """
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        ending = "".join(path.suffixes[-2:]).encode("ascii", errors="ignore").decode()
+        with tempfile.TemporaryDirectory() as folder:
+            other = Path(folder, f"file{ending}")
+            if copy:
+                shutil.copyfile(path, other)
+            yield other
+            if not copy:
+                shutil.move(other, path)
+    else:
+        yield path

@@ -133,7 +133,7 @@ class FineTuneLogic:
         if self._run is None:
             return
         if self.isActive:
-            self._run.go_on()
+            self._run.resume()
         else:
             self._launch()
 

@@ -19,6 +19,8 @@ from sammix_core.evaluation.speed import growth, quick
 from sammix_core.evaluation.speed.synthetic_volume import synthetic_volume
 from sammix_core.segmentation.segmenter import Segmenter
 
+pytestmark = pytest.mark.slow
+
 KEYS = {
     "whole_volume_speedup",
     "per_slice_speedup",

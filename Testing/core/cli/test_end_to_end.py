@@ -23,6 +23,8 @@ from sammix_core.boxes import Box, BoxSource, BoxTrack
 from sammix_core.cli import app as cli
 from sammix_core.segmentation.segmenter import Segmenter
 
+pytestmark = pytest.mark.slow
+
 SHAPE = (6, 128, 160)
 SPACING = (2.5, 2.5, 8.0)
 

@@ -16,6 +16,8 @@ from sammix_core.errors import Cancelled
 from sammix_core.finetuning import FineTuneRun, process
 from sammix_core.finetuning import engine as engines
 
+pytestmark = pytest.mark.slow
+
 runner = CliRunner()
 
 

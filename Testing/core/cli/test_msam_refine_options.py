@@ -34,7 +34,7 @@ TINY = RefinerSpec(width=16, heads=2, side=16)
 SHAPE = (6, 96, 96)
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

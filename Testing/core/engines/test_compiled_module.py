@@ -17,7 +17,11 @@ from sammix_core.engines import cache_folder, compiled_module
 from sammix_core.engines.compiled_module import CompiledModule
 from sammix_core.engines.threads import in_threads
 
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="OpenVINO is not installed here")
+pytestmark = [
+    pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="OpenVINO is not installed here"),
+    pytest.mark.slow,
+    pytest.mark.usefixtures("two_threads"),
+]
 
 
 @pytest.fixture

@@ -19,7 +19,11 @@ from sammix_core.engines.openvino_compiler import BFLOAT16, DEFAULT, FLOAT32, IN
 from sammix_core.errors import InputError
 from sammix_core.sam.litemedsam import LiteMedSam, build_network
 
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="OpenVINO is not installed here")
+pytestmark = [
+    pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="OpenVINO is not installed here"),
+    pytest.mark.slow,
+    pytest.mark.usefixtures("two_threads"),
+]
 CPU = torch.device("cpu")
 
 

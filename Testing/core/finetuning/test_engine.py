@@ -30,6 +30,8 @@ from sammix_core.segmentation import model_loading as loading
 from sammix_core.segmentation.segmenter import Segmenter
 from sammix_core.training.settings import LoraTraining
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -24,6 +24,8 @@ from sammix_core.finetuning.process_lock import ProcessLock
 from sammix_core.finetuning.reporter import Reporter
 from sammix_core.progress import Progress, ProgressReporter
 
+pytestmark = pytest.mark.slow
+
 _HOLD = """
 import sys, time
 from sammix_core.finetuning.run_folder import FineTuneRun
@@ -93,25 +95,25 @@ def test_pausing_waits_and_is_not_counted_as_work(run: FineTuneRun) -> None:
     reporter = Reporter(run)
     run.pause()
     answers: list[bool] = []
-    worker = threading.Thread(target=lambda: answers.append(reporter.asked()))
+    worker = threading.Thread(target=lambda: answers.append(reporter.should_stop()))
     worker.start()
     wait_for(lambda: (run.folder / "state").is_file() and (run.folder / "state").read_text() == "paused")
     time.sleep(0.3)
     assert worker.is_alive()
-    run.go_on()
+    run.resume()
     worker.join(10)
     assert answers == [False]
     assert [event["event"] for event in run.read_events()] == ["paused", "going_on"]
     assert reporter.seconds < 0.3
     run.cancel()
-    assert reporter.asked()
+    assert reporter.should_stop()
 
 
 def test_cancelling_ends_a_pause(run: FineTuneRun) -> None:
     reporter = Reporter(run)
     run.pause()
     answers: list[bool] = []
-    worker = threading.Thread(target=lambda: answers.append(reporter.asked()))
+    worker = threading.Thread(target=lambda: answers.append(reporter.should_stop()))
     worker.start()
     wait_for(lambda: len(run.read_events()) == 1)
     run.cancel()
@@ -123,9 +125,9 @@ def test_the_time_to_go_counts_what_is_to_come_at_the_pace_so_far(run: FineTuneR
     now = [0.0]
     reporter = Reporter(run, clock=lambda: now[0])
     reporter.plan({"Encoding": (10, 1.0), "Training": (20, 2.0)})
-    reporter.tell(Progress("Encoding", 0, 10, None))
+    reporter.report(Progress("Encoding", 0, 10, None))
     now[0] = 15.0  # five slices took three times as long as was thought
-    reporter.tell(Progress("Encoding", 5, 10, 15.0))
+    reporter.report(Progress("Encoding", 5, 10, 15.0))
     first, second = run.read_events()
     assert first["total_seconds_left"] is None
     assert second["total_seconds_left"] == pytest.approx(3 * (5 + 40))
@@ -181,7 +183,7 @@ def test_a_stage_stops_as_asked(run: FineTuneRun) -> None:
     from sammix_core.errors import Cancelled
 
     reporter = Reporter(run)
-    stage = ProgressReporter("Encoding", 3, reporter.tell, reporter.asked)
+    stage = ProgressReporter("Encoding", 3, reporter.report, reporter.should_stop)
     stage.step()
     run.cancel()
     with pytest.raises(Cancelled):

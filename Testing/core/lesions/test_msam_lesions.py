@@ -71,6 +71,15 @@ def test_another_grid_is_refused() -> None:
         lesion_components(a_ct(), np.ones((2, 2, 2)))
 
 
+def test_250_lesions_fit_into_a_labelmap_and_no_more() -> None:
+    mask = np.zeros((8, 20, 24), np.uint8)
+    mask[::2, ::2, ::2].flat[:250] = 1  # single voxels that do not touch
+    assert lesion_components(a_ct(), mask, min_mm3=0.0).max() == 250
+    mask[::2, ::2, ::2].flat[250] = 1
+    with pytest.raises(InputError, match="251 separate parts; at most 250 lesions"):
+        lesion_components(a_ct(), mask, min_mm3=0.0)
+
+
 def test_a_labelmap_has_liver_and_each_lesion() -> None:
     liver = np.zeros((8, 20, 24), np.uint8)
     liver[3:7, 8:18, 10:20] = 1

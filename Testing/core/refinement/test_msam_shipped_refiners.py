@@ -34,7 +34,7 @@ SHAPE = (3, 96, 112)
 SPACING = (3.0, 3.0, 5.0)
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]
 
 
 @pytest.fixture(autouse=True)

@@ -35,7 +35,7 @@ from sammix_core.volume.volume import Volume
 TINY = RefinerSpec(width=16, heads=2, side=16)
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,8 @@ from sammix_core.sam.decoder_engine import DecoderEngine
 from sammix_core.sam.light_decoder import LightDecoder
 from sammix_core.sam.litemedsam import LiteMedSam, decode_with
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 BOXES = torch.tensor([[40.0, 60.0, 150.0, 190.5], [3.0, 200.0, 90.0, 256.0], [100.0, 100.0, 101.0, 102.0]])
 

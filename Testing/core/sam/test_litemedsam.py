@@ -22,6 +22,8 @@ from sammix_core.preprocessing.spec import PreprocessingSpec
 from sammix_core.preprocessing.window import slice_image
 from sammix_core.sam.litemedsam import LiteMedSam, decode_with
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 BOXES = torch.tensor([[44.0, 60.0, 132.0, 190.0], [30.5, 20.0, 140.0, 200.25]])
 

@@ -16,6 +16,8 @@ from sammix_core.model_store.weights import load_weights, save_weights
 from sammix_core.sam import lora
 from sammix_core.sam.litemedsam import LiteMedSam, build_network
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 

@@ -31,6 +31,8 @@ from sammix_core.segmentation.segmenter import Segmenter
 from sammix_core.volume.axial_order import AxialOrder
 from sammix_core.volume.volume import Volume
 
+pytestmark = pytest.mark.slow
+
 BOX = torch.tensor([[200.0, 300.0, 600.0, 700.0], [10.0, 20.0, 900.0, 1000.0]])
 
 

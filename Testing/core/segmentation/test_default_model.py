@@ -25,6 +25,8 @@ from sammix_core.volume.volume import Volume
 from sammix_core.volume_io import read_volume
 from sammix_core.volume_io.labelmap_reading import read_labelmap
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("two_threads")]
+
 MODEL = "liver"
 LARGEST_WEIGHTS_BYTES = 20_000_000
 LARGEST_MODELS_BYTES = 35_000_000

@@ -30,17 +30,9 @@ from sammix_core.training.settings import DecoderTraining, HeadTraining
 from sammix_core.training.supervised import SupervisedTrainer
 from sammix_core.volume_io import read_volume
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_backend")]
+
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def quick() -> QuickLiteMedSam:
-    return QuickLiteMedSam(CPU)
-
-
-@pytest.fixture(autouse=True)
-def _quick_backend(quick: QuickLiteMedSam, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervised, "LiteMedSam", lambda device: quick)
 
 
 @pytest.fixture(scope="module")

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from sammix_core.segmentation.result import SegmentationResult, SliceReport
     from sammix_core.volume.volume import Volume
 
-MOST_TILES = 20
+MAX_TILES = 20
 
 # Slices beyond each end of the organ: enough to see that nothing was left out.
 _SLICES_BEYOND = 2
 
 _COLUMNS = 5
 _TILE_WIDTH = 344
-_MOST_TILE_HEIGHT = 344
+_MAX_TILE_HEIGHT = 344
 _CAPTION_HEIGHT = 30
 _BODY_MARGIN_MM = 8.0
 _GAP = 12
@@ -41,13 +41,13 @@ _FOOT_HEIGHT = 34
 _TITLE_PX, _TEXT_PX, _SMALL_PX = 30, 17, 15
 
 
-def render_preview(volume: Volume, result: SegmentationResult, most_tiles: int = MOST_TILES) -> Image.Image:
+def render_preview(volume: Volume, result: SegmentationResult, max_tiles: int = MAX_TILES) -> Image.Image:
     """Draws slices from head to feet, seen from the feet (the patient's right is on the left), aspect in mm.
 
     Args:
-        volume: What was segmented.
-        result: What the segmenter returned.
-        most_tiles: The largest number of slices.
+        volume: The volume that was segmented.
+        result: The segmenter's result.
+        max_tiles: The largest number of slices.
 
     Returns:
         An RGB picture, about 1,800 pixels wide when all columns are used.
@@ -55,9 +55,9 @@ def render_preview(volume: Volume, result: SegmentationResult, most_tiles: int =
     order = result.axial_order
     hu, mask = order.forward(volume.array), order.forward(result.mask)
     _, row_mm, col_mm = order.spacing(volume.spacing)
-    shown = choose_slices(mask, most_tiles)[::-1]
+    shown = choose_slices(mask, max_tiles)[::-1]
     crop = body_crop(hu[shown], (row_mm, col_mm), _BODY_MARGIN_MM)
-    frame = TileFrame.fit(crop, (row_mm, col_mm), _TILE_WIDTH, _MOST_TILE_HEIGHT)
+    frame = TileFrame.fit(crop, (row_mm, col_mm), _TILE_WIDTH, _MAX_TILE_HEIGHT)
 
     # The title needs the width of three tiles even where there are fewer.
     columns = min(_COLUMNS, max(len(shown), 3))
@@ -89,12 +89,12 @@ def render_preview(volume: Volume, result: SegmentationResult, most_tiles: int =
     return sheet
 
 
-def choose_slices(mask: np.ndarray, most: int = 20) -> list[int]:
+def choose_slices(mask: np.ndarray, max_slices: int = 20) -> list[int]:
     """Picks slices evenly over the organ's extent and a few beyond both ends; over the whole volume without organ.
 
     Args:
         mask: (slice, row, column), canonical, non-zero is the organ.
-        most: The largest number of slices, 1 or more.
+        max_slices: The largest number of slices, 1 or more.
 
     Returns:
         Canonical slice indices, ascending, without repetition.
@@ -102,21 +102,21 @@ def choose_slices(mask: np.ndarray, most: int = 20) -> list[int]:
     count = mask.shape[0]
     with_organ = np.flatnonzero(mask.any(axis=(1, 2)))
     if with_organ.size == 0:
-        return _evenly(0, count - 1, most)
+        return _evenly(0, count - 1, max_slices)
     first, last = int(with_organ[0]), int(with_organ[-1])
-    step = max((last - first) // max(most - 2 * _SLICES_BEYOND - 1, 1), 1)
+    step = max((last - first) // max(max_slices - 2 * _SLICES_BEYOND - 1, 1), 1)
     reach = [step * number for number in range(1, _SLICES_BEYOND + 1)]
     beyond = [index for distance in reach for index in (first - distance, last + distance) if 0 <= index < count]
-    beyond = beyond[: most - 1]
+    beyond = beyond[: max_slices - 1]
     # Where the organ reaches the end of the scan, it gets the tiles that are left.
-    return sorted([*_evenly(first, last, most - len(beyond)), *beyond])
+    return sorted([*_evenly(first, last, max_slices - len(beyond)), *beyond])
 
 
 def write_preview(picture: Image.Image, path: str | Path) -> None:
     """Writes a contact sheet as PNG, whole or not at all.
 
     Args:
-        picture: What `render_preview` returned.
+        picture: As `render_preview` returns it.
         path: The file to write.
 
     Raises:
@@ -126,8 +126,8 @@ def write_preview(picture: Image.Image, path: str | Path) -> None:
         picture.save(temporary, format="PNG", optimize=True)
 
 
-def _evenly(first: int, last: int, most: int) -> list[int]:
-    number = min(most, last - first + 1)
+def _evenly(first: int, last: int, max_slices: int) -> list[int]:
+    number = min(max_slices, last - first + 1)
     return sorted({round(value) for value in np.linspace(first, last, number)})
 
 

@@ -85,9 +85,10 @@ def run_quick(
         return timed
 
     def reference_times(chosen: Sequence[int]) -> list[float]:
-        boxes = [_box_of(slices, result, index) for index in chosen]
-        segment = partial(reference.segment, spec=slices.preprocessing)
-        times = [_timed(partial(segment, slices.hu[i], box))[0] for i, box in zip(chosen, boxes, strict=True)]
+        times = []
+        for index in chosen:
+            box = _box_of(slices, result, index)
+            times.append(_timed(partial(reference.segment, slices.hu[index], box, slices.preprocessing))[0])
         reporter.step()
         return times
 

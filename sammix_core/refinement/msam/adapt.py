@@ -1,6 +1,6 @@
-"""LoRA on query and value of the image encoder, and what of an M-SAM is trained.
+"""LoRA on query and value of the image encoder, and which parts of an M-SAM are trained.
 
-The published weights hold query, key and value of a block in one layer. It is taken apart, so that query and value get
+The published weights hold query, key and value of a block in one layer. It is split, so that query and value get
 matrices of their own and the key none, as in M-SAM.
 """
 
@@ -19,7 +19,7 @@ _ADAPTED = ("q", "v")
 
 
 class SplitQkv(nn.Module):
-    """One layer for query, key and value as three; gives the same."""
+    """The layer for query, key and value split into three, with the same results."""
 
     def __init__(self, fused: nn.Linear) -> None:
         super().__init__()
@@ -35,15 +35,14 @@ class SplitQkv(nn.Module):
 
 
 def split_qkv(encoder: ImageEncoder) -> None:
-    """Takes the layers of a plain encoder apart, in place."""
+    """Splits the layers of an encoder without LoRA, in place."""
     for module in encoder.modules():
         if isinstance(module, RelativeAttention):
-            assert isinstance(module.qkv, nn.Linear)
             module.qkv = SplitQkv(module.qkv)  # type: ignore[assignment]
 
 
 def train_with_lora(network: MSam, rank: int = RANK) -> None:
-    """Freezes the image encoder but for LoRA; prompt encoder, decoder and adapter are trained.
+    """Freezes the image encoder except LoRA; prompt encoder, decoder and adapter are trained.
 
     Args:
         network: Without LoRA.
@@ -57,10 +56,10 @@ def train_with_lora(network: MSam, rank: int = RANK) -> None:
 
 
 def merge_lora(network: MSam, state: dict[str, torch.Tensor]) -> None:
-    """Adds trained LoRA matrices to a plain network's image encoder, for use.
+    """Merges trained LoRA matrices into the image encoder of a network without LoRA.
 
     Raises:
-        InputError: They are those of another encoder.
+        InputError: The matrices are those of another encoder.
     """
     split_qkv(network.sam.image_encoder)
     lora.merge(network.sam.image_encoder, state)

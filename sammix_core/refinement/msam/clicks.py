@@ -1,4 +1,4 @@
-"""Clicks: given by the user, or drawn from where a mask is wrong."""
+"""Clicks as tensors: the user's, or drawn from where a mask is wrong."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sammix_core.refinement.msam.prompt_encoder import ABSENT, NEGATIVE, POSITIV
 
 @dataclass(frozen=True)
 class Clicks:
-    """Clicks on each crop of a batch; crops with fewer have absent ones.
+    """Clicks on each crop of a batch; crops with fewer clicks are padded with absent ones.
 
     Attributes:
         points: (n, m, 3) int64 voxel indices of the crop; (n, m, 2) rows and columns where it is a slice.
@@ -24,12 +24,12 @@ class Clicks:
 
     @classmethod
     def none(cls, count: int, device: torch.device | None = None, axes: int = 3) -> Clicks:
-        """No clicks on so many crops of so many axes."""
+        """No clicks, on `count` crops with `axes` axes."""
         points = torch.zeros(count, 0, axes, dtype=torch.int64, device=device)
         return cls(points, torch.zeros(count, 0, dtype=torch.int64, device=device))
 
     def __add__(self, other: Clicks) -> Clicks:
-        """These clicks, then those."""
+        """These clicks, followed by the other ones."""
         return Clicks(torch.cat([self.points, other.points], 1), torch.cat([self.labels, other.labels], 1))
 
 
@@ -38,12 +38,12 @@ def clicks_on_errors(logits: torch.Tensor, target: torch.Tensor, rng: np.random.
 
     Args:
         logits: (n, 1, d, h, w) or (n, 1, h, w) of the mask; above 0 is inside.
-        target: The same shape, bool, what is right.
-        rng: Draws; the same gives the same.
+        target: The same shape, bool, the correct mask.
+        rng: Draws the clicks; the same state gives the same clicks.
 
     Returns:
-        One click each: positive where the mask misses something, negative where it has too much, absent where it is
-        right everywhere.
+        One click each: positive where the mask misses something, negative where it has too much, absent where the
+        whole mask is correct.
     """
     points, labels = [], []
     for mask, right in zip(logits[:, 0] > 0, target[:, 0], strict=True):

@@ -1,4 +1,4 @@
-"""Cubes cut from volumes: where they lie, and how their values are brought to what the network knows.
+"""Cubes cut from volumes: their position, and the normalisation of their values for the network.
 
 The network's axes are those of RAS: to the patient's right, to anterior, to superior.
 """
@@ -11,9 +11,9 @@ import numpy as np
 
 from sammix_core.volume.axial_order import AxialOrder
 
-HU, NORMALISED = "hu", "normalised"  # what the values of an image are
-LARGEST_HU = 1000.0  # values beyond are clamped, on both sides
-_LEAST_DEVIATION_HU = 1.0  # no CT has less noise; of a made-up even crop nothing is blown up
+HU, NORMALISED = "hu", "normalised"  # units of an image's values
+LARGEST_HU = 1000.0  # values are clamped to plus and minus this
+_MIN_DEVIATION_HU = 1.0  # no CT has less noise; keeps a synthetic, uniform crop from being amplified
 
 
 def to_ras(axial: np.ndarray) -> np.ndarray:
@@ -40,13 +40,13 @@ class Cube:
 
     @classmethod
     def around(cls, centre: np.ndarray, size: int) -> Cube:
-        """The cube whose middle is nearest to a place.
+        """The cube whose centre is nearest to a point.
 
         Args:
-            centre: (3,) place in voxel indices; whole numbers are centres of voxels.
+            centre: (3,) in voxel indices; whole numbers are centres of voxels.
             size: Voxels along each axis.
         """
-        x, y, z = (int(one) for one in np.floor(np.asarray(centre) - (size - 1) / 2 + 0.5))
+        x, y, z = (int(index) for index in np.floor(np.asarray(centre) - (size - 1) / 2 + 0.5))
         return cls((x, y, z), size)
 
     def cut(self, array: np.ndarray, fill: float = 0) -> np.ndarray:
@@ -57,7 +57,7 @@ class Cube:
         return out
 
     def paste(self, part: np.ndarray, array: np.ndarray) -> None:
-        """Writes the cube's part of a 3-D array, in place; what lies beyond the array is left out."""
+        """Writes a part of the cube's size into a 3-D array, in place; what lies beyond the array is dropped."""
         inside, outside = self._overlap(array.shape)
         array[outside] = part[inside]
 
@@ -72,12 +72,12 @@ class Cube:
 
 
 def cut_image(image: np.ndarray, cube: Cube, values: str) -> np.ndarray:
-    """Cuts what the network sees out of an image.
+    """Cuts the network's input out of an image.
 
     Args:
         image: (x, y, z).
-        cube: Which part.
-        values: `HU`, or `NORMALISED` for an image that is taken as it is.
+        cube: The part to cut.
+        values: `HU`, or `NORMALISED` for an image that needs no normalisation.
 
     Returns:
         (size, size, size) float32.
@@ -88,23 +88,23 @@ def cut_image(image: np.ndarray, cube: Cube, values: str) -> np.ndarray:
 
 
 def normalised(crop: np.ndarray) -> np.ndarray:
-    """Takes mean and deviation of the voxels above 0 out of a crop, as SAM-Med3D does.
+    """Standardises a crop by mean and deviation of its voxels above 0, as SAM-Med3D does.
 
     Args:
         crop: HU.
 
     Returns:
-        float32 of the same shape. A crop without voxels above 0 is standardised by all of its voxels.
+        float32 of the same shape. A crop without voxels above 0 is standardised by all its voxels.
     """
     values = np.clip(crop.astype(np.float32), -LARGEST_HU, LARGEST_HU)
     seen = values[values > 0]
     if seen.size == 0:
         seen = values
-    return (values - seen.mean()) / max(float(seen.std()), _LEAST_DEVIATION_HU)
+    return (values - seen.mean()) / max(float(seen.std()), _MIN_DEVIATION_HU)
 
 
 def ras_index(order: AxialOrder, shape_kji: tuple[int, int, int], ijk: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Where a voxel of the user's volume lies in what `to_ras` of its canonical slices gives.
+    """The index of a voxel of the user's volume in `to_ras` of its canonical slices.
 
     Args:
         order: Of the volume.

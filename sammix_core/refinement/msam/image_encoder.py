@@ -17,7 +17,7 @@ class PublishedAttention(RelativeAttention):
 
     With the query at (d, h, w) and the key at (x, y, z) one would add d and x, h and y, w and z. The published code
     adds terms of d and z, of h and z of the query moved to w = x, and of y and z of the query moved to w = y. Weights
-    trained with that give their features only with that.
+    that were trained with this code need it.
     """
 
     def _bias(self, queries: torch.Tensor, tables: list[torch.Tensor]) -> torch.Tensor:
@@ -48,7 +48,7 @@ class _Block(nn.Module):
 
 
 def in_windows(cells: torch.Tensor, window: int, attention: nn.Module) -> torch.Tensor:
-    """Attends within cubes; the grid is padded with zeros behind its end, which are attended to as well.
+    """Attends within cubes; the grid is padded at its end with zeros, which are attended to as well.
 
     Args:
         cells: (n, d, h, w, channels).
@@ -60,8 +60,8 @@ def in_windows(cells: torch.Tensor, window: int, attention: nn.Module) -> torch.
     padded = functional.pad(cells, (0, 0, 0, pad[2], 0, pad[1], 0, pad[0]))
     split = padded.unflatten(3, (-1, window)).unflatten(2, (-1, window)).unflatten(1, (-1, window))
     cubes = split.permute(0, 1, 3, 5, 2, 4, 6, 7)
-    seen = attention(cubes.flatten(0, 3)).view_as(cubes)
-    back = seen.permute(0, 1, 4, 2, 5, 3, 6, 7).flatten(5, 6).flatten(3, 4).flatten(1, 2)
+    attended = attention(cubes.flatten(0, 3)).view_as(cubes)
+    back = attended.permute(0, 1, 4, 2, 5, 3, 6, 7).flatten(5, 6).flatten(3, 4).flatten(1, 2)
     return back[:, :d, :h, :w]
 
 
@@ -90,7 +90,7 @@ class ImageEncoder(nn.Module):
         )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Encodes.
+        """Encodes crops.
 
         Args:
             images: (n, 1, crop, crop, crop), normalised.

@@ -1,8 +1,9 @@
-"""Layers that the parts of M-SAM share, in two and three dimensions. Names of parameters are those of SAM-Med3D."""
+"""Layers that the parts of M-SAM share, in 2-D and 3-D. Parameters have the names of SAM-Med3D's."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 
 import torch
 from torch import nn
@@ -42,18 +43,18 @@ class Mlp(nn.Module):
 
 
 def relative_positions(table: torch.Tensor, size: int) -> torch.Tensor:
-    """What each key's place relative to each query's means along one axis.
+    """The embedding of each key's position relative to each query's along one axis.
 
     Args:
-        table: (2 n - 1, channels) for the n cells that it was learnt on; stretched linearly for another number.
-        size: Cells of the axis now.
+        table: (2 n - 1, channels) for the n cells that it was learnt on; interpolated for another number.
+        size: Cells of the axis.
 
     Returns:
         (size, size, channels): query, key, channels.
     """
-    wanted = 2 * size - 1
-    if len(table) != wanted:
-        table = functional.interpolate(table.T[None], size=wanted, mode="linear")[0].T
+    length = 2 * size - 1
+    if len(table) != length:
+        table = functional.interpolate(table.T[None], size=length, mode="linear")[0].T
     cells = torch.arange(size, device=table.device)
     return table[cells[:, None] - cells[None, :] + size - 1]
 
@@ -64,7 +65,7 @@ class RelativeAttention(nn.Module):
     Args:
         channels: Of the cells.
         heads: Of the attention; they share the channels evenly.
-        grid: Cells along each axis that the tables of positions are made for; its length is the number of axes.
+        grid: Cells along each axis that the position tables are made for; its length is the number of axes.
     """
 
     def __init__(self, channels: int, heads: int, grid: Sequence[int]) -> None:
@@ -99,12 +100,10 @@ class RelativeAttention(nn.Module):
         return self.proj(mixed.transpose(1, 2).flatten(-2).unflatten(1, grid))
 
     def _bias(self, queries: torch.Tensor, tables: list[torch.Tensor]) -> torch.Tensor:
-        """(n, heads, *grid, channels) and one (size, size, channels) an axis to (n, heads, *grid, *grid)."""
-        total: torch.Tensor | None = None
+        """(n, heads, *grid, channels) and a (size, size, channels) for each axis to (n, heads, *grid, *grid)."""
+        terms = []
         for axis, table in enumerate(tables):
             along = torch.einsum("...qc,qkc->...qk", queries.movedim(2 + axis, -2), table).movedim(-2, 2 + axis)
             key_shape = [table.shape[1] if other == axis else 1 for other in range(len(tables))]
-            part = along.unflatten(-1, key_shape)
-            total = part if total is None else total + part
-        assert total is not None
-        return total
+            terms.append(along.unflatten(-1, key_shape))
+        return reduce(torch.add, terms)

@@ -12,7 +12,7 @@ from sammix_core.refinement.msam.layers import ChannelNorm, Mlp
 from sammix_core.refinement.msam.spec import MSamSpec
 
 _HEADS = 8
-_NARROWER = 2  # attention between tokens and cells has so many times fewer channels
+_NARROWER = 2  # attention between tokens and cells divides the channels by this
 _SCORE_HIDDEN = 256
 _MASKS = 4  # SAM's single mask and three alternatives; M-SAM uses the first
 
@@ -46,18 +46,18 @@ class _TwoWayBlock(nn.Module):
         self.cross_attn_image_to_token = _CrossAttention(channels, channels // _NARROWER)
 
     def forward(
-        self, tokens: torch.Tensor, cells: torch.Tensor, token_places: torch.Tensor, cell_places: torch.Tensor
+        self, tokens: torch.Tensor, cells: torch.Tensor, token_positions: torch.Tensor, cell_positions: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        if self._first:  # tokens are still their own places
+        if self._first:  # tokens are their own positions here
             tokens = self.self_attn(tokens, tokens, tokens)
         else:
-            placed = tokens + token_places
-            tokens = tokens + self.self_attn(placed, placed, tokens)
+            positioned = tokens + token_positions
+            tokens = tokens + self.self_attn(positioned, positioned, tokens)
         tokens = self.norm1(tokens)
-        placed_cells = cells + cell_places
-        tokens = self.norm2(tokens + self.cross_attn_token_to_image(tokens + token_places, placed_cells, cells))
+        positioned_cells = cells + cell_positions
+        tokens = self.norm2(tokens + self.cross_attn_token_to_image(tokens + token_positions, positioned_cells, cells))
         tokens = self.norm3(tokens + self.mlp(tokens))
-        cells = self.norm4(cells + self.cross_attn_image_to_token(placed_cells, tokens + token_places, tokens))
+        cells = self.norm4(cells + self.cross_attn_image_to_token(positioned_cells, tokens + token_positions, tokens))
         return tokens, cells
 
 
@@ -69,13 +69,13 @@ class _TwoWayTransformer(nn.Module):
         self.norm_final_attn = nn.LayerNorm(channels)
 
     def forward(
-        self, cells: torch.Tensor, cell_places: torch.Tensor, tokens: torch.Tensor
+        self, cells: torch.Tensor, cell_positions: torch.Tensor, tokens: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        places = tokens
+        positions = tokens
         for layer in self.layers:
-            tokens, cells = layer(tokens, cells, places, cell_places)
-        seen = self.final_attn_token_to_image(tokens + places, cells + cell_places, cells)
-        return self.norm_final_attn(tokens + seen), cells
+            tokens, cells = layer(tokens, cells, positions, cell_positions)
+        attended = self.final_attn_token_to_image(tokens + positions, cells + cell_positions, cells)
+        return self.norm_final_attn(tokens + attended), cells
 
 
 class _Layers(nn.Module):
@@ -114,26 +114,26 @@ class MaskDecoder(nn.Module):
         self.iou_prediction_head = _Layers(channels, _SCORE_HIDDEN, _SCORE_HIDDEN, _MASKS)
 
     def forward(
-        self, cells: torch.Tensor, places: torch.Tensor, prompts: torch.Tensor
+        self, cells: torch.Tensor, positions: torch.Tensor, prompts: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Decodes.
+        """Decodes a mask.
 
         Args:
             cells: (n, channels, grid, grid, grid): the embedding with the last mask in it.
-            places: (1, channels, grid, grid, grid): where each cell is.
+            positions: (1, channels, grid, grid, grid): encoded position of each cell.
             prompts: (n, m, channels) tokens of the clicks.
 
         Returns:
             Logits (n, 1, 4 grid, 4 grid, 4 grid) and predicted IoU (n,).
         """
         count, grid = len(cells), cells.shape[2:]
-        own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])[None].expand(count, -1, -1)
-        tokens, seen = self.transformer(
+        output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])[None].expand(count, -1, -1)
+        tokens, attended = self.transformer(
             cells.flatten(2).transpose(1, 2),
-            places.flatten(2).transpose(1, 2),
-            torch.cat([own, prompts], dim=1),
+            positions.flatten(2).transpose(1, 2),
+            torch.cat([output_tokens, prompts], dim=1),
         )
-        fine = self.output_upscaling(seen.transpose(1, 2).unflatten(2, grid))
+        fine = self.output_upscaling(attended.transpose(1, 2).unflatten(2, grid))
         weights = self.output_hypernetworks_mlps[0](tokens[:, 1])
         logits = torch.einsum("nc,ncdhw->ndhw", weights, fine)[:, None]
         return logits, self.iou_prediction_head(tokens[:, 0])[:, 0]

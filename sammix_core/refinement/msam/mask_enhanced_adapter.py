@@ -1,7 +1,7 @@
-"""The mask-enhanced adapter of M-SAM: brings an image embedding and the embedding of a mask together.
+"""The mask-enhanced adapter of M-SAM: merges an image embedding with the embedding of a mask.
 
-Written once for slices and volumes. What it gives stands in for `image embedding + dense prompt` before the decoder.
-Which of the readings of the paper and its code this is stands in docs/decisions/msam.md.
+Written once for slices and volumes. Its output replaces `image embedding + dense prompt` before the decoder.
+How we read the paper and its code: docs/decisions/msam.md.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class _SelfAttention(nn.Module):
 
 
 class _Stream(nn.Module):
-    """The way of one of the two embeddings: convolutions first, then attention to what both say."""
+    """One of the two embeddings: convolutions first, then attention to both."""
 
     def __init__(self, channels: int, heads: int, grid: Sequence[int]) -> None:
         super().__init__()
@@ -57,13 +57,13 @@ class _Stream(nn.Module):
 
 
 class MaskEnhancedAdapter(nn.Module):
-    """Image embedding I and mask embedding P to one embedding that knows where the mask is.
+    """Merges image embedding I and mask embedding P into one embedding.
 
     Args:
         channels: Of both embeddings.
         heads: Of the attentions; `channels` is a multiple.
-        grid: Cells along each axis that the relative positions are learnt for. Its length, 2 or 3, makes the adapter
-            one for slices or for volumes. Other grids work too: positions are stretched.
+        grid: Cells along each axis that the relative positions are learnt for; its length, 2 or 3, makes the adapter
+            one for slices or for volumes. On other grids positions are interpolated.
 
     Raises:
         ValueError: The grid has other than 2 or 3 axes, or the heads do not share the channels evenly.
@@ -87,7 +87,7 @@ class MaskEnhancedAdapter(nn.Module):
         self.mlp = Mlp(channels, _MLP_FACTOR * channels, functional.gelu)
 
     def forward(self, image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Brings both together.
+        """Merges both.
 
         Args:
             image: (n, channels, *grid) image embedding.

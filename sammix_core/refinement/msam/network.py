@@ -13,7 +13,7 @@ from sammix_core.refinement.msam.spec import MSamSpec
 
 
 class Sam3d(nn.Module):
-    """The three parts of SAM-Med3D; names and shapes of the parameters are those of its published weights."""
+    """The three parts of SAM-Med3D; its parameters have the names and shapes of the published weights."""
 
     def __init__(self, spec: MSamSpec) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class Sam3d(nn.Module):
 
 
 class MSam(nn.Module):
-    """The whole network, with fresh weights.
+    """The whole network, with random weights.
 
     Attributes:
         spec: Its sizes.
@@ -57,5 +57,5 @@ class MSam(nn.Module):
             Logits of the shape of `mask_logits`, and predicted IoU (n,).
         """
         tokens, dense = self.sam.prompt_encoder(points, labels, mask_logits)
-        places = self.sam.prompt_encoder.dense_positions()
-        return self.sam.mask_decoder(self.adapter(embeddings, dense), places, tokens)
+        positions = self.sam.prompt_encoder.dense_positions()
+        return self.sam.mask_decoder(self.adapter(embeddings, dense), positions, tokens)

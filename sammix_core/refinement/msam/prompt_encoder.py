@@ -15,20 +15,20 @@ _MASK_CHANNELS = 16
 
 
 class _Positions(nn.Module):
-    """Random Fourier features of places in [0, 1]: sine, cosine, sine again, as SAM-Med3D fills its channels."""
+    """Random Fourier features of positions in [0, 1]: sine, cosine, sine again, as SAM-Med3D fills its channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.register_buffer("positional_encoding_gaussian_matrix", torch.randn(3, channels // 3))
 
-    def forward(self, places: torch.Tensor) -> torch.Tensor:
+    def forward(self, positions: torch.Tensor) -> torch.Tensor:
         """(..., 3) to (..., channels)."""
-        angles = 2 * math.pi * ((2 * places - 1) @ self.get_buffer("positional_encoding_gaussian_matrix"))
+        angles = 2 * math.pi * ((2 * positions - 1) @ self.get_buffer("positional_encoding_gaussian_matrix"))
         return torch.cat([angles.sin(), angles.cos(), angles.sin()], dim=-1)
 
 
 class PromptEncoder(nn.Module):
-    """Clicks and the last mask to what the decoder takes."""
+    """Encodes clicks and the last mask for the decoder."""
 
     def __init__(self, spec: MSamSpec) -> None:
         super().__init__()
@@ -50,29 +50,29 @@ class PromptEncoder(nn.Module):
         self.no_mask_embed = nn.Embedding(1, channels)
 
     def dense_positions(self) -> torch.Tensor:
-        """(1, channels, grid, grid, grid): where each cell is.
+        """(1, channels, grid, grid, grid): encoded position of each cell.
 
         SAM-Med3D's code swaps the first two axes here and not in the clicks; see `MSamSpec.published`.
         """
         centres = (torch.arange(self._grid, device=self.not_a_point_embed.weight.device) + 0.5) / self._grid
-        places = torch.stack(torch.meshgrid(centres, centres, centres, indexing="ij"), dim=-1)
+        positions = torch.stack(torch.meshgrid(centres, centres, centres, indexing="ij"), dim=-1)
         if self._published:
-            places = places[..., [1, 0, 2]]
-        return self.pe_layer(places).movedim(-1, 0)[None]
+            positions = positions[..., [1, 0, 2]]
+        return self.pe_layer(positions).movedim(-1, 0)[None]
 
     def forward(
         self, points: torch.Tensor, labels: torch.Tensor, mask_logits: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Encodes.
+        """Encodes prompts.
 
         Args:
             points: (n, m, 3) voxel indices of the crop, in the order of its axes; m may be 0.
             labels: (n, m) `POSITIVE`, `NEGATIVE` or `ABSENT`.
-            mask_logits: (n, 1, mask_size, mask_size, mask_size) of the last mask, zeros where there was none.
+            mask_logits: (n, 1, mask_size, mask_size, mask_size) of the last mask, zeros without one.
 
         Returns:
-            Tokens (n, m + 1, channels), the last of which says that there is no box, and (n, channels, grid, grid,
-            grid).
+            Tokens (n, m + 1, channels), the last of which means that there is no box, and the dense embedding
+            (n, channels, grid, grid, grid).
         """
         points = nn.functional.pad(points.float(), (0, 0, 0, 1))
         kinds = nn.functional.pad(labels, (0, 1), value=ABSENT)[..., None]

@@ -36,7 +36,7 @@ def load_network(
         model: Its folder or name.
         device: "auto", "cpu" or "cuda".
         base_weights: The file of SAM-Med3D's weights, for models that were trained on top of them.
-        values: What the values of the images are: `HU` or `NORMALISED`.
+        values: Units of the images' values: `HU` or `NORMALISED`.
 
     Raises:
         InputError: It is no M-SAM of such images, or files are missing or not those that it was trained with.

@@ -1,4 +1,4 @@
-"""The main stage and the refining stages: each encodes the last mask, passes the adapter and decodes again."""
+"""The main stage and the refining stages: each encodes the last mask, runs the adapter and decodes again."""
 
 from __future__ import annotations
 
@@ -11,28 +11,27 @@ from torch.nn import functional
 
 from sammix_core.refinement.msam.clicks import Clicks, clicks_on_errors
 from sammix_core.refinement.msam.network import MSam
+from sammix_core.refinement.prompts import mask_as_logits
 
 REFINING_STAGES = 10
-_PROMPT_LOGIT = 4.0  # of a voxel inside a mask that comes from elsewhere; outside, the same below zero
 
 
 def empty_mask(network: MSam, count: int, device: torch.device) -> torch.Tensor:
-    """What the main stage begins with: (count, 1, mask_size, mask_size, mask_size) zeros."""
+    """The prompt of the main stage without a mask: (count, 1, mask_size, mask_size, mask_size) zeros."""
     return torch.zeros(count, 1, *[network.spec.mask_size] * 3, device=device)
 
 
 def mask_as_prompt(network: MSam, mask: torch.Tensor) -> torch.Tensor:
-    """A mask from elsewhere, such as SAM-Mix's, as the last mask of a stage.
+    """A mask without logits, such as SAM-Mix's, as the last mask of a stage.
 
     Args:
-        network: Whose mask prompt it becomes.
+        network: The network that gets the prompt.
         mask: (n, 1, crop, crop, crop) bool.
 
     Returns:
         (n, 1, mask_size, mask_size, mask_size) logits.
     """
-    shares = functional.adaptive_avg_pool3d(mask.float(), network.spec.mask_size)
-    return _PROMPT_LOGIT * (2 * shares - 1)
+    return mask_as_logits(functional.adaptive_avg_pool3d(mask.float(), network.spec.mask_size))
 
 
 def on_the_crop(network: MSam, low_logits: torch.Tensor) -> torch.Tensor:
@@ -54,11 +53,11 @@ def stages(
     Args:
         network: The network.
         images: (n, 1, crop, crop, crop), normalised.
-        target: (n, 1, crop, crop, crop) bool, what is right.
-        count: Stages, the main one included.
+        target: (n, 1, crop, crop, crop) bool, the correct mask.
+        count: Stages, including the main one.
         rng: Draws the clicks.
         start: (n, 1, crop, crop, crop) bool to begin from instead of an empty mask.
-        clicking: Stages that get a click; the others refine with those that there are. None is all.
+        clicking: Stages that get a new click; the others use the earlier clicks. None for all.
 
     Yields:
         (n, 1, crop, crop, crop) logits after each stage.
@@ -80,15 +79,16 @@ def stages(
 def clicks_of_stages(
     target: torch.Tensor, rng: np.random.Generator, clicking: int | None = None
 ) -> Callable[[int, torch.Tensor], Clicks]:
-    """Draws each stage's click, and keeps those before it.
+    """A function that draws a click for each stage, and keeps the earlier ones.
 
     Args:
-        target: (n, 1, d, h, w) or (n, 1, h, w) bool, what is right.
+        target: (n, 1, d, h, w) or (n, 1, h, w) bool, the correct mask.
         rng: Draws the clicks.
-        clicking: Stages that get a click; None is all.
+        clicking: Stages that get a new click; None for all.
 
     Returns:
-        Asked with the stage, from 0, and the logits of the last mask on the target's grid: all clicks so far.
+        A function of the stage, from 0, and the logits of the last mask on the target's grid, that returns all clicks
+        so far.
     """
     clicks = Clicks.none(len(target), target.device, target.dim() - 2)
 

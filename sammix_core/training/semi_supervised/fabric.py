@@ -26,7 +26,7 @@ def make_fabric(accelerator: str, devices: int, nodes: int, precision: Any) -> F
         precision: Fabric's, or None for "bf16-mixed" on CUDA and "32-true" elsewhere.
 
     Raises:
-        InputError: CUDA is asked for where there is none, or not as many devices.
+        InputError: CUDA is wanted where there is none, or not as many devices.
     """
     if accelerator == "cuda" and not torch.cuda.is_available():
         raise InputError("There is no CUDA device that torch can use; take the accelerator cpu or auto.")
@@ -38,8 +38,8 @@ def make_fabric(accelerator: str, devices: int, nodes: int, precision: Any) -> F
     by_launcher = os.environ.get("LT_CLI_USED") == "1"
     if by_launcher:
         precision = None if "LT_PRECISION" in os.environ else precision
-        own = os.environ.get("LT_ACCELERATOR", "auto")
-        chosen = chosen if own == "auto" else own
+        launched = os.environ.get("LT_ACCELERATOR", "auto")
+        chosen = chosen if launched == "auto" else launched
     precision = precision or ("bf16-mixed" if chosen in ("cuda", "gpu") else "32-true")
     if by_launcher:
         fabric = Fabric() if "LT_PRECISION" in os.environ else Fabric(precision=precision)
@@ -55,7 +55,7 @@ def shared_cancel(fabric: Fabric, cancel: CancelCheck | None) -> CancelCheck | N
     if cancel is None or fabric.world_size == 1:
         return cancel
 
-    def asked() -> bool:
+    def cancelled() -> bool:
         return bool(fabric.broadcast(cancel()))
 
-    return asked
+    return cancelled

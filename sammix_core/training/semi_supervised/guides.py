@@ -84,7 +84,7 @@ class ResNetGuide(nn.Module):
     def forward(
         self, images: torch.Tensor, embeddings: torch.Tensor, kept: torch.Tensor
     ) -> tuple[torch.Tensor | None, torch.Tensor]:
-        """See `EmbeddingGuide.forward`; images alone are looked at."""
+        """See `EmbeddingGuide.forward`; only the images are used."""
         output = self.network(images)
         # The softmax over two classes is the sigmoid of their difference.
         return None, output[:, STRUCTURE] - output[:, 1 - STRUCTURE]
@@ -99,8 +99,8 @@ class ResNetGuide(nn.Module):
 
     def entry(self) -> dict[str, Any]:
         """What the manifest says of it."""
-        own = {"cam": self.cam.to_dict(), "boxes": self.boxes.to_dict()}
-        return {"name": self.name, "boxes": self.boxes.to_dict(), resnet38_cam.NAME: own}
+        section = {"cam": self.cam.to_dict(), "boxes": self.boxes.to_dict()}
+        return {"name": self.name, "boxes": self.boxes.to_dict(), resnet38_cam.NAME: section}
 
 
 Guide = EmbeddingGuide | ResNetGuide

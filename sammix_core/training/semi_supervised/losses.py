@@ -15,10 +15,10 @@ def class_loss(logits: torch.Tensor, present: torch.Tensor, focal: bool) -> torc
         present: (n,) 1, 0, or NaN where it is not known.
         focal: Binary focal loss (gamma 2), else cross-entropy.
     """
-    known = ~torch.isnan(present)
-    if not known.any():
+    labelled = ~torch.isnan(present)
+    if not labelled.any():
         return 0 * logits.sum()
-    logits, target = logits[known], present[known]
+    logits, target = logits[labelled], present[labelled]
     if focal:
         return sigmoid_focal_loss(logits, target, alpha=-1, gamma=2, reduction="mean")
     return functional.binary_cross_entropy_with_logits(logits, target)

@@ -40,7 +40,7 @@ class SamMixTraining:
         pseudo_weight: Of the cross-entropy of the strong view with the weak view's pseudo-label.
         consistency_weight: Of the Kullback-Leibler divergence between the two views' masks, pixel by pixel.
         views: Pairs of a weak and a strong view that each slice has; the first weak one is the slice itself.
-        held_back: Share of the patients with masks, or of one patient's slices, that early stopping looks at.
+        held_back: Share of the patients with masks, or of one patient's slices, that early stopping evaluates.
         check_every: Steps from one look to the next.
         patience: Looks without a gain after which training ends; those during the warm-up don't count.
     """

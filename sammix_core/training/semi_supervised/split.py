@@ -31,7 +31,7 @@ class Split:
 
     Attributes:
         by: "patient" or "slice".
-        held_back: Patient -> canonical slices with a known mask that early stopping looks at.
+        held_back: Patient -> canonical slices with a known mask that early stopping evaluates.
         trained_on: Patient -> those that are trained on.
     """
 
@@ -41,8 +41,8 @@ class Split:
 
     def keeps(self, name: str, index: int) -> bool:
         """Whether a slice is kept out of training, whatever is known of it."""
-        own = self.held_back.get(name, ())
-        return bool(own) if self.by == BY_PATIENT else index in own
+        slices = self.held_back.get(name, ())
+        return bool(slices) if self.by == BY_PATIENT else index in slices
 
     def write(self, path: Path) -> None:
         """Writes it whole or not at all."""

@@ -23,11 +23,11 @@ def a_mask(count: int, first: int, last: int) -> np.ndarray:
 
 
 def test_slices_are_even_over_the_liver_with_two_beyond_each_end() -> None:
-    assert choose_slices(a_mask(100, 20, 65), most=20) == [14, 17, *range(20, 66, 3), 68, 71]
+    assert choose_slices(a_mask(100, 20, 65), max_slices=20) == [14, 17, *range(20, 66, 3), 68, 71]
 
 
 def test_where_the_liver_reaches_the_end_its_slices_take_the_free_tiles() -> None:
-    chosen = choose_slices(a_mask(100, 0, 99), most=20)
+    chosen = choose_slices(a_mask(100, 0, 99), max_slices=20)
     assert len(chosen) == 20
     assert (chosen[0], chosen[-1]) == (0, 99)
     assert set(np.diff(chosen)) <= {5, 6}
@@ -39,7 +39,7 @@ def test_small_volumes_are_shown_whole() -> None:
 
 
 def test_without_liver_slices_are_even_over_the_volume() -> None:
-    assert choose_slices(np.zeros((41, 2, 2)), most=5) == [0, 10, 20, 30, 40]
+    assert choose_slices(np.zeros((41, 2, 2)), max_slices=5) == [0, 10, 20, 30, 40]
 
 
 @given(st.tuples(st.integers(0, 49), st.integers(0, 49)).map(sorted), st.integers(1, 60))
@@ -116,7 +116,7 @@ def test_the_patients_right_is_on_the_left_whatever_the_storage(flipped: bool) -
     """The ball is off centre to low i: to the patient's right when i runs to the left, as LPS does."""
     direction = np.diag([-1.0, 1.0, 1.0]) if flipped else np.eye(3)
     volume = a_volume(direction=direction)
-    sheet = np.asarray(render_preview(volume, a_result(volume), most_tiles=1)).astype(int)
+    sheet = np.asarray(render_preview(volume, a_result(volume), max_tiles=1)).astype(int)
     first_tile = sheet[130:380, 28:372]
     greenish = (first_tile[..., 1] > 190) & (first_tile[..., 0] < 120) & (first_tile[..., 2] < 160)
     mean_column = np.nonzero(greenish)[1].mean()

@@ -214,7 +214,7 @@ def test_a_damaged_file_is_refused_in_a_sentence(tmp_path: Path, content: bytes)
 
 
 def test_a_file_that_is_not_there_or_holds_no_weights(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is no file"):
+    with pytest.raises(InputError, match="There is no file"):
         read_sam_med3d(tmp_path / "none.pth")
     for number, content in enumerate(({}, {"epoch": 3}, [torch.zeros(1)], torch.zeros(2))):
         torch.save(content, tmp_path / f"{number}.pth")

@@ -19,6 +19,8 @@ from sammix_core.volume.axial_order import AxialOrder
 from sammix_core.volume.volume import Volume
 from sammix_core.volume_io import read_volume
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _quietly() -> None:

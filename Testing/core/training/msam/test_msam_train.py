@@ -26,6 +26,8 @@ from sammix_core.training.msam.config import MSamConfig
 from sammix_core.training.msam.train import build, train_msam
 from sammix_core.training.run import train_from_config
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _quietly() -> None:

@@ -24,6 +24,8 @@ from sammix_core.training.semi_supervised import run
 from sammix_core.training.semi_supervised.config import SemiSupervisedConfig
 from sammix_core.volume_io import read_volume
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 QUICK = {"steps": 6, "warm_up": 2, "batch": 3, "unlabelled_batch": 2, "decoded": 1, "views": 2, "check_every": 2}
 
