@@ -115,7 +115,7 @@ def test_lesions(recorder, tmp_path):
     recorder.worker.openVolume("ct", ct_values(), large, states=states)
     done(recorder, FindLesions("ct", ()))
     (event,) = recorder.of(LesionsFound)
-    found = LesionState(1, LesionStatus.ACCEPTED, event.found[0][0])
+    found = LesionState(1, LesionStatus.ACCEPTED, event.candidates[0][0])
     done(recorder, ClickLesion("ct", ijk(MIDDLE), True, ()))
     done(recorder, RefineLesion("ct", 1, (found,)))
     assert len(recorder.of(LesionUpdated)) == 2
