@@ -110,9 +110,7 @@ class _Values:
         numbers = np.rint(np.clip(sample, -_LIMIT, _LIMIT)).astype(np.int64) + _LIMIT
         counts = np.bincount(numbers, minlength=2 * _LIMIT + 1)
         width = 2 * _SPIKE_NEIGHBOURS + 1
-        neighbours = (ndimage.uniform_filter1d(counts.astype(float), width, mode="constant") * width - counts) / (
-            width - 1
-        )
+        neighbours = (np.convolve(counts, np.ones(width), mode="same") - counts) / (width - 1)
         spikes = (counts > _SPIKE_SHARE * sample.size) & (counts > _SPIKE_RATIO * neighbours)
         spikes[[0, -1]] = True
         return cls(np.where(spikes, 0, counts), counts)
@@ -201,6 +199,9 @@ class _Values:
         from scipy import ndimage, signal
 
         low = offset - 300 + _LIMIT
+        # Here, since Slicer imports this before scipy is installed.
+        from scipy import ndimage, signal
+
         smooth = ndimage.gaussian_filter1d(self.counts[low : low + 800].astype(float), 12)
         places, _ = signal.find_peaks(smooth, prominence=0.08 * max(1.0, smooth.max()))
         if len(places) < 2:
