@@ -3,8 +3,8 @@
     python benchmarks/fuzz/run.py --minutes 20 --out benchmarks/fuzz/result.json
 
 Real headers (of drawn volumes, and of the real CT in ../shared/data where it is) are mutated byte by byte, by swapped
-blocks, cuts and repeated parts: NIfTI, NRRD, MetaImage, DICOM, boxes, .seg.nrrd and model manifests. Every file is read in a
-process of its own kind that is started again when it dies; one in twenty volumes that are accepted is segmented.
+blocks, cuts and repeated parts: NIfTI, NRRD, MetaImage, DICOM, boxes, .seg.nrrd and model manifests. Every file is read
+in another process, which is started again when it dies; one in twenty volumes that are accepted is segmented.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).parents[2]
+sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "Testing" / "makers")]
 LONGEST_SECONDS = 60
 MOST_BYTES = 3 * 1024**3
 SEGMENTED_ONE_IN = 20
@@ -33,7 +34,6 @@ HEADER_BYTES = 2048
 
 def seeds(folder: Path) -> dict[str, list[Path]]:
     """Good files to mutate, by kind."""
-    sys.path[:0] = [str(REPOSITORY / "Testing" / "makers")]
     import numpy as np
     from image_files import write_nifti, write_with_itk
     from odd_files import CONDITIONS
@@ -64,7 +64,7 @@ def seeds(folder: Path) -> dict[str, list[Path]]:
     track = BoxTrack.for_volume(volume)
     track.set(Box(1, 3, 4, 20, 22, source=BoxSource.EDITED))
     track.write(names["boxes"] / "a.json")
-    manifest = Path(resolve("liver").folder) / "manifest.json"
+    manifest = Path(resolve("liver").path) / "manifest.json"
     shutil.copyfile(manifest, names["manifest"] / "manifest.json")
     return {name: sorted(place.iterdir()) for name, place in names.items()}
 
@@ -189,6 +189,7 @@ def main() -> None:
     outcomes: dict[str, Counter[str]] = {}
     failures: list[dict[str, str]] = []
     accepted, largest = 0, 0
+    memory: dict[str, int] = {}
     with tempfile.TemporaryDirectory() as folder:
         good = seeds(Path(folder))
         reader = Reader()
@@ -199,7 +200,8 @@ def main() -> None:
                 path = Path(folder, f"mutated-{seed.name}")
                 path.write_bytes(mutated(seed.read_bytes(), dice))
                 outcome, detail, used = reader.read(kind, path, segment=False)
-                largest = max(largest, used)
+                if used > largest:
+                    largest, memory[kind] = used, round(used / 2**20)
                 is_volume = kind in ("nifti", "nrrd", "metaimage", "dicom")
                 if outcome == "read" and is_volume:
                     accepted += 1
@@ -220,7 +222,8 @@ def main() -> None:
         "seed": arguments.seed,
         "files": sum(sum(counts.values()) for counts in outcomes.values()),
         "outcomes": {kind: dict(counts) for kind, counts in sorted(outcomes.items())},
-        "largest_reader_mib": round(largest / 2**20),
+        "largest_process_mib": round(largest / 2**20),
+        "grown_to_mib_by": memory,
         "failures": failures,
     }
     text = json.dumps(result, indent=2)

@@ -105,7 +105,6 @@ class _Values:
 
     @classmethod
     def of(cls, sample: np.ndarray) -> _Values:
-        from scipy import ndimage
 
         numbers = np.rint(np.clip(sample, -_LIMIT, _LIMIT)).astype(np.int64) + _LIMIT
         counts = np.bincount(numbers, minlength=2 * _LIMIT + 1)
@@ -196,12 +195,10 @@ class _Values:
         Args:
             offset: Where to look for them; what lies within `_PEAK_TOLERANCE_HU` of it is no contradiction: None, too.
         """
-        from scipy import ndimage, signal
-
-        low = offset - 300 + _LIMIT
         # Here, since Slicer imports this before scipy is installed.
         from scipy import ndimage, signal
 
+        low = offset - 300 + _LIMIT
         smooth = ndimage.gaussian_filter1d(self.counts[low : low + 800].astype(float), 12)
         places, _ = signal.find_peaks(smooth, prominence=0.08 * max(1.0, smooth.max()))
         if len(places) < 2:
