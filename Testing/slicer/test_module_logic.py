@@ -63,10 +63,43 @@ class TestParameter:
 
         node = slicer.util.addVolumeFromArray(np.random.default_rng(0).random(SHAPE).astype(np.float32), name="noise")
         panel.choose(node)
+        questions = []
+        panel.loaded.widget.dialogs.confirm = lambda question: questions.append(question)
         panel.click("segmentButton")
+        assert "Are the values Hounsfield units all the same?" in questions[0]
         assert "noise does not look like a CT" in panel.status
         assert not panel.logic.actions.isBusy
         assert panel.case is None
+
+    def test_values_that_a_user_vouches_for_are_taken(self, panel, app):
+        import slicer
+
+        node = slicer.util.addVolumeFromArray(np.random.default_rng(0).random(SHAPE).astype(np.float32), name="noise")
+        panel.choose(node)
+        panel.loaded.widget.dialogs.confirm = lambda _question: True
+        panel.click("segmentButton")
+        assert panel.case is not None
+        assert panel.logic.actions.isBusy
+        assert panel.logic.workspace.worker.volume(node.GetID()).valuesAreHu
+        panel.click("cancelButton")
+        panel.wait()
+
+    def test_a_volume_of_another_size_begins_a_new_case_after_a_question(self, panel, a_ct):
+        import slicer
+
+        panel.segment(a_ct)
+        before, questions = panel.case, []
+        slicer.util.updateVolumeFromArray(a_ct, np.ascontiguousarray(slicer.util.arrayFromVolume(a_ct)[:, 2:]))
+        panel.loaded.widget.dialogs.confirm = lambda question: questions.append(question)
+        panel.click("segmentButton")
+        assert "has changed" in panel.status
+        assert panel.case is before
+        panel.loaded.widget.dialogs.confirm = lambda _question: True
+        panel.click("segmentButton")
+        panel.wait()
+        assert len(questions) == 1
+        assert panel.case is not before
+        assert panel.case.shapeKji == slicer.util.arrayFromVolume(a_ct).shape
 
 
 class TestUndo:

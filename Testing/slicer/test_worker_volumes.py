@@ -65,6 +65,17 @@ def test_a_placeholder_geometry_is_recognised(volumes: OpenVolumes, opening: Ope
     assert not volumes.open(command).spacing_known
 
 
+def test_values_on_another_scale_are_converted_unless_a_user_vouches_for_them(
+    volumes: OpenVolumes, opening: Opening
+) -> None:
+    command = opening("a", AXIAL + np.int16(1024))
+    volume = volumes.open(command)
+    np.testing.assert_array_equal(volume.array, AXIAL)
+    assert "1024 was subtracted" in volume.notes[0]
+    taken = volumes.open(replace(command, values_are_hu=True))
+    np.testing.assert_array_equal(taken.array, AXIAL + np.int16(1024))
+
+
 def test_a_session_needs_a_volume_and_a_model(volumes: OpenVolumes, opening: Opening) -> None:
     with pytest.raises(InputError, match="not open"):
         volumes.session("a")

@@ -9,7 +9,7 @@ import numpy as np
 
 from sammix_core.errors import InputError
 from sammix_core.volume_io.dicom_headers import Frame
-from sammix_core.volume_io.itk_files import array_of
+from sammix_core.volume_io.itk_files import LARGEST_PACKING_RATIO, array_of
 from sammix_core.volume_io.quiet import stderr_turned_away, utf8_path
 
 Grid = tuple[tuple[float, float, float], tuple[float, float, float], np.ndarray]
@@ -55,6 +55,10 @@ class _File:
     """
 
     def __init__(self, frame: Frame, frames: list[Frame]) -> None:
+        size = frame.n_frames * frame.rows * frame.columns
+        # Before a damaged header takes the memory: no file unpacks to more than this.
+        if frame.n_frames < 1 or size > LARGEST_PACKING_RATIO * frame.path.stat().st_size:
+            raise InputError(f"{frame.path.name} has a DICOM header that does not fit its image.")
         rescales = {(other.slope, other.intercept) for other in frames if other.path == frame.path}
         self.grid: Grid | None = None
         image = _read_by_gdcm(frame.path) if len(rescales) == 1 else None
@@ -100,6 +104,12 @@ def _read_by_gdcm(path: Path) -> Any:
     return sitk.JoinSeries(image) if image.GetDimension() == 2 else image
 
 
+def _is_packed(syntax: Any) -> bool:
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    return syntax.is_transfer_syntax and syntax.is_compressed and syntax != DeflatedExplicitVRLittleEndian
+
+
 def _read_by_pydicom(frame: Frame) -> np.ndarray:
     """(n_frames, rows, columns) stored numbers."""
     import pydicom
@@ -117,7 +127,7 @@ def _read_by_pydicom(frame: Frame) -> np.ndarray:
     try:
         stored = file.pixel_array
     except Exception as error:
-        if syntax is not None and syntax.is_compressed and syntax != pydicom.uid.DeflatedExplicitVRLittleEndian:
+        if syntax is not None and _is_packed(syntax):
             raise InputError(
                 f"{name} is cut short, damaged, or packed as {syntax.name}, which cannot be unpacked here; "
                 "convert it to an uncompressed transfer syntax (gdcmconv --raw), or install pylibjpeg with its plugins."

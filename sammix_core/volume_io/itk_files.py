@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,9 @@ IMAGE_IO = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageIO
 
 # 3D Slicer writes a layer for each set of segments that do not overlap.
 _MOST_LAYERS = 256
+
+# Deflate packs at most 1032 bytes into one.
+LARGEST_PACKING_RATIO = 1032
 
 _LARGEST_META_HEADER_BYTES = 1 << 16
 
@@ -73,10 +78,14 @@ def _load(path: Path, most_components: int) -> tuple[Any, dict[str, str]]:
             reader.SetFileName(str(named))
             reader.ReadImageInformation()
             _check_kind(reader, path.name, most_components)
+            _check_size(reader, path)
             image = reader.Execute()
     except RuntimeError as error:
         raise _damaged(path) from error
-    pairs = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
+    pairs = {}
+    for key in reader.GetMetaDataKeys():
+        with suppress(TypeError):  # a damaged key, that is no UTF-8
+            pairs[key] = reader.GetMetaData(key)
     return (image[..., 0] if image.GetDimension() == 4 else image), pairs
 
 
@@ -139,6 +148,15 @@ def _check_kind(reader: Any, name: str, most_components: int) -> None:
         raise InputError(f"{name} holds {components} values a voxel (a vector or colour image); a CT has one.")
     if dimension != 3 and not (dimension == 4 and size[3] == 1):
         raise InputError(f"{name} is {dimension}-D; a CT volume must be 3-D.")
+
+
+def _check_size(reader: Any, path: Path) -> None:
+    """Refuses a header that states more voxels than any packing makes of the file, before they take the memory."""
+    if path.suffix.lower() in (".mhd", ".nhdr"):
+        return  # the voxels are in another file
+    count = math.prod(reader.GetSize()) * reader.GetNumberOfComponents()
+    if count > LARGEST_PACKING_RATIO * path.stat().st_size:
+        raise _damaged(path)
 
 
 class _Owner:

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from sammix_core.errors import InputError
+from sammix_core.volume_io.itk_files import LARGEST_PACKING_RATIO
 from sammix_core.volume_io.quiet import quiet_libraries, stderr_turned_away
 from sammix_core.volume_io.raw_image import (
     RawImage,
@@ -31,9 +32,6 @@ _BLOCK_BYTES = 1 << 24
 
 # Extensions of the header lie before the voxels; they are notes of other programs, not images.
 _LARGEST_OFFSET_BYTES = 1 << 27
-
-# Deflate packs at most 1032 bytes into one.
-_LARGEST_GZIP_RATIO = 1032
 
 # ITK takes an sform that is straight to about this much.
 _ITK_TOLERANCE_MM = 2e-5
@@ -151,7 +149,7 @@ def _read_array(stream: BinaryIO, header: Any, shape_ijk: tuple[int, int, int], 
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         raise InputError(f"{path.name} holds values of type {dtype}; a CT has plain numbers.")
     # Before a damaged header takes the memory: no file unpacks to more than this.
-    if math.prod(shape_ijk) * dtype.itemsize > _LARGEST_GZIP_RATIO * path.stat().st_size:
+    if math.prod(shape_ijk) * dtype.itemsize > LARGEST_PACKING_RATIO * path.stat().st_size:
         raise EOFError
     array = np.empty(shape_ijk[::-1], dtype)
     offset = float(header["vox_offset"])

@@ -105,14 +105,11 @@ class _Values:
 
     @classmethod
     def of(cls, sample: np.ndarray) -> _Values:
-        from scipy import ndimage
 
         numbers = np.rint(np.clip(sample, -_LIMIT, _LIMIT)).astype(np.int64) + _LIMIT
         counts = np.bincount(numbers, minlength=2 * _LIMIT + 1)
         width = 2 * _SPIKE_NEIGHBOURS + 1
-        neighbours = (ndimage.uniform_filter1d(counts.astype(float), width, mode="constant") * width - counts) / (
-            width - 1
-        )
+        neighbours = (np.convolve(counts, np.ones(width), mode="same") - counts) / (width - 1)
         spikes = (counts > _SPIKE_SHARE * sample.size) & (counts > _SPIKE_RATIO * neighbours)
         spikes[[0, -1]] = True
         return cls(np.where(spikes, 0, counts), counts)
@@ -198,6 +195,7 @@ class _Values:
         Args:
             offset: Where to look for them; what lies within `_PEAK_TOLERANCE_HU` of it is no contradiction: None, too.
         """
+        # Here, since Slicer imports this before scipy is installed.
         from scipy import ndimage, signal
 
         low = offset - 300 + _LIMIT

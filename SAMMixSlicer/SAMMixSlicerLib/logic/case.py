@@ -169,7 +169,7 @@ class Case:
         Raises:
             InputError: The volume was reoriented after its boxes were made, or its geometry cannot be used.
         """
-        fingerprint = self._source.fingerprint()
+        fingerprint = (*self._source.fingerprint(), self._source.areValuesHu())
         if self.isOpen and fingerprint == self._openedAs:
             return
         self._source.check()
@@ -181,6 +181,7 @@ class Case:
             self._source.array(),
             self._source.matrix(),
             spacingKnown=self._source.isSpacingKnown(),
+            valuesAreHu=self._source.areValuesHu(),
             states=tuple(states.values()),
             guidance=guidance,
         )

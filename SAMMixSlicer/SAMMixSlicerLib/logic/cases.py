@@ -71,6 +71,13 @@ class Cases(VTKObservationMixin):
         self._cases[case.volumeId] = case
         return case
 
+    def discard(self, volumeNode: Any) -> None:
+        """Drops the case of a volume with its boxes; the next action begins a new one. The segmentation stays."""
+        case = self._cases.get(volumeNode.GetID())
+        if case is not None:
+            self._remove(case)
+            slicer.mrmlScene.RemoveNode(case.node)
+
     def restoreAll(self) -> None:
         """Creates a case for every case node of the scene that has none yet."""
         for node in case_node.caseNodes():

@@ -8,7 +8,7 @@ from sammix_core.errors import InputError
 from SAMMixSlicerLib.logic.actions import Action, Actions
 from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.signals import Signal
-from SAMMixSlicerLib.worker import Finished, GuidanceFound, ModelLoaded, Progressed
+from SAMMixSlicerLib.worker import Finished, GuidanceFound, ModelLoaded, Progressed, VolumeOpened
 from SAMMixSlicerLib.worker.commands import Run
 
 
@@ -27,6 +27,9 @@ class RunLogic:
         self.progressed = Signal()
         self._workspace = workspace
         self._actions = actions
+        self._notes: dict[str, dict[type, tuple[str, ...]]] = {}
+        workspace.worker.on(VolumeOpened).connect(self._onNotes)
+        workspace.worker.on(GuidanceFound).connect(self._onNotes)
         workspace.worker.on(Progressed).connect(self._onProgressed)
         workspace.worker.on(ModelLoaded).connect(self._onModelLoaded)
         workspace.worker.on(GuidanceFound).connect(self._onGuidanceFound)
@@ -64,6 +67,17 @@ class RunLogic:
     def _onEnded(self, action: Action, _event: Finished) -> None:
         if action.isRun:
             action.case.save()  # probabilities are new even if no mask has changed
+            self._showNotes(action.case.volumeId)
+
+    def _onNotes(self, event: VolumeOpened | GuidanceFound) -> None:
+        self._notes.setdefault(event.volume_id, {})[type(event)] = event.notes
+
+    def _showNotes(self, volumeId: str) -> None:
+        """Shows what was odd about the volume, warnings first, where the user looks after a run."""
+        notes = [note for part in self._notes.get(volumeId, {}).values() for note in part]
+        notes.sort(key=lambda note: not note.startswith("Warning:"))
+        if notes:
+            self._workspace.showMessage(" ".join(notes), isError=notes[0].startswith("Warning:"))
 
     def _onProgressed(self, event: Progressed) -> None:
         formats = {"slices": _("{stage}: {done} of {total} slices"), "steps": _("{stage}: {done} of {total}")}

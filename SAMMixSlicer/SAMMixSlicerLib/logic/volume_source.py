@@ -14,6 +14,7 @@ from sammix_core.errors import InputError
 from sammix_core.volume.axial_order import AxialOrder
 from sammix_core.volume.grid import VolumeGrid
 from SAMMixSlicerLib.scene.geometry import (
+    areValuesHu,
     checkIsCt,
     ijkToWorld,
     isSpacingKnown,
@@ -23,6 +24,10 @@ from SAMMixSlicerLib.scene.geometry import (
 )
 
 _ROW_STEP = 4
+
+
+class VolumeChangedError(InputError):
+    """The volume has other slices than when its case was created, so that boxes and masks no longer fit it."""
 
 
 class VolumeSource:
@@ -52,18 +57,19 @@ class VolumeSource:
         """Identifies the current content of the volume: a checksum of its voxels, and its position in the world.
 
         Raises:
-            InputError: The volume was reoriented or resized since the case was created, or cannot be used.
+            VolumeChangedError: The volume was reoriented or resized since the case was created.
+            InputError: The volume cannot be used.
         """
         name = self._node.GetName()
         if self._currentSliceAxis() != self.sliceAxis:
-            raise InputError(
+            raise VolumeChangedError(
                 _("{name} was rotated, and its axial slices have changed. Rotate it back, or use a copy.").format(
                     name=name
                 )
             )
         array = self.array()
         if array.shape != self.shapeKji:
-            raise InputError(_("The size of {name} has changed. Use a copy.").format(name=name))
+            raise VolumeChangedError(_("The size of {name} has changed. Use a copy.").format(name=name))
         modified = self._node.GetImageData().GetMTime()
         if self._checksum is None or self._checksum[0] != modified:
             # Computed only when VTK reports a change, which need not be one of the voxels. Every fourth row is enough:
@@ -91,6 +97,10 @@ class VolumeSource:
     def isSpacingKnown(self) -> bool:
         """Whether its spacing is in real millimetres."""
         return isSpacingKnown(self._node)
+
+    def areValuesHu(self) -> bool:
+        """Whether the user has said that its values are Hounsfield units."""
+        return areValuesHu(self._node)
 
     def check(self) -> None:
         """Checks that the volume is a CT.

@@ -14,7 +14,7 @@ from sammix_core.model_store.organs import DEFAULT_ORGAN
 from SAMMixSlicerLib.logic.case import Case
 from SAMMixSlicerLib.logic.cases import Cases
 from SAMMixSlicerLib.parameter import Parameter, ParameterNode
-from SAMMixSlicerLib.scene.geometry import checkIsCt
+from SAMMixSlicerLib.scene.geometry import checkIsCt, takeValuesAsHu
 from SAMMixSlicerLib.scene.scene_changes import SceneChanges
 from SAMMixSlicerLib.scene.slice_views import SliceViews
 from SAMMixSlicerLib.signals import Signal
@@ -146,6 +146,14 @@ class Workspace:
             setAbdomenWindow(volumeNode)
             self._show(case)
         return case
+
+    def startOver(self) -> None:
+        """Drops the case of the selected volume, whose voxels have become others."""
+        self.cases.discard(self.volumeNode)
+
+    def takeValuesAsHu(self) -> None:
+        """Takes the values of the selected volume as Hounsfield units, whatever they look like."""
+        takeValuesAsHu(self.volumeNode)
 
     def _show(self, case: Case) -> None:
         """Shows the case's slices in the views: the slice in view, or the middle one."""

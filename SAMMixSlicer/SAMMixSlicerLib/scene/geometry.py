@@ -16,6 +16,7 @@ from sammix_core.volume_io.hounsfield import to_volume
 from sammix_core.volume_io.raw_image import RawImage, check_geometry, is_placeholder_geometry, sheared
 
 _SAMPLE_VOXELS = 200_000
+_VALUES_ARE_HU = "SAMMix.ValuesAreHu"
 _LARGEST_COSINE = 1e-3  # as in the core's check
 
 
@@ -78,7 +79,7 @@ def volumeFromNode(volumeNode: Any, inWorld: bool = True) -> Volume:
         direction=direction,
         spacing_known=isSpacingKnown(volumeNode),
     )
-    return to_volume(raw, name)
+    return to_volume(raw, name, areValuesHu(volumeNode))
 
 
 def checkIsCt(volumeNode: Any) -> None:
@@ -92,7 +93,18 @@ def checkIsCt(volumeNode: Any) -> None:
     array = slicer.util.arrayFromVolume(volumeNode)
     step = max(1, round((array.size / _SAMPLE_VOXELS) ** (1 / 3)))
     sample = np.ascontiguousarray(array[::step, ::step, ::step])
-    to_volume(RawImage(array=sample, spacing=spacing, origin=origin, direction=direction), volumeNode.GetName())
+    raw = RawImage(array=sample, spacing=spacing, origin=origin, direction=direction)
+    to_volume(raw, volumeNode.GetName(), areValuesHu(volumeNode))
+
+
+def areValuesHu(volumeNode: Any) -> bool:
+    """Whether the user has said that the values are Hounsfield units, whatever they look like."""
+    return volumeNode.GetAttribute(_VALUES_ARE_HU) == "1"
+
+
+def takeValuesAsHu(volumeNode: Any) -> None:
+    """Notes on the volume, and so in the scene, that the user says that the values are Hounsfield units."""
+    volumeNode.SetAttribute(_VALUES_ARE_HU, "1")
 
 
 def _checkIsScalarImage(volumeNode: Any) -> None:

@@ -47,7 +47,7 @@ class Panel:
         self._lesions = lesions
         self.sections = [
             InputSection(ui, workspace, logic.install),
-            RunSection(ui, workspace, logic.run, actions, logic.install),
+            RunSection(ui, workspace, logic.run, actions, logic.install, dialogs),
             self.slices,
             BoxesSection(ui, workspace, logic.boxes, actions),
             ShowSection(ui, workspace, logic.surface),

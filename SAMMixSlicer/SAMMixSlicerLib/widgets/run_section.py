@@ -6,10 +6,14 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from sammix_core.errors import InputError
+from sammix_core.volume_io.hounsfield import NotHounsfieldError
 from SAMMixSlicerLib.logic.actions import Actions
 from SAMMixSlicerLib.logic.install_logic import InstallLogic
 from SAMMixSlicerLib.logic.run_logic import RunLogic
+from SAMMixSlicerLib.logic.volume_source import VolumeChangedError
 from SAMMixSlicerLib.logic.workspace import Workspace
+from SAMMixSlicerLib.widgets.dialogs import Dialogs
 from SAMMixSlicerLib.worker import ModelLoaded
 
 _ERROR_STYLE = "color: #d0402b;"
@@ -24,18 +28,26 @@ class RunSection:
         runLogic: Segments the volume.
         actions: The actions in progress.
         installLogic: Knows whether the required packages are installed.
+        dialogs: Dialogs.
     """
 
     def __init__(
-        self, ui: Any, workspace: Workspace, runLogic: RunLogic, actions: Actions, installLogic: InstallLogic
+        self,
+        ui: Any,
+        workspace: Workspace,
+        runLogic: RunLogic,
+        actions: Actions,
+        installLogic: InstallLogic,
+        dialogs: Dialogs,
     ) -> None:
+        self._dialogs = dialogs
         self._ui = ui
         self._workspace = workspace
         self._run = runLogic
         self._actions = actions
         self._install = installLogic
         self._isInstalled = not installLogic.missing()
-        ui.segmentButton.connect("clicked()", lambda: workspace.attempt(runLogic.run))
+        ui.segmentButton.connect("clicked()", self._onSegment)
         ui.cancelButton.connect("clicked()", self._onCancel)
         actions.changed.connect(self.refresh)
         runLogic.progressed.connect(self._onProgress)
@@ -56,6 +68,32 @@ class RunSection:
         self._ui.segmentButton.setText(_("Segment {target}").format(target=self._workspace.target))
         self._ui.cancelButton.setEnabled(busy)
         self._ui.progressBar.setVisible(self._run.isRunning)
+
+    def _onSegment(self) -> None:
+        try:
+            self._run.run()
+        except (NotHounsfieldError, VolumeChangedError) as error:
+            if self._confirm(error):
+                self._workspace.attempt(self._run.run)
+            else:
+                self._workspace.showMessage(str(error), isError=True)
+        except InputError as error:
+            self._workspace.showMessage(str(error), isError=True)
+
+    def _confirm(self, error: NotHounsfieldError | VolumeChangedError) -> bool:
+        """Asks the user about a volume that looks wrong, and does what they answer."""
+        if isinstance(error, VolumeChangedError):
+            question = _("{reason} Start over with the volume as it is now? Its boxes are dropped.").format(
+                reason=error
+            )
+            answer = self._workspace.startOver
+        else:
+            question = _("{reason} Are the values Hounsfield units all the same?").format(reason=error)
+            answer = self._workspace.takeValuesAsHu
+        if not self._dialogs.confirm(question):
+            return False
+        answer()
+        return True
 
     def _onCancel(self) -> None:
         self._ui.cancelButton.setEnabled(False)

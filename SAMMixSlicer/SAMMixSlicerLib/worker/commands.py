@@ -118,6 +118,7 @@ class OpenVolume(VolumeCommand):
         block: The voxels, (k, j, i), of any real type.
         ijk_to_ras: (4, 4) float64, voxel indices to RAS in mm.
         spacing_known: Whether the matrix holds real millimetres.
+        values_are_hu: Whether the user says that the values are Hounsfield units; they are not checked then.
         guidance: The result of an earlier run (`GuidanceFound.guidance`), or None.
         states: The slices as they were.
     """
@@ -127,6 +128,7 @@ class OpenVolume(VolumeCommand):
     spacing_known: bool
     guidance: bytes | None = None
     states: tuple[SliceState, ...] = ()
+    values_are_hu: bool = False
     repeatable: ClassVar[bool] = True
 
     def may_interrupt(self, running_on: str) -> bool:

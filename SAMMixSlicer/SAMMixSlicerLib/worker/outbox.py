@@ -105,6 +105,7 @@ def _openVolume(command: PendingOpen, block: Block) -> OpenVolume:
         block,
         ijk_to_ras=volume.ijkToRas,
         spacing_known=volume.spacingKnown,
+        values_are_hu=volume.valuesAreHu,
         guidance=volume.guidance,
         states=tuple(volume.states.values()),
         request=command.request,

@@ -24,6 +24,7 @@ class VolumeState:
         spacingKnown: Whether the matrix holds real millimetres.
         states: The slices as they were.
         guidance: The result of an earlier run, from `GuidanceFound.guidance`.
+        valuesAreHu: Whether the user says that the values are Hounsfield units.
 
     Attributes:
         openRequest: Number of the command that opened the volume.
@@ -44,11 +45,13 @@ class VolumeState:
         spacingKnown: bool,
         states: Iterable[SliceState] = (),
         guidance: bytes | None = None,
+        valuesAreHu: bool = False,
     ) -> None:
         self.volumeId = volumeId
         self.array = array
         self.ijkToRas = np.array(ijkToRas, dtype=np.float64)
         self.spacingKnown = spacingKnown
+        self.valuesAreHu = valuesAreHu
         self.openRequest = 0
         self.guidance = guidance
         self.sliceAxis: SliceAxis = AxialOrder.from_direction(grid_from_ras(self.ijkToRas)[2]).slice_axis

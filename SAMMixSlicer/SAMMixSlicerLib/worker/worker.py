@@ -173,6 +173,7 @@ class Worker:
         spacingKnown: bool = True,
         states: Iterable[SliceState] = (),
         guidance: bytes | None = None,
+        valuesAreHu: bool = False,
     ) -> int:
         """Opens a volume in the process: answered by `VolumeOpened`; a volume of the same ID is closed first.
 
@@ -184,6 +185,7 @@ class Worker:
             spacingKnown: Whether those are real millimetres.
             states: The slices as they were.
             guidance: The result of an earlier run, from `VolumeState.guidance`; that of another model is not used.
+            valuesAreHu: Whether the user says that the values are Hounsfield units; they are not checked then.
 
         Returns:
             Number of the command.
@@ -193,7 +195,7 @@ class Worker:
         """
         if array.ndim != 3 or array.size == 0:
             raise ValueError(f"a volume needs a (k, j, i) array, not one of shape {array.shape}")
-        volume = VolumeState(volumeId, array, ijkToRas, spacingKnown, states, guidance)
+        volume = VolumeState(volumeId, array, ijkToRas, spacingKnown, states, guidance, valuesAreHu)
         self._cancelAll(volumeId)
         self._volumes[volumeId] = volume
         volume.openRequest = self.submit(PendingOpen(volumeId, volume))

@@ -375,22 +375,54 @@ def test_a_failure_leaves_old_files_as_they_were(
     assert content(out) == {"liver.nii.gz": b"the old mask"}
 
 
-@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt, 130), (OSError, 1)])
-def test_when_one_output_fails_none_is_written(
+def raised(error: type[BaseException]) -> Callable[..., None]:
+    def fails(*_: object, **__: object) -> None:
+        raise error("in the middle")
+
+    return fails
+
+
+@pytest.mark.parametrize(
+    ("function", "error", "code"),
+    [
+        ("evaluation.report.write_report", KeyboardInterrupt, 130),
+        ("volume_io.write_labelmap", OSError, 2),
+        ("volume_io.write_labelmap", ValueError, 1),
+    ],
+)
+def test_a_stop_or_a_mask_that_fails_leaves_all_as_it_was(
     instant: InstantSegmenter,
     ct: Path,
     out: Path,
     monkeypatch: pytest.MonkeyPatch,
+    function: str,
     error: type[BaseException],
     code: int,
 ) -> None:
-    def fails(*_: object) -> None:
-        raise error("in the middle")
-
     (out / "liver.nii.gz").write_bytes(b"the old mask")
-    monkeypatch.setattr("sammix_core.evaluation.report.write_report", fails)
+    monkeypatch.setattr(f"sammix_core.{function}", raised(error))
     assert run(*everything(ct, out))[0] == code
     assert content(out) == {"liver.nii.gz": b"the old mask"}
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        ("report.write_report", "report.json"),
+        ("report.build_report", "report.json"),
+        ("preview.render_preview", "preview.png"),
+        ("preview.write_preview", "preview.png"),
+    ],
+)
+def test_a_side_output_that_fails_does_not_lose_the_mask(
+    instant: InstantSegmenter, ct: Path, out: Path, monkeypatch: pytest.MonkeyPatch, function: str, name: str
+) -> None:
+    monkeypatch.setattr(f"sammix_core.evaluation.{function}", raised(ValueError))
+    code, _, stderr = run(*everything(ct, out))
+    assert code == 2
+    assert "liver.nii.gz was written, but" in stderr
+    assert name in stderr
+    assert sorted(content(out)) == sorted({"boxes.json", "liver.nii.gz", "preview.png", "report.json"} - {name})
 
 
 STOPPED = """

@@ -13,7 +13,12 @@ from sammix_core.guidance.saved_guidance import SavedGuidance
 from sammix_core.segmentation.slice_state import SliceState
 from sammix_core.volume.volume import Volume, grid_from_ras
 from sammix_core.volume_io.hounsfield import to_volume
-from sammix_core.volume_io.raw_image import RawImage, check_geometry, is_placeholder_geometry
+from sammix_core.volume_io.raw_image import (
+    RawImage,
+    check_geometry,
+    is_orientation_stated,
+    is_placeholder_geometry,
+)
 from SAMMixSlicerLib.worker.commands import OpenVolume
 from SAMMixSlicerLib.worker.shared_array import AttachedArray
 
@@ -163,4 +168,12 @@ def _volume(memory: AttachedArray, command: OpenVolume) -> Volume:
     spacing, origin, direction = grid_from_ras(command.ijk_to_ras)
     check_geometry(_NAME, spacing, origin, direction)
     spacing_known = command.spacing_known and not is_placeholder_geometry(spacing, origin, direction)
-    return to_volume(RawImage(memory.array, spacing, origin, direction, spacing_known), _NAME)
+    raw = RawImage(
+        memory.array,
+        spacing,
+        origin,
+        direction,
+        spacing_known,
+        orientation_known=is_orientation_stated(origin, direction),
+    )
+    return to_volume(raw, _NAME, command.values_are_hu)
