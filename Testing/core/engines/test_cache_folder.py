@@ -67,10 +67,16 @@ def test_what_is_larger_than_the_limit_is_not_kept_and_takes_nothing_else_away(t
     assert folder.get(KEYS[1]) is None
 
 
-def test_a_folder_that_cannot_be_made_keeps_nothing_and_says_so(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_keeps_nothing_and_says_so_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "file").write_text("in the way")
     folder = CacheFolder(tmp_path / "file" / "cache", 100)
     assert not folder.put(KEYS[0], b"x")
+    assert not folder.put(KEYS[1], b"x")
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("sammix_core.engines.cache_folder", "WARNING")
+    assert "cannot be written to" in record.getMessage()
     assert folder.get(KEYS[0]) is None
     assert folder.clear() == 0
 

@@ -125,7 +125,7 @@ def test_masks_follow_a_decoder_that_was_trained_further(torchs: LiteMedSam, pro
 
 @needs_openvino
 def test_a_backend_uses_it_for_inference_and_torch_where_it_does_not_run(
-    prompts: tuple[torch.Tensor, ...], monkeypatch: pytest.MonkeyPatch
+    prompts: tuple[torch.Tensor, ...], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     calls: list[int] = []
 
@@ -139,6 +139,8 @@ def test_a_backend_uses_it_for_inference_and_torch_where_it_does_not_run(
         found = backend.decode(*prompts)
         again = backend.decode(*prompts)
     assert calls == [3], "it was tried once, then torch decodes"
+    sentence = "OpenVINO cannot run the mask decoder, so PyTorch runs it: this processor is too old"
+    assert caplog.messages.count(sentence) == 1
     assert torch.equal(found[0], again[0])
     assert found[0].shape == (3, 3, 256, 256)
 

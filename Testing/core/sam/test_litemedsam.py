@@ -157,7 +157,7 @@ def test_the_engine_is_chosen_by_name_and_device(backend: LiteMedSam, monkeypatc
 
 
 def test_where_openvino_does_not_run_torch_does(
-    backend: LiteMedSam, image: torch.Tensor, embedding: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+    backend: LiteMedSam, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("this processor is not supported")
@@ -166,6 +166,7 @@ def test_where_openvino_does_not_run_torch_does(
     monkeypatch.setattr(engine_module.importlib.util, "find_spec", lambda name: object())
     engine = make_engine(backend.network.image_encoder, CPU, "auto")
     assert isinstance(engine, TorchEngine)
+    assert "this processor is not supported" in caplog.text
     with pytest.raises(InputError, match="OpenVINO does not run here"):
         make_engine(backend.network.image_encoder, CPU, "openvino")
 
