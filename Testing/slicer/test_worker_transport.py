@@ -99,6 +99,7 @@ def line() -> Iterator[tuple[Channel, socket.socket]]:
     server.close()
 
 
+@pytest.mark.alone
 def test_sending_does_not_block_if_the_other_end_does_not_read(line: tuple[Channel, socket.socket]) -> None:
     channel, other = line
     message = np.random.default_rng(0).bytes(30_000_000)

@@ -65,6 +65,7 @@ def test_two_processes_train_one_network(tmp_path: Path) -> None:
     for step in (2, 4):
         assert seen[f"{step}-0-of-2-gloo"] == seen[f"{step}-1-of-2-gloo"], "both have the same weights"
     model = tmp_path / "out" / "small" / "0.1.0"
-    assert [line for line in done.stdout.splitlines() if line] == [str(model)] * 2, "one model, both name it"
+    # Both write to one pipe, at times in the same line.
+    assert done.stdout.split() in ([str(model)] * 2, [str(model) * 2]), "one model, both name it"
     assert all(torch.isfinite(tensor).all() for tensor in load_file(model / "weights.safetensors").values())
     assert len(list((tmp_path / "work" / "checkpoints").iterdir())) == 1
