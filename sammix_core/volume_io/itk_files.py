@@ -96,14 +96,14 @@ def _raw_image(image: Any, path: Path) -> RawImage:
     grid = StraightGrid(spacing, direction)
     if not is_straight(direction):
         grid = straighten(direction * np.asarray(spacing), image.GetSize()[2], path.name)
-    known = not is_placeholder_geometry(spacing, origin, direction)
+    spacing_known = not is_placeholder_geometry(spacing, origin, direction)
     return RawImage(
         array=array_of(image),
         spacing=grid.spacing,
         origin=origin,
         direction=grid.direction,
-        spacing_known=known,
-        orientation_known=known and is_orientation_stated(origin, direction) and _states_orientation(path),
+        spacing_known=spacing_known,
+        orientation_known=spacing_known and is_orientation_stated(origin, direction) and _states_orientation(path),
         notes=grid.notes,
         slice_positions_mm=grid.slice_positions_mm,
         grid_header=nrrd_grid_lines(path) if IMAGE_IO[path.suffix.lower()] == "NrrdImageIO" else None,

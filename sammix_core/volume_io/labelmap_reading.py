@@ -184,8 +184,8 @@ def _read(file: Path) -> tuple[RawImage, dict[str, str]]:
         return read_nifti(file), {}
     if file.suffix.lower() in IMAGE_IO:
         return read_itk_layers(file)
-    known = ", ".join((*_NIFTI_SUFFIXES, *IMAGE_IO))
-    raise InputError(f"{file.name} is no labelmap that can be read; known are {known}.")
+    suffixes = ", ".join((*_NIFTI_SUFFIXES, *IMAGE_IO))
+    raise InputError(f"{file.name} is no labelmap that can be read; known are {suffixes}.")
 
 
 def _whole_numbers(array: np.ndarray, name: str) -> np.ndarray:
@@ -227,9 +227,9 @@ def _merged(array: np.ndarray, pairs: Mapping[str, str], name: str) -> tuple[np.
         return layers[..., 0], {value: title for _, value, title in segments}
     is_unique = len({value for _, value, _ in segments}) == len(segments)
     masks = []
-    for place, (layer, value, title) in enumerate(segments):
+    for index, (layer, value, title) in enumerate(segments):
         mask = layers[..., layer] == value
-        masks.append((np.count_nonzero(mask), value if is_unique else place + 1, title, mask))
+        masks.append((np.count_nonzero(mask), value if is_unique else index + 1, title, mask))
     merged = np.zeros(layers.shape[:3], np.int64)
     for _, label, _, mask in sorted(masks, key=lambda entry: -entry[0]):
         merged[mask] = label
