@@ -8,7 +8,7 @@ from sammix_core.errors import InputError
 from SAMMixSlicerLib.logic.actions import Action, Actions
 from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.signals import Signal
-from SAMMixSlicerLib.worker import Finished, GuidanceFound, ModelLoaded, Progressed
+from SAMMixSlicerLib.worker import Finished, GuidanceFound, ModelLoaded, Outcome, Progressed
 from SAMMixSlicerLib.worker.commands import Run
 
 
@@ -27,6 +27,7 @@ class RunLogic:
         self.progressed = Signal()
         self._workspace = workspace
         self._actions = actions
+        self._notes: dict[str, tuple[str, ...]] = {}
         workspace.worker.on(Progressed).connect(self._onProgressed)
         workspace.worker.on(ModelLoaded).connect(self._onModelLoaded)
         workspace.worker.on(GuidanceFound).connect(self._onGuidanceFound)
@@ -61,10 +62,6 @@ class RunLogic:
         """Cancels all actions in progress; finished slices are kept."""
         self._actions.cancel()
 
-    def _onEnded(self, action: Action, _event: Finished) -> None:
-        if action.isRun:
-            action.case.save()  # probabilities are new even if no mask has changed
-
     def _onProgressed(self, event: Progressed) -> None:
         formats = {"slices": _("{stage}: {done} of {total} slices"), "steps": _("{stage}: {done} of {total}")}
         text = formats[event.unit].format(stage=event.stage, done=event.done, total=event.total)
@@ -81,8 +78,17 @@ class RunLogic:
 
     def _onGuidanceFound(self, event: GuidanceFound) -> None:
         case = self._workspace.cases.find(event.volume_id)
+        self._notes[event.volume_id] = event.notes
         if case is not None:
             case.changed.emit(sorted(event.probabilities))
+
+    def _onEnded(self, action: Action, event: Finished) -> None:
+        if not action.isRun:
+            return
+        action.case.save()  # probabilities are new even if no mask has changed
+        notes = self._notes.pop(action.case.volumeId, ())
+        if notes and event.outcome is Outcome.DONE:
+            self._workspace.say(" ".join(notes), isError=True)
 
 
 def duration(seconds: float) -> str:
