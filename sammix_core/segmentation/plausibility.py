@@ -133,7 +133,8 @@ class PlausibilitySettings:
         least_hu: No organ has a lower median density.
         most_hu: No organ has a higher one.
         most_spread_hu: No organ is more uneven between its quartiles.
-        most_bone: No organ has more bone close round it.
+        most_bone: With more bone than this close round it, what is found may lie in a skull.
+        bone_below: Log-odds under which it then is not the organ.
         doubtful_bone: Above this share it is doubtful.
         doubtful_body_share: An organ that takes more of the body's section is doubtful.
         least_body_mm: No patient is thinner.
@@ -146,6 +147,7 @@ class PlausibilitySettings:
     most_hu: float
     most_spread_hu: float
     most_bone: float
+    bone_below: float
     doubtful_bone: float
     doubtful_body_share: float
     least_body_mm: float
@@ -267,7 +269,7 @@ class Plausibility:
             return Judgement(Verdict.IMPLAUSIBLE, "what was found is as uneven as noise", similarity)
         if slice_mm is not None and max(sight.body_mm for sight in sights) < limits.least_body_mm:
             return Judgement(Verdict.IMPLAUSIBLE, "the body is too small for a patient's", similarity)
-        if bone > limits.most_bone and similarity < limits.doubtful_below:
+        if bone > limits.most_bone and similarity < limits.bone_below:
             return Judgement(Verdict.IMPLAUSIBLE, "what was found lies in bone, as a brain does", similarity)
         if similarity < limits.implausible_below:
             return Judgement(Verdict.IMPLAUSIBLE, "the slices are not like those of an abdomen", similarity)

@@ -32,7 +32,7 @@ AXIAL = synthetic_ct((7, 75, 100))
 CANONICAL = AxialOrder((2, 1, 0), (False, False, False))
 SETTINGS = PlausibilitySettings(
     **{"implausible_below": -1.0, "doubtful_below": 0.5, "least_hu": -60.0, "most_hu": 280.0},
-    **{"most_spread_hu": 110.0, "most_bone": 0.2, "doubtful_bone": 0.15, "doubtful_body_share": 0.7},
+    **{"most_spread_hu": 110.0, "most_bone": 0.2, "bone_below": 0.9, "doubtful_bone": 0.15, "doubtful_body_share": 0.7},
     **{"least_body_mm": 60.0, "most_ml": 7000.0},
 )
 LIVER = Sight(np.zeros(2, np.float32), 20_000.0, 110.0, 15.0, 0.02, 0.2, 320.0)
