@@ -65,7 +65,7 @@ _AXES, _ORGAN_AXES, _STRENGTH = 40, 24, 0.1
 _FORCED_SLICES, _FORCED_CELLS = 4, 150
 
 SETTINGS = PlausibilitySettings(
-    implausible_below=-1.0,
+    implausible_below=-0.7,
     doubtful_below=0.3,
     least_hu=-60.0,
     most_hu=280.0,
@@ -180,7 +180,7 @@ def seen(segmenter: Segmenter, volume: Volume, name: str) -> Case:
     """Looks for a liver in a volume, and sums up what was found."""
     session = segmenter.open_session(volume)
     session.find_boxes()
-    finder = session._search
+    finder = session._finder
     guided, size = finder.guided, segmenter.model.preprocessing.size
     _, row_mm, _ = finder.axial.order.spacing(volume.spacing)
     pixel_mm = row_mm / finder.axial.frame.scale_y
@@ -193,7 +193,7 @@ def seen(segmenter: Segmenter, volume: Volume, name: str) -> Case:
     empty = [index for index in sorted(finder._maps) if guided.boxes[index] is None]
     forced = []
     for index in empty[:: max(1, len(empty) // _FORCED_SLICES)][:_FORCED_SLICES]:
-        logits = finder.maps_of(index).cam_logits[0]
+        logits = finder.maps_at(index).cam_logits[0]
         forced.append(sight(index, logits >= np.sort(logits, axis=None)[-_FORCED_CELLS]).features)
     slices = sum(box is not None for box in guided.boxes)
     slice_mm = finder.axial.slice_mm * slices / max(1, len(sights)) if volume.spacing_known else None

@@ -186,7 +186,7 @@ def test_the_sentence_is_said_once_and_goes_along_with_what_was_found(volume: Vo
     assert session.guidance is not None
     assert len(session.guidance.notes) == 1
     other = segmenter_with(calibration(-3.0, 32)).open_session(volume)
-    other.take_guidance(session.guidance)
+    other.restore_guidance(session.guidance)
     other.find_boxes()
     assert other.result().notes.count(session.guidance.notes[0]) == 1
 
