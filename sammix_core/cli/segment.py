@@ -275,6 +275,8 @@ def _print_summary(files: SegmentFiles, volume: Volume, result: SegmentationResu
     target = result.target
     headline = f"{target[:1].upper()}{target[1:]} segmented in {name}"
     screen.print(headline if with_mask else f"No {target} was found in {name}; the mask is empty.")
+    for warning in result.warnings:
+        screen.print(warning, style="bold")
     volume_text = f"unknown ({report.SPACING_UNKNOWN})" if volume_ml is None else f"{volume_ml:,.0f} mL"
     written = [("mask", files.output), ("boxes", files.boxes_out)]
     written += [("preview", files.preview), ("report", files.report), ("uncertainty", files.uncertainty)]
@@ -288,7 +290,7 @@ def _print_summary(files: SegmentFiles, volume: Volume, result: SegmentationResu
             *((label, str(path)) for label, path in written if path is not None),
         ]
     )
-    notes = report.merged_notes(volume.notes, result.notes)
+    notes = [note for note in report.merged_notes(result.notes, volume.notes) if note not in result.warnings]
     if not with_mask:
         # The first line of the summary is the same sentence.
         notes = [note for note in notes if not note.startswith(f"No {target} ")]

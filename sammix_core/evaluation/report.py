@@ -88,7 +88,7 @@ def build_report(
         f"{name}_volume_ml": None if volume_ml is None else round(volume_ml, 3),
         f"{name}_volume_note": None if volume.spacing_known else SPACING_UNKNOWN,
         "seconds": {stage: _number(value) for stage, value in seconds.items()},
-        "notes": merged_notes(volume.notes, result.notes),
+        "notes": merged_notes(result.notes, volume.notes),
         "versions": versions(),
         "per_slice": [_slice_entry(entry) for entry in result.slices],
     }

@@ -28,6 +28,7 @@ from sammix_core.progress import (
 )
 from sammix_core.segmentation.following.follow import follow
 from sammix_core.segmentation.orientation import OrientationCheck, detect_orientation, orientation_steps
+from sammix_core.segmentation.plausibility import Judgement, Verdict, cells_of, sight_of, slices_to_judge
 from sammix_core.segmentation.slice_decoder import SliceDecoder
 from sammix_core.segmentation.slice_sampling import (
     EVERY_SLICE,
@@ -66,7 +67,8 @@ class BoxFinder:
         axial: The volume's slices, as the network sees them.
         cache: Their embeddings.
         guided: The guidance's boxes and maps; None before `find` has ended.
-        notes: Plain sentences on the orientation.
+        judgement: Whether that can be the target; None where the model cannot tell, or nothing was found.
+        notes: Plain sentences on the orientation, and before them one on the judgement.
         seconds: Seconds by stage.
     """
 
@@ -84,6 +86,7 @@ class BoxFinder:
         self._image = lru_cache(_CACHED_IMAGES)(lambda index: self.axial.image(index))
         self.cache = EmbeddingCache(model.backend, self._image, limit_bytes, store)
         self.guided: GuidedBoxes | None = None
+        self.judgement: Judgement | None = None
         self.notes: list[str] = []
         self.seconds: dict[str, float] = {}
         self._model = model
@@ -107,7 +110,8 @@ class BoxFinder:
         """Finds the automatic boxes; see `SegmentationSession.find_boxes`. Maps that exist are not computed again.
 
         Returns:
-            The automatic boxes in voxels of the volume, by the user's slice index.
+            The automatic boxes in voxels of the volume, by the user's slice index; none where what was found cannot be
+            the target.
 
         Raises:
             Cancelled: The user stopped; the maps computed so far stay.
@@ -144,6 +148,9 @@ class BoxFinder:
         self.guided = guided
         if stated:
             self._check_header(guided)
+        self._judge(guided)
+        if self.judgement is not None and self.judgement.verdict is Verdict.IMPLAUSIBLE:
+            return {}
         return self._in_voxels(guided)
 
     def _check_header(self, guided: GuidedBoxes) -> None:
@@ -152,6 +159,35 @@ class BoxFinder:
         warning = check.run()
         self._encoded_for_orientation += check.slices_encoded
         self.notes = [] if warning is None else [warning]
+
+    def _judge(self, guided: GuidedBoxes) -> None:
+        """Compares what was found with what the target can be, and says so where it is doubtful."""
+        model, axial = self._model, self.axial
+        places = slices_to_judge(guided)
+        if model.plausibility is None or not places:
+            return
+        _, row_mm, _ = axial.order.spacing(self._volume.spacing)
+        pixel_mm = row_mm / axial.frame.scale_y  # the image's own pixels are square
+        sights = [
+            sight_of(
+                self.cache.embedding(index)[0].cpu().numpy(),
+                self._image(index),
+                cells_of(guided, index, model.preprocessing.size),
+                pixel_mm,
+                model.preprocessing,
+            )
+            for index in places
+        ]
+        slices = sum(box is not None for box in guided.boxes)
+        slice_mm = axial.slice_mm * slices / len(places) if self._volume.spacing_known else None
+        self.judgement = model.plausibility.judge(sights, slice_mm)
+        self.notes = list(dict.fromkeys([*self.warnings, *self.notes]))
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a person must know before the masks are used."""
+        sentence = "" if self.judgement is None else self.judgement.sentence(self._model.target)
+        return [sentence] if sentence else []
 
     def _probabilities(self, indices: Sequence[int]) -> Generator[float]:
         """Probabilities of canonical slices, several at once where that suits the backend."""

@@ -24,7 +24,9 @@ from sammix_core.sam.backend import SamBackend
 from sammix_core.sam.decoding import MaskSettings
 from sammix_core.sam.options import BackendOptions
 from sammix_core.sam.registry import build_backend
+from sammix_core.segmentation import plausibility
 from sammix_core.segmentation.following.settings import NOT_FOLLOWED, FollowSettings
+from sammix_core.segmentation.plausibility import Plausibility
 
 if TYPE_CHECKING:
     import torch
@@ -47,6 +49,8 @@ class LoadedModel:
         device: Where it computes.
         following: How boxes are refitted and the organ is followed from slice to slice.
         target: The organ that it segments, "liver".
+        plausibility: How to tell whether what was found can be the target; None for a model that carries no
+            calibration.
     """
 
     spec: str
@@ -58,6 +62,7 @@ class LoadedModel:
     device: torch.device
     following: FollowSettings = NOT_FOLLOWED
     target: str = DEFAULT_ORGAN.name
+    plausibility: Plausibility | None = None
 
     @property
     def precision(self) -> str:
@@ -117,6 +122,7 @@ def _load_self_guided(folder: ModelFolder, guidance: str, options: BackendOption
         device=options.device,
         following=_following(folder),
         target=manifest.target,
+        plausibility=_plausibility(folder),
     )
 
 
@@ -167,6 +173,15 @@ def _box_settings(folder: ModelFolder, guidance: str) -> BoxSettings:
 def _following(folder: ModelFolder) -> FollowSettings:
     fields = folder.manifest.guidance.get("following")
     return NOT_FOLLOWED if fields is None else FollowSettings.from_dict(fields)
+
+
+def _plausibility(folder: ModelFolder) -> Plausibility | None:
+    settings = folder.manifest.guidance.get(plausibility.NAME)
+    # A model that was fine-tuned from one with a calibration has its settings, but none of its weights.
+    if settings is None or plausibility.WEIGHTS_FILE not in folder.manifest.files:
+        return None
+    state = load_model_weights(folder, plausibility.WEIGHTS_FILE)
+    return Plausibility.from_state({name: tensor.numpy() for name, tensor in state.items()}, settings)
 
 
 def _resnet38(folder: ModelFolder, device: torch.device) -> ResNet38Cam:

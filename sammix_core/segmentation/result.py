@@ -51,7 +51,8 @@ class SegmentationResult:
         device: "cpu" or "cuda".
         model: "liver/1.0.0".
         guidance: "embedding_cam".
-        notes: Plain sentences for the user.
+        notes: Plain sentences for the user, the most important first.
+        warnings: Those of them that a person must read before the mask is used.
         cam: (slices, h, w) float16 in [0, 1], canonical axial order, on the guidance's grid.
         frame: Where that grid lies on a slice.
         slice_shape: (rows, cols) of a canonical slice.
@@ -80,6 +81,7 @@ class SegmentationResult:
     uncertainty: np.ndarray | None = None
     precision: str = "float32"
     refined_by: str | None = None
+    warnings: list[str] = field(default_factory=list)
 
     def cam_slice(self, canonical_slice: int) -> np.ndarray:
         """The class activation map on a slice's own pixels.

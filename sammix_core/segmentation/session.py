@@ -191,7 +191,8 @@ class SegmentationSession:
             on_probability: Called with each slice's index and its probability, before smoothing.
 
         Returns:
-            The session's boxes.
+            The session's boxes. There is no automatic one where what was found cannot be the target; `result().notes`
+            says so first.
 
         Raises:
             Cancelled: The user stopped; boxes are as they were.
@@ -313,6 +314,7 @@ class SegmentationSession:
             uncertainty=None
             if self._uncertainty is None
             else self._uncertainty.volume(self.volume.shape_kji, finder.axial.order, self.boxes),
+            warnings=list(finder.warnings),
         )
 
     def cam_slice(self, slice_index: int) -> np.ndarray:
