@@ -31,6 +31,8 @@ _STRICT = ConfigDict(strict=True, extra="forbid", frozen=True, revalidate_instan
 _LEAST = {"batch": 1, "size": 1, "window_level": -1000}  # all other numbers of a section begin at 0
 _KINDS = {
     "string_type": "a text",
+    "path_type": "a text",
+    "is_instance_of": "a text",  # of a path, by the version of pydantic
     "bool_type": "true or false",
     "list_type": "a list",
     "tuple_type": "a list",
