@@ -249,7 +249,7 @@ def changed(volume: Volume, change: str) -> Volume:
 )
 def test_no_real_liver_is_lost(shipped: Segmenter, of: partial[Volume], change: str) -> None:
     volume = changed(of(), change)
-    plain = Segmenter(replace(shipped.model, plausibility=None), shipped.refine).segment_volume(volume)
+    plain = Segmenter(replace(shipped.model, plausibility=None), shipped.refiner).segment_volume(volume)
     result = shipped.segment_volume(volume)
     assert plain.mask.any()
     np.testing.assert_array_equal(result.mask, plain.mask)
