@@ -11,6 +11,9 @@ from contextlib import contextmanager
 LOGGER = "sammix_core"  # the parent of the loggers of all our modules
 
 
+WARNING = "Warning:"  # begins the notes that a person must read before the mask is used
+
+
 class SammixError(Exception):
     """Something the user can understand and act on; the command line prints it and exits with code 2."""
 

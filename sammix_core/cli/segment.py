@@ -19,7 +19,7 @@ from sammix_core.cli.outputs import Output, check_outputs, write_together
 from sammix_core.cli.progress import duration, shown_progress
 from sammix_core.cli.refine_options import ChosenRefiner, RefineOptions
 from sammix_core.cli.segment_lesions import LesionOptions
-from sammix_core.errors import InputError
+from sammix_core.errors import WARNING, InputError
 from sammix_core.model_store.organs import DEFAULT_MODEL
 from sammix_core.progress import Interrupts
 from sammix_core.refinement.folder import LESION
@@ -275,8 +275,10 @@ def _print_summary(files: SegmentFiles, volume: Volume, result: SegmentationResu
     target = result.target
     headline = f"{target[:1].upper()}{target[1:]} segmented in {name}"
     screen.print(headline if with_mask else f"No {target} was found in {name}; the mask is empty.")
-    for warning in result.warnings:
-        screen.print(warning, style="bold")
+    notes = report.merged_notes(result.notes, volume.notes)
+    for note in notes:
+        if note.startswith(WARNING):
+            screen.print(note, style="bold")
     volume_text = f"unknown ({report.SPACING_UNKNOWN})" if volume_ml is None else f"{volume_ml:,.0f} mL"
     written = [("mask", files.output), ("boxes", files.boxes_out)]
     written += [("preview", files.preview), ("report", files.report), ("uncertainty", files.uncertainty)]
@@ -290,10 +292,8 @@ def _print_summary(files: SegmentFiles, volume: Volume, result: SegmentationResu
             *((label, str(path)) for label, path in written if path is not None),
         ]
     )
-    notes = [note for note in report.merged_notes(result.notes, volume.notes) if note not in result.warnings]
-    if not with_mask:
-        # The first line of the summary is the same sentence.
-        notes = [note for note in notes if not note.startswith(f"No {target} ")]
+    # The first lines of the summary hold the warnings and, with an empty mask, that nothing was found.
+    notes = [note for note in notes if not note.startswith((WARNING, f"No {target} "))]
     if notes:
         screen.print("Notes")
         console.print_notes(notes)

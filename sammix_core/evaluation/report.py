@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sammix_core.errors import WARNING
 from sammix_core.files import write_text_atomic
 from sammix_core.version import __version__
 
@@ -151,7 +152,7 @@ def slices_with_mask(result: SegmentationResult) -> int:
 def merged_notes(*groups: Iterable[str]) -> list[str]:
     """Notes of several stages in order, without repetition; warnings come first."""
     notes = list(dict.fromkeys(note for group in groups for note in group))
-    return sorted(notes, key=lambda note: not note.startswith("Warning:"))
+    return sorted(notes, key=lambda note: not note.startswith(WARNING))
 
 
 def base_name(path: str | Path) -> str:

@@ -181,13 +181,8 @@ class BoxFinder:
         slices = sum(box is not None for box in guided.boxes)
         slice_mm = axial.slice_mm * slices / len(places) if self._volume.spacing_known else None
         self.judgement = model.plausibility.judge(sights, slice_mm)
-        self.notes = list(dict.fromkeys([*self.warnings, *self.notes]))
-
-    @property
-    def warnings(self) -> list[str]:
-        """What a person must know before the masks are used."""
-        sentence = "" if self.judgement is None else self.judgement.sentence(self._model.target)
-        return [sentence] if sentence else []
+        sentence = self.judgement.sentence(model.target)
+        self.notes = list(dict.fromkeys([*([sentence] if sentence else []), *self.notes]))
 
     def _probabilities(self, indices: Sequence[int]) -> Generator[float]:
         """Probabilities of canonical slices, several at once where that suits the backend."""

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from sammix_core.errors import WARNING
 from sammix_core.masks.probability import sigmoid
 from sammix_core.preprocessing.axial_slices import AxialSlices
 from sammix_core.segmentation.model_loading import LoadedModel
@@ -104,7 +105,7 @@ class OrientationCheck:
             (True, False): "front and back exchanged",
         }[flips]
         return (
-            f"Warning: the header contradicts the anatomy. With {turned} the slices look far more like those of a "
+            f"{WARNING} the header contradicts the anatomy. With {turned} the slices look far more like those of a "
             "patient than as the header has them. Nothing was changed: check the orientation in the viewer (and think "
             "of situs inversus) before you use the mask."
         )

@@ -17,7 +17,7 @@ from typing import Any, Self
 import numpy as np
 from scipy import ndimage
 
-from sammix_core.errors import InputError
+from sammix_core.errors import WARNING, InputError
 from sammix_core.guidance.boxes_from_cam import GuidedBoxes
 from sammix_core.preprocessing.spec import PreprocessingSpec
 
@@ -59,11 +59,11 @@ class Judgement:
         """What to tell a person about something that was found as `target`; "" where it is plausible."""
         if self.verdict is Verdict.IMPLAUSIBLE:
             return (
-                f"This does not look like a CT with a {target} ({self.reason}), so no box was set. If there is a "
-                f"{target}, draw a box on its slices."
+                f"{WARNING} this does not look like a CT with a {target} ({self.reason}), so no box was set. If "
+                f"there is a {target}, draw a box on its slices."
             )
         if self.verdict is Verdict.DOUBTFUL:
-            return f"Check first whether this is a {target} at all: {self.reason}."
+            return f"{WARNING} check first whether this is a {target} at all: {self.reason}."
         return ""
 
 

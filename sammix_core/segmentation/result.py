@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sammix_core.boxes import Box, BoxTrack
+from sammix_core.errors import WARNING
 from sammix_core.model_store.organs import DEFAULT_ORGAN
 from sammix_core.preprocessing.frame import Frame
 from sammix_core.preprocessing.upsampling import upsampled
@@ -52,7 +53,6 @@ class SegmentationResult:
         model: "liver/1.0.0".
         guidance: "embedding_cam".
         notes: Plain sentences for the user, the most important first.
-        warnings: Those of them that a person must read before the mask is used.
         cam: (slices, h, w) float16 in [0, 1], canonical axial order, on the guidance's grid.
         frame: Where that grid lies on a slice.
         slice_shape: (rows, cols) of a canonical slice.
@@ -81,7 +81,11 @@ class SegmentationResult:
     uncertainty: np.ndarray | None = None
     precision: str = "float32"
     refined_by: str | None = None
-    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def warnings(self) -> list[str]:
+        """The notes that a person must read before the mask is used."""
+        return [note for note in self.notes if note.startswith(WARNING)]
 
     def cam_slice(self, canonical_slice: int) -> np.ndarray:
         """The class activation map on a slice's own pixels.

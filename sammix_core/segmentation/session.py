@@ -314,7 +314,6 @@ class SegmentationSession:
             uncertainty=None
             if self._uncertainty is None
             else self._uncertainty.volume(self.volume.shape_kji, finder.axial.order, self.boxes),
-            warnings=list(finder.warnings),
         )
 
     def cam_slice(self, slice_index: int) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from slicer.i18n import tr as _
 
-from sammix_core.errors import InputError
+from sammix_core.errors import WARNING, InputError
 from SAMMixSlicerLib.logic.actions import Action, Actions
 from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.signals import Signal
@@ -75,9 +75,9 @@ class RunLogic:
     def _showNotes(self, volumeId: str) -> None:
         """Shows what was odd about the volume, warnings first, where the user looks after a run."""
         notes = [note for part in self._notes.get(volumeId, {}).values() for note in part]
-        notes.sort(key=lambda note: not note.startswith("Warning:"))
+        notes.sort(key=lambda note: not note.startswith(WARNING))
         if notes:
-            self._workspace.showMessage(" ".join(notes), isError=notes[0].startswith("Warning:"))
+            self._workspace.showMessage(" ".join(notes), isError=notes[0].startswith(WARNING))
 
     def _onProgressed(self, event: Progressed) -> None:
         formats = {"slices": _("{stage}: {done} of {total} slices"), "steps": _("{stage}: {done} of {total}")}

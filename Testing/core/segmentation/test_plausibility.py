@@ -145,7 +145,9 @@ def test_what_cannot_be_the_organ_gets_no_box_and_no_mask(volume: Volume) -> Non
     result = segmenter_with(calibration(-3.0, 32)).segment_volume(volume)
     assert not result.mask.any()
     assert len(result.boxes) == 0
-    assert result.notes[0].startswith("This does not look like a CT with a liver (the slices are not like those")
+    assert result.notes[0].startswith(
+        "Warning: this does not look like a CT with a liver (the slices are not like those"
+    )
     assert result.warnings == result.notes[:1]
 
 
@@ -153,7 +155,7 @@ def test_what_is_doubtful_keeps_its_mask_and_is_said_first(volume: Volume) -> No
     plain = segmenter_with(None).segment_volume(volume)
     result = segmenter_with(calibration(0.0, 32)).segment_volume(volume)
     np.testing.assert_array_equal(result.mask, plain.mask)
-    assert result.notes[0].startswith("Check first whether this is a liver at all: the slices are hardly like")
+    assert result.notes[0].startswith("Warning: check first whether this is a liver at all: the slices are hardly like")
     assert result.warnings == result.notes[:1]
 
 
@@ -176,7 +178,7 @@ def test_a_persons_boxes_are_always_used(volume: Volume) -> None:
     assert result.mask[k].any()
     again = segmenter.segment_volume(volume, boxes=found.boxes)
     np.testing.assert_array_equal(again.mask, found.mask)
-    assert again.notes[0].startswith("This does not look like")
+    assert again.notes[0].startswith("Warning: this does not look like")
 
 
 def test_the_sentence_is_said_once_and_goes_along_with_what_was_found(volume: Volume) -> None:
