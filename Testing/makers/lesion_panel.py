@@ -61,6 +61,7 @@ class LesionPanel(PanelDriver):
         masks = {index: PackedMask.pack(plane) if plane.any() else None for index, plane in enumerate(planes)}
         case.setStates([SliceState(index, mask=packed) for index, packed in masks.items()])
         workspace.chooseVolume(volume_node)
+        self.logic.actions.changed.emit()  # as at the end of a run
 
     def find(self) -> None:
         """Clicks "Find candidates" and waits."""

@@ -122,11 +122,12 @@ class Actions:
         action.case.undo.push(action.name, action.before)
         self.changed.emit()
         self._workspace.showMessage(
-            event.sentence or self._summary(action, event), isError=event.outcome is Outcome.FAILED
+            event.sentence or self.summary(action, event), isError=event.outcome is Outcome.FAILED
         )
         self.ended.emit(action, event)
 
-    def _summary(self, action: Action, event: Finished) -> str:
+    def summary(self, action: Action, event: Finished) -> str:
+        """The sentence that says how an action ended."""
         if event.outcome is Outcome.CANCELLED and action.done:  # an action that is not counted in slices
             return _("{name}: stopped.").format(name=action.name)
         if event.outcome is Outcome.CANCELLED:

@@ -8,7 +8,7 @@ from sammix_core.errors import WARNING, InputError
 from SAMMixSlicerLib.logic.actions import Action, Actions
 from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.signals import Signal
-from SAMMixSlicerLib.worker import Finished, GuidanceFound, ModelLoaded, Progressed, VolumeOpened
+from SAMMixSlicerLib.worker import Finished, GuidanceFound, ModelLoaded, Outcome, Progressed, VolumeOpened
 from SAMMixSlicerLib.worker.commands import Run
 
 
@@ -64,20 +64,23 @@ class RunLogic:
         """Cancels all actions in progress; finished slices are kept."""
         self._actions.cancel()
 
-    def _onEnded(self, action: Action, _event: Finished) -> None:
-        if action.isRun:
-            action.case.save()  # probabilities are new even if no mask has changed
-            self._showNotes(action.case.volumeId)
+    def _onEnded(self, action: Action, event: Finished) -> None:
+        if not action.isRun:
+            return
+        action.case.save()  # probabilities are new even if no mask has changed
+        if event.outcome is Outcome.DONE:
+            self._showNotes(action.case.volumeId, self._actions.summary(action, event))
 
     def _onNotes(self, event: VolumeOpened | GuidanceFound) -> None:
         self._notes.setdefault(event.volume_id, {})[type(event)] = event.notes
 
-    def _showNotes(self, volumeId: str) -> None:
-        """Shows what was odd about the volume, warnings first, where the user looks after a run."""
+    def _showNotes(self, volumeId: str, summary: str) -> None:
+        """Shows warnings before the summary of a run, and what else was odd about the volume after it."""
         notes = [note for part in self._notes.get(volumeId, {}).values() for note in part]
-        notes.sort(key=lambda note: not note.startswith(WARNING))
+        warnings = [note for note in notes if note.startswith(WARNING)]
+        others = [note for note in notes if note not in warnings]
         if notes:
-            self._workspace.showMessage(" ".join(notes), isError=notes[0].startswith(WARNING))
+            self._workspace.showMessage(" ".join([*warnings, summary, *others]), isError=bool(warnings))
 
     def _onProgressed(self, event: Progressed) -> None:
         formats = {"slices": _("{stage}: {done} of {total} slices"), "steps": _("{stage}: {done} of {total}")}
