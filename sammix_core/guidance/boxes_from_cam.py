@@ -7,14 +7,14 @@ by how strongly the map supports them; the largest alone would lose half of a li
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
 from sammix_core.boxes import NetworkBox, tight_box
-from sammix_core.errors import InputError
+from sammix_core.documents import settings_from_dict, settings_to_dict
 from sammix_core.guidance.base import GuidanceMaps
 from sammix_core.masks.components import (
     component_boxes,
@@ -59,7 +59,7 @@ class BoxSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as plain JSON values."""
-        return {**asdict(self), "padding": list(self.padding)}
+        return settings_to_dict(self)
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> BoxSettings:
@@ -68,11 +68,7 @@ class BoxSettings:
         Raises:
             InputError: A field is not known to this version.
         """
-        try:
-            left, top, right, bottom = (float(edge) for edge in fields.get("padding", cls.padding))
-            return cls(**{**fields, "padding": (left, top, right, bottom)})
-        except (TypeError, ValueError) as error:
-            raise InputError(f"The model's box settings are not ones that this version knows ({error}).") from error
+        return settings_from_dict(cls, fields, "The model's box section")
 
 
 @dataclass

@@ -7,12 +7,13 @@ mapping is linear, enlarging the logits and enlarging the map give the same outl
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
+from sammix_core.documents import settings_from_dict, settings_to_dict
 from sammix_core.errors import InputError
 from sammix_core.guidance.base import GuidanceMaps
 from sammix_core.guidance.boxes_from_cam import BoxSettings
@@ -43,7 +44,7 @@ class CamSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as plain JSON values."""
-        return asdict(self)
+        return settings_to_dict(self)
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> CamSettings:
@@ -52,10 +53,7 @@ class CamSettings:
         Raises:
             InputError: A field or its value is not known to this version.
         """
-        try:
-            settings = cls(**fields)
-        except TypeError as error:
-            raise InputError(f"The model's map settings are not ones that this version knows ({error}).") from error
+        settings = settings_from_dict(cls, fields, "The model's map section")
         fixed = isinstance(settings.threshold, int | float) and 0 <= settings.threshold < 1
         is_valid = settings.method in METHODS and settings.layer in LAYERS and (fixed or settings.threshold == OTSU)
         if not is_valid or not isinstance(settings.gain, int | float) or not settings.gain > 0:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from sammix_core.errors import InputError
+from sammix_core.documents import settings_from_dict, settings_to_dict
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class PreprocessingSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as a plain dict for the manifest."""
-        return asdict(self)
+        return settings_to_dict(self)
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> PreprocessingSpec:
@@ -40,7 +40,4 @@ class PreprocessingSpec:
         Raises:
             InputError: A field is missing or not known to this version.
         """
-        try:
-            return cls(**fields)
-        except TypeError as error:
-            raise InputError(f"The model's preprocessing is not one that this version knows ({error}).") from error
+        return settings_from_dict(cls, fields, "The model's preprocessing")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from scipy import ndimage
 from torch.nn import functional
 
+from sammix_core.documents import settings_from_dict, settings_to_dict
 from sammix_core.errors import InputError
 from sammix_core.masks.components import component_sizes, component_weights, label_components, select_components
 from sammix_core.masks.overlap import mask_dice, mask_iou
@@ -46,7 +47,7 @@ class MaskSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as plain JSON values."""
-        return asdict(self)
+        return settings_to_dict(self)
 
     def trained_with(self) -> dict[str, Any]:
         """The fields that a decoder's training may depend on; a checkpoint is named by them."""
@@ -59,10 +60,7 @@ class MaskSettings:
         Raises:
             InputError: A field or a choice is not known to this version.
         """
-        try:
-            settings = cls(**fields)
-        except TypeError as error:
-            raise InputError(f"The model's mask settings are not ones that this version knows ({error}).") from error
+        settings = settings_from_dict(cls, fields, "The model's mask section")
         if settings.choice not in CHOICES:
             raise InputError(f"The model's mask choice {settings.choice!r} is not known to this version.")
         return settings

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
 
 import numpy as np
 from scipy import ndimage
 
+from sammix_core.documents import settings_from_dict, settings_to_dict
 from sammix_core.errors import WARNING, InputError
 from sammix_core.guidance.boxes_from_cam import GuidedBoxes
 from sammix_core.preprocessing.spec import PreprocessingSpec
@@ -155,7 +156,7 @@ class PlausibilitySettings:
 
     def to_dict(self) -> dict[str, float]:
         """The fields as plain JSON values."""
-        return asdict(self)
+        return settings_to_dict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -164,10 +165,7 @@ class PlausibilitySettings:
         Raises:
             InputError: A field is missing, unknown or no number.
         """
-        names = {field.name for field in fields(cls)}
-        if values.keys() != names or not all(type(value) in (int, float) for value in values.values()):
-            raise InputError("The model's plausibility settings are not ones that this version knows.")
-        return cls(**{name: float(value) for name, value in values.items()})
+        return settings_from_dict(cls, values, "The model's plausibility section")
 
 
 @dataclass(frozen=True)

@@ -319,7 +319,7 @@ def test_settings_go_through_a_manifest() -> None:
 
 
 def test_unknown_settings_and_choices_are_refused() -> None:
-    with pytest.raises(InputError, match="mask settings are not ones that this version knows"):
+    with pytest.raises(InputError, match="The model's mask section has the unknown key 'blur'"):
         MaskSettings.from_dict({"blur": 1})
     with pytest.raises(InputError, match="mask choice 'best' is not known"):
         MaskSettings.from_dict({"choice": "best"})

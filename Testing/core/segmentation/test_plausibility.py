@@ -121,7 +121,7 @@ def test_a_slice_is_summed_up_where_the_organ_lies() -> None:
 
 @pytest.mark.parametrize("wrong", [{"least_hu": "low"}, {"another": 1.0}, {"least_hu": None}])
 def test_settings_of_another_version_are_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(InputError, match="plausibility settings are not ones that this version knows"):
+    with pytest.raises(InputError, match="The model's plausibility section"):
         PlausibilitySettings.from_dict({**SETTINGS.to_dict(), **wrong})
     assert PlausibilitySettings.from_dict(SETTINGS.to_dict()) == SETTINGS
 

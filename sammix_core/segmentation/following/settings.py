@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from sammix_core.errors import InputError
+from sammix_core.documents import settings_from_dict, settings_to_dict
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class FollowSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as plain JSON values."""
-        return asdict(self)
+        return settings_to_dict(self)
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> FollowSettings:
@@ -63,10 +63,7 @@ class FollowSettings:
         Raises:
             InputError: A field is not known to this version.
         """
-        try:
-            return cls(**fields)
-        except TypeError as error:
-            raise InputError(f"The model's following is not one that this version knows ({error}).") from error
+        return settings_from_dict(cls, fields, "The model's following")
 
 
 NOT_FOLLOWED = FollowSettings(grow=0.0, follow_mm=0.0, break_mm=0.0, mend=False)

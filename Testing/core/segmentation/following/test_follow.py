@@ -237,7 +237,8 @@ def test_a_grown_box_stays_in_the_image() -> None:
 
 
 def test_settings_survive_a_manifest_and_strange_ones_do_not() -> None:
-    changed = FollowSettings(**{one.name: getattr(PLAIN, one.name) + 1 for one in fields(PLAIN)})
+    values = {field.name: getattr(PLAIN, field.name) for field in fields(PLAIN)}
+    changed = FollowSettings(**{key: not value if key == "mend" else value + 1 for key, value in values.items()})
     assert FollowSettings.from_dict(changed.to_dict()) == changed
-    with pytest.raises(InputError, match="not one that this version knows"):
+    with pytest.raises(InputError, match="The model's following has the unknown key 'shrink'"):
         FollowSettings.from_dict({"grow": 0.1, "shrink": 1})
