@@ -7,7 +7,7 @@ import inspect
 
 import pytest
 
-# The stand-in, and the real class that it stands for
+# The stand-in, and the real class that it imitates
 OTHERS = {
     "slicer_host.layout_manager.qSlicerLayoutManager": "qSlicerLayoutManager",
     "slicer_host.qt_application.Application": "qSlicerApplication",

@@ -107,7 +107,7 @@ def test_from_corrections_to_a_version_in_use_and_back(panel, a_ct, home):
     paint(panel, 0, slice(180, 200))
     until(lambda: kept.rowCount == 3)
 
-    # Paused, gone on with, stopped and gone on with; then there is a version with both figures.
+    # Paused, resumed, stopped and resumed; then there is a version with both figures.
     tuning = panel.logic.fineTuning
     panel.click("fineTuneButton")
     assert not ui.fineTuneButton.enabled

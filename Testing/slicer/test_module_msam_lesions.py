@@ -77,7 +77,7 @@ def test_accepting_and_rejecting_by_button_or_key_is_one_undo_step_each(found):
     found.click("rejectLesionButton")
     assert found.statuses() == ["rejected", "candidate"]
     assert list(found.segments()) == ["Lesion 2"]
-    assert found.logic.lesionClicks.selected == 2  # on to the next that nobody has looked at
+    assert found.logic.lesionClicks.selected == 2  # on to the next candidate
     press(found, Qt.Key_A)
     assert found.statuses() == ["rejected", "accepted"]
     found.click("undoLesionButton")
@@ -202,7 +202,7 @@ def test_a_second_search_keeps_the_users_decisions(found):
     found.ui.lesionsSection.collapsed = False
     found.ui.lesionTable.selectRow(0)
     found.click("rejectLesionButton")
-    liver = a_liver() & ~ball(OTHER, 12)  # the liver is segmented anew, and one lesion is not in it now
+    liver = a_liver() & ~ball(OTHER, 12)  # the liver is segmented again, without one lesion
     found.give_liver(found.case.volumeNode, liver)
     assert found.statuses() == ["rejected", "candidate"]
     assert "has changed" in found.ui.lesionLabel.text

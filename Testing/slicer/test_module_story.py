@@ -160,7 +160,7 @@ def test_a_cancelled_run_keeps_finished_slices_and_can_be_continued(panel, a_ct)
 
     panel.choose(a_ct)
     panel.click("segmentButton")
-    # The table fills as slices are looked at, before there is a mask.
+    # The table fills as slices are searched, before there is a mask.
     mouse.wait_until(lambda: any(panel.ui.sliceTable.item(row, 1).text() for row in range(COUNT)), 600)
     assert not any(state.mask for state in panel.case.states.values())
     mouse.wait_until(lambda: len(panel.case.corrected()) == 0 and any(s.mask for s in panel.case.states.values()), 600)

@@ -87,7 +87,7 @@ class Case:
         name: "training/crlm1004_ct", "child 50 %/crlm1004_ct", "head/3".
         sights: Of slices on which a liver was found.
         forced: Features of slices without one, at the cells most like a liver.
-        slice_mm: How much of the patient a slice stands for, or None.
+        slice_mm: How much of the patient a slice covers, or None.
     """
 
     name: str

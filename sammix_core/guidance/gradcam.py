@@ -16,7 +16,7 @@ from torch import nn
 
 from sammix_core.errors import InputError
 
-# Name -> class of the library. EigenCAM looks at no class: it shows what stands out, whatever it is.
+# Name -> class of the library. EigenCAM knows no class: it shows whatever is salient.
 METHODS = {"gradcam": "GradCAM", "hirescam": "HiResCAM", "layercam": "LayerCAM", "eigencam": "EigenCAM"}
 
 

@@ -246,7 +246,7 @@ class Plausibility:
 
         Args:
             sights: At least one.
-            slice_mm: How much of the patient each stands for; None where millimetres are not known, and then nothing
+            slice_mm: How much of the patient each covers; None where millimetres are not known, and then nothing
                 that is measured in them counts.
 
         Returns:
@@ -285,7 +285,7 @@ class Plausibility:
 
 
 def slices_to_judge(guided: GuidedBoxes) -> list[int]:
-    """Some of the canonical slices that have a box and were looked at themselves, evenly spread."""
+    """Some of the canonical slices that have a box and were encoded themselves, evenly spread."""
     looked_at = [
         index
         for index, box in enumerate(guided.boxes)

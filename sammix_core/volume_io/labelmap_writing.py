@@ -117,7 +117,7 @@ def _nifti_grid(like: Volume) -> bytes | None:
 
 
 def _write_nifti(labels: np.ndarray, like: Volume, path: Path) -> None:
-    """With the grid's fields of the input's own header, since ITK would compute them anew from rounded numbers."""
+    """With the grid's fields of the input's own header, since ITK would recompute them from rounded numbers."""
     import nibabel
 
     header = nibabel.Nifti1Header(_nifti_grid(like), check=False)

@@ -1,6 +1,6 @@
 """Writing NRRD labelmaps, and the few header lines that state a NRRD's grid.
 
-Written here because SimpleITK multiplies spacing and direction anew, which moves an oblique grid by a rounding error:
+Written here because SimpleITK recomputes spacing times direction, which moves an oblique grid by a rounding error:
 the lines of the input, copied, do not.
 """
 

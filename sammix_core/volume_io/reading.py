@@ -21,7 +21,7 @@ def read_volume(path: str | Path, series: str | None = None, values_are_hu: bool
 
     Args:
         path: A NIfTI, NRRD or MetaImage file, a folder with a DICOM series (subfolders are searched too), or one DICOM
-            file, which stands for its series in that folder.
+            file, which selects its series in that folder.
         series: Which series of a DICOM folder: its UID, the end of its UID, or its number.
         values_are_hu: Whether someone who knows says that the file's numbers are Hounsfield units; otherwise the body's
             values decide, and a CT on another scale is converted or refused.

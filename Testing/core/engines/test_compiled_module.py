@@ -1,4 +1,4 @@
-"""Modules compiled by OpenVINO: from one thread or several, and compiled anew when their weights were changed."""
+"""Modules compiled by OpenVINO: from one thread or several, and compiled again when their weights change."""
 
 from __future__ import annotations
 

@@ -144,5 +144,5 @@ def test_what_was_compiled_is_found_again_and_other_weights_are_not(
     assert len(traced) == 3
     for file in tmp_path.iterdir():
         file.write_bytes(file.read_bytes()[:-9])
-    assert not np.array_equal(compiled(), first), "what is damaged is made anew"
+    assert not np.array_equal(compiled(), first), "a damaged entry is compiled again"
     assert len(traced) == 4

@@ -135,7 +135,7 @@ def test_openvino_and_torch_give_the_same_embedding(
     assert found.shape == (2, 256, 64, 64)
     assert float(abs(found[:1] - embedding).max()) < 1e-3
     assert float(abs(found[1:] - embedding).max()) > 0.1
-    # What it returned stays when it is asked again: its buffers are not handed out.
+    # What it returned stays when it is called again: it hands out no buffer of its own.
     kept = found.clone()
     engine(image.expand(-1, 3, -1, -1) * 0.5)
     assert torch.equal(found, kept)

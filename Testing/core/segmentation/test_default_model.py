@@ -164,7 +164,7 @@ def segmenter() -> Segmenter:
 
 @pytest.mark.real_data
 def test_the_same_input_gives_the_same_mask(segmented: Path, slab: Path, segmenter: Segmenter) -> None:
-    """Here through the library, with the model loaded anew."""
+    """Here through the library, with the model loaded again."""
     np.testing.assert_array_equal(segmenter.segment_volume(read_volume(slab)).mask, mask_in(segmented))
 
 

@@ -237,7 +237,7 @@ def test_a_slice_that_seemed_empty_is_encoded_again(segmenter: Segmenter) -> Non
     without = np.where(liver(), 40, AXIAL).astype(np.int16)
     session = segmenter.open_session(turned_volume(np.concatenate([AXIAL, without]), CANONICAL), sampling=EVERY_SLICE)
     session.find_boxes()
-    for encoded in (14, 15, 15):  # what one person looked at is kept
+    for encoded in (14, 15, 15):  # an edited slice is not encoded again
         assert session.result().slices_encoded == encoded
         session.segment_slice(12, Box(12, 20, 15, 60, 60, BoxSource.EDITED))
 

@@ -235,7 +235,7 @@ def test_a_cancelled_search_is_taken_up_where_it_stopped() -> None:
     seen.clear()
     probabilities: dict[int, float] = {}
     session.find_boxes(on_probability=probabilities.__setitem__)
-    assert session.result().slices_encoded == 7, "slices were looked at twice"
+    assert session.result().slices_encoded == 7, "slices were encoded twice"
     assert sorted(probabilities) == list(range(7))
     assert probabilities[3] > 0.9 > 0.1 > probabilities[0]
 

@@ -180,7 +180,7 @@ def test_no_step_is_lost_when_it_is_stopped(trained: ModelFolder, tmp_path: Path
     with pytest.raises(Cancelled):
         train_from_config(path, progress, cancel)
     seen: list[Progress] = []
-    # It is asked right after it has told of `done` steps, so the next step is the one that stops it.
+    # Polled right after `done` steps were reported, so the next step is the one that stops it.
     stopping = itertools.count()
     with pytest.raises(Cancelled):
         train_from_config(path, seen.append, lambda: bool(seen) and seen[-1].stage == stage and next(stopping) > 0)

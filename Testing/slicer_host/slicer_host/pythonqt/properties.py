@@ -75,7 +75,7 @@ def show_properties_as_values(class_: type) -> None:
 
 
 def _class_name(instance: QObject) -> str:
-    # A stand-in written in Python is called as the C++ class that it stands for.
+    # A stand-in written in Python is called as the C++ class that it imitates.
     for class_ in type(instance).__mro__:
         if class_.__module__.startswith("slicer_host.widgets"):
             return class_.__name__

@@ -81,7 +81,7 @@ class SliceView(OffscreenView):
         self.logic.ResizeSliceNode(width, height)
 
     def render(self) -> None:
-        # The logic makes its pipeline anew when a layer comes or goes.
+        # The logic rebuilds its pipeline when a layer is added or removed.
         connection = self.logic.GetImageDataConnection()
         self._mapper.SetInputConnection(connection)
         self._image.SetVisibility(connection is not None)

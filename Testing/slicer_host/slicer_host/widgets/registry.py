@@ -1,4 +1,4 @@
-"""Which stand-ins there are, by the name of the class that each stands for."""
+"""Which stand-ins there are, by the name of the class that each imitates."""
 
 from __future__ import annotations
 
