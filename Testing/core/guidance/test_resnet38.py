@@ -224,7 +224,7 @@ def test_otsu_parts_two_groups_of_values() -> None:
     [{"method": "scam"}, {"layer": "layer9"}, {"threshold": 1.5}, {"threshold": "best"}, {"gain": 0}, {"blur": 1}],
 )
 def test_settings_that_are_not_known_are_refused(fields: dict[str, object]) -> None:
-    with pytest.raises(InputError, match="map se(ttings|ction)"):
+    with pytest.raises(InputError, match=r"map se(ttings|ction)"):
         CamSettings.from_dict(fields)
 
 
