@@ -25,6 +25,8 @@ from annotation_efficiency.rows import read_rows as read_efficiency
 from annotation_efficiency.table import section as efficiency_section
 from finetune_table import read_rows as read_finetuning
 from finetune_table import section as finetuning_section
+from fuzz_table import read_results as read_fuzz
+from fuzz_table import section as fuzz_section
 from lesion_table import LESIONS, STAGES
 from lesion_table import read_rows as read_lesions
 from lesion_table import section as lesion_section
@@ -232,9 +234,14 @@ def training_patients() -> set[str]:
 
 
 def further_sections() -> list[str]:
-    """On annotation efficiency, on fine-tuning, on lesions and on refining."""
+    """On annotation efficiency, fine-tuning, lesions, refining and damaged files."""
     lesions = [lesion_section(read_lesions(STAGES), read_lesions(LESIONS)), refiner_section(read_rows(REFINED))]
-    return [efficiency_section(read_efficiency()), finetuning_section(read_finetuning()), *lesions]
+    return [
+        efficiency_section(read_efficiency()),
+        finetuning_section(read_finetuning()),
+        *lesions,
+        fuzz_section(read_fuzz()),
+    ]
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ def run(*words: object) -> tuple[int, str, str]:
 
 
 def in_process(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)
 
 
 def test_help_loads_nothing_heavy() -> None:

@@ -44,6 +44,7 @@ def ct(folder: Path) -> Path:
     """Flipped in j and k, as many scanners store it."""
     image = sitk.GetImageFromArray(np.ascontiguousarray(synthetic_ct(SHAPE)[::-1, ::-1]))
     image.SetSpacing(SPACING)
+    image.SetOrigin((-200.0, 160.0, 24.0))
     image.SetDirection((1, 0, 0, 0, -1, 0, 0, 0, -1))
     sitk.WriteImage(image, str(folder / "ct.nii.gz"))
     return folder / "ct.nii.gz"
