@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import torch
 
 from sammix_core.guidance.embedding_cam import NAME, PREFIX
 from sammix_core.guidance.embedding_head import EmbeddingHead
-from sammix_core.model_store import LITE_MEDSAM, Manifest
+from sammix_core.model_store import LITE_MEDSAM, Manifest, resolve
 from sammix_core.model_store.weights import write_model
 from sammix_core.preprocessing.spec import PreprocessingSpec
 from sammix_core.sam.decoding import MaskSettings
@@ -34,3 +36,14 @@ def an_untrained_model(parent: Path) -> Path:
     )
     state = {PREFIX + name: tensor for name, tensor in head.state_dict().items()}
     return write_model(parent, manifest, state, "A model for tests.\n").path
+
+
+def a_liver_model_without_plausibility(parent: Path) -> Path:
+    """The shipped liver model, which takes any drawing for a CT; its folder."""
+    folder = parent / "liver"
+    shutil.copytree(resolve("liver").path, folder)
+    (folder / "plausibility.safetensors").unlink()
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    del manifest["guidance"]["plausibility"], manifest["files"]["plausibility.safetensors"]
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return folder

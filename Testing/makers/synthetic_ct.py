@@ -26,3 +26,10 @@ def synthetic_mr(shape: tuple[int, int, int] = (10, 36, 44), brightest: int = 12
     values = np.interp(ct, *levels) * brightest / 1000
     noise = np.random.default_rng(1).rayleigh(0.04 * brightest, shape)
     return np.rint(values + noise).astype(np.uint16)
+
+
+def ras_grid(pixel_mm: float, slice_mm: float) -> np.ndarray:
+    """(4, 4) IJK to RAS of an axial CT, i to the left, j to the back; an origin of zeros would count as a lost one."""
+    matrix = np.diag([-pixel_mm, -pixel_mm, slice_mm, 1.0])
+    matrix[:3, 3] = (150.0, 120.0, -310.0)
+    return matrix

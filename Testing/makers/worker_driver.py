@@ -10,8 +10,9 @@ import numpy as np
 from SAMMixSlicerLib.worker import Event, Finished, ProcessDied, Worker
 from SAMMixSlicerLib.worker.commands import Command
 
-# i to the patient's right, j to the front, k upwards: an ordinary CT.
+# i to the patient's left, j to the back, k upwards: an ordinary CT. An origin of zeros would count as a lost one.
 IJK_TO_RAS = np.diag([-2.0, -2.0, 5.0, 1.0])
+IJK_TO_RAS[:3, 3] = (128.0, 96.0, -300.0)
 
 
 class Recorder:

@@ -6,10 +6,9 @@ import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 from panel_driver import MODULE, PanelDriver, use_shared_worker
-from synthetic_ct import synthetic_ct
+from synthetic_ct import ras_grid, synthetic_ct
 
 
 @pytest.fixture
@@ -135,7 +134,7 @@ def ct(app):
     import slicer
 
     array = synthetic_ct((4, 96, 112), seed=0)
-    return slicer.util.addVolumeFromArray(array, ijkToRAS=np.diag([-3.0, -3.0, 6.0, 1.0]), name="ct")
+    return slicer.util.addVolumeFromArray(array, ijkToRAS=ras_grid(3.0, 6.0), name="ct")
 
 
 def test_the_next_slice_to_review_is_the_one_with_a_low_score_and_a_reason(panel, ct):

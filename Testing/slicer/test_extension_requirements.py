@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bare_python import bare_environment, bare_site, installed_with, module_requirements
-from synthetic_ct import LIVER, synthetic_ct
+from synthetic_ct import LIVER, ras_grid, synthetic_ct
 
 pytestmark = pytest.mark.slow
 
 SHAPE = (4, 96, 112)
-GRID = np.diag([-3.0, -3.0, 6.0, 1.0])
+GRID = ras_grid(3.0, 6.0)
 
 # The engine as it is, with few steps.
 QUICK = """

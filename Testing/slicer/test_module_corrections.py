@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from panel_driver import MODULE, PanelDriver, use_shared_worker
-from synthetic_ct import synthetic_ct
+from synthetic_ct import ras_grid, synthetic_ct
 
 SHAPE = (6, 60, 70)
 
@@ -23,7 +23,7 @@ def panel(load_module, monkeypatch):
 def a_ct(app):
     import slicer
 
-    return slicer.util.addVolumeFromArray(synthetic_ct(SHAPE), ijkToRAS=np.diag([-4.0, -4.0, 6.0, 1.0]), name="ct")
+    return slicer.util.addVolumeFromArray(synthetic_ct(SHAPE), ijkToRAS=ras_grid(4.0, 6.0), name="ct")
 
 
 def paint_by_hand(panel, index, rows=slice(0, 5)):
@@ -166,9 +166,7 @@ def test_a_segment_that_was_removed_is_no_error(panel, a_ct):
 def test_two_volumes_have_their_own_slices(panel, a_ct):
     import slicer
 
-    other = slicer.util.addVolumeFromArray(
-        synthetic_ct((5, 60, 70), seed=1), ijkToRAS=np.diag([-4.0, -4.0, 6.0, 1.0]), name="other"
-    )
+    other = slicer.util.addVolumeFromArray(synthetic_ct((5, 60, 70), seed=1), ijkToRAS=ras_grid(4.0, 6.0), name="other")
     panel.draw(a_ct, 2)
     first = panel.case
     panel.draw(other, 4)

@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 from panel_driver import MODULE, PanelDriver, use_shared_worker
-from synthetic_ct import synthetic_ct
+from synthetic_ct import ras_grid, synthetic_ct
 
 SHAPE = (4, 96, 112)
 
@@ -40,7 +40,7 @@ def a_ct(app):
     import slicer
 
     def make(name="ct", seed=0):
-        matrix = np.diag([-3.0, -3.0, 6.0, 1.0])
+        matrix = ras_grid(3.0, 6.0)
         return slicer.util.addVolumeFromArray(synthetic_ct(SHAPE, seed), ijkToRAS=matrix, name=name)
 
     return make

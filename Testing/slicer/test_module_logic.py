@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from panel_driver import MODULE, PanelDriver, use_shared_worker
-from synthetic_ct import synthetic_ct
+from synthetic_ct import ras_grid, synthetic_ct
 
 SHAPE = (6, 60, 70)
 
@@ -23,7 +23,7 @@ def panel(load_module, monkeypatch):
 def a_ct(app):
     import slicer
 
-    return slicer.util.addVolumeFromArray(synthetic_ct(SHAPE), ijkToRAS=np.diag([-4.0, -4.0, 6.0, 1.0]), name="ct")
+    return slicer.util.addVolumeFromArray(synthetic_ct(SHAPE), ijkToRAS=ras_grid(4.0, 6.0), name="ct")
 
 
 class TestParameter:

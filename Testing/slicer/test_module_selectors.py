@@ -5,10 +5,9 @@ Slicer's node box emits much that nobody has chosen; slicer_host/widgets/node_co
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from panel_driver import MODULE, PanelDriver, use_shared_worker
-from synthetic_ct import synthetic_ct
+from synthetic_ct import ras_grid, synthetic_ct
 
 SHAPE = (4, 64, 72)
 
@@ -24,7 +23,7 @@ def a_ct(app):
     import slicer
 
     def make(name="ct"):
-        matrix = np.diag([-3.0, -3.0, 6.0, 1.0])
+        matrix = ras_grid(3.0, 6.0)
         return slicer.util.addVolumeFromArray(synthetic_ct(SHAPE, 0), ijkToRAS=matrix, name=name)
 
     return make

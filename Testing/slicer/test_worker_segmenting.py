@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from made_models import a_liver_model_without_plausibility
 from SAMMixSlicerLib.worker import (
     CamReady,
     CancelAcknowledged,
@@ -54,9 +55,14 @@ EDITED = BoxSource.EDITED
 
 
 @pytest.fixture(scope="module")
-def worker() -> Iterator[Worker]:
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(a_liver_model_without_plausibility(tmp_path_factory.mktemp("models")))
+
+
+@pytest.fixture(scope="module")
+def worker(model: str) -> Iterator[Worker]:
     worker = Worker(sys.executable)
-    worker.submit(LoadModel("liver", device="cpu"))
+    worker.submit(LoadModel(model, device="cpu"))
     yield worker
     worker.close()
 
@@ -71,9 +77,9 @@ def recorder(worker: Worker) -> Iterator[Recorder]:
 
 
 @pytest.fixture(scope="module")
-def core() -> SegmentationSession:
+def core(model: str) -> SegmentationSession:
     """The same volume in the core, without a process between."""
-    session = Segmenter.load("liver", "cpu").open_session(Volume(CT, *grid_from_ras(IJK_TO_RAS)))
+    session = Segmenter.load(model, "cpu").open_session(Volume(CT, *grid_from_ras(IJK_TO_RAS)))
     session.find_boxes()
     session.segment_boxes()
     return session
