@@ -65,11 +65,11 @@ $(DEMO_CT): | $(INSTALLED)
 	$(VENV_PYTHON) benchmarks/demo_data.py $(DEMO_SOURCE) $@
 
 test: lint
-	$(PYTEST) -n $(JOBS) --dist loadfile -m "not alone"
+	$(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not alone"
 	$(PYTEST) -m alone
 
 test-fast: lint
-	$(PYTEST) -n $(JOBS) --dist loadfile -m "not alone and not slow"
+	$(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not alone and not slow"
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -39,10 +39,15 @@ atexit.register(shutil.rmtree, os.environ["SAMMIX_HOME"], ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks every test that opens the headless Slicer as slow."""
+    """Marks every test that opens the headless Slicer as slow, and puts files with slow tests first.
+
+    Two processes share the files in this order; a slow one at the end would keep one of them waiting.
+    """
     for item in items:
         if "app" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)
+    slow_files = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow_files)
 
 
 def pytest_runtest_setup() -> None:

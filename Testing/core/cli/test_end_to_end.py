@@ -123,7 +123,9 @@ def test_the_liver_is_segmented_from_its_boxes(
 
 def test_the_report_says_what_the_segmenter_did(done: subprocess.CompletedProcess[str], folder: Path) -> None:
     report = json.loads((folder / "out" / "report.json").read_text())
-    assert (report["slices"], report["slices_encoded"], report["device"]) == (6, 6, "cpu")
+    assert (report["slices"], report["device"]) == (6, "cpu")
+    # Each slice once, and again for the three other ways up, since an untrained model sees nothing either way.
+    assert 6 <= report["slices_encoded"] <= 15
     assert (report["model"], report["guidance"]) == ("untrained/1.0.0", "embedding_cam")
     parts = [report["seconds"][stage] for stage in ("read", "load", "guidance", "segmentation")]
     assert all(seconds > 0 for seconds in parts)

@@ -58,7 +58,7 @@ def test_a_model_on_another_base(model: Path) -> None:
     [
         ({"guidance": {"name": "gradcam"}}, "no guidance 'gradcam'"),
         ({"guidance": {}}, "no guidance 'None'"),
-        ({"guidance": {"name": "embedding_cam", "boxes": {"blur": 1}}}, "box settings .*blur"),
+        ({"guidance": {"name": "embedding_cam", "boxes": {"blur": 1}}}, "box section .*blur"),
         ({"preprocessing": {"gamma": 1}}, "preprocessing .*gamma"),
         ({"postprocessing": {"choice": "best"}}, "choice 'best'"),
     ],
