@@ -162,8 +162,8 @@ def _kind(hint: Any) -> str:
     if get_origin(hint) is not tuple:
         return "null" if hint is types.NoneType else _KINDS[hint]
     items = get_args(hint)
-    one = _KINDS[items[0]].split(" ", 1)[-1]
-    return f"a list of {one}s" if items[-1] is Ellipsis else f"a list of {len(items)} {one}s"
+    item = _KINDS[items[0]].split(" ", 1)[-1]
+    return f"a list of {item}s" if items[-1] is Ellipsis else f"a list of {len(items)} {item}s"
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -66,22 +66,22 @@ def write_together(writers: Sequence[tuple[Path, Callable[[Path], object]]], int
     failures: list[str] = []
     with ExitStack() as stack:
         staged = []
-        for place, (path, write) in enumerate(writers):
+        for number, (path, write) in enumerate(writers):
             try:
                 staged.append((path, stack.enter_context(_staged(path, write))))
             except Cancelled:
                 raise
             except Exception as error:
-                if place == 0:
+                if number == 0:
                     raise
                 failures.append(_failure(path, error))
         with interrupts.held():
             # Closing a stack moves its file onto its name; an error above closes it too, and removes the file.
-            for place, (path, files) in enumerate(staged):
+            for number, (path, files) in enumerate(staged):
                 try:
                     files.close()
                 except Exception as error:
-                    if place == 0:
+                    if number == 0:
                         raise
                     failures.append(_failure(path, error))
     if failures:

@@ -62,7 +62,7 @@ class LabelledCase:
         >>> volume = Volume(np.zeros((4, 2, 2), np.int16), (1.0, 1.0, 5.0), (0.0, 0.0, 0.0), np.eye(3))
         >>> liver = np.zeros((4, 2, 2), bool)
         >>> liver[1] = True
-        >>> case = LabelledCase.from_mask("anna", volume, liver, known={0, 1})
+        >>> case = LabelledCase.from_mask("anna", volume, liver, labelled={0, 1})
         >>> list(case.masks), case.absent, case.unknown
         ([1], (0,), (2, 3))
     """
@@ -76,7 +76,7 @@ class LabelledCase:
 
     @classmethod
     def from_mask(
-        cls, name: str, volume: Volume, mask: np.ndarray, known: Collection[int] | None = None
+        cls, name: str, volume: Volume, mask: np.ndarray, labelled: Collection[int] | None = None
     ) -> LabelledCase:
         """Sorts the slices of a mask.
 
@@ -84,12 +84,12 @@ class LabelledCase:
             name: Name of the patient.
             volume: The CT.
             mask: (k, j, i) bool on the CT's grid.
-            known: Indices along the CT's slice axis whose mask is known, empty ones included; None for all.
+            labelled: Indices along the CT's slice axis whose mask is known, empty ones included; None for all.
         """
         order, shape = volume.axial_order, volume.shape_kji
         axial = order.forward(mask)
         shown = np.asarray(axial.any((1, 2)))
-        slices = [k for k in range(len(axial)) if known is None or order.slice_index(k, shape) in known]
+        slices = [k for k in range(len(axial)) if labelled is None or order.slice_index(k, shape) in labelled]
         masks = {k: np.ascontiguousarray(axial[k]) for k in slices if shown[k]}
         return cls(name, volume, masks, tuple(k for k in slices if not shown[k]))
 

@@ -163,12 +163,12 @@ class FineTuneRun:
         except OSError as error:
             raise InputError(f"{self.folder} cannot be written: {(error.strerror or str(error)).lower()}.") from error
 
-    def _read_word(self, file: str, known: tuple[str, ...]) -> str:
+    def _read_word(self, file: str, words: tuple[str, ...]) -> str:
         try:
             word = (self.folder / file).read_text(encoding="ascii").strip()
         except (OSError, UnicodeDecodeError):
             return self._words[file]
-        if word in known:
+        if word in words:
             self._words[file] = word
         return self._words[file]
 

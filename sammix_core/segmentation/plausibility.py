@@ -286,15 +286,15 @@ class Plausibility:
 
 def slices_to_judge(guided: GuidedBoxes) -> list[int]:
     """Some of the canonical slices that have a box and were encoded themselves, evenly spread."""
-    looked_at = [
+    encoded = [
         index
         for index, box in enumerate(guided.boxes)
         if box is not None and (guided.between is None or guided.between[index][0] < 0)
     ]
-    if len(looked_at) <= _MOST_SLICES:
-        return looked_at
-    places = np.linspace(0, len(looked_at) - 1, _MOST_SLICES).round().astype(int)
-    return [looked_at[place] for place in places]
+    if len(encoded) <= _MOST_SLICES:
+        return encoded
+    numbers = np.linspace(0, len(encoded) - 1, _MOST_SLICES).round().astype(int)
+    return [encoded[number] for number in numbers]
 
 
 def cells_of(guided: GuidedBoxes, index: int, size: int) -> np.ndarray:

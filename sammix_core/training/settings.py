@@ -130,8 +130,8 @@ class LoraTraining:
             raise InputError("The training configuration's lora needs steps and a rank.")
 
 
-def _check(section: str, key: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
+def _check(section: str, key: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
         raise InputError(
-            f"The training configuration's {section} has the {key} {value!r}; choose one of {', '.join(known)}."
+            f"The training configuration's {section} has the {key} {value!r}; choose one of {', '.join(choices)}."
         )

@@ -88,9 +88,9 @@ class VolumeGrid:
         """(8, 3) LPS in mm of the centres of the corner voxels, in canonical axial order."""
         order, last = self.axial_order, np.array(self.shape) - 1
         corners_ijk = np.zeros((8, 3))
-        for place, ends in enumerate(np.ndindex(2, 2, 2)):
+        for corner, ends in enumerate(np.ndindex(2, 2, 2)):
             for axis, flip, end in zip(order.axes, order.flips, ends, strict=True):
-                corners_ijk[place, axis] = last[axis] * (end != flip)
+                corners_ijk[corner, axis] = last[axis] * (end != flip)
         return np.asarray(self.origin) + (corners_ijk * self.spacing) @ np.asarray(self.directions)
 
     def distance_mm(self, other: VolumeGrid) -> float:

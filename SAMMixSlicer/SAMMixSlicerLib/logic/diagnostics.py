@@ -68,7 +68,7 @@ class Diagnostics(logging.Handler):
             f"worker: {worker.state}; {redacted(worker.sentence)}",
             "packages: " + ", ".join(f"{name} {version}" for name, version in sorted(versions.items())),
             "devices: " + ", ".join(device.title for device in (description.devices if description else ())),
-            "models: " + ", ".join(one.spec for one in (description.models if description else ())),
+            "models: " + ", ".join(model.spec for model in (description.models if description else ())),
             f"in use: {model.spec} on {model.device} ({model.engine})" if model else "no model loaded",
             "faults: " + redacted(" ".join(description.faults if description else ())),
             "last error: " + (redacted(self._lastError) or "none"),

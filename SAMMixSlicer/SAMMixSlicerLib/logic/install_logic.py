@@ -98,16 +98,24 @@ class InstallLogic:
     def _unsatisfied(self) -> list[Requirement]:
         """The requirements that the installed packages do not meet."""
         # Called often, and a check takes 10 ms: what is there stays there.
-        found = [one for one in self._required() if one.name not in self._satisfied and not self._isMet(one)]
-        self._satisfied = {requirement.name for requirement in self._required()} - {one.name for one in found}
-        return found
+        missing = [
+            requirement
+            for requirement in self._required()
+            if requirement.name not in self._satisfied and not self._isMet(requirement)
+        ]
+        self._satisfied = {requirement.name for requirement in self._required()} - {
+            requirement.name for requirement in missing
+        }
+        return missing
 
     def _required(self) -> list[Requirement]:
         from packaging.requirements import Requirement
 
         torch = [Requirement("torch" + TORCH_REQUIREMENT), Requirement("torchvision" + TORCHVISION_REQUIREMENT)]
         others = [Requirement(line) for line in self.requirements()]
-        return torch + [one for one in others if one.marker is None or one.marker.evaluate()]
+        return torch + [
+            requirement for requirement in others if requirement.marker is None or requirement.marker.evaluate()
+        ]
 
     def _isMet(self, requirement: Requirement) -> bool:
         from packaging.version import InvalidVersion
@@ -128,7 +136,11 @@ class InstallLogic:
 
     def _unsuitableTorch(self) -> str:
         """What to do about a torch or torchvision of the wrong version, or ""; other extensions may need that one."""
-        wrong = [one for one in self._unsatisfied() if one.name in _TORCH and self._version(one.name) is not None]
+        wrong = [
+            requirement
+            for requirement in self._unsatisfied()
+            if requirement.name in _TORCH and self._version(requirement.name) is not None
+        ]
         if not wrong:
             return ""
         return _(

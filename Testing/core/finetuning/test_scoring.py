@@ -80,7 +80,7 @@ def test_a_volume_is_scored_on_the_slices_that_are_known() -> None:
     volume, liver = a_patient()
     wrong = liver.copy()
     wrong[5] = False  # not known, so it does not count
-    case = LabelledCase.from_mask("p0", volume, wrong, known=(0, 2, 3, 4))
+    case = LabelledCase.from_mask("p0", volume, wrong, labelled=(0, 2, 3, 4))
     scores = score_volume(a_fake_model(), case, lambda: False)
     assert scores["auto"].dice > 0.9
     assert scores["oracle"].dice > 0.9

@@ -213,6 +213,7 @@ def shipped() -> Segmenter:
     return Segmenter.load("liver", device="cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", DRAWN)
 def test_the_shipped_model_finds_no_liver_where_there_is_none(shipped: Segmenter, kind: str) -> None:
     """On a drawing that the calibration has not seen."""
@@ -239,6 +240,7 @@ def changed(volume: Volume, change: str) -> Volume:
     return volume
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["as it is", "as small as a child of five", "fatty"])
 @pytest.mark.parametrize(
     "of",

@@ -26,6 +26,8 @@ from sammix_core.volume.volume import Volume
 from sammix_core.volume_io import read_volume
 from sammix_core.volume_io.labelmap_reading import read_labelmap
 
+pytestmark = pytest.mark.slow  # segments with the shipped model
+
 TABLE = Path(__file__).parents[3] / "docs" / "formats" / "input.md"
 _LEAST_DICE = 0.97
 

@@ -50,9 +50,9 @@ class _Stream(nn.Module):
         self.mlp = Mlp(channels, _MLP_FACTOR * channels, functional.gelu)
         self.norm = ChannelNorm(channels)
 
-    def forward(self, own: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-        convolved = self.norm_convolved(self.convolve(own) + own)
-        attended = self.norm_attended(self.attention(convolved + own + other) + convolved)
+    def forward(self, stream: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        convolved = self.norm_convolved(self.convolve(stream) + stream)
+        attended = self.norm_attended(self.attention(convolved + stream + other) + convolved)
         return self.norm(self.mlp(attended.movedim(1, -1)).movedim(-1, 1) + attended)
 
 

@@ -104,10 +104,10 @@ class SamMix(nn.Module):
         warm = int(batch.seed[1]) >= settings.warm_up
         if warm and self.encoder is not None:
             batch = batch.cut(settings.decoded)
-        known, weak, strong = self._embeddings(batch, warm)
+        labelled, weak, strong = self._embeddings(batch, warm)
         count = len(batch.images)
         logits, slice_logits = self.guide(
-            torch.cat([batch.images, batch.strong_images]), torch.cat([known, strong]), batch.kept
+            torch.cat([batch.images, batch.strong_images]), torch.cat([labelled, strong]), batch.kept
         )
         present = torch.cat([batch.present, batch.unlabelled_present])
         loss = class_loss(slice_logits.float(), present, self.guide.focal)
@@ -116,7 +116,7 @@ class SamMix(nn.Module):
         if warm:
             rng = np.random.default_rng([int(part) for part in batch.seed])
             if settings.train_decoder:
-                loss = loss + settings.segmentation_weight * self._segmentation(batch, known, rng)
+                loss = loss + settings.segmentation_weight * self._segmentation(batch, labelled, rng)
             strong_map = None if logits is None else logits[count:].float()
             loss = loss + self._two_views(batch, weak, strong, strong_map, rng)
         return loss + self._nothing()
@@ -144,12 +144,12 @@ class SamMix(nn.Module):
         )
         return drawn.to(images.device)
 
-    def _segmentation(self, batch: Batch, known: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    def _segmentation(self, batch: Batch, labelled: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
         first = slice(self.settings.decoded)  # those with the structure come first, and each of them has a box
-        prompts = self._prompts(batch.images[first], known[first], batch.shares[first], rng)
+        prompts = self._prompts(batch.images[first], labelled[first], batch.shares[first], rng)
         if not len(prompts.indices):
-            return known.new_zeros(())
-        logits, scores = self.decoder(known[prompts.indices], prompts.boxes, prompts.mask)
+            return labelled.new_zeros(())
+        logits, scores = self.decoder(labelled[prompts.indices], prompts.boxes, prompts.mask)
         return decoder_loss(logits.float(), scores.float(), batch.shares[prompts.indices], self.settings.dice_weight)
 
     def _two_views(

@@ -82,61 +82,61 @@ def split_of(cases: Sequence[LabelledCase], share: float, seed: int, path: Path)
     Raises:
         InputError: There are too few masks to hold one back, or none is left of what the file held back.
     """
-    known = {case.name: (sorted(case.masks), list(case.absent)) for case in cases if case.masks}
-    if not known:
+    labelled = {case.name: (sorted(case.masks), list(case.absent)) for case in cases if case.masks}
+    if not labelled:
         raise InputError("No training case has a slice with a mask of the structure; SAM-Mix needs a few.")
     before = Split.read(path) if path.is_file() else None
-    by = before.by if before else (BY_PATIENT if len(known) > 1 else BY_SLICE)
+    by = before.by if before else (BY_PATIENT if len(labelled) > 1 else BY_SLICE)
     rng = np.random.default_rng(seed)
-    split = (_by_patient if by == BY_PATIENT else _by_slice)(known, share, rng, before)
-    _check(split, known)
+    split = (_by_patient if by == BY_PATIENT else _by_slice)(labelled, share, rng, before)
+    _check(split, labelled)
     if split != before:
         split.write(path)
     return split
 
 
 def _by_patient(
-    known: dict[str, tuple[list[int], list[int]]], share: float, rng: np.random.Generator, before: Split | None
+    labelled: dict[str, tuple[list[int], list[int]]], share: float, rng: np.random.Generator, before: Split | None
 ) -> Split:
-    names = sorted(known)
-    held = [name for name in names if before and name in before.held_back]
+    names = sorted(labelled)
+    validation = [name for name in names if before and name in before.held_back]
     free = [name for name in names if before is None or name not in {**before.held_back, **before.trained_on}]
-    missing = max(1, round(share * len(names))) - len(held)
-    held += [str(name) for name in rng.permutation(free)[: max(0, missing)]]
-    every = {name: tuple(sorted([*masks, *absent])) for name, (masks, absent) in known.items()}
+    missing = max(1, round(share * len(names))) - len(validation)
+    validation += [str(name) for name in rng.permutation(free)[: max(0, missing)]]
+    every = {name: tuple(sorted([*masks, *absent])) for name, (masks, absent) in labelled.items()}
     return Split(
         BY_PATIENT,
-        {name: every[name] for name in names if name in held},
-        {name: every[name] for name in names if name not in held},
+        {name: every[name] for name in names if name in validation},
+        {name: every[name] for name in names if name not in validation},
     )
 
 
 def _by_slice(
-    known: dict[str, tuple[list[int], list[int]]], share: float, rng: np.random.Generator, before: Split | None
+    labelled: dict[str, tuple[list[int], list[int]]], share: float, rng: np.random.Generator, before: Split | None
 ) -> Split:
     held_back, trained_on = {}, {}
-    for name, kinds in known.items():
+    for name, kinds in labelled.items():
         old_held = set(before.held_back.get(name, ())) if before else set()
         old_trained = set(before.trained_on.get(name, ())) if before else set()
-        held: list[int] = []
+        validation: list[int] = []
         for slices in kinds:  # those with the structure and those without, in the same share
             mine = [index for index in slices if index in old_held]
             free = [index for index in slices if index not in old_held | old_trained]
             wanted = min(max(1, round(share * len(slices))), len(slices) - 1) - len(mine)
             if before is None or wanted > 0:
                 mine += spread(free, max(0, wanted), float(rng.random()) * 0.999)[: max(0, wanted)]
-            held += mine
-        held_back[name] = tuple(sorted(held))
-        trained_on[name] = tuple(sorted({*kinds[0], *kinds[1]} - set(held)))
+            validation += mine
+        held_back[name] = tuple(sorted(validation))
+        trained_on[name] = tuple(sorted({*kinds[0], *kinds[1]} - set(validation)))
     return Split(BY_SLICE, held_back, trained_on)
 
 
-def _check(split: Split, known: dict[str, tuple[list[int], list[int]]]) -> None:
-    masks = {(name, index) for name, (with_mask, _) in known.items() for index in with_mask}
-    held = {(name, index) for name, slices in split.held_back.items() for index in slices} & masks
-    if not held:
+def _check(split: Split, labelled: dict[str, tuple[list[int], list[int]]]) -> None:
+    masks = {(name, index) for name, (with_mask, _) in labelled.items() for index in with_mask}
+    validation = {(name, index) for name, slices in split.held_back.items() for index in slices} & masks
+    if not validation:
         raise InputError("No slice with a mask is left that early stopping can look at: label one more.")
-    if held == masks:
+    if validation == masks:
         raise InputError("There is one slice with a mask, and it is held back for early stopping: label one more.")
 
 
