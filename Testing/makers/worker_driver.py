@@ -6,13 +6,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from SAMMixSlicerLib.worker import Event, Finished, ProcessDied, Worker
 from SAMMixSlicerLib.worker.commands import Command
+from synthetic_ct import ras_grid
 
-# i to the patient's left, j to the back, k upwards: an ordinary CT. An origin of zeros would count as a lost one.
-IJK_TO_RAS = np.diag([-2.0, -2.0, 5.0, 1.0])
-IJK_TO_RAS[:3, 3] = (128.0, 96.0, -300.0)
+IJK_TO_RAS = ras_grid(2.0, 5.0)  # an ordinary CT
 
 
 class Recorder:
