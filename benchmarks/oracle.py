@@ -20,7 +20,7 @@ def moved_boxes(track: BoxTrack, seed: int = 0) -> BoxTrack:
     n_first, n_second = (n for axis, n in zip("ijk", track.shape, strict=True) if axis != track.slice_axis)
     most = max(1, round(MOVED * max(n_first, n_second)))
     moved = []
-    for box in track.values():
+    for box in track.every_box:
         i_min, j_min, i_max, j_max = (np.array(box.edges) + rng.integers(-most, most + 1, 4)).tolist()
         i_min, j_min = min(max(0, i_min), n_first - 1), min(max(0, j_min), n_second - 1)
         i_max, j_max = min(n_first, max(i_max, i_min + 1)), min(n_second, max(j_max, j_min + 1))

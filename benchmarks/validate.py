@@ -3,8 +3,9 @@
     python benchmarks/validate.py --data ../shared/data [--case lits117 ...] [--model liver]
 
 ircadb17 and amos0001 are read once a release, after every switch is chosen; lits117 may be used in between. Rows
-go to benchmarks/validation.jsonl, automatic and oracle boxes (the label's own tight boxes) apart. 3D-IRCADb and LiTS
-share patients with public training sets, so the base model LiteMedSAM may have seen them.
+go to benchmarks/validation.jsonl, automatic boxes and oracle boxes (the label's own tight boxes: "oracle" one a slice,
+"oracle_parts" one a part) apart. 3D-IRCADb and LiTS share patients with public training sets, so the base model
+LiteMedSAM may have seen them.
 """
 
 from __future__ import annotations
@@ -47,8 +48,9 @@ def main() -> None:
         session = segmenter.open_session(volume)
         session.find_boxes()
         results = {"auto": session.segment_boxes()}
-        session.boxes = oracle_boxes(volume, label)
-        results["oracle"] = session.segment_boxes()
+        for kind, by_part in (("oracle", False), ("oracle_parts", True)):
+            session.boxes = oracle_boxes(volume, label, by_part)
+            results[kind] = session.segment_boxes()
         for boxes, result in results.items():
             scores = score_masks(result.mask, label, volume.spacing if volume.spacing_known else None)
             row = {

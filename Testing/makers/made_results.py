@@ -64,7 +64,7 @@ def a_result(volume: Volume, mask: np.ndarray | None = None, edited: tuple[int, 
             box = Box(index, *order.box_to_volume(edges, shape_kji), source, score=0.9, probability=0.97)
             track.set(box)
         scores = SliceScores((0.9, 0.94, 0.8), 0.94, 0.92, 0.85) if box else UNSCORED
-        slices.append(SliceReport(index, 0.97 if box else 0.02, box, int(plane.sum()), scores))
+        slices.append(SliceReport(index, 0.97 if box else 0.02, (box,) if box else (), int(plane.sum()), scores))
     slices.sort(key=lambda entry: entry.slice_index)
     rows, cols = canonical.shape[1:]
     return MadeResult(

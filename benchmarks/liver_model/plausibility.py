@@ -190,12 +190,12 @@ def seen(segmenter: Segmenter, volume: Volume, name: str) -> Case:
         return sight_of(embedding, finder.axial.image(index), cells, pixel_mm, segmenter.model.preprocessing)
 
     sights = [sight(index, cells_of(guided, index, size)) for index in slices_to_judge(guided)]
-    empty = [index for index in sorted(finder._maps) if guided.boxes[index] is None]
+    empty = [index for index in sorted(finder._maps) if not guided.boxes[index]]
     forced = []
     for index in empty[:: max(1, len(empty) // _FORCED_SLICES)][:_FORCED_SLICES]:
         logits = finder.maps_at(index).cam_logits[0]
         forced.append(sight(index, logits >= np.sort(logits, axis=None)[-_FORCED_CELLS]).features)
-    slices = sum(box is not None for box in guided.boxes)
+    slices = sum(map(bool, guided.boxes))
     slice_mm = finder.axial.slice_mm * slices / max(1, len(sights)) if volume.spacing_known else None
     return Case(name, sights, np.array(forced, np.float32), slice_mm)
 

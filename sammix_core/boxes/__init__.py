@@ -1,4 +1,4 @@
-"""Boxes round the liver: one a slice at most, each knowing who set it, and the file format `sammix-boxes/2`.
+"""Boxes round the liver: one a part on each slice, each knowing who set it, and the file format `sammix-boxes/2`.
 
 Coordinates are voxel indices of the user's own volume, along its own axes i, j, k, and half-open: a box covers the
 voxels `i_min <= i < i_max`. Nothing here knows millimetres, patient directions or network pixels; see

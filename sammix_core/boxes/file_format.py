@@ -28,8 +28,8 @@ SCHEMA_1 = "sammix-boxes/1"
 AXES: tuple[SliceAxis, ...] = ("i", "j", "k")
 
 _KEYS_1 = {"schema", "slice_axis", "shape", "boxes", "deleted"}
-_KEYS_2 = _KEYS_1 | {"geometry", "clicks"}
-_OPTIONAL = {"deleted", "clicks"}
+_KEYS_2 = _KEYS_1 | {"geometry", "clicks", "deleted_boxes"}
+_OPTIONAL = {"deleted", "clicks", "deleted_boxes"}
 _BOX_KEYS = {field.name for field in fields(Box)}
 _CLICK_KEYS = {field.name for field in fields(Click)}
 _GRID_KEYS = {"spacing", "origin", "direction"}
@@ -50,7 +50,8 @@ class BoxFile:
         grid: Where the volume's voxels lie; None where its file has lost that, or the boxes are `sammix-boxes/1`.
         boxes: Sorted by slice and part; a slice may have several, one a part of the structure.
         clicks: Sorted by slice.
-        deleted: Slices where a person took the box away.
+        deleted: Slices where a person took all boxes away.
+        deleted_boxes: Boxes that a person took away on slices that have others; sorted by slice and part.
 
     Raises:
         InputError: The shape or axis is none, a box or click lies outside the volume, two boxes of a slice have one
@@ -63,12 +64,13 @@ class BoxFile:
     boxes: tuple[Box, ...] = ()
     clicks: tuple[Click, ...] = ()
     deleted: tuple[int, ...] = ()
+    deleted_boxes: tuple[Box, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", checked_shape(self.shape, self.slice_axis))
         _refuse_twins([(box.slice_index, box.part) for box in self.boxes], "two boxes with the part number {1}")
         _refuse_twins([(click.slice_index, (click.i, click.j)) for click in self.clicks], "two clicks on the voxel {1}")
-        for box in self.boxes:
+        for box in (*self.boxes, *self.deleted_boxes):
             self._check_inside(box.slice_index, box.i_max, box.j_max, "box")
         for click in self.clicks:
             self._check_inside(click.slice_index, click.i + 1, click.j + 1, "click")
@@ -78,7 +80,9 @@ class BoxFile:
             if index in taken:
                 raise InputError(f"Slice {index} is named as deleted and once more.")
             taken.add(index)
-        object.__setattr__(self, "boxes", tuple(sorted(self.boxes, key=lambda box: (box.slice_index, box.part))))
+        for name in ("boxes", "deleted_boxes"):
+            ordered = sorted(getattr(self, name), key=lambda box: (box.slice_index, box.part, box.edges))
+            object.__setattr__(self, name, tuple(ordered))
         object.__setattr__(self, "clicks", tuple(sorted(self.clicks, key=lambda c: (c.slice_index, c.i, c.j))))
         object.__setattr__(self, "deleted", tuple(sorted(self.deleted)))
 
@@ -127,19 +131,18 @@ class BoxFile:
 
     def to_json(self) -> dict[str, Any]:
         """The file's values, as `json.dumps` takes them; numbers that are not known are left out."""
-        boxes = [
-            {k: v for k, v in {**asdict(box), "source": box.source.value}.items() if v is not None}
-            for box in self.boxes
-        ]
-        return {
+        document = {
             "schema": SCHEMA,
             "slice_axis": self.slice_axis,
             "shape": list(self.shape),
             "geometry": None if self.grid is None else _grid_to_json(self.grid),
-            "boxes": boxes,
+            "boxes": [_box_to_json(box) for box in self.boxes],
             "clicks": [asdict(click) for click in self.clicks],
             "deleted": list(self.deleted),
         }
+        if self.deleted_boxes:
+            document["deleted_boxes"] = [_box_to_json(box) for box in self.deleted_boxes]
+        return document
 
     @classmethod
     def from_json(cls, document: Any) -> Self:
@@ -162,14 +165,14 @@ class BoxFile:
             raise InputError(f"The schema {schema!r} is unknown; this version reads {SCHEMA!r} and {SCHEMA_1!r}.")
         keys = _KEYS_2 if schema == SCHEMA else _KEYS_1
         check_keys(document, required=keys - _OPTIONAL, allowed=keys, what="The file")
-        for name in ("shape", "boxes", "clicks", "deleted"):
+        for name in ("shape", "boxes", "clicks", "deleted", "deleted_boxes"):
             if not isinstance(document.get(name, []), list):
                 raise InputError(f'"{name}" must be a list.')
         shape = checked_shape(document["shape"], document["slice_axis"])
         without = {"part"} if schema == SCHEMA_1 else set()
         boxes = [_box_from_json(entry, _BOX_KEYS - without) for entry in document["boxes"]]
         if schema == SCHEMA_1:
-            one_a_slice(boxes, f"in {SCHEMA_1} a slice has one at most")
+            _refuse_several(boxes)
         return cls(
             shape,
             document["slice_axis"],
@@ -177,6 +180,7 @@ class BoxFile:
             tuple(boxes),
             tuple(_click_from_json(entry) for entry in document.get("clicks", [])),
             tuple(document.get("deleted", [])),
+            tuple(_box_from_json(entry, _BOX_KEYS) for entry in document.get("deleted_boxes", [])),
         )
 
     def write(self, path: str | Path) -> None:
@@ -188,7 +192,7 @@ class BoxFile:
         document = self.to_json()
         rows = []
         for name, value in document.items():
-            if name in ("boxes", "clicks") and value:
+            if name in ("boxes", "clicks", "deleted_boxes") and value:
                 entries = ",\n".join("    " + json.dumps(entry) for entry in value)
                 rows.append(f'  "{name}": [\n{entries}\n  ]')
             else:
@@ -224,18 +228,18 @@ class BoxFile:
         def edges_of(edges: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
             return there.box_to_volume(here.box_to_canonical(edges, shape_here), shape_there)
 
-        boxes = []
-        for box in self.boxes:
+        def carried(box: Box) -> Box:
             i_min, j_min, i_max, j_max = edges_of(box.edges)
-            boxes.append(
-                replace(box, slice_index=index_of(box.slice_index), i_min=i_min, j_min=j_min, i_max=i_max, j_max=j_max)
-            )
+            index = index_of(box.slice_index)
+            return replace(box, slice_index=index, i_min=i_min, j_min=j_min, i_max=i_max, j_max=j_max)
+
         clicks = []
         for click in self.clicks:
             i, j, _, _ = edges_of((click.i, click.j, click.i + 1, click.j + 1))
             clicks.append(replace(click, slice_index=index_of(click.slice_index), i=i, j=j))
         deleted = tuple(index_of(index) for index in self.deleted)
-        return BoxFile(grid.shape, there.slice_axis, grid, tuple(boxes), tuple(clicks), deleted)
+        boxes, deleted_boxes = (tuple(carried(box) for box in group) for group in (self.boxes, self.deleted_boxes))
+        return BoxFile(grid.shape, there.slice_axis, grid, boxes, tuple(clicks), deleted, deleted_boxes)
 
 
 def checked_shape(shape: Any, slice_axis: Any) -> tuple[int, int, int]:
@@ -279,8 +283,8 @@ def check_in_plane(slice_index: int, ends: tuple[int, int], plane_shape: tuple[i
         )
 
 
-def one_a_slice(boxes: Iterable[Box], why: str) -> None:
-    """Refuses a second box on a slice.
+def _refuse_several(boxes: Iterable[Box]) -> None:
+    """Refuses a second box on a slice, which the first schema does not know.
 
     Raises:
         InputError: There is one.
@@ -288,7 +292,7 @@ def one_a_slice(boxes: Iterable[Box], why: str) -> None:
     seen: set[int] = set()
     for box in boxes:
         if box.slice_index in seen:
-            raise InputError(f"There are two boxes on slice {box.slice_index}; {why}.")
+            raise InputError(f"There are two boxes on slice {box.slice_index}; in {SCHEMA_1} a slice has one at most.")
         seen.add(box.slice_index)
 
 
@@ -351,6 +355,10 @@ def _three_numbers(value: Any, what: str) -> tuple[float, float, float]:
         except OverflowError:  # a whole number of more than 308 digits
             pass
     raise InputError(f"{what} must be a list of three numbers.")
+
+
+def _box_to_json(box: Box) -> dict[str, Any]:
+    return {key: value for key, value in {**asdict(box), "source": box.source.value}.items() if value is not None}
 
 
 def _box_from_json(entry: Any, allowed: set[str]) -> Box:

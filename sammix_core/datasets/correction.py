@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 
-from sammix_core.boxes import Box, tight_box
+from sammix_core.boxes.box import Box
+from sammix_core.boxes.network_box import tight_box
+from sammix_core.boxes.parts import enclosing_box
 from sammix_core.errors import InputError
 from sammix_core.preprocessing.body_crop import body_crop, volume_frame
 from sammix_core.preprocessing.frame import Frame
@@ -45,7 +47,8 @@ class Correction:
         crop: What the network saw of the slice: half-open (row_min, col_min, row_max, col_max) in slice pixels; it may
             reach past the slice.
         body: The volume's body crop, within the slice; views for training are varied about it.
-        box: Half-open (col_min, row_min, col_max, row_max) of the prompt in slice pixels, or None without one.
+        box: Half-open (col_min, row_min, col_max, row_max) of the prompt in slice pixels, round all boxes of the slice,
+            or None without one.
         source: Who made or approved the mask.
         model: The model that was used, "liver/1.1.0", or None.
         model_sha256: The SHA-256 of its weights, or None.
@@ -106,7 +109,7 @@ class Correction:
         Raises:
             InputError: The mask has another shape than the slice, or there is no such slice.
         """
-        boxes = {} if box is None else {slice_index: box}
+        boxes = {} if box is None else {slice_index: (box,)}
         made = corrections_of_volume(
             volume, order, {slice_index: plane}, source=source, boxes=boxes, model=model, model_sha256=model_sha256
         )
@@ -119,7 +122,7 @@ def corrections_of_volume(
     planes: Mapping[int, np.ndarray],
     *,
     source: Source = Source.CORRECTED,
-    boxes: Mapping[int, Box] | None = None,
+    boxes: Mapping[int, Sequence[Box]] | None = None,
     model: str | None = None,
     model_sha256: str | None = None,
     spec: PreprocessingSpec | None = None,
@@ -131,7 +134,8 @@ def corrections_of_volume(
         order: How it is cut into axial slices, or None for what its header says.
         planes: Mask by index along the user's slice axis, (rows, cols) in the user's two in-plane axes.
         source: Who made or approved the masks.
-        boxes: Boxes that were used, in voxel indices of the volume; a mask without one gets its tight box.
+        boxes: Boxes that were used, in voxel indices of the volume (a `BoxTrack`); a mask without one gets its tight
+            box.
         model: The model that was used.
         model_sha256: The SHA-256 of its weights.
         spec: The model's preprocessing, which says how much of a slice the network sees.
@@ -149,8 +153,8 @@ def corrections_of_volume(
     corrections = []
     for index, plane in planes.items():
         canonical, mask = _canonical(volume, order, index, plane)
-        box = (boxes or {}).get(index)
-        edges = tight_box(mask) if box is None else order.box_to_canonical(box.edges, volume.shape_kji)
+        used = [order.box_to_canonical(box.edges, volume.shape_kji) for box in (boxes or {}).get(index, ())]
+        edges = enclosing_box(used) if used else tight_box(mask)
         corrections.append(
             Correction(
                 slice_index=canonical,

@@ -181,7 +181,7 @@ def _slice_entry(entry: SliceReport) -> dict[str, Any]:
         "agreement": _number(entry.scores.agreement),
         "cam_agreement": _number(entry.scores.cam_agreement),
         "area_px": int(entry.area_px),
-        "box": None if entry.box is None else _box_entry(entry.box),
+        "boxes": [_box_entry(box) for box in entry.boxes],
     }
 
 
@@ -192,6 +192,7 @@ def _box_entry(box: Box) -> dict[str, Any]:
         "j_min": j_min,
         "i_max": i_max,
         "j_max": j_max,
+        "part": box.part,
         "source": box.source.value,
         "score": _number(box.score),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sammix_core.boxes.parts import enclosing_box
 from sammix_core.datasets.correction import Correction, Source, canonical_hu
 from sammix_core.errors import InputError
 from sammix_core.model_store.manifest import WEIGHTS_FILE
@@ -42,7 +43,7 @@ def correction_of_session(
         spacing_known=volume.spacing_known,
         crop=(frame.row0, frame.col0, frame.row0 + frame.rows, frame.col0 + frame.cols),
         body=body_crop(axial.hu, spacing[1:], axial.preprocessing.body_margin_mm),
-        box=None if state.box is None else axial.order.box_to_canonical(state.box.edges, volume.shape_kji),
+        box=enclosing_box([axial.order.box_to_canonical(box.edges, volume.shape_kji) for box in state.boxes]),
         source=source,
         model=model,
         model_sha256=_weights_sha256(model),

@@ -52,12 +52,14 @@ def score_slice(model: LoadedModel, correction: Correction, encoded: EncodedSlic
     guided = _guided(model, decoder)
     scores: Scores = {}
     for kind in KINDS:
-        box, support = _auto(guided, slices) if kind == "auto" else (_oracle(correction), None)
-        if box is None:
+        boxes = _auto(guided, slices) if kind == "auto" else _oracle(correction)
+        if not boxes:
             scores[kind] = Overlap.of(np.zeros_like(correction.mask), correction.mask)
             continue
         cam = guided.cam_logits[0]
-        mask = decoder.slice_mask(decoder.decode_box(box, cam), box, cam, support).mask
+        supports = [guided.support[0] if kind == "auto" else None] * len(boxes)
+        decoded = decoder.decode_boxes(boxes, cam, [None] * len(boxes))
+        mask = decoder.slice_mask(decoded, boxes, cam, supports).mask
         scores[kind] = Overlap.of(mask, correction.mask)
     return scores
 
@@ -138,7 +140,7 @@ class RememberingBackend(WrappedBackend):
 
 
 def _guided(model: LoadedModel, decoder: SliceDecoder) -> GuidedBoxes:
-    """The guidance's box for one slice, refitted as in a volume."""
+    """The guidance's boxes for one slice, refitted as in a volume."""
     size = model.preprocessing.size
     maps = model.guidance.maps(torch.from_numpy(decoder.image(0))[None, None], decoder.embedding(0))
     boxes = model.boxes
@@ -151,12 +153,11 @@ def _guided(model: LoadedModel, decoder: SliceDecoder) -> GuidedBoxes:
     return follow(guided, decoder, 1.0, size, replace(model.following, follow_mm=0.0, break_mm=0.0))
 
 
-def _auto(guided: GuidedBoxes, slices: AxialSlices) -> tuple[Box | None, np.ndarray | None]:
-    box = guided.boxes[0]
-    edges = None if box is None else slices.to_voxels(box)
-    return (None if edges is None else Box(0, *edges, BoxSource.AUTO)), guided.support[0]
+def _auto(guided: GuidedBoxes, slices: AxialSlices) -> list[Box]:
+    every = [slices.to_voxels(box) for box in guided.boxes[0]]
+    return [Box(0, *edges, BoxSource.AUTO, part=part) for part, edges in enumerate(every) if edges is not None]
 
 
-def _oracle(correction: Correction) -> Box | None:
+def _oracle(correction: Correction) -> list[Box]:
     edges = tight_box(correction.mask)
-    return None if edges is None else Box(0, *edges, BoxSource.EDITED)
+    return [] if edges is None else [Box(0, *edges, BoxSource.EDITED)]

@@ -1,4 +1,4 @@
-"""From class activation maps to one box a slice, by the whole volume.
+"""From class activation maps to boxes, one a slice or one a part, by the whole volume.
 
 Slice by slice the boxes would flicker: a heart that looks like a dome, a dome missed between two others. So maps are
 smoothed along z in millimetres, slices are chosen by hysteresis on the probability, and components in 3-D are kept
@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from sammix_core.boxes import NetworkBox, tight_box
+from sammix_core.boxes.network_box import NetworkBox, tight_box
+from sammix_core.boxes.parts import number_parts
 from sammix_core.documents import settings_from_dict, settings_to_dict
 from sammix_core.guidance.base import GuidanceMaps
 from sammix_core.masks.components import (
@@ -44,6 +45,11 @@ class BoxSettings:
         padding: Network pixels added at (x_min, y_min, x_max, y_max); negative ones shrink.
         whole_cells: Whether a box goes round all of each cell, the far edges' too, and not along the outline that runs
             between cells; for coarse maps.
+        split: Whether separate parts of the map on a slice get a box each; otherwise one box goes round all.
+        part_gap: Parts that are no more than twice this many cells apart are one.
+        least_part: Summed probability, in cells, that a part needs for a box of its own; it joins the nearest part with
+            less.
+        part_share: It also needs this share of the strongest part's on the slice.
     """
 
     threshold: float = 0.0
@@ -56,6 +62,10 @@ class BoxSettings:
     most_gap_mm: float = 25.0
     padding: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
     whole_cells: bool = False
+    split: bool = False
+    part_gap: int = 1
+    least_part: float = 6.0
+    part_share: float = 0.02
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as plain JSON values."""
@@ -81,7 +91,8 @@ class GuidedBoxes:
         cam_logits: (n, h, w) float32, smoothed along z.
         probabilities: (n,) float32, smoothed along z.
         support: (n, h, w) bool: cells of kept components.
-        boxes: One (x_min, y_min, x_max, y_max) in network pixels a slice, or None.
+        boxes: (x_min, y_min, x_max, y_max) in network pixels of each box of a slice, the strongest part's first; none
+            for a slice without the structure.
         scores: (n,) float32, mean CAM probability inside the kept cells; 0 without any.
         between: (n, 2) int32: the two slices that a thin slice is interpolated from; -1 for slices that are not. None
             where no slice is.
@@ -90,7 +101,7 @@ class GuidedBoxes:
     cam_logits: np.ndarray
     probabilities: np.ndarray
     support: np.ndarray
-    boxes: list[NetworkBox | None]
+    boxes: list[tuple[NetworkBox, ...]]
     scores: np.ndarray
     between: np.ndarray | None = None
 
@@ -107,7 +118,7 @@ class GuidedBoxes:
 
 
 def boxes_from_cam(maps: GuidanceMaps, slice_mm: float, size: int, settings: BoxSettings) -> GuidedBoxes:
-    """Makes at most one box a slice.
+    """Makes one box a slice with the structure, or with `split` one a part.
 
     Args:
         maps: Maps of all slices of a volume, in order.
@@ -125,10 +136,12 @@ def boxes_from_cam(maps: GuidanceMaps, slice_mm: float, size: int, settings: Box
     weights = sigmoid(logits)
     support = supported_components(cells, weights, settings.component_share, settings.least_support)
     support = near_the_strongest(support, weights, settings.most_gap_mm / slice_mm)
-    boxes: list[NetworkBox | None] = []
+    boxes: list[tuple[NetworkBox, ...]] = []
     scores = np.zeros(len(logits), dtype=np.float32)
     for index, kept in enumerate(support):
-        boxes.append(_box_of(logits[index], kept, size, settings) if kept.any() else None)
+        boxes.append(
+            tuple(_box_of(logits[index], part, size, settings) for part in _parts(kept, weights[index], settings))
+        )
         if kept.any():
             scores[index] = sigmoid(logits[index][kept]).mean()
     if settings.smooth_box_mm > 0:
@@ -184,6 +197,24 @@ def _along_z(values: np.ndarray, slice_mm: float, sigma_mm: float) -> np.ndarray
     return ndimage.gaussian_filter1d(values, sigma_mm / slice_mm, axis=0, mode="nearest").astype(np.float32)
 
 
+def _parts(kept: np.ndarray, weights: np.ndarray, settings: BoxSettings) -> list[np.ndarray]:
+    """(h, w) bool of each part of a slice's kept cells that gets a box, the strongest first; none without cells."""
+    if not kept.any():
+        return []
+    if not settings.split:
+        return [kept]
+    near = ndimage.binary_dilation(kept, np.ones((3, 3)), iterations=settings.part_gap) if settings.part_gap else kept
+    labels, count = label_components(near, corners=True)
+    labels = np.where(kept, labels, 0)
+    strength = component_weights(labels, count, weights)
+    least = max(settings.least_part, settings.part_share * strength.max())
+    own = [number for number in np.argsort(-strength, kind="stable") if strength[number] >= least]
+    own = own or [int(strength.argmax())]
+    distances = np.stack([ndimage.distance_transform_edt(labels != number + 1) for number in own])
+    nearest = distances.argmin(0)
+    return [kept & (nearest == place) for place in range(len(own))]
+
+
 def _box_of(logits: np.ndarray, kept: np.ndarray, size: int, settings: BoxSettings) -> NetworkBox:
     """Tight box of the kept part of the enlarged map, with padding, inside the network image."""
     factor = size // logits.shape[-1]
@@ -201,14 +232,16 @@ def _box_of(logits: np.ndarray, kept: np.ndarray, size: int, settings: BoxSettin
     return x_min, y_min, x_max, y_max
 
 
-def _smooth_boxes(boxes: list[NetworkBox | None], sigma: float) -> list[NetworkBox | None]:
-    """Gaussian means of the edges over neighbours within the same run of slices with a box."""
-    result = list(boxes)
-    runs, count = label_components(np.array([box is not None for box in boxes]))
-    for run in range(1, count + 1):
-        indices = np.flatnonzero(runs == run)
-        edges = np.array([boxes[index] for index in indices], dtype=float)
-        smooth = ndimage.gaussian_filter1d(edges, sigma, axis=0, mode="nearest")
-        for index, edge in zip(indices, smooth, strict=True):
-            result[index] = (float(edge[0]), float(edge[1]), float(edge[2]), float(edge[3]))
-    return result
+def _smooth_boxes(boxes: list[tuple[NetworkBox, ...]], sigma: float) -> list[tuple[NetworkBox, ...]]:
+    """Gaussian means of the edges, part by part, over neighbours within the same run of slices with the part."""
+    numbers = number_parts(boxes)
+    result = [list(of_slice) for of_slice in boxes]
+    for part in {number for of_slice in numbers for number in of_slice}:
+        runs, count = label_components(np.array([part in of_slice for of_slice in numbers]))
+        for run in range(1, count + 1):
+            places = [(int(index), numbers[index].index(part)) for index in np.flatnonzero(runs == run)]
+            edges = np.array([boxes[index][place] for index, place in places], dtype=float)
+            smooth = ndimage.gaussian_filter1d(edges, sigma, axis=0, mode="nearest")
+            for (index, place), edge in zip(places, smooth, strict=True):
+                result[index][place] = (float(edge[0]), float(edge[1]), float(edge[2]), float(edge[3]))
+    return [tuple(of_slice) for of_slice in result]

@@ -9,11 +9,12 @@ from typing import Self
 
 import numpy as np
 
+from sammix_core.boxes.network_box import NetworkBox
 from sammix_core.errors import InputError
 from sammix_core.guidance.boxes_from_cam import GuidedBoxes
 from sammix_core.volume.axial_order import AxialOrder
 
-_SCHEMA = "sammix-guidance/1"
+_SCHEMA = "sammix-guidance/2"
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,14 @@ class SavedGuidance:
             "flips": self.order.flips,
             "notes": self.notes,
         }
-        empty = (np.nan,) * 4
-        boxes = np.array([empty if box is None else box for box in self.guided.boxes], dtype=np.float64).reshape(-1, 4)
+        every = [(index, box) for index, boxes in enumerate(self.guided.boxes) for box in boxes]
         arrays = {
             "about": np.array(json.dumps(about)),
             "cam_logits": self.guided.cam_logits,
             "probabilities": self.guided.probabilities,
             "support": self.guided.support,
-            "boxes": boxes,
+            "boxes": np.array([box for _, box in every], dtype=np.float64).reshape(-1, 4),
+            "slices": np.array([index for index, _ in every], dtype=np.int32),
             "scores": self.guided.scores,
         }
         if self.guided.between is not None:
@@ -76,12 +77,14 @@ class SavedGuidance:
                 about = json.loads(str(arrays["about"]))
                 if about["schema"] != _SCHEMA:
                     raise ValueError(f"its schema is {about['schema']!r}")
-                edges = arrays["boxes"].tolist()
+                boxes: list[tuple[NetworkBox, ...]] = [()] * len(arrays["probabilities"])
+                for index, (x_min, y_min, x_max, y_max) in zip(arrays["slices"], arrays["boxes"].tolist(), strict=True):
+                    boxes[index] = (*boxes[index], (x_min, y_min, x_max, y_max))
                 guided = GuidedBoxes(
                     cam_logits=arrays["cam_logits"],
                     probabilities=arrays["probabilities"],
                     support=arrays["support"],
-                    boxes=[None if np.isnan(box).any() else (box[0], box[1], box[2], box[3]) for box in edges],
+                    boxes=boxes,
                     scores=arrays["scores"],
                     between=arrays.get("between"),
                 )

@@ -1,11 +1,10 @@
-"""How much two masks, or two boxes, overlap: Dice and IoU in numpy.
+"""How much two masks overlap: Dice and IoU in numpy. Boxes: `sammix_core.boxes.parts`.
 
 Losses and scores of training are torch's and MONAI's, and the metrics of a report are in `sammix_core.evaluation`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,24 +68,3 @@ def mask_iou(*masks: np.ndarray, if_empty: float = 0.0) -> float:
     """
     union = int(np.count_nonzero(np.logical_or.reduce(masks)))
     return int(np.count_nonzero(np.logical_and.reduce(masks))) / union if union else if_empty
-
-
-def box_iou(first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray) -> float:
-    """Intersection over union of two boxes.
-
-    Args:
-        first: Edges (x_min, y_min, x_max, y_max).
-        second: Likewise.
-
-    Returns:
-        From 0 to 1.
-
-    Example:
-        >>> box_iou((0, 0, 2, 2), (1, 0, 3, 2)) == 1 / 3
-        True
-    """
-    width = min(first[2], second[2]) - max(first[0], second[0])
-    height = min(first[3], second[3]) - max(first[1], second[1])
-    both = max(width, 0.0) * max(height, 0.0)
-    areas = sum((edges[2] - edges[0]) * (edges[3] - edges[1]) for edges in (first, second))
-    return float(both / max(areas - both, 1e-6))

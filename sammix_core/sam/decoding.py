@@ -82,6 +82,11 @@ class DecodedSlices:
     scores: np.ndarray
     chosen: np.ndarray
 
+    def only(self, index: int) -> DecodedSlices:
+        """One slice of the batch, as a batch of its own."""
+        alone = slice(index, index + 1)
+        return DecodedSlices(self.logits[alone], self.all_logits[alone], self.scores[alone], self.chosen[alone])
+
     def score(self, index: int) -> float:
         """The IoU that the chosen mask of a slice predicts of itself; the mean of all three where that was chosen."""
         best, scores = int(self.chosen[index]), self.scores[index].astype(float)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from sammix_core.boxes.box import Box, BoxSource
+from sammix_core.boxes.parts import number_parts
 from sammix_core.embeddings.disk_store import EmbeddingStore
 from sammix_core.embeddings.memory_cache import EmbeddingCache
 from sammix_core.engines.threads import in_threads
@@ -106,7 +107,7 @@ class BoxFinder:
         progress: ProgressCallback | None,
         cancel: CancelCheck | None,
         on_probability: Callable[[int, float], None] | None,
-    ) -> dict[int, Box]:
+    ) -> dict[int, tuple[Box, ...]]:
         """Finds the automatic boxes; see `SegmentationSession.find_boxes`. Maps that exist are not computed again.
 
         Returns:
@@ -178,7 +179,7 @@ class BoxFinder:
             )
             for index in places
         ]
-        slices = sum(box is not None for box in guided.boxes)
+        slices = sum(bool(boxes) for boxes in guided.boxes)
         slice_mm = axial.slice_mm * slices / len(places) if self._volume.spacing_known else None
         self.judgement = model.plausibility.judge(sights, slice_mm)
         sentence = self.judgement.sentence(model.target)
@@ -261,7 +262,7 @@ class BoxFinder:
         model = self._model
         if model.following.grow <= 0:
             return guided  # without a stage of no steps
-        stage = ProgressReporter(FITTING_BOXES, sum(box is not None for box in guided.boxes), progress, cancel)
+        stage = ProgressReporter(FITTING_BOXES, sum(map(bool, guided.boxes)), progress, cancel)
         slice_mm, size = self.axial.slice_mm * stride, model.preprocessing.size
         fitted = follow(guided, self.decoder(stride), slice_mm, size, model.following, stage.step)
         self.seconds["fitting"] = stage.seconds
@@ -301,13 +302,17 @@ class BoxFinder:
         below, above = self.guided.between[index].tolist()
         return below, above
 
-    def _in_voxels(self, guided: GuidedBoxes) -> dict[int, Box]:
-        """The guidance's boxes in voxels of the volume, without those that miss their slice."""
+    def _in_voxels(self, guided: GuidedBoxes) -> dict[int, tuple[Box, ...]]:
+        """The guidance's boxes in voxels of the volume, numbered part by part, without those that miss their slice."""
         boxes = {}
-        for index, network_box in enumerate(guided.boxes):
-            edges = None if network_box is None else self.axial.to_voxels(network_box)
-            if edges is not None:
-                probability = float(np.clip(guided.probabilities[index], 0, 1))
-                slice_index, score = self.axial.slice_index(index), float(guided.scores[index])
-                boxes[slice_index] = Box(slice_index, *edges, BoxSource.AUTO, score=score, probability=probability)
+        for index, (network_boxes, parts) in enumerate(zip(guided.boxes, number_parts(guided.boxes), strict=True)):
+            probability = float(np.clip(guided.probabilities[index], 0, 1))
+            slice_index, score = self.axial.slice_index(index), float(guided.scores[index])
+            of_slice = [
+                Box(slice_index, *edges, BoxSource.AUTO, score=score, probability=probability, part=part)
+                for network_box, part in zip(network_boxes, parts, strict=True)
+                if (edges := self.axial.to_voxels(network_box)) is not None
+            ]
+            if of_slice:
+                boxes[slice_index] = tuple(sorted(of_slice, key=lambda box: box.part))
         return boxes

@@ -288,8 +288,8 @@ def slices_to_judge(guided: GuidedBoxes) -> list[int]:
     """Some of the canonical slices that have a box and were encoded themselves, evenly spread."""
     encoded = [
         index
-        for index, box in enumerate(guided.boxes)
-        if box is not None and (guided.between is None or guided.between[index][0] < 0)
+        for index, boxes in enumerate(guided.boxes)
+        if boxes and (guided.between is None or guided.between[index][0] < 0)
     ]
     if len(encoded) <= _MOST_SLICES:
         return encoded
@@ -305,13 +305,14 @@ def cells_of(guided: GuidedBoxes, index: int, size: int) -> np.ndarray:
         index: The slice.
         size: Side of the network image in pixels.
     """
-    box, support = guided.boxes[index], guided.support[index]
-    if box is None:
+    boxes, support = guided.boxes[index], guided.support[index]
+    if not boxes:
         raise ValueError("the slice has no box")
     inside = np.zeros_like(support)
     side = support.shape[-1] / size
-    x_min, y_min, x_max, y_max = (round(edge * side) for edge in box)
-    inside[y_min : max(y_max, y_min + 1), x_min : max(x_max, x_min + 1)] = True
+    for box in boxes:
+        x_min, y_min, x_max, y_max = (round(edge * side) for edge in box)
+        inside[y_min : max(y_max, y_min + 1), x_min : max(x_max, x_min + 1)] = True
     cells = support & inside
     # The map can be blind to a slice that was followed from its neighbour; then the box is all that is known.
     return cells if np.count_nonzero(cells) >= _LEAST_CELLS else inside

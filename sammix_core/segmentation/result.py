@@ -22,21 +22,21 @@ class SliceReport:
     Attributes:
         slice_index: Index along the user's slice axis.
         probability: That the slice shows the structure, in [0, 1].
-        box: The box that was used, or None.
+        boxes: The boxes that were used, sorted by part.
         area_px: Pixels of the mask.
         scores: The figures computed with the mask.
     """
 
     slice_index: int
     probability: float
-    box: Box | None
+    boxes: tuple[Box, ...]
     area_px: int
     scores: SliceScores = UNSCORED
 
     @classmethod
     def of(cls, state: SliceState, probability: float) -> SliceReport:
         """Reports on a slice of a session."""
-        return cls(state.slice_index, probability, state.box, state.area_px, state.scores)
+        return cls(state.slice_index, probability, state.boxes, state.area_px, state.scores)
 
 
 @dataclass

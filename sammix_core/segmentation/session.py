@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -221,7 +221,7 @@ class SegmentationSession:
         force: bool = False,
         before_slice: Callable[[int], object] | None = None,
     ) -> list[int]:
-        """Computes the masks of slices from their boxes; a slice without a box becomes empty.
+        """Computes the masks of slices, each the union of its boxes' masks; a slice without a box becomes empty.
 
         Args:
             slices: Indices along the user's slice axis.
@@ -229,7 +229,7 @@ class SegmentationSession:
             cancel: Polled after each slice with a box; return True to stop.
             on_changed: Called with the index of each slice whose mask was computed or removed.
             force: Whether slices that were corrected by hand are segmented too.
-            before_slice: Called with a slice's index just before its turn; it may set another box.
+            before_slice: Called with a slice's index just before its turn; it may set other boxes.
 
         Returns:
             Slices that were skipped because they were corrected by hand.
@@ -243,39 +243,43 @@ class SegmentationSession:
         counted = [index for index in indices if before_slice is not None or index in self.boxes]
         stage = ProgressReporter("Segmenting", len(counted), progress, cancel)
         with closing(self._segmenter.segment_in_order(indices, before_slice)) as masks:
-            for index, box, mask in masks:
-                if box is not None and mask is not None:
-                    self._write(box, mask)
-                if (box is not None or self.slices.empty(index)) and on_changed is not None:
+            for index, mask in masks:
+                if mask is not None:
+                    self._write(index, mask)
+                if (mask is not None or self.slices.empty(index)) and on_changed is not None:
                     on_changed(index)
                 if index in counted:
                     stage.step()
         self._seconds["segmentation"] = stage.seconds
         return protected
 
-    def segment_slice(self, slice_index: int, box: Box, force: bool = False) -> np.ndarray:
-        """Segments one slice from a box, from the cached embedding where there is one; no other slice changes.
+    def segment_slice(self, slice_index: int, boxes: Box | Sequence[Box], force: bool = False) -> np.ndarray:
+        """Segments one slice from boxes, from the cached embedding where there is one; no other slice changes.
 
         A thin slice whose automatic mask is interpolated from its neighbours is encoded and decoded itself.
 
         Args:
             slice_index: Index along the user's slice axis.
-            box: The box, in voxel indices of the volume; it replaces the slice's box.
+            boxes: The box, or several, one a part, in voxel indices of the volume; they replace the slice's boxes, and
+                those that share a part number get others. An empty sequence says that nothing is there.
             force: Whether a mask that was corrected by hand may be replaced.
 
         Returns:
             (rows, cols) uint8 in the user's two in-plane axes: the 2-D slice of the (k, j, i) array.
 
         Raises:
-            InputError: The box lies on another slice or outside the volume, or the slice was corrected by hand.
+            InputError: A box lies on another slice or outside the volume, the slice has a box of a person and these are
+                not, or the slice was corrected by hand.
         """
-        if box.slice_index != slice_index:
-            raise InputError(f"The box lies on slice {box.slice_index}, not on slice {slice_index}.")
+        boxes = (boxes,) if isinstance(boxes, Box) else tuple(boxes)
         if slice_index in self.slices.corrected and not force:
             raise InputError(f"Slice {slice_index} was corrected by hand, so its mask stays as it is.")
-        if not self.boxes.set(box):
-            raise InputError(f"Slice {slice_index} has a box of yours, which an automatic one does not replace.")
-        self._write(box, self._segmenter.segment(box, interpolate=False))
+        self.boxes.put(slice_index, boxes)
+        now = self.boxes.on(slice_index)
+        if now:
+            self._write(slice_index, self._segmenter.segment(now, interpolate=False))
+        else:
+            self.slices.empty(slice_index)
         return self.slices.plane(slice_index)
 
     def result(self) -> SegmentationResult:
@@ -336,10 +340,14 @@ class SegmentationSession:
         if self._uncertainty is not None:
             self._uncertainty.clear()
 
-    def _write(self, box: Box, computed: SliceMask) -> None:
+    def _write(self, slice_index: int, computed: SliceMask) -> None:
         """Sets a slice's mask; no other slice changes."""
-        self.slices.write(box.slice_index, computed.mask, computed.scores)
+        self.slices.write(slice_index, computed.mask, computed.scores)
         if self._uncertainty is not None:
             axial = self._finder.axial
-            spread = axial.frame.to_slice(computed.decoded.disagreement(0), axial.plane_shape, fill=0.0)
-            self._uncertainty.write(box.slice_index, spread, inside_box(axial.plane_shape, computed.limits))
+            spread, inside = np.zeros(axial.plane_shape, np.float32), np.zeros(axial.plane_shape, bool)
+            for part in computed.parts:
+                limits = inside_box(axial.plane_shape, part.limits)
+                of_part = axial.frame.to_slice(part.decoded.disagreement(0), axial.plane_shape, fill=0.0)
+                spread, inside = np.where(limits, np.maximum(spread, of_part), spread), inside | limits
+            self._uncertainty.write(slice_index, spread, inside)

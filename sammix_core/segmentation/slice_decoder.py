@@ -7,7 +7,7 @@ box, and the HU inside the mask say whether two slices show the same organ.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -72,20 +72,33 @@ class NetworkMask:
 
 
 @dataclass(frozen=True)
-class SliceMask:
-    """A slice's mask on its own pixels.
+class PartMask:
+    """The mask of one box on the slice's own pixels.
 
     Attributes:
         mask: (rows, cols) bool, canonical.
-        scores: The figures computed with it.
-        decoded: The decoder's output that it was made of.
+        decoded: The decoder's output that it was made of, a batch of one.
         limits: (col_min, row_min, col_max, row_max), edges in slice pixels that the mask may fill.
     """
 
     mask: np.ndarray
-    scores: SliceScores
     decoded: DecodedSlices
     limits: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class SliceMask:
+    """A slice's mask on its own pixels.
+
+    Attributes:
+        mask: (rows, cols) bool, canonical: the union of the parts' masks.
+        scores: The figures computed with it; `SliceScores` says how those of several parts are combined.
+        parts: One for each of the slice's boxes.
+    """
+
+    mask: np.ndarray
+    scores: SliceScores
+    parts: tuple[PartMask, ...]
 
 
 @dataclass(frozen=True)
@@ -127,7 +140,7 @@ class SliceDecoder:
         Returns:
             The mask, or None where it is empty.
         """
-        decoded = self._decode(index * self.stride, box, map_logits)
+        decoded = self._decode(index * self.stride, [box], map_logits)
         mask = decoded.logits[0] > 0
         wide = None if support is None else upsampled(support.astype(np.float32), len(mask)) > 0.5
         mask = clean_slice(mask, _grown(box, self.settings.box_margin, self.settings.box_margin), wide)
@@ -145,39 +158,76 @@ class SliceDecoder:
         preprocessing = self.axial.preprocessing
         return preprocessing.window_level + (value - 0.5) * preprocessing.window_width
 
-    def decode_box(self, box: Box, cam_logits: np.ndarray, refiner: MaskRefiner | None = None) -> DecodedSlices:
-        """Decodes the slice of a box, for `slice_mask`.
+    def decode_boxes(
+        self, boxes: Sequence[Box], cam_logits: np.ndarray, refiners: Sequence[MaskRefiner | None]
+    ) -> tuple[DecodedSlices, ...]:
+        """Decodes a slice from each of its boxes, for `slice_mask`; all from its one embedding.
 
-        The map is a mask prompt beside the box, but not beside a person's box that contradicts it: docs/decisions,
+        The map is a mask prompt beside a box, but not beside a person's box that contradicts it: docs/decisions,
         persons-boxes.md.
 
         Args:
-            box: The box, in voxel indices of the volume.
+            boxes: Boxes of one slice, in voxel indices of the volume; at least one.
             cam_logits: (h, w) of the guidance.
-            refiner: Refines the decoded mask; None for none.
+            refiners: For each box what refines its decoded mask, or None.
+
+        Returns:
+            A batch of one for each box.
         """
-        index = self.axial.canonical(box.slice_index)
-        network_box = self.axial.frame.box_to_network(self._edges(box))
-        prompted = box.source is BoxSource.AUTO or (
-            map_coverage(cam_logits, network_box, self.axial.frame.size) >= self.settings.least_cover
-        )
-        decoded = self._decode(index, network_box, cam_logits if prompted else None)
-        if refiner is None:
-            return decoded
+        index = self.axial.canonical(boxes[0].slice_index)
+        network_boxes = [self.axial.frame.box_to_network(self._edges(box)) for box in boxes]
+        prompted = [
+            box.source is BoxSource.AUTO
+            or map_coverage(cam_logits, network_box, self.axial.frame.size) >= self.settings.least_cover
+            for box, network_box in zip(boxes, network_boxes, strict=True)
+        ]
+        decoded: dict[int, DecodedSlices] = {}
+        for with_map in (True, False):
+            chosen = [number for number, flag in enumerate(prompted) if flag is with_map]
+            if chosen:
+                batch = self._decode(index, [network_boxes[n] for n in chosen], cam_logits if with_map else None)
+                decoded.update((number, batch.only(place)) for place, number in enumerate(chosen))
         margin = self.settings.box_margin
-        return refiner(decoded, self.embedding(index), _grown(network_box, margin, margin))
+        for number, refiner in enumerate(refiners):
+            if refiner is not None:
+                within = _grown(network_boxes[number], margin, margin)
+                decoded[number] = refiner(decoded[number], self.embedding(index), within)
+        return tuple(decoded[number] for number in range(len(boxes)))
 
     def slice_mask(
-        self, decoded: DecodedSlices, box: Box, cam_logits: np.ndarray, support: np.ndarray | None
+        self,
+        decoded: Sequence[DecodedSlices],
+        boxes: Sequence[Box],
+        cam_logits: np.ndarray,
+        supports: Sequence[np.ndarray | None],
     ) -> SliceMask:
         """Makes the mask of one slice on its own pixels; it depends on nothing but what is given.
 
+        Each box's mask is limited by its own box and a margin; the slice's is their union.
+
         Args:
-            decoded: What `decode_box` returned, or a mixture of two slices.
-            box: The box, in voxel indices of the volume.
+            decoded: What `decode_boxes` returned, or mixtures of two slices.
+            boxes: The slice's boxes, in voxel indices of the volume; at least one.
             cam_logits: (h, w) of the guidance.
-            support: (h, w) bool, cells that hold the structure in 3-D; None for a box that is trusted as it is.
+            supports: For each box (h, w) bool, cells that hold the structure in 3-D; None for a box that is trusted as
+                it is.
         """
+        parts = tuple(map(self._part_mask, decoded, boxes, supports))
+        mask = parts[0].mask if len(parts) == 1 else np.logical_or.reduce([part.mask for part in parts])
+        areas = [int(np.count_nonzero(part.mask)) for part in parts]
+        every = [part.decoded for part in parts]
+        scores = SliceScores(
+            mask_scores=tuple(
+                _mean([float(one.scores[0][place]) for one in every], areas)
+                for place in range(every[0].scores.shape[1])
+            ),
+            score=_mean([one.score(0) for one in every], areas),
+            agreement=_mean([one.agreement(0) for one in every], areas),
+            cam_agreement=cam_agreement(cam_logits, self.axial.frame.at_cells(mask, cam_logits.shape[0])),
+        )
+        return SliceMask(mask, scores, parts)
+
+    def _part_mask(self, decoded: DecodedSlices, box: Box, support: np.ndarray | None) -> PartMask:
         frame, shape = self.axial.frame, self.axial.plane_shape
         mask = frame.to_slice(decoded.logits[0], shape, fill=-1.0) > 0
         margin = self.settings.box_margin
@@ -185,18 +235,13 @@ class SliceDecoder:
         supported = None
         if support is not None and support.any():
             supported = frame.to_slice(upsampled(support.astype(np.float32), frame.size), shape, fill=0.0) > 0.5
-        mask = clean_slice(mask, limits, supported)
-        scores = SliceScores(
-            mask_scores=tuple(float(score) for score in decoded.scores[0]),
-            score=decoded.score(0),
-            agreement=decoded.agreement(0),
-            cam_agreement=cam_agreement(cam_logits, frame.at_cells(mask, cam_logits.shape[0])),
-        )
-        return SliceMask(mask, scores, decoded, limits)
+        return PartMask(clean_slice(mask, limits, supported), decoded, limits)
 
-    def _decode(self, index: int, box: NetworkBox, map_logits: np.ndarray | None) -> DecodedSlices:
-        prompt = None if map_logits is None else map_logits[None].astype(np.float32)
-        return decode_slices(self.backend, self.embedding(index), np.array([box]), prompt, self.settings)
+    def _decode(self, index: int, boxes: Sequence[NetworkBox], map_logits: np.ndarray | None) -> DecodedSlices:
+        embedding = self.embedding(index)
+        embeddings = embedding.expand(len(boxes), *embedding.shape[1:])
+        prompts = None if map_logits is None else np.repeat(map_logits[None].astype(np.float32), len(boxes), axis=0)
+        return decode_slices(self.backend, embeddings, np.array(boxes), prompts, self.settings)
 
     def _edges(self, box: Box) -> tuple[int, int, int, int]:
         """A box as (col_min, row_min, col_max, row_max) of its canonical slice."""
@@ -230,6 +275,13 @@ def padded(box: NetworkBox, share: float, size: int) -> NetworkBox:
         min(float(size), box[2] + more_x),
         min(float(size), box[3] + more_y),
     )
+
+
+def _mean(values: Sequence[float], areas: Sequence[int]) -> float:
+    """The mean weighted by areas; that of all alike where every area is 0."""
+    if len(values) == 1:
+        return values[0]
+    return float(np.average(values, weights=areas if any(areas) else None))
 
 
 def _grown(

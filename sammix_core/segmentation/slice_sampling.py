@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from sammix_core.boxes.network_box import NetworkBox
+from sammix_core.boxes.parts import box_iou, matching_boxes
 from sammix_core.guidance.base import GuidanceMaps
 from sammix_core.guidance.boxes_from_cam import GuidedBoxes
-from sammix_core.masks.overlap import box_iou, mask_iou
-from sammix_core.segmentation.slice_decoder import SliceDecoder, padded
+from sammix_core.masks.overlap import mask_iou
+from sammix_core.segmentation.slice_decoder import NetworkMask, SliceDecoder, padded
 
 # Half of the probability that continues a run of slices (0.3, and 0.7 to begin one): without the organ it is 0.02 to
 # 0.1.
@@ -134,12 +135,12 @@ def fill_thin_slices(
         cam_logits=(guided.cam_logits[low] * (1 - wide) + guided.cam_logits[high] * wide).astype(np.float32),
         probabilities=(guided.probabilities[low] * (1 - part) + guided.probabilities[high] * part).astype(np.float32),
         support=(guided.support[low] * (1 - wide) + guided.support[high] * wide) >= 0.5,
-        boxes=[None] * count,
+        boxes=[()] * count,
         scores=(guided.scores[low] * (1 - part) + guided.scores[high] * part).astype(np.float32),
         between=between,
     )
-    for number, box in enumerate(guided.boxes):
-        result.boxes[number * stride] = box
+    for number, boxes in enumerate(guided.boxes):
+        result.boxes[number * stride] = boxes
     gaps = [
         (number * stride, (number + 1) * stride)
         for number in range(len(guided.boxes) - 1)
@@ -175,18 +176,47 @@ def _fill_gap(
     """Interpolates the slices between two with boxes, or decodes the middle one where the two differ."""
     if second - first < 2:
         return
-    box, other = _box_of(result, first), _box_of(result, second)
     if _alike(result, first, second):
+        pairs = _pairs(result, first, second)
         for index in range(first + 1, second):
-            result.boxes[index] = _interpolated(box, other, (index - first) / (second - first))
+            share = (index - first) / (second - first)
+            result.boxes[index] = tuple(_interpolated(box, other, share) for box, other in pairs)
             between[index] = first, second
         return
     middle = _middle(first, second)
-    expected = _interpolated(box, other, (middle - first) / (second - first))
-    mask = decoder.decode(middle, padded(expected, 0.1, size), result.cam_logits[middle], result.support[middle])
-    result.boxes[middle] = expected if mask is None else mask.box
+    share = (middle - first) / (second - first)
+    boxes = [_interpolated(box, other, share) for box, other in _pairs(result, first, second)]
+    masks = [_decoded_near(result, middle, box, decoder, size) for box in boxes]
+    found = [box if mask is None else mask.box for box, mask in zip(boxes, masks, strict=True)]
+    for box in _unpaired(result, first, second):  # it may have ended before the middle
+        mask = _decoded_near(result, middle, box, decoder, size)
+        if mask is not None and mask.score >= _LEAST_SCORE:
+            found.append(mask.box)
+    result.boxes[middle] = tuple(found)
+    if not found:  # two parts of which neither reaches the middle
+        return
     _fill_gap(result, between, first, middle, decoder, size)
     _fill_gap(result, between, middle, second, decoder, size)
+
+
+def _decoded_near(
+    result: GuidedBoxes, index: int, box: NetworkBox, decoder: SliceDecoder, size: int
+) -> NetworkMask | None:
+    return decoder.decode(index, padded(box, 0.1, size), result.cam_logits[index], result.support[index])
+
+
+def _pairs(result: GuidedBoxes, first: int, second: int) -> list[tuple[NetworkBox, NetworkBox]]:
+    """The boxes of the same part on two slices; single boxes are of one part wherever they lie."""
+    ones, others = result.boxes[first], result.boxes[second]
+    if len(ones) == len(others) == 1:
+        return [(ones[0], others[0])]
+    return [(ones[i], others[j]) for i, j in matching_boxes(ones, others)]
+
+
+def _unpaired(result: GuidedBoxes, first: int, second: int) -> list[NetworkBox]:
+    """The boxes of parts that only one of two slices shows."""
+    paired = {box for pair in _pairs(result, first, second) for box in pair}
+    return [box for index in (first, second) for box in result.boxes[index] if box not in paired]
 
 
 def _middle(first: int, second: int) -> int:
@@ -194,34 +224,35 @@ def _middle(first: int, second: int) -> int:
 
 
 def _alike(result: GuidedBoxes, first: int, second: int) -> bool:
-    """Whether two slices with boxes are so similar that those between them may be interpolated."""
-    boxes_alike = box_iou(_box_of(result, first), _box_of(result, second)) >= _ALIKE
+    """Whether two slices with boxes show the same parts so similarly that those between them may be interpolated."""
+    pairs = _pairs(result, first, second)
+    if not len(pairs) == len(result.boxes[first]) == len(result.boxes[second]):
+        return False
+    boxes_alike = all(box_iou(box, other) >= _ALIKE for box, other in pairs)
     return boxes_alike and mask_iou(result.support[first], result.support[second]) >= _ALIKE
 
 
 def _follow_past_end(
     result: GuidedBoxes, guided: GuidedBoxes, end: int, slices: range, decoder: SliceDecoder, size: int
 ) -> None:
-    """Sets boxes between the organ's last slice and one without it, as far as the decoder is sure of them."""
-    box, logits, support = _box_of(guided, end), guided.cam_logits[end], guided.support[end]
+    """Sets boxes between the organ's last slice and one without it, part by part, as far as the decoder is sure."""
+    boxes, logits, support = guided.boxes[end], guided.cam_logits[end], guided.support[end]
     result.support[list(slices)] = False
     for index in slices:
-        mask = decoder.decode(index, padded(box, 0.05, size), logits, support)
-        if mask is None or mask.score < _LEAST_SCORE or box_iou(mask.box, box) < _LEAST_OVERLAP:
+        masks = [(box, decoder.decode(index, padded(box, 0.05, size), logits, support)) for box in boxes]
+        boxes = tuple(
+            mask.box
+            for box, mask in masks
+            if mask is not None and mask.score >= _LEAST_SCORE and box_iou(mask.box, box) >= _LEAST_OVERLAP
+        )
+        if not boxes:
             return
-        box = result.boxes[index] = mask.box
+        result.boxes[index] = boxes
         result.cam_logits[index], result.support[index], result.scores[index] = logits, support, guided.scores[end]
 
 
 def _has_box(guided: GuidedBoxes, index: int) -> bool:
-    return 0 <= index < len(guided.boxes) and guided.boxes[index] is not None
-
-
-def _box_of(guided: GuidedBoxes, index: int) -> NetworkBox:
-    box = guided.boxes[index]
-    if box is None:
-        raise ValueError(f"slice {index} has no box")
-    return box
+    return 0 <= index < len(guided.boxes) and bool(guided.boxes[index])
 
 
 def _interpolated(box: NetworkBox, other: NetworkBox, share: float) -> NetworkBox:

@@ -14,6 +14,10 @@ from sammix_core.masks.packed_mask import PackedMask
 class SliceScores:
     """The figures computed with a slice's mask; all empty for a slice without one, or with one that a person made.
 
+    The first three are the decoder's, of each box by itself. For a slice with several boxes they are means over its
+    boxes, weighted by the area of each box's mask (all alike where every mask is empty), so that a small second part
+    says little of a slice that is otherwise good. `cam_agreement` is that of the slice's whole mask.
+
     Attributes:
         mask_scores: Predicted IoU of the three masks; empty where none was computed.
         score: IoU that the chosen mask predicts of itself; None where none was computed.
@@ -32,22 +36,25 @@ UNSCORED = SliceScores()
 
 @dataclass(frozen=True, slots=True)
 class SliceState:
-    """One slice of a session: its box, its mask and who made them.
+    """One slice of a session: its boxes, its mask and who made them.
 
     Attributes:
         slice_index: Index along the user's slice axis.
-        box: The box in use, in voxel indices of the volume; None without one.
-        automatic_box: The box that the last run found, whether it is in use or not; "reset" goes back to it.
-        deleted: Whether a person took the box away, so that no automatic one comes back.
+        boxes: The boxes in use, in voxel indices of the volume, sorted by part.
+        automatic_boxes: The boxes that the last run found, whether they are in use or not; "reset" goes back to them.
+        deleted: Whether a person took all boxes away, so that no automatic one comes back.
+        deleted_boxes: The boxes that a person took away beside others that stay; no automatic one comes back in their
+            places.
         mask: The mask; None where the slice is empty.
         scores: The figures computed with the mask.
         corrected: Whether a person made the mask by hand; it is protected from being computed again.
     """
 
     slice_index: int
-    box: Box | None = None
-    automatic_box: Box | None = None
+    boxes: tuple[Box, ...] = ()
+    automatic_boxes: tuple[Box, ...] = ()
     deleted: bool = False
+    deleted_boxes: tuple[Box, ...] = ()
     mask: PackedMask | None = None
     scores: SliceScores = UNSCORED
     corrected: bool = False
@@ -59,7 +66,7 @@ class SliceState:
 
     def cleared(self) -> SliceState:
         """The slice after a person has said that nothing is there: no box, no mask, and no automatic box comes back."""
-        return SliceState(self.slice_index, automatic_box=self.automatic_box, deleted=True)
+        return SliceState(self.slice_index, automatic_boxes=self.automatic_boxes, deleted=True)
 
     def corrected_to(self, mask: np.ndarray) -> SliceState:
         """The slice with a mask that a person made.

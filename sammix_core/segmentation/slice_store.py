@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from sammix_core.boxes import Box, BoxSource, BoxTrack
+from sammix_core.boxes import Box, BoxTrack
 from sammix_core.errors import InputError
 from sammix_core.masks.packed_mask import PackedMask
 from sammix_core.segmentation.slice_state import UNSCORED, SliceScores, SliceState
@@ -17,14 +19,15 @@ class SliceStore:
 
     Attributes:
         boxes: The boxes in use.
-        automatic_boxes: The boxes that the last `find_boxes` set, by slice index; edits do not touch them.
+        automatic_boxes: The boxes that the last `find_boxes` found, by slice index, sorted by part; edits do not touch
+            them.
         corrected: Slices whose mask a person made.
     """
 
     def __init__(self, shape_kji: tuple[int, int, int], order: AxialOrder, grid: VolumeGrid | None = None) -> None:
         n_k, n_j, n_i = shape_kji
         self.boxes = BoxTrack((n_i, n_j, n_k), order.slice_axis, grid=grid)
-        self.automatic_boxes: dict[int, Box] = {}
+        self.automatic_boxes: dict[int, tuple[Box, ...]] = {}
         self.corrected: set[int] = set()
         self._shape_kji = shape_kji
         self._order = order
@@ -49,7 +52,7 @@ class SliceStore:
         return self._scores.get(slice_index, UNSCORED)
 
     def write(self, slice_index: int, canonical_plane: np.ndarray, scores: SliceScores) -> None:
-        """Sets a computed mask, (row, col) in canonical order; the slice's box stays."""
+        """Sets a computed mask, (row, col) in canonical order; the slice's boxes stay."""
         self._canonical_mask[self._canonical(slice_index)] = canonical_plane
         self._scores[slice_index] = scores
         self.corrected.discard(slice_index)
@@ -63,34 +66,14 @@ class SliceStore:
         self.corrected.discard(slice_index)
         return filled
 
-    def set_automatic(self, boxes: dict[int, Box]) -> None:
-        """Replaces all automatic boxes; slices where a person set or deleted a box keep that."""
-        for index, box in list(self.boxes.items()):
-            if box.source is BoxSource.AUTO and index not in boxes:
-                self.put_box(index, None)
+    def set_automatic(self, boxes: Mapping[int, tuple[Box, ...]]) -> None:
+        """Replaces all automatic boxes; what a person set or deleted stays, box by box."""
         self.automatic_boxes = dict(boxes)
-        self.boxes.update(boxes.values())
+        self.boxes.replace_automatic(box for of_slice in boxes.values() for box in of_slice)
 
-    def put_box(self, slice_index: int, box: Box | None, deleted: bool = False) -> None:
-        """Sets a slice's box whoever set the previous one.
-
-        Args:
-            slice_index: The slice.
-            box: Its box, or None.
-            deleted: Whether a person deleted the box, so that no automatic one comes back.
-
-        Raises:
-            InputError: The box lies on another slice or outside the volume; nothing has changed.
-        """
-        if box is not None:
-            if box.slice_index != slice_index:
-                raise InputError(f"The box lies on slice {box.slice_index}, not on slice {slice_index}.")
-            BoxTrack(self.boxes.shape, self.boxes.slice_axis, [box])  # refuses a box that lies outside
-        self.boxes.delete(slice_index)
-        if not deleted:
-            self.boxes.reset(slice_index)
-        if box is not None:
-            self.boxes.set(box)
+    def reset_boxes(self, slice_index: int) -> None:
+        """Goes back to the automatic boxes of a slice, or to none, and forgets what a person did there."""
+        self.boxes.restore(slice_index, self.automatic_boxes.get(slice_index, ()))
 
     def state(self, slice_index: int) -> SliceState:
         """The state of one slice.
@@ -101,9 +84,10 @@ class SliceStore:
         plane = self.plane(slice_index)
         return SliceState(
             slice_index=slice_index,
-            box=self.boxes.get(slice_index),
-            automatic_box=self.automatic_boxes.get(slice_index),
+            boxes=self.boxes.on(slice_index),
+            automatic_boxes=self.automatic_boxes.get(slice_index, ()),
             deleted=slice_index in self.boxes.deleted,
+            deleted_boxes=tuple(box for box in self.boxes.deleted_boxes if box.slice_index == slice_index),
             mask=PackedMask.pack(plane) if plane.any() else None,
             scores=self.scores(slice_index),
             corrected=slice_index in self.corrected,
@@ -113,7 +97,7 @@ class SliceStore:
         """Restores a slice; the inverse of `state`.
 
         Raises:
-            InputError: The state is of a slice of another shape, or its box does not fit; nothing has changed.
+            InputError: The state is of a slice of another shape, or its boxes do not fit; nothing has changed.
         """
         index = state.slice_index
         if not 0 <= index < self.boxes.slice_count:
@@ -122,16 +106,16 @@ class SliceStore:
         shape = self._order.slice_to_volume(canonical).shape
         if state.mask is not None and state.mask.shape != shape:
             raise InputError(f"The mask of slice {index} has {state.mask.shape} pixels, but the slice has {shape}.")
-        self.put_box(index, state.box, state.deleted)
+        self.boxes.restore(index, state.boxes, state.deleted, state.deleted_boxes)
         canonical[:] = 0 if state.mask is None else self._order.slice_to_canonical(state.mask.unpack())
         if state.scores == UNSCORED:
             self._scores.pop(index, None)
         else:
             self._scores[index] = state.scores
-        if state.automatic_box is None:
-            self.automatic_boxes.pop(index, None)
+        if state.automatic_boxes:
+            self.automatic_boxes[index] = state.automatic_boxes
         else:
-            self.automatic_boxes[index] = state.automatic_box
+            self.automatic_boxes.pop(index, None)
         (self.corrected.add if state.corrected else self.corrected.discard)(index)
 
     def _canonical(self, slice_index: int) -> int:

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from sammix_core.boxes import NetworkBox, tight_box
+from sammix_core.boxes.network_box import NetworkBox, tight_box
+from sammix_core.boxes.parts import box_iou, enclosing_box
 from sammix_core.guidance.base import GuidanceMaps
 from sammix_core.guidance.boxes_from_cam import BoxSettings, boxes_from_cam
 from sammix_core.guidance.embedding_cam import EmbeddingCam
-from sammix_core.masks.overlap import box_iou
 from sammix_core.training.views import CLEAN, View
 
 # Not above 0: there the box hugs the patients trained on, and misses parts of livers with lesions.
@@ -81,10 +81,15 @@ def label_box(share: np.ndarray) -> NetworkBox | None:
 
 
 def _pairs(view: View, maps: GuidanceMaps, settings: BoxSettings) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(guided, label) boxes of the slices that have both."""
-    guided = boxes_from_cam(maps, 1.0, view.shares.shape[-1], settings).boxes
+    """(guided, label) boxes of the slices that have both, each round all parts of its slice."""
+    guided = _round_all(maps, view, settings)
     labels = [label_box(share) for share in view.shares]
     return [(np.array(f), np.array(b)) for f, b in zip(guided, labels, strict=True) if f is not None and b is not None]
+
+
+def _round_all(maps: GuidanceMaps, view: View, settings: BoxSettings) -> list[NetworkBox | None]:
+    """One box a slice, round all that the guidance found on it."""
+    return [enclosing_box(boxes) for boxes in boxes_from_cam(maps, 1.0, view.shares.shape[-1], settings).boxes]
 
 
 def _misses(view: View, maps: GuidanceMaps, settings: BoxSettings) -> np.ndarray:
@@ -96,6 +101,6 @@ def _misses(view: View, maps: GuidanceMaps, settings: BoxSettings) -> np.ndarray
 def _overlap(view: View, maps: GuidanceMaps, settings: BoxSettings) -> float:
     """Mean IoU of guided and labelled boxes; a slice with one of the two alone counts 0."""
     pairs = _pairs(view, maps, settings)
-    guided = boxes_from_cam(maps, 1.0, view.shares.shape[-1], settings).boxes
+    guided = _round_all(maps, view, settings)
     either = sum(f is not None or label_box(s) is not None for f, s in zip(guided, view.shares, strict=True))
     return sum(box_iou(f, b) for f, b in pairs) / max(1, either)

@@ -17,7 +17,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sammix_core.boxes import NetworkBox, tight_box
+from sammix_core.boxes.network_box import NetworkBox, tight_box
+from sammix_core.boxes.parts import enclosing_box
 from sammix_core.guidance.base import Guidance
 from sammix_core.guidance.boxes_from_cam import BoxSettings, boxes_from_cam
 from sammix_core.sam.decoding import MaskSettings, dense_prompt
@@ -100,7 +101,7 @@ class PromptMaker:
         pixels = embeddings if images is None else images
         for case, image, embedding, share in zip(cases, pixels, embeddings, shares, strict=True):
             maps = self._guidance[case].maps(image[None], embedding[None])
-            guided = boxes_from_cam(maps, 1.0, size, self._boxes).boxes[0]
+            guided = enclosing_box(boxes_from_cam(maps, 1.0, size, self._boxes).boxes[0])
             label = tight_box(share[0].numpy() > 0.5)
             box = guided if guided is not None and rng.random() < 0.75 else label
             useful.append(label is not None)

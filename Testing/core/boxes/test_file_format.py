@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,22 +57,24 @@ def document_1() -> dict[str, Any]:
 
 
 @st.composite
-def files(draw: st.DrawFn, most_boxes: int = 3) -> BoxFile:
+def files(draw: st.DrawFn) -> BoxFile:
     axis = draw(st.sampled_from("ijk"))
     n_i, n_j, n_k = shape = tuple(draw(st.integers(1, 700)) for _ in range(3))
     size = dict(zip("ijk", shape, strict=True))
     first, second = (size[name] for name in "ijk" if name != axis)
     number = st.none() | st.floats(allow_nan=False, allow_infinity=False)
-    boxes, clicks, deleted = [], [], []
+    boxes, clicks, deleted, deleted_boxes = [], [], [], []
     for index in draw(st.sets(st.integers(0, size[axis] - 1), max_size=6)):
         if draw(st.booleans()):
             deleted.append(index)
             continue
-        for part in draw(st.sets(st.integers(0, 9), max_size=most_boxes)):
+        for part in draw(st.sets(st.integers(0, 9), max_size=3)):
             i_min, j_min = draw(st.integers(0, first - 1)), draw(st.integers(0, second - 1))
             i_max, j_max = draw(st.integers(i_min + 1, first)), draw(st.integers(j_min + 1, second))
             probability, source = draw(st.none() | st.floats(0, 1)), draw(st.sampled_from(BoxSource))
             boxes.append(Box(index, i_min, j_min, i_max, j_max, source, draw(number), probability, part))
+        if boxes and boxes[-1].slice_index == index and draw(st.booleans()):
+            deleted_boxes.append(replace(boxes[-1], part=draw(st.integers(0, 9))))
         for i, j in draw(st.sets(st.tuples(st.integers(0, first - 1), st.integers(0, second - 1)), max_size=2)):
             clicks.append(Click(index, i, j, draw(st.booleans())))
     grid = None
@@ -81,7 +84,7 @@ def files(draw: st.DrawFn, most_boxes: int = 3) -> BoxFile:
         turned = Rotation.from_euler("xyz", [draw(st.floats(-180, 180)) for _ in range(3)], degrees=True).as_matrix()
         i, j, k = (tuple(float(part) for part in column) for column in turned.T)
         grid = VolumeGrid((n_i, n_j, n_k), spacing, origin, (i, j, k))
-    return BoxFile((n_i, n_j, n_k), axis, grid, tuple(boxes), tuple(clicks), tuple(deleted))
+    return BoxFile((n_i, n_j, n_k), axis, grid, tuple(boxes), tuple(clicks), tuple(deleted), tuple(deleted_boxes))
 
 
 @given(file=files())
@@ -96,8 +99,8 @@ def test_what_is_written_comes_back(file: BoxFile) -> None:
         assert path.read_bytes() == first
 
 
-@given(file=files(most_boxes=1))
-def test_a_track_loses_nothing_of_a_file_with_one_box_a_slice(file: BoxFile) -> None:
+@given(file=files())
+def test_a_track_loses_nothing_of_a_file(file: BoxFile) -> None:
     track = BoxTrack.from_file(file)
     assert track.to_file() == file
     assert track.copy().to_file() == file
@@ -117,10 +120,26 @@ def test_the_document_in_full() -> None:
     assert (read, read.grid) == (track, grid)
 
 
+def test_deleted_boxes_are_written_where_there_are_any() -> None:
+    track = BoxTrack.from_json(document())
+    track.set(Box(9, 50, 60, 70, 80, BoxSource.AUTO, part=4))
+    track.delete(9, 4)
+    gone = {"slice_index": 9, "i_min": 50, "j_min": 60, "i_max": 70, "j_max": 80, "source": "auto", "part": 4}
+    assert track.to_json() == {**document(), "deleted_boxes": [gone]}
+    assert BoxTrack.from_json(track.to_json()) == track
+
+
+def test_the_example_of_the_documentation_can_be_read() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "formats" / "boxes.md").read_text(encoding="utf-8")
+    track = BoxTrack.from_json(json.loads(page.split("```json")[1].split("```")[0]))
+    assert [len(boxes) for boxes in track.values()] == [1, 1, 2]
+    assert (track.deleted, len(track.deleted_boxes)) == ({31}, 1)
+
+
 def test_the_format_before_is_read(tmp_path: Path) -> None:
     (tmp_path / "boxes.json").write_text(json.dumps(document_1()))
     track = BoxTrack.read(tmp_path / "boxes.json")
-    assert {index: box.edges for index, box in track.items()} == {7: (10, 20, 30, 40), 9: (11, 21, 31, 41)}
+    assert {box.slice_index: box.edges for box in track.every_box} == {7: (10, 20, 30, 40), 9: (11, 21, 31, 41)}
     assert (track.grid, track.deleted) == (None, {8})
     track.write(tmp_path / "again.json")
     assert json.loads((tmp_path / "again.json").read_text())["geometry"] is None
@@ -220,9 +239,13 @@ BAD = {
     "fraction": (change_box(i_min=1.5), r"i_min must be a whole number, not 1\.5"),
     "negative part": (change_box(part=-1), "part must not be negative"),
     "two of a part on a slice": (change_box(slice_index=9, part=2), "two boxes with the part number 2 on slice 9"),
-    "two parts on a slice, in use": (change_box(slice_index=9), "two boxes on slice 9; this version"),
     "probability over 1": (change_box(probability=2), "must lie from 0 to 1"),
     "score is text": (change_box(score="high"), "score that is no finite number"),
+    "deleted box past the edge": (
+        change(deleted_boxes=[{**document()["boxes"][0], "j_max": 401}]),
+        "box on slice 7 reaches to 30, 401, outside the slice of 512 x 400",
+    ),
+    "deleted boxes no list": (change(deleted_boxes=3), '"deleted_boxes" must be a list'),
     "deleted has a box": (change(deleted=[7]), "Slice 7 is named as deleted and once more"),
     "deleted twice": (change(deleted=[8, 8]), "Slice 8 is named as deleted and once more"),
     "deleted no slice": (change(deleted=[41]), "Slice 41 is outside"),

@@ -60,7 +60,7 @@ def test_boxes_made_in_one_order_of_axes_give_the_same_mask_in_every_other(
     """Through the file, with a person's box that is not what would be found."""
     boxes = segmenter.segment_volume(volume).boxes
     k = 3
-    box = boxes[k]
+    (box,) = boxes[k]
     boxes.set(Box(k, box.i_min, box.j_min, (box.i_min + box.i_max) // 2, box.j_max - 3, BoxSource.EDITED))
     boxes.delete(max(boxes))
     expected = segmenter.segment_volume(volume, boxes=boxes)

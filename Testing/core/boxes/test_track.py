@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from math import floor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -110,7 +111,7 @@ def test_who_may_replace_whose_box(track: BoxTrack, there: BoxSource, new: BoxSo
     old_box, new_box = box(4, there), box(4, new, 1, 2, 3, 4)
     assert track.set(old_box)
     assert track.set(new_box) is replaced
-    assert track[4] == (new_box if replaced else old_box)
+    assert track[4] == ((new_box if replaced else old_box),)
 
 
 def test_a_deleted_box_stays_away_until_a_person_wants_one(track: BoxTrack) -> None:
@@ -211,26 +212,208 @@ def test_equal_boxes_on_another_grid_are_another_track() -> None:
     assert BoxTrack((9, 9, 9), "k", [Box(1, 0, 0, 2, 2)]) != BoxTrack((9, 9, 8), "k", [Box(1, 0, 0, 2, 2)])
 
 
+# ------------------------------------------------------------------------------------------------------------- parts
+
+
+RIGHT, LEFT = (10, 10, 50, 60), (60, 20, 80, 40)
+
+
+def part(index: int, number: int, source: BoxSource = AUTO, edges: tuple[int, int, int, int] | None = None) -> Box:
+    """Part 0 on the right, part 1 on the left."""
+    return Box(index, *(edges or (RIGHT, LEFT)[number]), source=source, part=number)
+
+
+def test_a_slice_holds_a_box_of_each_part(track: BoxTrack) -> None:
+    track.update([part(4, 1), part(4, 0), part(2, 1)])
+    assert track[4] == track.on(4) == (part(4, 0), part(4, 1))
+    assert track.on(3) == ()
+    assert len(track) == 2
+    assert track.every_box == (part(2, 1), part(4, 0), part(4, 1))
+
+
+def test_rules_hold_box_by_box(track: BoxTrack) -> None:
+    track.update([part(4, 0, EDITED), part(4, 1)])
+    assert not track.set(part(4, 0))
+    assert track.set(part(4, 1, INTERPOLATED))
+    assert [box.source for box in track[4]] == [EDITED, INTERPOLATED]
+
+
+def test_a_box_in_the_place_of_a_persons_is_not_put_beside_it_whatever_its_number(track: BoxTrack) -> None:
+    track.set(part(4, 0, EDITED))
+    again = Box(4, 12, 8, 52, 61, part=3)
+    assert not track.set(again)
+    assert track[4] == (part(4, 0, EDITED),)
+    # The other way round the person's box takes the place of the automatic one.
+    other = BoxTrack(track.shape, boxes=[again])
+    assert other.set(part(4, 0, EDITED))
+    assert other[4] == (part(4, 0, EDITED),)
+    # Two of a person's own boxes may overlap as they like.
+    assert other.set(Box(4, 12, 8, 52, 61, EDITED, part=3))
+    assert len(other[4]) == 2
+
+
+def test_a_deleted_box_does_not_come_back_in_its_place_and_the_others_do(track: BoxTrack) -> None:
+    track.update([part(4, 0), part(4, 1)])
+    track.delete(4, 1)
+    assert track[4] == (part(4, 0),)
+    assert (track.deleted, track.deleted_boxes) == (frozenset(), (part(4, 1),))
+    for returning in (part(4, 1), part(4, 2, edges=LEFT), part(4, 1, edges=(64, 20, 90, 44))):
+        assert not track.set(returning)
+    elsewhere = part(4, 1, edges=(60, 50, 80, 70))  # another run's number 1 may be another part
+    assert track.set(elsewhere)
+    assert track.set(part(4, 2, INTERPOLATED, LEFT))
+    assert track.deleted_boxes == (), "what a person wants again is no longer deleted"
+
+
+def test_with_its_last_box_a_slice_is_deleted(track: BoxTrack) -> None:
+    track.update([part(4, 0), part(4, 1)])
+    track.delete(4, 0)
+    track.delete(4, 5)  # no such part
+    assert track[4] == (part(4, 1),)
+    track.delete(4, 1)
+    assert (track.deleted, track.deleted_boxes, track.on(4)) == ({4}, (), ())
+
+
+def test_reset_forgets_deleted_boxes(track: BoxTrack) -> None:
+    track.update([part(4, 0, EDITED), part(4, 1), part(5, 0), part(5, 1)])
+    track.delete(4, 1)
+    track.delete(5, 0)
+    track.reset(4)
+    assert track.on(4) == ()
+    assert track.set(part(4, 1))
+    assert not track.set(part(5, 0))
+    track.reset()
+    assert track.set(part(5, 0))
+
+
+def test_another_run_is_matched_by_place_before_number(track: BoxTrack) -> None:
+    """A person drew the left part as number 0; the run numbers it 1."""
+    persons = part(4, 0, EDITED, (61, 19, 80, 41))
+    track.update([persons, part(6, 0), part(4, 3, edges=(0, 70, 9, 79))])
+    track.replace_automatic([part(4, 0), part(4, 1), part(5, 0)])
+    assert track[4] == (persons, part(4, 1, edges=RIGHT)), "the right part got the number that was left"
+    assert list(track) == [4, 5], "what the run before had found stayed"
+
+
+def test_a_box_that_a_person_moved_away_is_not_found_again(track: BoxTrack) -> None:
+    moved = part(4, 0, EDITED, (0, 65, 30, 80))
+    track.update([part(4, 0), part(4, 1)])
+    track.set(moved)
+    track.replace_automatic([part(4, 0), part(4, 1)])
+    assert track[4] == (moved, part(4, 1))
+
+
+def test_another_run_does_not_bring_back_what_was_deleted(track: BoxTrack) -> None:
+    track.update([part(4, 0), part(4, 1), part(5, 0)])
+    track.delete(4, 1)
+    track.delete(5)
+    track.replace_automatic([part(4, 0, edges=LEFT), part(4, 1, edges=RIGHT), part(5, 0)])
+    assert track.every_box == (part(4, 1, edges=RIGHT),)
+
+
+def test_a_run_with_a_box_outside_changes_nothing(track: BoxTrack) -> None:
+    track.set(part(4, 0))
+    with pytest.raises(InputError, match="outside"):
+        track.replace_automatic([part(3, 0), Box(20, 0, 0, 1, 1)])
+    assert list(track) == [4]
+
+
+def test_boxes_put_on_a_slice_replace_what_was_there(track: BoxTrack) -> None:
+    track.update([part(4, 0), part(4, 1)])
+    track.put(4, [part(4, 0, EDITED, (12, 10, 50, 60))])
+    assert track[4] == (part(4, 0, EDITED, (12, 10, 50, 60)),)
+    assert track.deleted_boxes == (part(4, 1),), "a person left it out"
+    track.put(4, [])
+    assert track.deleted == {4}
+
+
+def test_boxes_put_with_one_number_get_others_that_fit_the_slices_beside(track: BoxTrack) -> None:
+    track.update([part(3, 0), part(3, 7, edges=LEFT)])
+    track.put(4, [Box(4, *RIGHT, EDITED), Box(4, *LEFT, EDITED), Box(4, 0, 70, 9, 79, EDITED)])
+    assert [box.part for box in track[4]] == [0, 1, 7]
+    assert track[4][2].edges == LEFT
+
+
+def test_what_may_not_be_put_changes_nothing(track: BoxTrack) -> None:
+    track.update([part(4, 0, EDITED), part(4, 1)])
+    before = track.copy()
+    for boxes, sentence in (
+        ([part(4, 0), part(4, 1)], "has a box of yours"),
+        ([part(5, 0, EDITED)], "lies on slice 5, not on slice 4"),
+        ([Box(4, 0, 0, 101, 1, EDITED)], "outside"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            track.put(4, boxes)
+        assert track == before
+    track.put(4, [part(4, 0, EDITED), part(4, 2, edges=(0, 70, 9, 79))])  # the person's own box is among them
+    assert [box.part for box in track[4]] == [0, 2]
+
+
+def test_a_further_box_takes_the_number_of_what_lies_beside_it(track: BoxTrack) -> None:
+    track.update([part(3, 0), part(3, 1), part(5, 0), part(9, 0), part(9, 4, edges=(0, 70, 9, 79))])
+    assert track.part_at(5, (62, 22, 80, 40)) == 1
+    assert track.part_at(5, (0, 70, 8, 78)) == 4
+    assert track.part_at(5, (90, 70, 99, 79)) == 2
+    assert BoxTrack((9, 9, 9)).part_at(3, (0, 0, 2, 2)) == 0
+
+
+def test_a_state_is_restored_whoever_set_what_is_there(track: BoxTrack) -> None:
+    track.update([part(4, 0, EDITED), part(5, 0)])
+    track.restore(4, [part(4, 1)], deleted_boxes=[part(4, 0)])
+    assert (track[4], track.deleted_boxes) == ((part(4, 1),), (part(4, 0),))
+    track.restore(4, [], deleted=True)
+    assert (list(track), track.deleted, track.deleted_boxes) == ([5], {4}, ())
+    with pytest.raises(InputError, match="two boxes with one part number on slice 5"):
+        track.restore(5, [part(5, 0), part(5, 0, edges=LEFT)])
+    assert track[5] == (part(5, 0),)
+
+
+def test_each_part_is_interpolated_between_its_own_keyframes(track: BoxTrack) -> None:
+    track.update([part(index, number, EDITED) for index in (2, 6, 9) for number in (0, 1)])
+    track.set(part(4, 0))
+    track.delete(6, 1)  # the left part is not on this keyframe
+    assert track.interpolate() == [3, 4, 5, 7, 8]
+    assert [box.part for box in track.every_box if box.source is INTERPOLATED] == [0] * 5
+    track.put(6, [part(6, 0, EDITED), part(6, 1)])  # now it is, where the program found it
+    assert track.interpolate(6) == [7, 8]
+    assert track.interpolate() == [3, 4, 5, 6, 7, 8]
+    assert [(box.slice_index, box.edges) for box in track.every_box if box.part == 1] == [
+        (index, LEFT) for index in range(2, 10)
+    ]
+
+
+def test_parts_go_through_a_file(track: BoxTrack, tmp_path: Path) -> None:
+    track.update([part(4, 0, EDITED), part(4, 1), part(5, 0), part(5, 1)])
+    track.delete(5, 1)
+    track.delete(7)
+    track.write(tmp_path / "boxes.json")
+    assert BoxTrack.read(tmp_path / "boxes.json") == track
+    assert track.copy() == track
+    other = track.copy()
+    other.reset(5)
+    assert other != track, "what was deleted is compared"
+
+
 # ------------------------------------------------------------------------------------------------------ interpolation
 
 
 def test_edges_move_linearly_and_halves_go_up(track: BoxTrack) -> None:
     track.update([Box(4, 10, 20, 30, 41, EDITED), Box(8, 12, 12, 50, 40, EDITED)])
     assert track.interpolate() == [5, 6, 7]
-    assert [track[index].edges for index in (5, 6, 7)] == [
+    assert [track[index][0].edges for index in (5, 6, 7)] == [
         (11, 18, 35, 41),  # 10.5, 18, 35, 40.75
         (11, 16, 40, 41),  # 11, 16, 40, 40.5
         (12, 14, 45, 40),  # 11.5, 14, 45, 40.25
     ]
-    assert {track[index].source for index in (5, 6, 7)} == {INTERPOLATED}
-    assert track[4].edges == (10, 20, 30, 41)
+    assert {track[index][0].source for index in (5, 6, 7)} == {INTERPOLATED}
+    assert track[4][0].edges == (10, 20, 30, 41)
 
 
 def test_interpolation_replaces_automatic_boxes_and_lifts_deletions(track: BoxTrack) -> None:
     track.update([box(0), box(2, EDITED), box(3), box(5, EDITED), box(6)])
     track.delete(4)
     assert track.interpolate() == [3, 4]
-    assert [(index, held.source) for index, held in track.items()] == [
+    assert [(box.slice_index, box.source) for box in track.every_box] == [
         (0, AUTO),
         (2, EDITED),
         (3, INTERPOLATED),
@@ -254,7 +437,7 @@ def test_moving_a_keyframe_moves_what_lies_between(track: BoxTrack) -> None:
     track.interpolate()
     track.set(box(3, EDITED, 4, 4, 20, 20))
     track.interpolate()
-    assert track[2].edges == (2, 2, 15, 15)
+    assert track[2][0].edges == (2, 2, 15, 15)
 
 
 def test_without_two_keyframes_nothing_is_filled(track: BoxTrack) -> None:
@@ -280,7 +463,7 @@ def test_interpolated_edges_are_the_exact_ones_rounded(start: tuple, end: tuple,
     assert track.interpolate() == list(range(4, 3 + gap))
     for index in range(4, 3 + gap):
         exact = [a + (b - a) * Fraction(index - 3, gap) for a, b in zip(start, end, strict=True)]
-        assert list(track[index].edges) == [floor(value + Fraction(1, 2)) for value in exact]
+        assert list(track[index][0].edges) == [floor(value + Fraction(1, 2)) for value in exact]
 
 
 # ----------------------------------------------------------------------------------------------------------- placed_on
@@ -297,12 +480,6 @@ def test_boxes_must_be_for_this_volume(track: BoxTrack) -> None:
         track.check_fits(volume_like((20, 100, 80), "k"))
     with pytest.raises(InputError, match="slices along axis k, but the axial slices of their volume are along axis j"):
         track.check_fits(volume_like((20, 80, 100), "j"))
-
-
-def test_a_track_of_a_file_with_several_boxes_a_slice_is_refused_with_a_sentence() -> None:
-    file = BoxFile((9, 9, 9), "k", boxes=(Box(2, 0, 0, 3, 3), Box(2, 4, 4, 8, 8, part=1)))
-    with pytest.raises(InputError, match=r"two boxes on slice 2; this version segments from one box a slice, so leave"):
-        BoxTrack.from_file(file)
 
 
 def test_clicks_stay_with_the_boxes_and_are_said_to_be_unused() -> None:

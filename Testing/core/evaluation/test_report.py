@@ -40,8 +40,8 @@ def test_the_report_holds_what_the_result_says(tmp_path: Path) -> None:
     assert entry["slice_index"] == 6
     assert entry["area_px"] == int(result.mask[6].sum())
     assert (entry["agreement"], entry["cam_agreement"]) == (0.92, 0.85)
-    assert entry["box"]["source"] == "edited"
-    assert [entry["box"][edge] for edge in ("i_min", "j_min", "i_max", "j_max")] == list(result.boxes[6].edges)
+    assert [(box["source"], box["part"]) for box in entry["boxes"]] == [("edited", 0)]
+    assert [entry["boxes"][0][edge] for edge in ("i_min", "j_min", "i_max", "j_max")] == list(result.boxes[6][0].edges)
     assert read["per_slice"][0] == {
         "slice_index": 0,
         "probability": 0.02,
@@ -50,7 +50,7 @@ def test_the_report_holds_what_the_result_says(tmp_path: Path) -> None:
         "agreement": None,
         "cam_agreement": None,
         "area_px": 0,
-        "box": None,
+        "boxes": [],
     }
 
 
@@ -120,6 +120,6 @@ def test_the_document_of_the_format_names_every_key() -> None:
     assert example.keys() == document.keys()
     assert example["input"].keys() == document["input"].keys()
     assert example["per_slice"][1].keys() == document["per_slice"][6].keys()
-    assert example["per_slice"][1]["box"].keys() == document["per_slice"][6]["box"].keys()
+    assert example["per_slice"][1]["boxes"][0].keys() == document["per_slice"][6]["boxes"][0].keys()
     for key in (*document, *document["per_slice"][0]):
         assert f"`{key}`" in text or f"`{key}." in text

@@ -129,8 +129,8 @@ def test_a_speck_is_no_liver_even_where_there_is_nothing_else() -> None:
     weights = np.full(cells.shape, 0.9)
     assert not supported_components(cells, weights, share=0.05, least=17.0).any()
     np.testing.assert_array_equal(supported_components(cells, weights, share=0.05, least=16.0), cells)
-    assert boxes_of(maps_of((10, 10, 14, 14)), replace(PLAIN, least_support=20.0)).boxes == [None]
-    assert boxes_of(maps_of((10, 10, 15, 15)), replace(PLAIN, least_support=20.0)).boxes != [None]
+    assert boxes_of(maps_of((10, 10, 14, 14)), replace(PLAIN, least_support=20.0)).boxes == [()]
+    assert boxes_of(maps_of((10, 10, 15, 15)), replace(PLAIN, least_support=20.0)).boxes != [()]
 
 
 def test_no_cell_gives_none() -> None:
@@ -144,7 +144,7 @@ def test_no_cell_gives_none() -> None:
 def test_a_rectangle_of_cells_gives_its_box() -> None:
     # The enlarged map crosses 0 halfway between +4 and -4, at the cells' edges.
     found = boxes_of(maps_of((10, 20, 30, 28)))
-    assert found.boxes == [(40, 80, 120, 112)]
+    assert found.boxes == [((40, 80, 120, 112),)]
     assert found.scores.tolist() == pytest.approx([1 / (1 + np.exp(-4))])
     assert found.support[0].sum() == 20 * 8
 
@@ -152,23 +152,23 @@ def test_a_rectangle_of_cells_gives_its_box() -> None:
 def test_a_weaker_border_gives_a_tighter_box() -> None:
     maps = maps_of((10, 20, 30, 28))
     maps.cam_logits[maps.cam_logits < 0] = -12  # crosses 0 a quarter of the way from centre to centre: 1 pixel inside
-    assert boxes_of(maps).boxes == [(41, 81, 119, 111)]
+    assert boxes_of(maps).boxes == [((41, 81, 119, 111),)]
 
 
 def test_padding_and_clipping() -> None:
     maps = maps_of((0, 20, 30, 64))
-    assert boxes_of(maps).boxes == [(0, 80, 120, 256)]
+    assert boxes_of(maps).boxes == [((0, 80, 120, 256),)]
     padded = replace(PLAIN, padding=(1.5, 2.0, 3.0, 4.0))
-    assert boxes_of(maps, padded).boxes == [(0, 78, 123, 256)]
+    assert boxes_of(maps, padded).boxes == [((0, 78, 123, 256),)]
     shrunk = replace(PLAIN, padding=(-1.5, -2.0, -3.0, -4.0))
-    assert boxes_of(maps, shrunk).boxes == [(1.5, 82, 117, 252)]
+    assert boxes_of(maps, shrunk).boxes == [((1.5, 82, 117, 252),)]
 
 
 def test_a_single_weak_cell_gets_its_own_box() -> None:
     """Between neighbours at -4 a cell at 0.1 vanishes when the map is enlarged."""
     maps = maps_of((30, 30, 31, 31))
     maps.cam_logits[0, 30, 30] = 0.1
-    assert boxes_of(maps).boxes == [(120, 120, 124, 124)]
+    assert boxes_of(maps).boxes == [((120, 120, 124, 124),)]
 
 
 @example(x=63, y=60, width=1, height=1, padding=(-9, 9, -9, -9))
@@ -183,8 +183,7 @@ def test_a_box_is_never_empty_and_never_outside(
     x: int, y: int, width: int, height: int, padding: tuple[float, float, float, float]
 ) -> None:
     maps = maps_of((x, y, min(CELLS, x + width), min(CELLS, y + height)))
-    (box,) = boxes_of(maps, replace(PLAIN, padding=padding)).boxes
-    assert box is not None
+    (box,) = boxes_of(maps, replace(PLAIN, padding=padding)).boxes[0]
     assert 0 <= box[0] < box[2] <= SIZE
     assert 0 <= box[1] < box[3] <= SIZE
 
@@ -192,30 +191,76 @@ def test_a_box_is_never_empty_and_never_outside(
 def test_the_threshold_decides_what_belongs() -> None:
     maps = maps_of((10, 20, 30, 28))
     maps.cam_logits[0, 20:28, 30:40] = 0.5
-    wide = boxes_of(maps).boxes[0]
-    narrow = boxes_of(maps, replace(PLAIN, threshold=1.0)).boxes[0]
-    assert wide is not None
-    assert narrow is not None
+    (wide,) = boxes_of(maps).boxes[0]
+    (narrow,) = boxes_of(maps, replace(PLAIN, threshold=1.0)).boxes[0]
     assert wide[2] > 155
     assert narrow[2] < 125
 
 
 def test_empty_maps_give_no_box() -> None:
     found = boxes_of(maps_of(None, None, None), replace(PLAIN, smooth_mm=2.0))
-    assert found.boxes == [None] * 3
+    assert found.boxes == [()] * 3
     assert found.scores.tolist() == [0, 0, 0]
     assert not found.support.any()
 
 
 def test_cells_without_probability_and_probability_without_cells_give_no_box() -> None:
-    assert boxes_of(maps_of((5, 5, 20, 20), probability=0.2)).boxes == [None]
-    assert boxes_of(maps_of(None, probability=0.95)).boxes == [None]
+    assert boxes_of(maps_of((5, 5, 20, 20), probability=0.2)).boxes == [()]
+    assert boxes_of(maps_of(None, probability=0.95)).boxes == [()]
 
 
 def test_one_slice_alone_is_not_smoothed() -> None:
     maps = maps_of((10, 20, 30, 28))
     settings = replace(PLAIN, smooth_mm=50.0, smooth_box_mm=50.0)
-    assert boxes_of(maps, settings).boxes == [pytest.approx((40, 80, 120, 112))]
+    assert boxes_of(maps, settings).boxes == [(pytest.approx((40, 80, 120, 112)),)]
+
+
+# Parts
+
+
+LARGE, SMALL = (4, 10, 30, 50), (40, 12, 52, 24)
+SPLIT = replace(PLAIN, split=True, component_share=0.0)
+
+
+def two_parts(*second: tuple[int, int, int, int] | None) -> GuidanceMaps:
+    """The large part on every slice, and beside it another or none."""
+    maps = maps_of(*[LARGE] * len(second))
+    for plane, rectangle in zip(maps.cam_logits, second, strict=True):
+        if rectangle is not None:
+            x_min, y_min, x_max, y_max = rectangle
+            plane[y_min:y_max, x_min:x_max] = 4
+    return maps
+
+
+def test_one_box_goes_round_all_parts_unless_they_are_split() -> None:
+    maps = two_parts(SMALL)
+    assert boxes_of(maps).boxes == [((16, 40, 208, 200),)]
+    assert boxes_of(maps, SPLIT).boxes == [((16, 40, 120, 200), (160, 48, 208, 96))]
+
+
+def test_parts_that_are_close_are_one() -> None:
+    """Two cells lie between them: they are one with a gap of 1, twice of which is bridged."""
+    maps = two_parts((32, 12, 40, 24))
+    assert boxes_of(maps, SPLIT).boxes == [((16, 40, 160, 200),)]
+    assert boxes_of(maps, replace(SPLIT, part_gap=0)).boxes == [((16, 40, 120, 200), (128, 48, 160, 96))]
+
+
+def test_a_small_part_goes_into_the_nearest_box() -> None:
+    maps = two_parts(SMALL)
+    maps.cam_logits[0, 30:32, 46:48] = 4  # 4 cells
+    assert boxes_of(maps, SPLIT).boxes == [((16, 40, 120, 200), (160, 48, 208, 128))]
+    of_its_own = boxes_of(maps, replace(SPLIT, least_part=3.0, part_share=0.0)).boxes
+    assert of_its_own == [((16, 40, 120, 200), (160, 48, 208, 96), (184, 120, 192, 128))]
+    assert boxes_of(maps, replace(SPLIT, part_share=0.2)).boxes == [((16, 40, 208, 200),)]
+
+
+def test_edges_are_smoothed_part_by_part() -> None:
+    moved = (44, 12, 56, 24)
+    settings = replace(SPLIT, smooth_box_mm=5.0)
+    still, turned = boxes_of(two_parts(SMALL, moved, SMALL), settings).boxes[1]
+    assert still == pytest.approx((16, 40, 120, 200))
+    assert 160 < turned[0] < 176
+    assert turned[1] == pytest.approx(48)
 
 
 # Along z
@@ -225,19 +270,19 @@ def test_smoothing_closes_a_gap_and_drops_a_flicker() -> None:
     rectangle = (10, 10, 40, 40)
     maps = maps_of(*[rectangle] * 4, None, *[rectangle] * 4, *[None] * 6, (50, 50, 54, 54), *[None] * 4)
     plain = boxes_of(maps, PLAIN, slice_mm=1.0)
-    assert [box is not None for box in plain.boxes] == [True] * 4 + [False] + [True] * 4 + [False] * 11
+    assert [bool(boxes) for boxes in plain.boxes] == [True] * 4 + [False] + [True] * 4 + [False] * 11
     # The flicker is dropped for its support; without that rule smoothing drops it as well.
     settings = replace(PLAIN, smooth_mm=1.2, component_share=0.0)
     smooth = boxes_of(maps, settings, slice_mm=1.0)
-    assert all(box is not None for box in smooth.boxes[:9])
+    assert all(smooth.boxes[:9])
     assert not any(smooth.boxes[11:])
 
 
 def test_smoothing_is_in_millimetres() -> None:
     maps = maps_of(*[(10, 10, 40, 40)] * 4, None, *[(10, 10, 40, 40)] * 4)
     settings = replace(PLAIN, smooth_mm=2.0)
-    assert boxes_of(maps, settings, slice_mm=1.5).boxes[4] is not None
-    assert boxes_of(maps, settings, slice_mm=8.0).boxes[4] is None
+    assert boxes_of(maps, settings, slice_mm=1.5).boxes[4]
+    assert not boxes_of(maps, settings, slice_mm=8.0).boxes[4]
 
 
 def test_box_edges_are_smoothed_within_a_run_only() -> None:
@@ -245,14 +290,11 @@ def test_box_edges_are_smoothed_within_a_run_only() -> None:
     settings = replace(PLAIN, component_share=0.0)
     still = boxes_of(maps, settings).boxes
     smooth = boxes_of(maps, replace(settings, smooth_box_mm=5.0)).boxes
-    assert still[0] is not None
-    assert still[1] is not None
-    assert smooth[0] is not None
-    assert smooth[1] is not None
-    assert still[0][0] < smooth[0][0] < smooth[1][0] < still[1][0]
-    assert smooth[1][1] == pytest.approx(still[1][1])
-    assert smooth[3] is None
-    assert smooth[4] == pytest.approx(still[4])
+    (still_0,), (still_1,), (smooth_0,), (smooth_1,) = still[0], still[1], smooth[0], smooth[1]
+    assert still_0[0] < smooth_0[0] < smooth_1[0] < still_1[0]
+    assert smooth_1[1] == pytest.approx(still_1[1])
+    assert smooth[3] == ()
+    assert smooth[4] == (pytest.approx(still[4][0]),)
 
 
 def test_the_order_of_slices_does_not_matter() -> None:
@@ -264,9 +306,9 @@ def test_the_order_of_slices_does_not_matter() -> None:
     settings = BoxSettings(smooth_box_mm=3.0)
     there = boxes_of(noisy, settings).boxes
     back = boxes_of(GuidanceMaps(noisy.cam_logits[::-1], noisy.probabilities[::-1]), settings).boxes[::-1]
+    assert [len(boxes) for boxes in there] == [len(boxes) for boxes in back]
     for one, other in zip(there, back, strict=True):
-        assert (one is None) == (other is None)
-        assert one is None or one == pytest.approx(other, abs=1e-3)
+        assert one == tuple(pytest.approx(box, abs=1e-3) for box in other)
 
 
 # Enlarging

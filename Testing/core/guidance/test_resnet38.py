@@ -190,7 +190,7 @@ def test_boxes_go_round_whole_cells_the_far_edges_too() -> None:
     maps = guidance.maps(a_bright_patch(), torch.empty(0))
     assert maps.probabilities[0] > 0.9
     guided = boxes_from_cam(maps, 5.0, 256, default_boxes())
-    assert guided.boxes == [(96.0, 64.0, 192.0, 160.0)]
+    assert guided.boxes == [((96.0, 64.0, 192.0, 160.0),)]
 
 
 @pytest.mark.parametrize(("threshold", "right"), [(0.2, 224.0), (0.4, 192.0), (0.35, 192.0), (OTSU, 192.0)])
@@ -210,7 +210,7 @@ def test_a_map_of_nothing_prompts_nothing() -> None:
     maps = painted(CamSettings()).maps(torch.zeros(2, 1, 256, 256), torch.empty(0))
     np.testing.assert_allclose(maps.cam_logits, -4.0, atol=1e-6)
     assert (maps.probabilities < 0.2).all()
-    assert boxes_from_cam(maps, 5.0, 256, default_boxes()).boxes == [None, None]
+    assert boxes_from_cam(maps, 5.0, 256, default_boxes()).boxes == [(), ()]
 
 
 def test_otsu_parts_two_groups_of_values() -> None:

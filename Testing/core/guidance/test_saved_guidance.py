@@ -17,7 +17,7 @@ def a_guidance() -> SavedGuidance:
         cam_logits=logits,
         probabilities=np.array([0.25, 1.0, 0.5], np.float32),
         support=logits > 0,
-        boxes=[None, (1.0, 2.5, 30.25, 40.0), None],
+        boxes=[(), ((1.0, 2.5, 30.25, 40.0), (50.0, 3.0, 60.0, 9.5)), ()],
         scores=np.array([0, 0.75, 0], np.float32),
     )
     return SavedGuidance("liver/1.0.0", AxialOrder((1, 2, 0), (True, False, True)), guided, ("Turned.",))
@@ -37,8 +37,8 @@ def test_it_comes_back_as_it_was():
 
 def test_a_volume_without_slices_with_liver_comes_back_too():
     saved = a_guidance()
-    empty = SavedGuidance(saved.model, saved.order, GuidedBoxes(**{**vars(saved.guided), "boxes": [None] * 3}), ())
-    assert SavedGuidance.from_bytes(empty.to_bytes()).guided.boxes == [None] * 3
+    empty = SavedGuidance(saved.model, saved.order, GuidedBoxes(**{**vars(saved.guided), "boxes": [()] * 3}), ())
+    assert SavedGuidance.from_bytes(empty.to_bytes()).guided.boxes == [()] * 3
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", a_guidance().to_bytes()[:-40]])

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
-from sammix_core.masks.overlap import Overlap, box_iou, mask_dice, mask_iou
+from sammix_core.masks.overlap import Overlap, mask_dice, mask_iou
 
 FIRST = np.array([[1, 1, 1, 0]], dtype=bool)
 SECOND = np.array([[0, 0, 1, 1]], dtype=bool)
@@ -33,12 +32,3 @@ def test_added_overlaps_give_the_dice_of_all_pixels_together() -> None:
     total = Overlap.of(FIRST, SECOND) + Overlap.of(SECOND, SECOND)
     assert total == Overlap(both=3, total=9)
     assert total.dice == 6 / 9
-
-
-@pytest.mark.parametrize(
-    ("other", "expected"),
-    [((0, 0, 10, 10), 1.0), ((5, 0, 15, 10), 1 / 3), ((10, 0, 20, 10), 0.0), ((20, 20, 30, 30), 0.0)],
-)
-def test_boxes_that_only_touch_do_not_overlap(other: tuple[float, ...], expected: float) -> None:
-    assert box_iou((0, 0, 10, 10), other) == pytest.approx(expected)
-    assert box_iou(np.array(other, dtype=float), np.array([0, 0, 10, 10.0])) == pytest.approx(expected)

@@ -171,7 +171,7 @@ def test_a_persons_boxes_are_always_used(volume: Volume) -> None:
     session = segmenter.open_session(volume)
     found = segmenter_with(None).segment_volume(volume)
     k = len(AXIAL) // 2
-    session.segment_slice(k, replace(found.boxes[k], source=BoxSource.EDITED))
+    session.segment_slice(k, replace(found.boxes[k][0], source=BoxSource.EDITED))
     session.find_boxes()
     result = session.segment_boxes()
     assert list(result.boxes) == [k]

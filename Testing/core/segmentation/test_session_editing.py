@@ -54,11 +54,11 @@ def others_are_the_same(before: list[np.ndarray], after: list[np.ndarray], chang
 
 def test_every_slice_goes_into_its_state_and_back(session: SegmentationSession) -> None:
     index = sorted(session.boxes)[1]
-    session.segment_slice(index, smaller(session.boxes[index]))
+    session.segment_slice(index, smaller(session.boxes[index][0]))
     states = [session.slices.state(k) for k in range(session.boxes.slice_count)]
     assert sum(state.area_px for state in states) == session.result().mask.sum()
-    assert states[index].box.source is BoxSource.EDITED  # type: ignore[union-attr]
-    assert states[index].automatic_box.source is BoxSource.AUTO  # type: ignore[union-attr]
+    assert [box.source for box in states[index].boxes] == [BoxSource.EDITED]
+    assert [box.source for box in states[index].automatic_boxes] == [BoxSource.AUTO]
 
     fresh = Segmenter(a_fake_model()).open_session(session.volume)
     for state in pickle.loads(pickle.dumps(states)):
@@ -71,7 +71,7 @@ def test_every_slice_goes_into_its_state_and_back(session: SegmentationSession) 
 def test_an_edit_is_undone_by_its_slice_alone(session: SegmentationSession) -> None:
     before, index = masks(session), sorted(session.boxes)[2]
     state = session.slices.state(index)
-    session.segment_slice(index, smaller(session.boxes[index]))
+    session.segment_slice(index, smaller(session.boxes[index][0]))
     assert others_are_the_same(before, masks(session), {index})
     session.slices.put(state)
     assert others_are_the_same(before, masks(session), set())
@@ -85,9 +85,9 @@ def test_a_state_that_does_not_fit_changes_nothing(session: SegmentationSession)
     with pytest.raises(InputError, match="mask of slice 3"):
         session.slices.put(SliceState(index, mask=PackedMask.pack(np.ones((4, 4)))))
     with pytest.raises(InputError, match="on slice 2, not on slice 3"):
-        session.slices.put(SliceState(index, box=Box(2, 1, 1, 5, 5)))
+        session.slices.put(SliceState(index, boxes=(Box(2, 1, 1, 5, 5),)))
     with pytest.raises(InputError, match="outside the slice"):
-        session.slices.put(SliceState(index, box=Box(index, 1, 1, 500, 5)))
+        session.slices.put(SliceState(index, boxes=(Box(index, 1, 1, 500, 5),)))
     assert session.slices.state(index) == before
 
 
@@ -115,7 +115,7 @@ def test_a_cleared_slice_gets_no_automatic_box_again(session: SegmentationSessio
     session.find_boxes()
     session.segment_boxes()
     state = session.slices.state(index)
-    assert (state.box, state.mask, state.deleted, state.automatic_box) == (None, None, True, automatic)
+    assert (state.boxes, state.mask, state.deleted, state.automatic_boxes) == ((), None, True, automatic)
 
 
 @pytest.mark.parametrize("change", ["edited", "cleared"])
@@ -123,11 +123,10 @@ def test_a_slice_is_reset_to_its_automatic_box(session: SegmentationSession, cha
     before, index = masks(session), sorted(session.boxes)[2]
     state = session.slices.state(index)
     if change == "edited":
-        session.segment_slice(index, smaller(session.boxes[index]))
+        session.segment_slice(index, smaller(session.boxes[index][0]))
     else:
         session.slices.put(state.cleared())
-    automatic = session.slices.automatic_boxes
-    session.segment_slices([index], before_slice=lambda k: session.slices.put_box(k, automatic.get(k)))
+    session.segment_slices([index], before_slice=session.slices.reset_boxes)
     assert session.slices.state(index) == state
     assert others_are_the_same(before, masks(session), set())
 
@@ -136,7 +135,7 @@ def test_a_reset_without_an_automatic_box_empties_the_slice() -> None:
     session = a_session()
     session.segment_slice(3, Box(3, 10, 5, 70, 70, BoxSource.EDITED))
     changed: list[int] = []
-    session.segment_slices([3], on_changed=changed.append, before_slice=lambda k: session.slices.put_box(k, None))
+    session.segment_slices([3], on_changed=changed.append, before_slice=session.slices.reset_boxes)
     assert session.slices.state(3) == SliceState(3)
     assert changed == [3]
 
@@ -144,7 +143,7 @@ def test_a_reset_without_an_automatic_box_empties_the_slice() -> None:
 def test_automatic_boxes_are_those_of_the_last_search(session: SegmentationSession) -> None:
     found = dict(session.slices.automatic_boxes)
     index = sorted(found)[1]
-    session.segment_slice(index, smaller(found[index]))
+    session.segment_slice(index, smaller(found[index][0]))
     assert session.slices.automatic_boxes == found
     stale = Box(0, 1, 1, 9, 9, BoxSource.AUTO)
     assert 0 not in found
@@ -152,7 +151,7 @@ def test_automatic_boxes_are_those_of_the_last_search(session: SegmentationSessi
     session.find_boxes()
     assert session.slices.automatic_boxes == found
     assert 0 not in session.boxes, "an automatic box that no search finds any more stayed"
-    assert session.boxes[index].source is BoxSource.EDITED
+    assert session.boxes[index][0].source is BoxSource.EDITED
 
 
 # Corrected by hand
@@ -186,13 +185,13 @@ def test_a_run_leaves_corrected_slices_alone(corrected: tuple[SegmentationSessio
 
 def test_a_corrected_slice_is_replaced_only_by_force(corrected: tuple[SegmentationSession, int, SliceState]) -> None:
     session, index, state = corrected
-    box = smaller(session.slices.automatic_boxes[index])
+    box = smaller(session.slices.automatic_boxes[index][0])
     with pytest.raises(InputError, match=f"Slice {index} was corrected by hand"):
         session.segment_slice(index, box)
     assert session.slices.state(index) == state
     plane = session.segment_slice(index, box, force=True)
     now = session.slices.state(index)
-    assert (now.corrected, now.box, now.area_px) == (False, box, plane.sum())
+    assert (now.corrected, now.boxes, now.area_px) == (False, (box,), plane.sum())
     assert now.scores.score is not None
     session.slices.put(state)
     assert session.segment_slices([index], force=True) == []
@@ -206,15 +205,15 @@ def test_boxes_between_keyframes_are_segmented_and_nothing_else(session: Segment
     before = masks(session)
     first, last = sorted(session.boxes)[0], sorted(session.boxes)[-1]
     for index in (first, last):
-        session.segment_slice(index, smaller(session.boxes[index]))
+        session.segment_slice(index, smaller(session.boxes[index][0]))
     keyframes = {index: session.slices.state(index) for index in (first, last)}
     between = session.boxes.copy()
     filled = between.interpolate()
     assert filled == list(range(first + 1, last))
     changed: list[int] = []
-    session.segment_slices(filled, on_changed=changed.append, before_slice=lambda k: session.boxes.set(between[k]))
+    session.segment_slices(filled, on_changed=changed.append, before_slice=lambda k: session.boxes.update(between[k]))
     assert changed == filled
-    assert {session.boxes[index].source for index in filled} == {BoxSource.INTERPOLATED}
+    assert {box.source for index in filled for box in session.boxes[index]} == {BoxSource.INTERPOLATED}
     assert {index: session.slices.state(index) for index in (first, last)} == keyframes
     outside = [index for index in range(len(before)) if not first <= index <= last]
     assert outside
@@ -260,7 +259,7 @@ def test_a_cancelled_segmentation_keeps_new_and_old_masks() -> None:
 
 def test_what_the_guidance_found_is_handed_to_another_session(session: SegmentationSession) -> None:
     index = sorted(session.boxes)[2]
-    box = smaller(session.boxes[index])
+    box = smaller(session.boxes[index][0])
     saved = pickle.loads(pickle.dumps(session.guidance))
     other = Segmenter(a_fake_model()).open_session(session.volume)
     alone = other.cam_slice(index)

@@ -114,7 +114,7 @@ def test_a_thin_slice_that_is_edited_is_encoded_and_stands_for_itself() -> None:
     session.segment_boxes()
     skipped = next(k for k in range(15, 25) if session._finder.anchors_of(k) is not None)
     before, encoded = session.slices.mask().copy(), backend.encoded
-    found = session.boxes[skipped]
+    (found,) = session.boxes[skipped]
     edited = Box(skipped, found.i_min, found.j_min, found.i_max, found.j_max, BoxSource.EDITED)
     session.segment_slice(skipped, edited)
     assert backend.encoded == encoded + 1

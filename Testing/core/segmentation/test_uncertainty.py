@@ -51,7 +51,7 @@ def test_it_is_the_spread_of_the_three_masks_near_the_boxes() -> None:
     assert not percent[without].any()
     # The network's three masks are 1 apart in logits: most where the middle one is near 0.
     assert 25 < percent.max() <= round(100 * float(expit(1.0) - expit(-1.0)))
-    for k, box in result.boxes.items():
+    for k, (box,) in result.boxes.items():
         i_min, j_min, i_max, j_max = box.edges
         rows, cols = np.nonzero(percent[k])
         near = 8
@@ -74,7 +74,7 @@ def test_a_slice_without_its_box_is_not_uncertain_any_more() -> None:
     session.find_boxes()
     session.segment_boxes()
     first = next(iter(session.boxes))
-    session.boxes = BoxTrack(session.boxes.shape, session.boxes.slice_axis, list(session.boxes.values())[1:])
+    session.boxes = BoxTrack(session.boxes.shape, session.boxes.slice_axis, session.boxes.every_box[1:])
     percent = session.segment_boxes().uncertainty
     assert percent is not None
     assert not percent[first].any()
@@ -84,7 +84,7 @@ def test_a_slice_without_its_box_is_not_uncertain_any_more() -> None:
 def test_every_segmented_slice_says_how_far_its_masks_agree() -> None:
     result = segmenter().segment_volume(turned_volume(CT, CANONICAL))
     for entry in result.slices:
-        assert (entry.scores.agreement is None) == (entry.box is None)
+        assert (entry.scores.agreement is None) == (not entry.boxes)
         assert entry.scores.agreement is None or 0.5 < entry.scores.agreement < 1
 
 

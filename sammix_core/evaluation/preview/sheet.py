@@ -74,9 +74,8 @@ def render_preview(volume: Volume, result: SegmentationResult, max_tiles: int = 
     _draw_title(draw, volume, result, width)
     for tile_number, canonical in enumerate(shown):
         index = order.slice_index(canonical, shape_kji)
-        box = result.boxes.get(index)
-        canonical_box = None if box is None else (order.box_to_canonical(box.edges, shape_kji), box.source)
-        tile = draw_tile(frame, hu[canonical], result.cam_slice(canonical), mask[canonical], canonical_box)
+        boxes = [(order.box_to_canonical(box.edges, shape_kji), box.source) for box in result.boxes.on(index)]
+        tile = draw_tile(frame, hu[canonical], result.cam_slice(canonical), mask[canonical], boxes)
         left = _MARGIN + tile_number % columns * (_TILE_WIDTH + _GAP)
         top = tiles_top + tile_number // columns * (cell_height + _GAP)
         _paste_tile(sheet, tile, (left, top), _Caption(index, reports.get(index)))
@@ -169,7 +168,7 @@ def _draw_title(draw: ImageDraw.ImageDraw, volume: Volume, result: SegmentationR
 
 def _draw_legend(draw: ImageDraw.ImageDraw, result: SegmentationResult) -> None:
     baseline, x = _MARGIN + 60, float(_MARGIN)
-    sources = {box.source for box in result.boxes.values()} | {BoxSource.AUTO}
+    sources = {box.source for box in result.boxes.every_box} | {BoxSource.AUTO}
     entries = [(f"{result.target} mask", palette.MASK)]
     entries += [(palette.BOX_NAME[source], palette.BOX[source]) for source in BoxSource if source in sources]
     for name, colour in entries:

@@ -1,7 +1,8 @@
-"""One slice as a picture: grey anatomy, the map's heat, the mask's fill and contour, the box."""
+"""One slice as a picture: grey anatomy, the map's heat, the mask's fill and contour, the boxes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,16 +71,16 @@ def draw_tile(
     hu: np.ndarray,
     cam: np.ndarray,
     mask: np.ndarray,
-    box: tuple[tuple[int, int, int, int], BoxSource] | None,
+    boxes: Sequence[tuple[tuple[int, int, int, int], BoxSource]],
 ) -> Image.Image:
-    """Draws one canonical slice with map, mask and box.
+    """Draws one canonical slice with map, mask and boxes.
 
     Args:
         frame: Which part of it to show, and how large.
         hu: (row, column) in HU.
         cam: (row, column), 0 to 1.
         mask: (row, column), non-zero is the organ.
-        box: Half-open canonical (col_min, row_min, col_max, row_max) and who set it; None without a box.
+        boxes: Half-open canonical (col_min, row_min, col_max, row_max) of each box, and who set it.
 
     Returns:
         An RGB picture of `frame.size_px`.
@@ -98,8 +99,7 @@ def draw_tile(
         picture = _blend(picture, colour, contour)
 
     tile = Image.fromarray(np.rint(picture).clip(0, 255).astype(np.uint8))
-    if box is not None:
-        canonical_box, source = box
+    for canonical_box, source in boxes:
         _draw_box(tile, frame.box_px(canonical_box), palette.BOX[source])
     return tile
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from sammix_core.boxes import Box, BoxSource
+from sammix_core.boxes.box import Box, BoxSource
+from sammix_core.boxes.parts import enclosing_box
 from sammix_core.engines.openvino_compiler import FLOAT32
 from sammix_core.engines.threads import in_threads
 from sammix_core.evaluation.speed.reference import Reference
@@ -160,11 +161,12 @@ def _timed(run: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def _box_of(slices: AxialSlices, result: SegmentationResult, index: int) -> tuple[float, float, float, float] | None:
-    """Our box in pixels of the whole slice resized to 256 x 256, as the reference gets it."""
-    box = result.boxes.get(slices.slice_index(index))
-    if box is None:
+    """Our box, round all parts, in pixels of the whole slice resized to 256 x 256, as the reference gets it."""
+    boxes = result.boxes.on(slices.slice_index(index))
+    edges = enclosing_box([slices.order.box_to_canonical(box.edges, slices.shape_kji) for box in boxes])
+    if edges is None:
         return None
-    left, top, right, bottom = slices.order.box_to_canonical(box.edges, slices.shape_kji)
+    left, top, right, bottom = edges
     rows, cols = slices.plane_shape
     return 256 * left / cols, 256 * top / rows, 256 * right / cols, 256 * bottom / rows
 
@@ -207,7 +209,7 @@ def _edits(
 ) -> tuple[list[float], list[float]]:
     """Seconds for an edited box on a cached slice, and for the decoder alone in torch, taking turns."""
     session = segmenter.open_session(volume)
-    boxes = [box for _, box in sorted(result.boxes.items())] or [_middle_box(volume)]
+    boxes = result.boxes.every_box or (_middle_box(volume),)
     chosen = [boxes[int(index)] for index in np.linspace(0.2, 0.8, 3) * (len(boxes) - 1)]
     random = np.random.default_rng(0)
     backend = segmenter.model.backend

@@ -27,7 +27,7 @@ def drop_beyond_breaks(track: Track, settings: FollowSettings) -> None:
         doubtful: list[int] = []
         broken = False
         for index in indices:
-            if boxes[index] is None:
+            if not boxes[index]:
                 continue  # a gap without boxes is for the guidance to judge
             if not broken and (index not in masks or _doubtful(track, index, organ_hu, settings)):
                 doubtful.append(index)

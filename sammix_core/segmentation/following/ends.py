@@ -34,10 +34,10 @@ def _ends(track: Track) -> list[tuple[int, int]]:
     """(slice, direction) of each place where a box has none beside it."""
     boxes = track.guided.boxes
     ends = []
-    for index, box in enumerate(boxes):
+    for index, of_slice in enumerate(boxes):
         for direction in (-1, 1):
             beside = index + direction
-            if box is not None and 0 <= beside < len(boxes) and boxes[beside] is None:
+            if of_slice and 0 <= beside < len(boxes) and not boxes[beside]:
                 ends.append((index, direction))
     return ends
 
@@ -46,7 +46,7 @@ def _last_sure(track: Track, end: int, direction: int, settings: FollowSettings)
     """The first slice inwards from an end whose mask the decoder is sure of; the end itself where there is none."""
     for number in range(max(1, round(settings.follow_mm / track.slice_mm)) + 1):
         index = end - direction * number
-        if not 0 <= index < len(track.guided.boxes) or track.guided.boxes[index] is None:
+        if not 0 <= index < len(track.guided.boxes) or not track.guided.boxes[index]:
             break
         mask = track.masks.get(index)  # none where the decoder saw nothing in the box: as weak as can be
         if mask is not None and mask.score >= settings.sure_score:
@@ -62,7 +62,7 @@ def _walk(track: Track, start: int, end: int, direction: int, settings: FollowSe
     last = end + direction * max(1, round(settings.follow_mm / track.slice_mm))
     for index in range(start + direction, last + direction, direction):
         weak = (end - index) * direction >= 0
-        if not 0 <= index < len(track.guided.boxes) or (track.guided.boxes[index] is not None and not weak):
+        if not 0 <= index < len(track.guided.boxes) or (track.guided.boxes[index] and not weak):
             return
         prompt = track.prompt(before.logits)
         mask = track.decoder.decode(index, padded(before.box, _ROOM, track.size), prompt, None)

@@ -26,6 +26,8 @@ def follow(
 ) -> GuidedBoxes:
     """Refits boxes, drops what is of another density, mends slices by their neighbours, follows the organ.
 
+    Of a slice with several boxes the first is followed; the others stay as they are.
+
     Args:
         guided: The guidance's boxes; they stay as they are.
         decoder: Decodes slices in the network's frame.
@@ -41,7 +43,7 @@ def follow(
     if settings.grow <= 0:
         return guided
     track = Track.start(guided, decoder, slice_mm, size)
-    boxes = [(index, box) for index, box in enumerate(guided.boxes) if box is not None]
+    boxes = [(index, boxes[0]) for index, boxes in enumerate(guided.boxes) if boxes]
 
     def refitted(indexed: tuple[int, NetworkBox]) -> NetworkMask | None:
         index, box = indexed
@@ -51,7 +53,7 @@ def follow(
         for (index, _), mask in zip(boxes, masks, strict=True):
             if mask is not None:
                 track.masks[index] = mask
-                track.guided.boxes[index] = mask.box
+                track.set_box(index, mask.box)
             step()
     drop_beyond_breaks(track, settings)
     mend_by_neighbours(track, settings)

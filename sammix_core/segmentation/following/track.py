@@ -57,18 +57,22 @@ class Track:
 
     def drop(self, index: int) -> None:
         """Takes the organ off a slice."""
-        self.guided.boxes[index] = None
+        self.guided.boxes[index] = ()
         self.guided.support[index] = False
         self.masks.pop(index, None)
 
     def accept(self, index: int, mask: NetworkMask, prompt: np.ndarray) -> None:
         """Sets a slice's mask and box; its map becomes the prompt that the mask was decoded from."""
         self.masks[index] = mask
-        self.guided.boxes[index] = mask.box
+        self.set_box(index, mask.box)
         self.guided.cam_logits[index] = prompt
         cells = self.cells(mask.mask) > _SUPPORTING_SHARE
         self.guided.support[index] = cells
         self.guided.scores[index] = sigmoid(prompt[cells]).mean() if cells.any() else 0.0
+
+    def set_box(self, index: int, box: NetworkBox) -> None:
+        """Sets the first box of a slice; further ones stay as they are."""
+        self.guided.boxes[index] = (box, *self.guided.boxes[index][1:])
 
     def cells(self, pixels: np.ndarray) -> np.ndarray:
         """(size, size) pixels as means over the map's (h, w) cells."""

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from sammix_core.boxes.parts import enclosing_box
 from sammix_core.datasets.sampling import spread
 from sammix_core.guidance.base import GuidanceMaps
 from sammix_core.guidance.boxes_from_cam import boxes_from_cam
@@ -61,7 +62,7 @@ def _segmented(network: SamMix, bank: Bank, index: int, device: torch.device) ->
     embedding = network.embed(image, kept)
     maps: GuidanceMaps = network.maps(image, embedding)
     size = image.shape[-1]
-    box = boxes_from_cam(maps, 1.0, size, network.guide.boxes).boxes[0]
+    box = enclosing_box(boxes_from_cam(maps, 1.0, size, network.guide.boxes).boxes[0])
     if box is None:
         return np.zeros((size, size), bool)
     return (

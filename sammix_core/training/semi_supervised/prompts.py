@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from sammix_core.boxes import tight_box
+from sammix_core.boxes.network_box import tight_box
+from sammix_core.boxes.parts import enclosing_box
 from sammix_core.guidance.base import GuidanceMaps
 from sammix_core.guidance.boxes_from_cam import BoxSettings, boxes_from_cam
 from sammix_core.sam.decoding import MaskSettings, dense_prompt
@@ -78,7 +79,7 @@ def draw_prompts(
         if shares is not None and label_box is None:
             continue  # a slice without the structure has no mask to learn
         slice_maps = GuidanceMaps(maps.cam_logits[index : index + 1], maps.probabilities[index : index + 1])
-        guided_box = boxes_from_cam(slice_maps, 1.0, size, settings.boxes).boxes[0]
+        guided_box = enclosing_box(boxes_from_cam(slice_maps, 1.0, size, settings.boxes).boxes[0])
         use_guided = label_box is None or (guided_box is not None and rng.random() < settings.guided_share)
         box = guided_box if use_guided else label_box
         if box is None:

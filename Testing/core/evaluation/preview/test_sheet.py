@@ -68,7 +68,7 @@ NOTHING = np.zeros((50, 50), np.float32)
 def test_grey_follows_the_window() -> None:
     hu = np.full((50, 50), 40.0)
     hu[:10], hu[40:] = -160.0, 240.0
-    tile = np.asarray(draw_tile(FRAME, hu, NOTHING, NOTHING, None))
+    tile = np.asarray(draw_tile(FRAME, hu, NOTHING, NOTHING, []))
     assert tile[100, 100].tolist() == [128, 128, 128]
     assert tile[5, 100].tolist() == [0, 0, 0]
     assert tile[195, 100].tolist() == [255, 255, 255]
@@ -76,16 +76,24 @@ def test_grey_follows_the_window() -> None:
 
 def test_a_box_is_drawn_on_its_own_voxels_in_the_colour_of_its_source() -> None:
     for source in BoxSource:
-        tile = np.asarray(draw_tile(FRAME, np.full((50, 50), -1000.0), NOTHING, NOTHING, ((10, 20, 30, 45), source)))
+        tile = np.asarray(draw_tile(FRAME, np.full((50, 50), -1000.0), NOTHING, NOTHING, [((10, 20, 30, 45), source)]))
         rows, cols = np.nonzero((tile == palette.BOX[source]).all(axis=2))
         assert (cols.min(), cols.max(), rows.min(), rows.max()) == (40, 119, 80, 179)
     assert len(set(palette.BOX.values())) == len(BoxSource)
 
 
+def test_every_box_of_a_slice_is_drawn() -> None:
+    boxes = [((10, 20, 30, 45), BoxSource.AUTO), ((35, 5, 45, 15), BoxSource.EDITED)]
+    tile = np.asarray(draw_tile(FRAME, np.full((50, 50), -1000.0), NOTHING, NOTHING, boxes))
+    for edges, source in boxes:
+        rows, cols = np.nonzero((tile == palette.BOX[source]).all(axis=2))
+        assert (cols.min(), rows.min(), cols.max() + 1, rows.max() + 1) == tuple(4 * edge for edge in edges)
+
+
 def test_the_contour_lies_on_the_edge_of_the_mask() -> None:
     mask = np.zeros((50, 50), np.uint8)
     mask[10:30, 20:40] = 1
-    tile = np.asarray(draw_tile(FRAME, np.full((50, 50), -1000.0), NOTHING, mask, None)).astype(int)
+    tile = np.asarray(draw_tile(FRAME, np.full((50, 50), -1000.0), NOTHING, mask, [])).astype(int)
     green = tile[..., 1]
     rows, cols = np.nonzero(green > 0)
     assert (rows.min(), rows.max(), cols.min(), cols.max()) == pytest.approx((40, 119, 80, 159), abs=2)
@@ -96,7 +104,7 @@ def test_the_contour_lies_on_the_edge_of_the_mask() -> None:
 def test_a_mask_cut_by_the_window_has_no_contour_there() -> None:
     mask = np.zeros((50, 50), np.uint8)
     mask[:, 20:] = 1
-    tile = np.asarray(draw_tile(FRAME, np.full((50, 50), -1000.0), NOTHING, mask, None)).astype(int)
+    tile = np.asarray(draw_tile(FRAME, np.full((50, 50), -1000.0), NOTHING, mask, [])).astype(int)
     assert tile[0, 150, 1] < 60
     assert tile[100, 199, 1] < 60
 
@@ -105,7 +113,7 @@ def test_heat_is_warm_where_the_map_is_high_and_absent_where_it_is_low() -> None
     cam = NOTHING.copy()
     cam[:, 25:] = 0.9
     cam[:, :25] = 0.1
-    tile = np.asarray(draw_tile(FRAME, np.full((50, 50), 40.0), cam, NOTHING, None)).astype(int)
+    tile = np.asarray(draw_tile(FRAME, np.full((50, 50), 40.0), cam, NOTHING, [])).astype(int)
     assert tile[100, 20].tolist() == [128, 128, 128]
     red, _, blue = tile[100, 180]
     assert red > blue + 30

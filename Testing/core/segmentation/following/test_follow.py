@@ -79,7 +79,7 @@ def guided(boxes: list[NetworkBox | None], sure: float = 1.0) -> GuidedBoxes:
         logits,
         np.array([0.0 if box is None else 1.0 for box in boxes], np.float32),
         logits > 0,
-        list(boxes),
+        [() if box is None else (box,) for box in boxes],
         np.array([0.0 if box is None else 0.9 for box in boxes], np.float32),
     )
 
@@ -87,34 +87,40 @@ def guided(boxes: list[NetworkBox | None], sure: float = 1.0) -> GuidedBoxes:
 ORGAN = (40.0, 60.0, 140.0, 160.0)
 
 
+def firsts(found: GuidedBoxes) -> list[NetworkBox | None]:
+    """The only box of each slice."""
+    assert all(len(boxes) < 2 for boxes in found.boxes)
+    return [boxes[0] if boxes else None for boxes in found.boxes]
+
+
 def test_a_box_is_drawn_tight_about_the_mask() -> None:
     found = follow(guided([(48.0, 64.0, 136.0, 150.0)]), Drawn([Slice(ORGAN)]), 5.0, SIZE, PLAIN)
     # A tenth of 88 x 86 pixels lies within reach: the whole organ to the left and above, not quite so below.
-    assert found.boxes[0] == (40.0, 60.0, 140.0, 159.0)
+    assert firsts(found)[0] == (40.0, 60.0, 140.0, 159.0)
 
 
 def test_where_nothing_is_seen_the_guidance_keeps_its_box() -> None:
     found = follow(guided([ORGAN]), Drawn([Slice(None)]), 5.0, SIZE, replace(PLAIN, break_mm=0.0))
-    assert found.boxes == [ORGAN]
+    assert firsts(found) == [ORGAN]
 
 
 def test_the_organ_is_followed_to_its_tip() -> None:
     tip = [Slice((40.0, 60.0, 140.0 - 10 * n, 160.0 - 10 * n)) for n in range(5)]
     start = guided([ORGAN, None, None, None, None, None, None])
     found = follow(start, Drawn([*tip, Slice(None), Slice(ORGAN)]), 5.0, SIZE, PLAIN)
-    assert found.boxes == [*(one.box for one in tip), None, None]
+    assert firsts(found) == [*(one.box for one in tip), None, None]
     assert (found.cam_logits[1:5] > 0).any((1, 2)).all()
     assert (found.support[1:5]).any((1, 2)).all()
     assert found.scores[4] > 0.9
     # What was given is as it was.
-    assert start.boxes[1] is None
+    assert firsts(start)[1] is None
     assert (start.cam_logits[1] == -5).all()
 
 
 def test_it_is_followed_both_ways_and_through_a_gap() -> None:
     slices = [Slice(ORGAN)] * 5
     found = follow(guided([None, ORGAN, None, ORGAN, None]), Drawn(slices), 5.0, SIZE, PLAIN)
-    assert found.boxes == [ORGAN] * 5
+    assert firsts(found) == [ORGAN] * 5
 
 
 @pytest.mark.parametrize(
@@ -130,19 +136,19 @@ def test_it_is_followed_both_ways_and_through_a_gap() -> None:
 )
 def test_it_is_not_followed_into_something_else(beyond: Slice) -> None:
     found = follow(guided([ORGAN, None]), Drawn([Slice(ORGAN), beyond]), 5.0, SIZE, PLAIN)
-    assert found.boxes == [ORGAN, None]
+    assert firsts(found) == [ORGAN, None]
 
 
 def test_it_is_followed_no_further_than_said() -> None:
     found = follow(guided([ORGAN, *[None] * 9]), Drawn([Slice(ORGAN)] * 10), 5.0, SIZE, replace(PLAIN, follow_mm=15.0))
-    assert [box is not None for box in found.boxes] == [True] * 4 + [False] * 6
+    assert [box is not None for box in firsts(found)] == [True] * 4 + [False] * 6
 
 
 def test_thick_slices_may_overlap_less() -> None:
     smaller = Slice((40.0, 60.0, 95.0, 115.0))  # IoU 0.30 with the organ
     for slice_mm, expected in ((5.0, None), (10.0, smaller.box)):
         found = follow(guided([ORGAN, None]), Drawn([Slice(ORGAN), smaller]), slice_mm, SIZE, PLAIN)
-        assert found.boxes[1] == expected
+        assert firsts(found)[1] == expected
 
 
 BOWEL = Slice((40.0, 60.0, 100.0, 120.0), hu=30.0, score=0.7)
@@ -152,20 +158,20 @@ def test_what_lies_behind_a_stretch_of_another_density_is_dropped() -> None:
     slices = [Slice(ORGAN)] * 4 + [BOWEL] * 5 + [Slice(ORGAN)] * 2
     boxes = [one.box for one in slices]
     found = follow(guided(boxes), Drawn(slices), 5.0, SIZE, PLAIN)
-    assert [box is not None for box in found.boxes] == [True] * 4 + [False] * 7
+    assert [box is not None for box in firsts(found)] == [True] * 4 + [False] * 7
     assert not found.support[4:].any()
 
 
 def test_a_short_stretch_is_a_lesion_or_a_vessel_and_stays() -> None:
     slices = [Slice(ORGAN)] * 4 + [BOWEL] * 3 + [Slice(ORGAN)] * 4
     found = follow(guided([one.box for one in slices]), Drawn(slices), 5.0, SIZE, PLAIN)
-    assert all(box is not None for box in found.boxes)
+    assert all(box is not None for box in firsts(found))
 
 
 def test_what_the_map_is_sure_of_stays_whatever_its_density() -> None:
     slices = [Slice(ORGAN)] * 4 + [BOWEL] * 7
     found = follow(guided([one.box for one in slices], sure=5.0), Drawn(slices), 5.0, SIZE, PLAIN)
-    assert all(box is not None for box in found.boxes)
+    assert all(box is not None for box in firsts(found))
 
 
 def test_the_organ_is_where_the_map_is_sure_and_not_where_a_mask_fills_the_body() -> None:
@@ -174,14 +180,14 @@ def test_the_organ_is_where_the_map_is_sure_and_not_where_a_mask_fills_the_body(
     start = guided([one.box for one in slices])
     start.cam_logits[13:] = np.where(start.cam_logits[13:] > 0, -2.0, start.cam_logits[13:])
     found = follow(start, Drawn(slices), 5.0, SIZE, PLAIN)
-    assert [box is not None for box in found.boxes] == [True] * 6 + [False] * 9
+    assert [box is not None for box in firsts(found)] == [True] * 6 + [False] * 9
 
 
 def test_the_organs_density_is_that_about_its_surest_slice_whatever_else_was_boxed() -> None:
     gut, muscle = replace(BOWEL, hu=50.0), Slice((50.0, 70.0, 140.0, 160.0), hu=70.0)
     slices = [Slice(ORGAN)] * 6 + [gut] * 7 + [muscle] * 12
     found = follow(guided([one.box for one in slices]), Drawn(slices), 5.0, SIZE, PLAIN)
-    assert [box is not None for box in found.boxes] == [True] * 6 + [False] * 19
+    assert [box is not None for box in firsts(found)] == [True] * 6 + [False] * 19
 
 
 def test_a_weak_end_is_looked_at_anew_from_the_last_sure_slice() -> None:
@@ -197,21 +203,21 @@ def test_a_weak_end_is_looked_at_anew_from_the_last_sure_slice() -> None:
             return replace(look, score=0.5) if look is not None and small else look
 
     found = follow(guided([ORGAN, ORGAN, wrong, None]), Weak([Slice(ORGAN)] * 4), 5.0, SIZE, PLAIN)
-    assert found.boxes == [ORGAN] * 4
+    assert firsts(found) == [ORGAN] * 4
 
 
 def test_a_weak_end_that_leads_nowhere_keeps_its_box() -> None:
     tip = (60.0, 80.0, 70.0, 90.0)
     slices = [Slice(ORGAN), Slice(tip, score=0.5), Slice(None)]
     found = follow(guided([ORGAN, tip, None]), Drawn(slices), 5.0, SIZE, PLAIN)
-    assert found.boxes == [ORGAN, tip, None]
+    assert firsts(found) == [ORGAN, tip, None]
 
 
 def test_a_slice_that_the_decoder_is_surer_of_by_itself_stays() -> None:
     tip = (50.0, 70.0, 130.0, 150.0)
     slices = [Slice(ORGAN), Slice(tip, score=0.84), Slice((60.0, 80.0, 120.0, 140.0), score=0.83)]
     found = follow(guided([ORGAN, tip, None]), Drawn(slices), 5.0, SIZE, PLAIN)
-    assert found.boxes == [one.box for one in slices]
+    assert firsts(found) == [one.box for one in slices]
 
 
 def test_settings_that_follow_nothing_change_nothing() -> None:
@@ -229,7 +235,7 @@ def test_each_box_is_one_step() -> None:
 
 def test_nothing_found_stays_nothing() -> None:
     found = follow(guided([None, None]), Drawn([Slice(None)] * 2), 5.0, SIZE, PLAIN)
-    assert found.boxes == [None, None]
+    assert firsts(found) == [None, None]
 
 
 def test_a_grown_box_stays_in_the_image() -> None:

@@ -72,19 +72,19 @@ def guided(marked: list[tuple[tuple[int, int, int, int], ...]]) -> GuidedBoxes:
     for plane, areas in zip(logits, marked, strict=True):
         for x_min, y_min, x_max, y_max in areas:
             plane[y_min // 4 : y_max // 4, x_min // 4 : x_max // 4] = 3.0
-    boxes: list[NetworkBox | None] = []
+    boxes: list[tuple[NetworkBox, ...]] = []
     for plane in logits:
         tight = tight_box(plane > 0)
         assert tight is not None
-        boxes.append((4.0 * tight[0], 4.0 * tight[1], 4.0 * tight[2], 4.0 * tight[3]))
+        boxes.append(((4.0 * tight[0], 4.0 * tight[1], 4.0 * tight[2], 4.0 * tight[3]),))
     return GuidedBoxes(
         logits, np.ones(len(marked), np.float32), logits > 0, boxes, np.full(len(marked), 0.9, np.float32)
     )
 
 
 def right_edges(found: GuidedBoxes) -> list[float]:
-    assert all(box is not None for box in found.boxes)
-    return [box[2] for box in found.boxes if box is not None]
+    assert all(len(boxes) == 1 for boxes in found.boxes)
+    return [box[2] for (box,) in found.boxes]
 
 
 ALONE, BOTH = (LIVER,), (LIVER, HEART)
