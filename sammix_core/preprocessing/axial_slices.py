@@ -27,6 +27,7 @@ class AxialSlices:
         frame: Where the network's image lies on a slice.
         preprocessing: The model's.
         shape_kji: Shape of the user's array.
+        pixel_mm: Side of a pixel of the network's image in mm; None where the spacing is not known.
     """
 
     order: AxialOrder
@@ -35,6 +36,7 @@ class AxialSlices:
     frame: Frame
     preprocessing: PreprocessingSpec
     shape_kji: tuple[int, int, int]
+    pixel_mm: float | None = None
 
     @classmethod
     def cut(cls, volume: Volume, order: AxialOrder, preprocessing: PreprocessingSpec) -> AxialSlices:
@@ -42,7 +44,8 @@ class AxialSlices:
         hu = order.forward(volume.array)
         slice_mm, row_mm, col_mm = order.spacing(volume.spacing)
         frame = volume_frame(hu, (row_mm, col_mm), preprocessing, volume.spacing_known)
-        return cls(order, hu, slice_mm, frame, preprocessing, volume.shape_kji)
+        pixel_mm = row_mm / frame.scale_y if volume.spacing_known else None  # the image's own pixels are square
+        return cls(order, hu, slice_mm, frame, preprocessing, volume.shape_kji, pixel_mm)
 
     def __len__(self) -> int:
         return len(self.hu)

@@ -25,6 +25,9 @@ from sammix_core.sam.decoding import DecodedSlices, MaskSettings, cam_agreement,
 from sammix_core.segmentation.slice_state import SliceScores
 
 
+_TYPICAL_PIXEL_MM = 1.5  # a body of 380 mm that fills 256 pixels
+
+
 class MaskRefiner(Protocol):
     """Optional refiner applied to decoded masks.
 
@@ -150,6 +153,16 @@ class SliceDecoder:
         if tight is None:
             return None
         return NetworkMask(mask, decoded.logits[0], tight, decoded.score(0), self.median_hu(index, mask))
+
+    @property
+    def pixel_mm(self) -> float:
+        """Side of a network pixel in mm; a typical body's where the volume's spacing is not known."""
+        return self.axial.pixel_mm or _TYPICAL_PIXEL_MM
+
+    def hu(self, index: int) -> np.ndarray:
+        """(size, size) float32 HU of a slice's windowed image."""
+        preprocessing = self.axial.preprocessing
+        return preprocessing.window_level + (self.image(index * self.stride) - 0.5) * preprocessing.window_width
 
     def median_hu(self, index: int, mask: np.ndarray) -> float:
         """Median HU of a slice's windowed image inside (size, size) bool with at least one pixel."""

@@ -11,6 +11,7 @@ from sammix_core.guidance.boxes_from_cam import GuidedBoxes
 from sammix_core.segmentation.following.breaks import drop_beyond_breaks
 from sammix_core.segmentation.following.ends import follow_ends
 from sammix_core.segmentation.following.neighbours import mend_by_neighbours
+from sammix_core.segmentation.following.parts import add_missing_parts
 from sammix_core.segmentation.following.settings import FollowSettings
 from sammix_core.segmentation.following.track import Decoder, Track
 from sammix_core.segmentation.slice_decoder import NetworkMask, padded
@@ -24,9 +25,10 @@ def follow(
     settings: FollowSettings,
     step: Callable[[], None] = lambda: None,
 ) -> GuidedBoxes:
-    """Refits boxes, drops what is of another density, mends slices by their neighbours, follows the organ.
+    """Refits boxes, drops what is of another density, mends slices by their neighbours, follows organ and parts.
 
-    Of a slice with several boxes the first is followed; the others stay as they are.
+    Of a slice with several boxes the first is followed; the others stay as they are. Parts that slices lack are added
+    at the end.
 
     Args:
         guided: The guidance's boxes; they stay as they are.
@@ -58,4 +60,5 @@ def follow(
     drop_beyond_breaks(track, settings)
     mend_by_neighbours(track, settings)
     follow_ends(track, settings)
+    add_missing_parts(track, settings)
     return track.guided

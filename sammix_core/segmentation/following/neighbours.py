@@ -34,7 +34,7 @@ def mend_by_neighbours(track: Track, settings: FollowSettings) -> None:
     if not settings.mend:
         return
     for mend in (_shed, _fill):
-        for index, beside in _both_ways(len(track.guided.boxes)):
+        for index, beside in both_ways(len(track.guided.boxes)):
             mask, donor = track.masks.get(index), track.masks.get(beside)
             if mask is None or donor is None or donor.score < settings.donor_score:
                 continue
@@ -44,7 +44,7 @@ def mend_by_neighbours(track: Track, settings: FollowSettings) -> None:
                 track.accept(index, better, prompt)
 
 
-def _both_ways(count: int) -> Iterator[tuple[int, int]]:
+def both_ways(count: int) -> Iterator[tuple[int, int]]:
     """(slice, the neighbour visited before it), upwards and then downwards."""
     yield from ((index, index - 1) for index in range(1, count))
     yield from ((index, index + 1) for index in range(count - 2, -1, -1))

@@ -32,6 +32,19 @@ class FollowSettings:
         bright_hu: A part brighter than the rest by more than this goes without a rise: no liver is.
         donor_score: Predicted IoU of the neighbour that says what to shed or to fill.
         fill_hu: A part is filled when its HU differ by less than this from the slice's mask.
+        parts: Whether slices get boxes for parts of the organ that their neighbours show and they lack.
+        missing_hu: A missing part differs from the neighbour's mask in the same place by at most this, or by
+            `missing_sd` standard deviations of the neighbour's HU.
+        missing_sd: Likewise.
+        missing_mm2: Area that a missing part needs.
+        missing_open_mm: Radius of the opening that takes narrow rims off a missing part.
+        missing_cover: Share of the missing part that the decoder's answer must cover.
+        missing_growth: The answer is at most so many times as large as the missing part.
+        missing_even: Share of the answer that must be of the missing part's density.
+        missing_score: Predicted IoU that the answer needs.
+        run_mm2: Area that the largest slice of an added part needs; one that is smaller everywhere, as a vein is,
+            only stays where it closes a gap between two masks.
+        run_score: Predicted IoU that the surest slice of an added part needs.
     """
 
     grow: float = 0.1
@@ -51,6 +64,17 @@ class FollowSettings:
     bright_hu: float = 80.0
     donor_score: float = 0.75
     fill_hu: float = 12.0
+    parts: bool = True
+    missing_hu: float = 20.0
+    missing_sd: float = 1.5
+    missing_mm2: float = 150.0
+    missing_open_mm: float = 3.0
+    missing_cover: float = 0.4
+    missing_growth: float = 2.0
+    missing_even: float = 0.7
+    missing_score: float = 0.5
+    run_mm2: float = 600.0
+    run_score: float = 0.75
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as plain JSON values."""
@@ -66,4 +90,4 @@ class FollowSettings:
         return settings_from_dict(cls, fields, "The model's following")
 
 
-NOT_FOLLOWED = FollowSettings(grow=0.0, follow_mm=0.0, break_mm=0.0, mend=False)
+NOT_FOLLOWED = FollowSettings(grow=0.0, follow_mm=0.0, break_mm=0.0, mend=False, parts=False)

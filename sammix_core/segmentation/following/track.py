@@ -23,10 +23,17 @@ class Decoder(Protocol):
     def concurrency(self) -> int:
         """How many slices are best decoded at the same time."""
 
+    @property
+    def pixel_mm(self) -> float:
+        """Side of a network pixel in mm."""
+
     def decode(
         self, index: int, box: NetworkBox, map_logits: np.ndarray | None, support: np.ndarray | None
     ) -> NetworkMask | None:
         """Decodes a canonical slice from a box, (h, w) logits and (h, w) bool cells that must be touched."""
+
+    def hu(self, index: int) -> np.ndarray:
+        """(size, size) float32 HU of a slice's windowed image."""
 
     def median_hu(self, index: int, mask: np.ndarray) -> float:
         """Median HU of a slice inside (size, size) bool with at least one pixel."""
@@ -69,6 +76,18 @@ class Track:
         cells = self.cells(mask.mask) > _SUPPORTING_SHARE
         self.guided.support[index] = cells
         self.guided.scores[index] = sigmoid(prompt[cells]).mean() if cells.any() else 0.0
+
+    def add_part(self, index: int, part: NetworkMask) -> None:
+        """Adds a box for a further part of a slice; the map shows it from now on, so that it is decoded with it."""
+        prompt = self.prompt(part.logits)
+        if index not in self.masks:
+            self.accept(index, part, prompt)
+            return
+        cells = self.cells(part.mask) > 0
+        self.guided.boxes[index] = (*self.guided.boxes[index], part.box)
+        logits = self.guided.cam_logits[index]
+        self.guided.cam_logits[index] = np.where(cells, np.maximum(logits, prompt), logits)
+        self.guided.support[index] |= self.cells(part.mask) > _SUPPORTING_SHARE
 
     def set_box(self, index: int, box: NetworkBox) -> None:
         """Sets the first box of a slice; further ones stay as they are."""
