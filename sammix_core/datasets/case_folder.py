@@ -1,7 +1,7 @@
 """Folders of labelled cases: `NAME_ct` and `NAME_label...` side by side.
 
 A CT is `NAME_ct` with the ending of a volume (.nii.gz, .nii, .nrrd, .mha) or a DICOM folder `NAME_ct`; its labels are a
-labelmap `NAME_label*` on the same grid, or a label file `NAME_label*.json` (`sammix-labels/1`) for some slices. Names
+labelmap `NAME_label*` on the same grid, or a label file `NAME_label*.json` (`sammix-labels/2`) for some slices. Names
 serve to pair the files and for messages; nothing that is written carries them.
 """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -30,7 +30,7 @@ class CaseConfig:
     Attributes:
         name: Name of the patient; folds and splits are made by it.
         ct: The CT, a file or a DICOM folder.
-        labels: A label file (`sammix-labels/1`) for some slices, a labelmap for all, or None.
+        labels: A label file (`sammix-labels/2`) for some slices, a labelmap for all, or None.
         values: Values of the labelmap that are the target; empty means all above zero.
         labelled: Slices whose masks are used: all that there are (None), so many spread evenly, or these.
         image_level: Whether the labels also say of the other slices if they show the structure.
@@ -183,4 +183,8 @@ def _with_label_file(config: CaseConfig, file: Path, volume: Volume) -> Labelled
     mask = np.zeros(labels.shape, dtype=bool)
     for index, plane in labels.masks.items():
         mask[index] = plane
-    return LabelledCase.from_mask(config.name, volume, mask, labelled)
+    case = LabelledCase.from_mask(config.name, volume, mask, labelled)
+    order = volume.axial_order
+    return replace(
+        case, present=tuple(sorted(order.canonical_slice(index, volume.shape_kji) for index in labels.present))
+    )

@@ -1,7 +1,8 @@
-"""Labels as run-length encoded JSON (`sammix-labels/1`), so that a repository can carry them without patient images.
+"""Labels as run-length encoded JSON (`sammix-labels/2`), so that a repository can carry them without patient images.
 
 A file names the case and its grid, and lists the slices that were labelled with a box and the runs of the mask, and
-ranges of slices known to be without the structure. A slice in neither list is unlabelled: nothing is learnt from it.
+ranges of slices known to be without the structure, known to show it, and undecidable. A slice in no list is unlabelled:
+nothing is learnt from it. `sammix-labels/1`, without the last two lists, is read as well.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from sammix_core.documents import check_keys, read_json
 from sammix_core.errors import InputError
 from sammix_core.files import write_text_atomic
 
-SCHEMA = "sammix-labels/1"
+SCHEMA = "sammix-labels/2"
+_SCHEMA_1 = "sammix-labels/1"
 _KEYS = {"schema", "case", "target", "made_by", "grid_shape_kji", "slices", "without"}
+_KEYS_2 = _KEYS | {"present", "undecided"}
 
 
 def encode_runs(mask: np.ndarray) -> list[int]:
@@ -66,6 +69,10 @@ class CaseLabels:
         shape: (n_k, n_j, n_i) of the volume.
         masks: Slice index -> (n_j, n_i) bool.
         without: Slice indices known to be without the structure.
+        present: Slice indices known to show it, without a mask.
+        undecided: Slice indices that a reader could not decide.
+        began_from: Slice index -> Dice of its mask with the one that the reader began from; none for a slice that was
+            drawn from nothing.
     """
 
     case: str
@@ -74,12 +81,16 @@ class CaseLabels:
     shape: tuple[int, int, int]
     masks: dict[int, np.ndarray] = field(default_factory=dict)
     without: frozenset[int] = frozenset()
+    present: frozenset[int] = frozenset()
+    undecided: frozenset[int] = frozenset()
+    began_from: dict[int, float] = field(default_factory=dict)
 
     def write(self, path: str | Path) -> None:
         """Writes the file whole or not at all."""
-        slices = [
-            {"slice": k, "box": tight_box(mask), "runs": encode_runs(mask)} for k, mask in sorted(self.masks.items())
-        ]
+        slices = []
+        for k, mask in sorted(self.masks.items()):
+            began = {"began_from": round(self.began_from[k], 4)} if k in self.began_from else {}
+            slices.append({"slice": k, "box": tight_box(mask), **began, "runs": encode_runs(mask)})
         head = {
             "schema": SCHEMA,
             "case": self.case,
@@ -87,6 +98,8 @@ class CaseLabels:
             "made_by": self.made_by,
             "grid_shape_kji": list(self.shape),
             "without": _ranges(self.without),
+            "present": _ranges(self.present),
+            "undecided": _ranges(self.undecided),
         }
         # One slice a line keeps the file readable in a diff.
         lines = ",\n  ".join(json.dumps(entry, separators=(",", ":")) for entry in slices)
@@ -100,9 +113,10 @@ class CaseLabels:
             InputError: The file is absent, no label file, of another version or damaged.
         """
         entry = read_json(path, "label file")
-        if not isinstance(entry, dict) or entry.get("schema") != SCHEMA:
-            raise InputError(f"{path} is not a label file of the kind {SCHEMA}.")
-        check_keys(entry, required=_KEYS, allowed=_KEYS, what="label file")
+        if not isinstance(entry, dict) or entry.get("schema") not in (SCHEMA, _SCHEMA_1):
+            raise InputError(f"{path} is not a label file of the kind {SCHEMA} or {_SCHEMA_1}.")
+        keys = _KEYS_2 if entry["schema"] == SCHEMA else _KEYS
+        check_keys(entry, required=keys, allowed=keys, what="label file")
         try:
             return cls._from_entry(entry)
         except InputError as error:
@@ -114,18 +128,30 @@ class CaseLabels:
     def _from_entry(cls, entry: dict[str, Any]) -> CaseLabels:
         n_k, n_j, n_i = (operator.index(size) for size in entry["grid_shape_kji"])
         masks: dict[int, np.ndarray] = {}
-        without = [k for first, last in entry["without"] for k in range(first, last + 1)]
+        began_from: dict[int, float] = {}
+        without, present, undecided = (_indices(entry.get(key, [])) for key in ("without", "present", "undecided"))
+        taken = without | present | undecided
+        if len(taken) < len(without) + len(present) + len(undecided):
+            raise InputError("A slice is in two lists of slices without a mask.")
         for item in entry["slices"]:
             mask = decode_runs(item["runs"], (n_j, n_i))
             tight = tight_box(mask)
             if tight is None or item["box"] != list(tight):
                 raise InputError("A label's box is not the one round its mask; the label file is damaged.")
-            if item["slice"] in masks or item["slice"] in without:
+            if item["slice"] in masks or item["slice"] in taken:
                 raise InputError(f"Slice {item['slice']} is labelled twice.")
             masks[operator.index(item["slice"])] = mask
-        if any(not 0 <= k < n_k for k in (*masks, *without)):
+            if "began_from" in item:
+                began_from[item["slice"]] = float(item["began_from"])
+        if any(not 0 <= k < n_k for k in (*masks, *taken)):
             raise InputError("A slice outside its own grid is labelled; the label file is damaged.")
-        return cls(entry["case"], entry["target"], entry["made_by"], (n_k, n_j, n_i), masks, frozenset(without))
+        case, target, made_by = entry["case"], entry["target"], entry["made_by"]
+        return cls(case, target, made_by, (n_k, n_j, n_i), masks, without, present, undecided, began_from)
+
+
+def _indices(ranges: Sequence[Sequence[int]]) -> frozenset[int]:
+    """The indices in closed ranges."""
+    return frozenset(k for first, last in ranges for k in range(first, last + 1))
 
 
 def _ranges(indices: Iterable[int]) -> list[list[int]]:

@@ -43,16 +43,19 @@ def test_a_case_is_the_same_however_its_ct_is_stored(tmp_path: Path, order: Axia
     masks = {k: np.ascontiguousarray(order.back(liver)[k]) for k in (1, 3)}
     if order.slice_axis != "k":  # label files know axial slices alone
         masks = {1: np.ones(volume.array.shape[1:], bool)}
-    CaseLabels("a", "liver", "Made up.", volume.shape_kji, masks, frozenset({2})).write(tmp_path / "labels.json")
+    CaseLabels("a", "liver", "Made up.", volume.shape_kji, masks, frozenset({2}), frozenset({4})).write(
+        tmp_path / "labels.json"
+    )
     config = CaseConfig("a", tmp_path / "ct.nii.gz", tmp_path / "labels.json")
     if order.slice_axis != "k":
         with pytest.raises(InputError, match="labels k slices"):
             load_case(config)
         return
     some = load_case(config)
-    place = {k: 5 - k if order.flips[0] else k for k in (1, 2, 3)}
+    place = {k: 5 - k if order.flips[0] else k for k in (1, 2, 3, 4)}
     assert sorted(some.masks) == sorted([place[1], place[3]])
     assert some.absent == (place[2],)
+    assert some.present == (place[4],)
     assert some.labelled.sum() == 3
     for k in (1, 3):
         np.testing.assert_array_equal(some.masks[place[k]], liver[place[k]])

@@ -52,7 +52,17 @@ def test_runs_that_do_not_fill_their_slice_are_refused(runs: Any) -> None:
 def some_labels() -> CaseLabels:
     rng = np.random.default_rng(0)
     masks = {k: rng.random((7, 9)) < 0.3 for k in (4, 2, 11)}
-    return CaseLabels("case", "liver", "Made here.", (12, 7, 9), masks, frozenset({0, 1, 5, 9, 10}))
+    return CaseLabels(
+        "case",
+        "liver",
+        "Made here.",
+        (12, 7, 9),
+        masks,
+        without=frozenset({0, 1, 5, 9, 10}),
+        present=frozenset({3}),
+        undecided=frozenset({6, 7}),
+        began_from={2: 0.9312, 4: 1.0},
+    )
 
 
 def test_a_file_comes_back(tmp_path: Path) -> None:
@@ -62,6 +72,8 @@ def test_a_file_comes_back(tmp_path: Path) -> None:
     assert (read.case, read.target, read.made_by) == ("case", "liver", "Made here.")
     assert read.shape == (12, 7, 9)
     assert read.without == {0, 1, 5, 9, 10}
+    assert (read.present, read.undecided) == ({3}, {6, 7})
+    assert read.began_from == {2: 0.9312, 4: 1.0}
     assert read.masks.keys() == {2, 4, 11}
     for k, mask in labels.masks.items():
         np.testing.assert_array_equal(read.masks[k], mask)
@@ -73,10 +85,22 @@ def test_a_file_is_strict_json_with_a_slice_a_line(tmp_path: Path) -> None:
     some_labels().write(tmp_path / "labels.json")
     text = (tmp_path / "labels.json").read_text()
     document = json.loads(text)
-    assert document["schema"] == "sammix-labels/1"
+    assert document["schema"] == "sammix-labels/2"
     assert document["without"] == [[0, 1], [5, 5], [9, 10]]
     assert [entry["slice"] for entry in document["slices"]] == [2, 4, 11]
     assert sum(line.lstrip().startswith('{"slice"') for line in text.splitlines()) == 3
+
+
+def test_a_file_of_the_first_version_is_read(tmp_path: Path) -> None:
+    some_labels().write(tmp_path / "labels.json")
+    document = json.loads((tmp_path / "labels.json").read_text())
+    del document["present"], document["undecided"]
+    for entry in document["slices"]:
+        entry.pop("began_from", None)
+    (tmp_path / "first.json").write_text(json.dumps({**document, "schema": "sammix-labels/1"}))
+    read = CaseLabels.read(tmp_path / "first.json")
+    assert read.masks.keys() == {2, 4, 11}
+    assert (read.present, read.undecided, read.began_from) == (frozenset(), frozenset(), {})
 
 
 def test_labels_without_any_mask_come_back(tmp_path: Path) -> None:
@@ -89,7 +113,9 @@ def test_labels_without_any_mask_come_back(tmp_path: Path) -> None:
 Damage = Callable[[dict[str, Any]], object]
 
 DAMAGED: dict[str, Damage] = {
-    "another schema": lambda d: d.update(schema="sammix-labels/2"),
+    "another schema": lambda d: d.update(schema="sammix-labels/3"),
+    "a slice in two lists": lambda d: d.update(present=[[5, 5]]),
+    "an undecided slice with a mask": lambda d: d.update(undecided=[[2, 2]]),
     "an unknown key": lambda d: d.update(spacing=[1, 1, 1]),
     "a missing key": lambda d: d.pop("without"),
     "runs too short": lambda d: d["slices"][0]["runs"].pop(),

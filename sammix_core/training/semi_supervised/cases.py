@@ -22,7 +22,7 @@ def load_partly_labelled_case(config: CaseConfig) -> LabelledCase:
     masks = _chosen_masks(config, case)
     present, absent = _canonical(case, "present", config.present), _canonical(case, "absent", config.absent)
     if config.image_level:
-        present |= case.masks.keys()
+        present |= case.masks.keys() | set(case.present)
         absent |= set(case.absent)
     present -= masks.keys()
     contradictory = sorted(absent & (present | masks.keys()))

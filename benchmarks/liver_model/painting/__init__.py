@@ -1,0 +1,1 @@
+"""Paints labels of the liver slice by slice, without a screen; see `__main__.py`."""
