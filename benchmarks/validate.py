@@ -2,7 +2,7 @@
 
     python benchmarks/validate.py --data ../shared/data [--case lits117 ...] [--model liver]
 
-ircadb17 and amos0001 are read once a release, after every switch is chosen; lits117 may be used in between. Rows
+ircadb17, amos0001, tace0697 and tace1211 are read once a release, after every switch is chosen; lits117 may be used in between. Rows
 go to benchmarks/validation.jsonl, automatic boxes and oracle boxes (the label's own tight boxes: "oracle" one a slice,
 "oracle_parts" one a part) apart. 3D-IRCADb and LiTS share patients with public training sets, so the base model
 LiteMedSAM may have seen them.
@@ -29,6 +29,8 @@ CASES: dict[str, tuple[str, str, tuple[int, ...], str]] = {
     "lits117": ("lits117_128_ct.nii.gz", "lits117_128_label_liver1_tumour2.nii.gz", (1, 2), "person"),
     "ircadb17": ("ircadb17_ct.nii.gz", "ircadb17_label_liver1_tumour2.nii.gz", (1, 2), "person"),
     "amos0001": ("amos0001_slab11_ct.nii.gz", "amos0001_slab11_label_amos15.nii.gz", (6,), "person"),
+    "tace0697": ("tace0697_ct.nii.gz", "tace0697_label_liver1_tumour2.nii.gz", (1, 2), "person"),
+    "tace1211": ("tace1211_ct.nii.gz", "tace1211_label_liver1_tumour2.nii.gz", (1, 2), "person"),
 }
 
 

@@ -24,7 +24,6 @@ from sammix_core.sam.backend import SamBackend
 from sammix_core.sam.decoding import DecodedSlices, MaskSettings, cam_agreement, clean_slice, decode_slices
 from sammix_core.segmentation.slice_state import SliceScores
 
-
 _TYPICAL_PIXEL_MM = 1.5  # a body of 380 mm that fills 256 pixels
 
 

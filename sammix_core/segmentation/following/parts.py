@@ -170,6 +170,8 @@ def _closes_gap(run: list[_Added], before: list[np.ndarray]) -> bool:
     indices = [added.index for added in run]
     for end, beyond in ((min(indices), min(indices) - 1), (max(indices), max(indices) + 1)):
         last = np.logical_or.reduce([added.part.mask for added in run if added.index == end])
-        if not 0 <= beyond < len(before) or np.count_nonzero(before[beyond] & last) < _IN_PLACE * np.count_nonzero(last):
+        if not 0 <= beyond < len(before) or np.count_nonzero(before[beyond] & last) < _IN_PLACE * np.count_nonzero(
+            last
+        ):
             return False
     return True

@@ -16,7 +16,7 @@ from sammix_core.segmentation.following.settings import NOT_FOLLOWED, FollowSett
 from sammix_core.segmentation.slice_decoder import NetworkMask, padded
 
 SIZE, CELLS = 256, 64
-PLAIN = FollowSettings()
+PLAIN = FollowSettings(parts=False)
 
 
 @dataclass(frozen=True)
@@ -244,7 +244,9 @@ def test_a_grown_box_stays_in_the_image() -> None:
 
 def test_settings_survive_a_manifest_and_strange_ones_do_not() -> None:
     values = {field.name: getattr(PLAIN, field.name) for field in fields(PLAIN)}
-    changed = FollowSettings(**{key: not value if key == "mend" else value + 1 for key, value in values.items()})
+    changed = FollowSettings(
+        **{key: not value if isinstance(value, bool) else value + 1 for key, value in values.items()}
+    )
     assert FollowSettings.from_dict(changed.to_dict()) == changed
     with pytest.raises(InputError, match="The model's following has the unknown key 'shrink'"):
         FollowSettings.from_dict({"grow": 0.1, "shrink": 1})

@@ -15,7 +15,7 @@ from sammix_core.segmentation.following.settings import FollowSettings
 from sammix_core.segmentation.slice_decoder import NetworkMask
 
 SIZE, CELLS = 256, 64
-PLAIN = FollowSettings(follow_mm=0.0, break_mm=0.0)
+PLAIN = FollowSettings(follow_mm=0.0, break_mm=0.0, parts=False)
 LIVER, HEART = (40, 60, 120, 160), (120, 80, 180, 140)
 
 
