@@ -39,7 +39,7 @@ def main() -> None:
         return
     shipped = Segmenter.load("liver")
     following = shipped.model.following
-    painted = sorted(path.stem for path in LABELS.glob("hcc*.json")) + ["kits00072_slab"]
+    painted = [*sorted(path.stem for path in LABELS.glob("hcc*.json")), "kits00072_slab"]
     for name in arguments.case or painted:
         config = _config(name, arguments.data)
         volume = read_volume(config.ct)

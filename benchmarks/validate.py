@@ -2,10 +2,10 @@
 
     python benchmarks/validate.py --data ../shared/data [--case lits117 ...] [--model liver]
 
-ircadb17, amos0001, tace0697 and tace1211 are read once a release, after every switch is chosen; lits117 may be used in between. Rows
-go to benchmarks/validation.jsonl, automatic boxes and oracle boxes (the label's own tight boxes: "oracle" one a slice,
-"oracle_parts" one a part) apart. 3D-IRCADb and LiTS share patients with public training sets, so the base model
-LiteMedSAM may have seen them.
+ircadb17, amos0001, tace0697 and tace1211 are read once a release, after every switch is chosen; lits117 may be used in
+between. Rows go to benchmarks/validation.jsonl, automatic boxes and oracle boxes (the label's own tight boxes: "oracle"
+one a slice, "oracle_parts" one a part) apart. 3D-IRCADb and LiTS share patients with public training sets, so the base
+model LiteMedSAM may have seen them.
 """
 
 from __future__ import annotations
