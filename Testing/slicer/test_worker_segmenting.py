@@ -30,6 +30,7 @@ from SAMMixSlicerLib.worker import (
     WorkerState,
 )
 from SAMMixSlicerLib.worker.commands import (
+    DeleteBox,
     EncodeSlices,
     FetchCam,
     InterpolateBoxes,
@@ -166,6 +167,31 @@ def test_an_edit_changes_only_its_slice_and_as_the_core_does(
     recorder.run(SegmentSlice(opened, box))
     assert recorder.run(ResetSlices(opened, (index,))).changed == (index,)
     assert volume.state(index) == old
+
+
+def test_one_of_a_slices_boxes_is_set_and_deleted(
+    worker: Worker, recorder: Recorder, opened: str, core: SegmentationSession
+) -> None:
+    volume = worker.volume(opened)
+    assert volume is not None
+    old = volume.state(1)
+    first = old.boxes[0]
+    second = Box(1, 20, 30, 60, 70, EDITED, part=3)
+    recorder.run(SegmentSlice(opened, second))
+    assert volume.state(1).boxes == (first, second)
+    both = volume.state(1).mask
+    assert both is not None
+    np.testing.assert_array_equal(both.unpack(), core.segment_slice(1, [first, second]))
+    core.slices.put(old)
+    answer = recorder.run(DeleteBox(opened, 1, 3))
+    assert (answer.outcome, answer.changed) == (Outcome.DONE, (1,))
+    assert (volume.state(1).boxes, volume.state(1).deleted_boxes) == ((first,), (second,))
+    assert volume.state(1).mask == old.mask
+    assert volume.boxes().deleted_boxes == (second,)
+    recorder.run(DeleteBox(opened, 1, first.part))
+    assert (volume.state(1).boxes, volume.state(1).deleted, volume.state(1).mask) == ((), True, None)
+    recorder.run(ResetSlices(opened, (1,)))
+    assert volume.state(1) == old
 
 
 def test_states_set_by_the_module_win_over_older_events(worker: Worker, recorder: Recorder, opened: str) -> None:
