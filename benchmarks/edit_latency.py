@@ -1,10 +1,12 @@
 """How long it takes from a released mouse to the changed pixels in the module's hands, and where the time goes.
 
-    python benchmarks/edit_latency.py [--model liver] [--device cpu] [--edits 40] [--busy 2] [--wait-policy ACTIVE]
+    python benchmarks/edit_latency.py [--model liver] [--device cpu] [--edits 40] [--boxes 3] [--busy 2]
+                                      [--wait-policy ACTIVE]
 
-A box is moved again and again on a few slices of a made-up CT of 512 x 512 x 300, whose embeddings are cached. The
-module's side polls every 20 ms, as the panel's timer does, and writes the slice into an array of the whole volume; what
-Slicer needs to draw it comes on top. Rows go to benchmarks/edit_latency.jsonl:
+A box is moved again and again on a few slices of a made-up CT of 512 x 512 x 300, whose embeddings are cached; with
+--boxes those slices have as many boxes, of which one moves. The module's side polls every 20 ms, as the panel's timer
+does, and writes the slice into an array of the whole volume; what Slicer needs to draw it comes on top. Rows go to
+benchmarks/edit_latency.jsonl:
 
 - "edit": the whole way (total), and its parts in milliseconds: send (to the process and back, and waiting for the
   timer), wait (in the process's queue), segment (see below), pack (the mask into bits), receive (bits into the array);
@@ -65,6 +67,12 @@ def boxes(count: int) -> Iterator[Box]:
         yield Box(SLICES[number % len(SLICES)], i_min, j_min, i_max, j_max, BoxSource.EDITED)
 
 
+def boxes_beside(count: int, index: int) -> list[Box]:
+    """So many further boxes of a slice, which stay where they are."""
+    every = [(300, 110, 420, 200), (300, 230, 420, 320), (300, 340, 420, 430)]
+    return [Box(index, *edges, BoxSource.EDITED, part=part) for part, edges in enumerate(every[:count], start=1)]
+
+
 def percentiles(parts: dict[str, list[float]]) -> dict[str, dict[str, float]]:
     return {
         name: {f"p{share}": round(float(np.percentile(times, share)), 2) for share in (50, 95)}
@@ -106,12 +114,13 @@ class Module:
             raise SystemExit(self.ended[request].sentence)
 
 
-def measure_edits(model: str, device: str, edits: int) -> dict[str, list[float]]:
+def measure_edits(model: str, device: str, edits: int, beside: int) -> dict[str, list[float]]:
     module = Module()
     worker = module.worker
     worker.submit(LoadModel(model, device))
     module.done(worker.openVolume("ct", a_ct(), IJK_TO_RAS))
-    for box in boxes(2 * len(SLICES)):  # the first ones encode
+    others = [box for index in SLICES for box in boxes_beside(beside, index)]
+    for box in (*others, *boxes(2 * len(SLICES))):  # the first ones encode
         module.done(worker.submit(SegmentSlice("ct", box)))
     parts: dict[str, list[float]] = defaultdict(list)
     for box in boxes(edits):
@@ -156,7 +165,7 @@ def timed(parts: dict[str, float], name: str, owner: Any, function: str) -> Iter
         yield
 
 
-def measure_parts(model: str, device: str, edits: int) -> dict[str, list[float]]:
+def measure_parts(model: str, device: str, edits: int, beside: int) -> dict[str, list[float]]:
     # Here, because importing them imports torch, which reads the wait policy then.
     from sammix_core.embeddings.memory_cache import EmbeddingCache
     from sammix_core.preprocessing.frame import Frame
@@ -165,7 +174,7 @@ def measure_parts(model: str, device: str, edits: int) -> dict[str, list[float]]
 
     session = Segmenter.load(model, device).open_session(Volume(a_ct(), *grid_from_ras(IJK_TO_RAS)))
     for box in boxes(2 * len(SLICES)):
-        session.segment_slice(box.slice_index, box)
+        session.segment_slice(box.slice_index, [box, *boxes_beside(beside, box.slice_index)])
     parts: dict[str, list[float]] = defaultdict(list)
     for box in boxes(edits):
         one: dict[str, float] = defaultdict(float)
@@ -176,7 +185,7 @@ def measure_parts(model: str, device: str, edits: int) -> dict[str, list[float]]
             timed(one, "embed", EmbeddingCache, "embedding"),
             timed(one, "total", session, "segment_slice"),
         ):
-            session.segment_slice(box.slice_index, box)
+            session.segment_slice(box.slice_index, [box, *boxes_beside(beside, box.slice_index)])
         for name, value in one.items():
             parts[name].append(value)
     return parts
@@ -188,12 +197,18 @@ def main() -> None:
     parser.add_argument("--model", default="liver")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--edits", type=int, default=40)
+    parser.add_argument("--boxes", type=int, default=1, choices=(1, 2, 3, 4), help="boxes of each slice")
     parser.add_argument("--busy", type=int, default=0)
     parser.add_argument("--wait-policy", default="PASSIVE", choices=("PASSIVE", "ACTIVE"))
     arguments = parser.parse_args()
     # Read when torch is imported, here and in the process that is started.
     os.environ["OMP_WAIT_POLICY"] = arguments.wait_policy
-    key = {"device": arguments.device, "busy": arguments.busy, "wait_policy": arguments.wait_policy}
+    key = {
+        "device": arguments.device,
+        "boxes": arguments.boxes,
+        "busy": arguments.busy,
+        "wait_policy": arguments.wait_policy,
+    }
     about = {
         **key,
         "model": arguments.model,
@@ -207,11 +222,16 @@ def main() -> None:
     measures = {"edit": measure_edits, "segment": measure_parts}
     with busy_programs(arguments.busy):
         rows = [
-            {"what": what, "ms": percentiles(measure(arguments.model, arguments.device, arguments.edits)), **about}
+            {
+                "what": what,
+                "ms": percentiles(measure(arguments.model, arguments.device, arguments.edits, arguments.boxes - 1)),
+                **about,
+            }
             for what, measure in measures.items()
         ]
     kept = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
-    kept = [row for row in kept if any(row[name] != value for name, value in key.items())]
+    # Rows from before --boxes have one.
+    kept = [row for row in kept if any({"boxes": 1, **row}[name] != value for name, value in key.items())]
     RESULTS.write_text("".join(json.dumps(row) + "\n" for row in (*kept, *rows)), encoding="utf-8")
     for row in rows:
         print(row["what"], json.dumps(row["ms"]))

@@ -69,8 +69,9 @@ def testCaseNode() -> None:
     node = case_node.newCaseNode(_volumeNode())
     state = SliceState(
         3,
-        box=Box(3, 1, 2, 5, 6, BoxSource.EDITED),
-        automatic_box=Box(3, 1, 2, 5, 7, score=0.5, probability=0.25),
+        boxes=(Box(3, 1, 2, 5, 6, BoxSource.EDITED), Box(3, 9, 2, 12, 6, part=1)),
+        automatic_boxes=(Box(3, 1, 2, 5, 7, score=0.5, probability=0.25),),
+        deleted_boxes=(Box(3, 14, 3, 18, 9, part=2),),
         mask=PackedMask.pack(np.ones((20, 24))),
         scores=SliceScores((0.5, 0.75, 0.25), score=0.75),
         corrected=True,

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from sammix_core.boxes import Box
+
 MODULE = Path(__file__).parents[2] / "SAMMixSlicer" / "SAMMixSlicer.py"
 
 
@@ -95,7 +97,6 @@ class PanelDriver:
         """
         from SAMMixSlicerLib.array_slices import sliceOf
 
-        from sammix_core.boxes import Box
         from sammix_core.masks.packed_mask import PackedMask
         from sammix_core.segmentation.slice_state import SliceScores, SliceState
 
@@ -106,7 +107,13 @@ class PanelDriver:
         mask = np.zeros_like(sliceOf(np.zeros(case.shapeKji, np.uint8), case.sliceAxis, index))
         mask[10:40, left : left + 30] = 1
         box = Box(index, left, 10, left + 30, 40)
-        state = SliceState(index, box=box, automatic_box=box, mask=PackedMask.pack(mask), scores=SliceScores(score=0.9))
+        state = SliceState(
+            index,
+            boxes=(box,),
+            automatic_boxes=(box,),
+            mask=PackedMask.pack(mask),
+            scores=SliceScores(score=0.9),
+        )
         case.setStates([state])
         workspace.chooseVolume(volume_node)
         return box
@@ -118,6 +125,11 @@ class PanelDriver:
         case = self.case
         return slicer.util.arrayFromSegmentBinaryLabelmap(case.segmentationNode, case.segmentId, case.volumeNode)
 
+    def visible_boxes(self) -> list[Box]:
+        """The boxes that the slice views show."""
+        nodes = [(roi.node.GetDisplayNode(), roi.box) for roi in self.logic.boxes.rois._rois]
+        return [box for display, box in nodes if display.GetVisibility()]
+
     def go_to(self, index: int) -> None:
         """Goes to a slice by selecting its row."""
         import slicer
@@ -126,19 +138,33 @@ class PanelDriver:
         slicer.app.processEvents()
         assert self.logic.workspace.views.current == index
 
-    def drag_edge(self, edge: str, voxels: int) -> None:
-        """Drags an edge of the box in view with the mouse.
+    def draw_boxes(self, volume_node: Any, *boxes: Box) -> None:
+        """Gives slices boxes as they are, computing nothing."""
+        from sammix_core.segmentation.slice_state import SliceState
+
+        self.choose(volume_node)
+        workspace = self.logic.workspace
+        case = workspace.cases.getOrCreate(volume_node)
+        case.useSegmentation(None)
+        slices = {box.slice_index for box in boxes}
+        of_slice = {index: tuple(box for box in boxes if box.slice_index == index) for index in slices}
+        case.setStates([SliceState(index, boxes=found, automatic_boxes=found) for index, found in of_slice.items()])
+        workspace.chooseVolume(volume_node)
+
+    def drag_edge(self, edge: str, voxels: int, part: int | None = None) -> None:
+        """Drags an edge of a box in view with the mouse.
 
         Args:
             edge: "i_min", "i_max", "j_min" or "j_max".
             voxels: How far, in voxels.
+            part: The box's part; None for the selected box.
         """
         from SAMMixSlicerLib.scene.geometry import ijkToWorld
         from slicer_host import mouse
 
-        from sammix_core.boxes import Box
-
-        box: Box = self.logic.boxes.roi.box
+        boxes: list[Box] = [roi.box for roi in self.logic.boxes.rois.shown]
+        selected = self.logic.boxes.selected.part if part is None else part
+        (box,) = (one for one in boxes if one.part == selected)
         start = np.array([(box.i_min + box.i_max - 1) / 2, (box.j_min + box.j_max - 1) / 2, box.slice_index, 1.0])
         # The border of a voxel lies half a voxel before its centre.
         start["ij".index(edge[0])] = getattr(box, edge) - 0.5

@@ -179,7 +179,7 @@ def test_boxes_fill_and_outline_can_be_switched(panel, ct):
     panel.draw(ct, 1)
     panel.go_to(1)
     display, segment = panel.case.segmentationNode.GetDisplayNode(), panel.case.segmentId
-    box = panel.logic.boxes.roi.node.GetDisplayNode()
+    (box,) = (roi.node.GetDisplayNode() for roi in panel.logic.boxes.rois.shown)
     shown = {
         "boxesCheck": box.GetVisibility,
         "fillCheck": lambda: display.GetSegmentVisibility2DFill(segment),
@@ -196,20 +196,19 @@ def test_boxes_fill_and_outline_can_be_switched(panel, ct):
 def test_add_delete_and_reset_change_only_the_slice_in_view(panel, ct):
     box = panel.draw(ct, 1)
     panel.go_to(2)
-    assert panel.case.state(2).box is None
+    assert panel.case.state(2).boxes == ()
     panel.click("addBoxButton")
     panel.wait()
-    assert panel.case.state(2).box is not None, panel.status
-    assert panel.case.state(2).box.source.value == "edited"
+    assert [box.source.value for box in panel.case.state(2).boxes] == ["edited"], panel.status
     panel.click("deleteBoxButton")
     panel.wait()
-    assert panel.case.state(2).box is None
+    assert panel.case.state(2).boxes == ()
     assert not panel.mask()[2].any()
     panel.go_to(1)
     panel.drag_edge("i_max", -8)
     panel.wait()
-    assert panel.case.state(1).box.i_max < box.i_max
+    assert panel.case.state(1).boxes[0].i_max < box.i_max
     panel.click("resetBoxButton")
     panel.wait()
-    assert panel.case.state(1).box == box
+    assert panel.case.state(1).boxes == (box,)
     assert sorted(panel.case.boxes()) == [1]

@@ -163,8 +163,8 @@ def test_a_reload_keeps_the_work_and_ends_the_process(panel_with_a_process, a_ct
     assert not is_alive(pid)
     assert type(panel.logic.worker) is not type(old)  # the files were read again
     assert panel.case is not None
-    assert panel.case.state(2).box.edges == box.edges
-    assert panel.case.state(2).box.source.value == "auto"
+    assert panel.case.state(2).boxes[0].edges == box.edges
+    assert panel.case.state(2).boxes[0].source.value == "auto"
     np.testing.assert_array_equal(panel.mask(), mask)
     assert len(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")) == 1
     mouse.wait_until(lambda: panel.logic.worker.hello is not None, 60)

@@ -210,15 +210,15 @@ def test_the_most_uncertain_slice_comes_first_and_then_the_next(panel, a_ct):
 
 
 def test_row_and_slice_in_view_follow_each_other(panel, a_ct):
-    panel.draw(a_ct, 2)
+    box = panel.draw(a_ct, 2)
     panel.logic.workspace.views.jumpTo(4)
     assert panel.ui.sliceTable.currentRow() == 4
     assert "Slice 4: no box" in panel.ui.boxLabel.text
     panel.go_to(2)
     assert "Slice 2: auto box, 30 × 30 voxels" in panel.ui.boxLabel.text
-    assert panel.logic.boxes.roi.node.GetDisplayNode().GetVisibility()
+    assert panel.visible_boxes() == [box]
     panel.go_to(3)
-    assert not panel.logic.boxes.roi.node.GetDisplayNode().GetVisibility()
+    assert panel.visible_boxes() == []
 
 
 def test_fill_outline_and_boxes_follow_their_check_boxes_and_other_segments_stay(panel, a_ct):
@@ -232,9 +232,9 @@ def test_fill_outline_and_boxes_follow_their_check_boxes_and_other_segments_stay
     assert display.GetSegmentVisibility2DOutline(case.segmentId)
     assert display.GetSegmentVisibility2DFill(theirs)
     panel.ui.boxesCheck.checked = False
-    assert not panel.logic.boxes.roi.node.GetDisplayNode().GetVisibility()
+    assert panel.visible_boxes() == []
     panel.ui.boxesCheck.checked = True
-    assert panel.logic.boxes.roi.node.GetDisplayNode().GetVisibility()
+    assert len(panel.visible_boxes()) == 1
 
 
 def test_a_deleted_box_stays_deleted_until_undo(panel, a_ct):

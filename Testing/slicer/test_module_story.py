@@ -40,7 +40,7 @@ def panel(load_module, monkeypatch):
 
 
 def sources(panel):
-    return {index: box.source.value for index, box in panel.case.boxes().items()}
+    return {box.slice_index: box.source.value for box in panel.case.boxes().every_box}
 
 
 def test_from_the_click_to_the_labelmap(panel, a_ct, ct_file, tmp_path, scene):
@@ -62,10 +62,10 @@ def test_from_the_click_to_the_labelmap(panel, a_ct, ct_file, tmp_path, scene):
 
     # Drag the right edge of one box inwards: that slice's mask changes, and no other.
     panel.go_to(3)
-    before = panel.case.state(3).box
+    (before,) = panel.case.state(3).boxes
     panel.drag_edge("i_max", -60)
     panel.wait()
-    box = panel.case.state(3).box
+    (box,) = panel.case.state(3).boxes
     assert box.edges[:2] == before.edges[:2]
     assert box.j_max == before.j_max
     assert abs(box.i_max - (before.i_max - 60)) <= 2  # a pixel of the view is more than a voxel wide
@@ -77,7 +77,7 @@ def test_from_the_click_to_the_labelmap(panel, a_ct, ct_file, tmp_path, scene):
     # One step back, and again.
     panel.click("undoButton")
     np.testing.assert_array_equal(panel.mask(), automatic)
-    assert panel.case.state(3).box == before
+    assert panel.case.state(3).boxes == (before,)
     panel.click("redoButton")
     np.testing.assert_array_equal(panel.mask(), dragged)
 

@@ -24,7 +24,7 @@ def a_case(app):
 
     volume = slicer.util.addVolumeFromArray(np.zeros(SHAPE, np.int16), ijkToRAS=np.diag([-1.0, -1, 3, 1]), name="ct")
     node = case_node.newCaseNode(volume)
-    state = SliceState(3, box=Box(3, 1, 2, 5, 6), automatic_box=Box(3, 1, 2, 5, 7), corrected=True)
+    state = SliceState(3, boxes=(Box(3, 1, 2, 5, 6),), automatic_boxes=(Box(3, 1, 2, 5, 7),), corrected=True)
     case_node.writeStates(node, {3: state}, {3: 0.25}, "liver/1.0.0")
     case_node.writeGuidance(node, GUIDANCE)
     return {3: state}

@@ -203,8 +203,14 @@ def test_a_case_node_survives_a_scene_file(make_volume, scene, tmp_path):
 
     node = case_node.newCaseNode(make_volume())
     states = {
-        2: SliceState(2, box=Box(2, 1, 2, 5, 6, BoxSource.EDITED), scores=SliceScores(score=0.5), corrected=True),
-        9: SliceState(9, deleted=True, automatic_box=Box(9, 0, 0, 3, 3, score=0.125)),
+        2: SliceState(
+            2,
+            boxes=(Box(2, 1, 2, 5, 6, BoxSource.EDITED), Box(2, 7, 2, 9, 6, part=3)),
+            deleted_boxes=(Box(2, 20, 20, 30, 30, part=1),),
+            scores=SliceScores(score=0.5),
+            corrected=True,
+        ),
+        9: SliceState(9, deleted=True, automatic_boxes=(Box(9, 0, 0, 3, 3, score=0.125),)),
     }
     case_node.writeStates(node, states, {2: 0.75}, "liver/1.0.0")
     slicer.util.saveScene(str(tmp_path / "scene.mrb"))
@@ -274,7 +280,7 @@ def test_an_edge_dragged_with_the_mouse_snaps_to_that_voxel(make_volume, views, 
 
     mouse.drag_in_slice_view(widget.sliceView(), tuple((matrix @ start)[:3]), tuple((matrix @ end)[:3]))
 
-    assert released == [(6, (8, 9, 29, 27))]
+    assert released == [(6, 0, (8, 9, 29, 27))]
     roi.remove()
 
 

@@ -85,6 +85,7 @@ def test_an_event_is_emitted_by_the_signal_of_its_class_and_of_its_bases(monkeyp
         (c.SetStates("v", ()), "quick"),
         (c.Run("v"), "stoppable"),
         (c.SegmentSlice("v", BOX), "stoppable quick"),
+        (c.DeleteBox("v", 1, 0), "stoppable quick"),
         (c.FetchCam("v", (1,)), "stoppable quick"),
         (lc.FindLesions("v", ()), "stoppable"),
         (lc.ClickLesion("v", (1, 1, 1), True, ()), "stoppable"),

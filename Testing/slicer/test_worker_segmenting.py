@@ -30,6 +30,7 @@ from SAMMixSlicerLib.worker import (
     WorkerState,
 )
 from SAMMixSlicerLib.worker.commands import (
+    DeleteBox,
     EncodeSlices,
     FetchCam,
     InterpolateBoxes,
@@ -151,7 +152,7 @@ def test_an_edit_changes_only_its_slice_and_as_the_core_does(
     assert (answer.outcome, answer.changed) == (Outcome.DONE, (index,))
     (changed,) = recorder.of(SliceChanged)
     assert changed.state == volume.state(index)
-    assert changed.state.box == box
+    assert changed.state.boxes == (box,)
     assert set(changed.milliseconds) == {"wait", "segment", "pack"}
     assert others_than(worker, opened, index) == before
     assert changed.state.mask is not None
@@ -168,6 +169,31 @@ def test_an_edit_changes_only_its_slice_and_as_the_core_does(
     assert volume.state(index) == old
 
 
+def test_one_of_a_slices_boxes_is_set_and_deleted(
+    worker: Worker, recorder: Recorder, opened: str, core: SegmentationSession
+) -> None:
+    volume = worker.volume(opened)
+    assert volume is not None
+    old = volume.state(1)
+    first = old.boxes[0]
+    second = Box(1, 20, 30, 60, 70, EDITED, part=3)
+    recorder.run(SegmentSlice(opened, second))
+    assert volume.state(1).boxes == (first, second)
+    both = volume.state(1).mask
+    assert both is not None
+    np.testing.assert_array_equal(both.unpack(), core.segment_slice(1, [first, second]))
+    core.slices.put(old)
+    answer = recorder.run(DeleteBox(opened, 1, 3))
+    assert (answer.outcome, answer.changed) == (Outcome.DONE, (1,))
+    assert (volume.state(1).boxes, volume.state(1).deleted_boxes) == ((first,), (second,))
+    assert volume.state(1).mask == old.mask
+    assert volume.boxes().deleted_boxes == (second,)
+    recorder.run(DeleteBox(opened, 1, first.part))
+    assert (volume.state(1).boxes, volume.state(1).deleted, volume.state(1).mask) == ((), True, None)
+    recorder.run(ResetSlices(opened, (1,)))
+    assert volume.state(1) == old
+
+
 def test_states_set_by_the_module_win_over_older_events(worker: Worker, recorder: Recorder, opened: str) -> None:
     volume = worker.volume(opened)
     assert volume is not None
@@ -178,9 +204,9 @@ def test_states_set_by_the_module_win_over_older_events(worker: Worker, recorder
     undone = clear_slice(worker, opened, 0)
     recorder.finished(undone)
     assert {recorder.finished(request).outcome for request in (edit, cleared)} == {Outcome.DONE}
-    assert (volume.state(0).box, volume.state(0).deleted, volume.state(0).area_px) == (None, True, 0)
-    told = [event.state.box for event in recorder.of(SliceChanged)]
-    assert told == [None, old.box, None], "something old was shown after it was undone"
+    assert (volume.state(0).boxes, volume.state(0).deleted, volume.state(0).area_px) == ((), True, 0)
+    told = [event.state.boxes for event in recorder.of(SliceChanged)]
+    assert told == [(), old.boxes, ()], "something old was shown after it was undone"
     # The process knows the same: a run puts no automatic box there.
     recorder.run(Run(opened))
     assert volume.state(0).deleted
@@ -220,7 +246,7 @@ def test_slices_between_two_edited_boxes_are_filled(worker: Worker, recorder: Re
     ends = [volume.state(0), volume.state(2)]
     answer = recorder.run(InterpolateBoxes(opened))
     assert answer.changed == (1,)
-    assert volume.state(1).box == Box(1, 25, 30, 65, 70, BoxSource.INTERPOLATED)
+    assert volume.state(1).boxes == (Box(1, 25, 30, 65, 70, BoxSource.INTERPOLATED),)
     assert volume.state(1).area_px > 0
     assert [volume.state(0), volume.state(2)] == ends
     recorder.run(ResetSlices(opened, (0, 1, 2)))
@@ -345,7 +371,7 @@ def test_a_volume_can_be_opened_again_with_its_states(worker: Worker, recorder: 
     assert list(again.states.values()) == states, "what was on its way for the old volume came to the new one"
     run = recorder.run(SegmentSlices("anew", (0, 1, 2)))
     assert run.changed == (1,)
-    assert again.state(1).box == volume.state(1).box
+    assert again.state(1).boxes == volume.state(1).boxes
     worker.closeVolume("anew")
 
 

@@ -87,7 +87,7 @@ def test_a_session_needs_a_volume_and_a_model(volumes: OpenVolumes, opening: Ope
 
 def test_states_wait_for_a_model_and_survive_its_replacement(opening: Opening) -> None:
     volumes = OpenVolumes(10**9)
-    first = SliceState(1, box=Box(1, 3, 3, 9, 9, BoxSource.EDITED))
+    first = SliceState(1, boxes=(Box(1, 3, 3, 9, 9, BoxSource.EDITED),))
     volumes.open(opening("a", states=(first,)))
     painted = SliceState(3).corrected_to(np.eye(75, 100))
     assert volumes.put("a", (painted,)) == (painted,)
@@ -100,7 +100,7 @@ def test_states_wait_for_a_model_and_survive_its_replacement(opening: Opening) -
     again = volumes.session("a")
     assert again is not session
     assert again.slices.state(3).mask == painted.mask
-    assert again.slices.state(2).automatic_box == automatic
+    assert again.slices.state(2).automatic_boxes == automatic
     assert again.guidance is None, "a map of another model was kept"
 
 

@@ -173,7 +173,7 @@ class SliceDecoder:
     def decode_boxes(
         self, boxes: Sequence[Box], cam_logits: np.ndarray, refiners: Sequence[MaskRefiner | None]
     ) -> tuple[DecodedSlices, ...]:
-        """Decodes a slice from each of its boxes, for `slice_mask`; all from its one embedding.
+        """Decodes a slice from each of its boxes, for `slice_mask`: from its one embedding, boxes together.
 
         The map is a mask prompt beside a box, but not beside a person's box that contradicts it: docs/decisions,
         persons-boxes.md.

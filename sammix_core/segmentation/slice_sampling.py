@@ -174,7 +174,7 @@ def _fill_gap(
     result: GuidedBoxes, between: np.ndarray, first: int, second: int, decoder: SliceDecoder, size: int
 ) -> None:
     """Interpolates the slices between two with boxes, or decodes the middle one where the two differ."""
-    if second - first < 2:
+    if second - first < 2 or not (result.boxes[first] or result.boxes[second]):
         return
     if _alike(result, first, second):
         pairs = _pairs(result, first, second)
@@ -193,8 +193,6 @@ def _fill_gap(
         if mask is not None and mask.score >= _LEAST_SCORE:
             found.append(mask.box)
     result.boxes[middle] = tuple(found)
-    if not found:  # two parts of which neither reaches the middle
-        return
     _fill_gap(result, between, first, middle, decoder, size)
     _fill_gap(result, between, middle, second, decoder, size)
 

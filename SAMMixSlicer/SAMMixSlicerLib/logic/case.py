@@ -122,11 +122,9 @@ class Case:
     def boxes(self) -> BoxTrack:
         """The current boxes, as an independent track."""
         n_k, n_j, n_i = self.shapeKji
-        boxes = [state.box for state in self.states.values() if state.box is not None]
-        track = BoxTrack((n_i, n_j, n_k), self.sliceAxis, boxes, self._source.grid())
+        track = BoxTrack((n_i, n_j, n_k), self.sliceAxis, grid=self._source.grid())
         for state in self.states.values():
-            if state.deleted:
-                track.delete(state.slice_index)
+            track.restore(state.slice_index, state.boxes, state.deleted, state.deleted_boxes)
         return track
 
     def maskOnGrid(self, ijkToRas: np.ndarray) -> MaskOnGrid:

@@ -1,4 +1,4 @@
-"""Shows the box of the slice in view as a markups ROI that the user can drag."""
+"""Shows one box of the slice in view as a markups ROI that the user can drag."""
 
 from __future__ import annotations
 
@@ -21,20 +21,24 @@ COLORS = {
     BoxSource.EDITED: (255 / 255, 110 / 255, 190 / 255),
     BoxSource.INTERPOLATED: (196 / 255, 150 / 255, 255 / 255),
 }
+_FAINT = 0.5
 
 
 class BoxRoi:
     """One ROI node that shows one box at a time, and reports when the user has dragged it.
 
     Attributes:
-        released: Emits (sliceIndex, edges) when a drag has ended.
+        grabbed: Emits (part) when the user takes hold of it.
+        released: Emits (sliceIndex, part, edges) when a drag has ended.
         isDragged: Whether the user is dragging it.
     """
 
     def __init__(self) -> None:
+        self.grabbed = Signal()
         self.released = Signal()
         self._node: Any = None
         self._tags: list[int] = []
+        self._handleScale = 1.0
         self.isDragged = False
         self._volumeNode: Any = None
         self._sliceAxis = "k"
@@ -68,6 +72,13 @@ class BoxRoi:
             if list(display.GetViewNodeIDs() or ()) != views:
                 display.SetViewNodeIDs(views)
             display.SetVisibility(True)
+
+    def setFaint(self, isFaint: bool) -> None:
+        """Draws it faintly and with small handles, where another box of the slice is selected, or in full."""
+        display = self._node.GetDisplayNode()
+        with slicer.util.NodeModify(display):
+            display.SetOpacity(_FAINT if isFaint else 1.0)
+            display.SetInteractionHandleScale(self._handleScale * (_FAINT if isFaint else 1.0))
 
     def hide(self) -> None:
         """Hides the box."""
@@ -103,6 +114,7 @@ class BoxRoi:
         display = node.GetDisplayNode()
         display.SetSaveWithScene(False)
         with slicer.util.NodeModify(display):
+            self._handleScale = display.GetInteractionHandleScale()
             display.SetFillVisibility(False)
             display.SetHandlesInteractive(True)
             display.SetRotationHandleVisibility(False)
@@ -117,8 +129,10 @@ class BoxRoi:
 
     def _onGrabbed(self, *_event: Any) -> None:
         self.isDragged = True
+        if self._box is not None:
+            self.grabbed.emit(self._box.part)
 
     def _onReleased(self, *_event: Any) -> None:
         self.isDragged = False
         if self._box is not None:
-            self.released.emit(self._box.slice_index, self.edges())
+            self.released.emit(self._box.slice_index, self._box.part, self.edges())

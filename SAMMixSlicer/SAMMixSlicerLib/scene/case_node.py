@@ -18,6 +18,7 @@ from sammix_core.segmentation.slice_state import SliceScores, SliceState
 from SAMMixSlicerLib.array_slices import sliceOf
 
 SCHEMA = "sammix-case/1"
+_BOXES = ("boxes", "automatic_boxes", "deleted_boxes")
 _MARK = "SAMMix.Case"
 _STATES, _SEGMENT, _GUIDANCE = "SAMMix.States", "SAMMix.Segment", "SAMMix.Guidance"
 VOLUME, SEGMENTATION, OVERLAY = "SAMMix.Volume", "SAMMix.Segmentation", "SAMMix.Overlay"
@@ -135,8 +136,7 @@ def withMasks(states: dict[int, SliceState], mask: np.ndarray, sliceAxis: str) -
 def _toJson(state: SliceState) -> dict[str, Any]:
     return {
         "slice_index": state.slice_index,
-        "box": _boxToJson(state.box),
-        "automatic_box": _boxToJson(state.automatic_box),
+        **{name: [_boxToJson(box) for box in getattr(state, name)] for name in _BOXES},
         "deleted": state.deleted,
         **asdict(state.scores),
         "corrected": state.corrected,
@@ -145,12 +145,12 @@ def _toJson(state: SliceState) -> dict[str, Any]:
 
 def _fromJson(entry: dict[str, Any]) -> SliceState:
     entry = dict(entry)
-    for name in ("box", "automatic_box"):
-        entry[name] = None if entry[name] is None else Box(**entry[name])
+    for name in _BOXES:
+        entry[name] = tuple(Box(**box) for box in entry[name])
     scores = {field.name: entry.pop(field.name) for field in fields(SliceScores)}
     scores["mask_scores"] = tuple(scores["mask_scores"])
     return SliceState(mask=None, scores=SliceScores(**scores), **entry)
 
 
-def _boxToJson(box: Box | None) -> dict[str, Any] | None:
-    return None if box is None else {**asdict(box), "source": box.source.value}
+def _boxToJson(box: Box) -> dict[str, Any]:
+    return {**asdict(box), "source": box.source.value}

@@ -9,7 +9,7 @@ import slicer
 import vtk
 from slicer.util import VTKObservationMixin, arrayFromVTKMatrix, vtkMatrixFromArray
 
-from SAMMixSlicerLib.scene.box_geometry import inPlaneAxes
+from SAMMixSlicerLib.scene.box_geometry import Edges, inPlaneAxes
 from SAMMixSlicerLib.scene.geometry import ijkToWorld
 from SAMMixSlicerLib.signals import Signal
 
@@ -69,6 +69,24 @@ class SliceViews(VTKObservationMixin):
             if abs(arrayFromVTKMatrix(node.GetSliceToRAS())[:3, 2] @ normal) > _PARALLEL:
                 views.append(node)
         return views
+
+    def voxelsInView(self) -> Edges | None:
+        """The voxels that the view of the slice shows, in the volume's two in-plane axes; None if no view shows any."""
+        views = {node.GetID(): node for node in self.alignedViews()}
+        node = views.get(self._lastMovedView, next(iter(views.values()), None))
+        if node is None:
+            return None
+        width, height = node.GetDimensions()[:2]
+        corners = np.array([[x, y, 0, 1] for x in (0, width) for y in (0, height)]).T
+        ijk = np.linalg.inv(ijkToWorld(self._volumeNode)) @ arrayFromVTKMatrix(node.GetXYToRAS()) @ corners
+        sizes = self._volumeNode.GetImageData().GetDimensions()
+        ranges = []
+        for axis in inPlaneAxes(self._sliceAxis)[:2]:
+            low, high = max(0, int(np.floor(ijk[axis].min() + 0.5))), min(sizes[axis], int(ijk[axis].max() + 0.5))
+            if low >= high:
+                return None
+            ranges.append((low, high))
+        return ranges[0][0], ranges[1][0], ranges[0][1], ranges[1][1]
 
     def alignView(self) -> None:
         """Rotates the view nearest to the volume's slice plane into it, if no view is aligned."""

@@ -1,4 +1,4 @@
-"""Section "Boxes": the box of the slice in view, and undo."""
+"""Section "Boxes": the boxes of the slice in view, and undo."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class BoxesSection:
         self._ui = ui
         self._workspace = workspace
         self._actions = actions
+        self._boxLogic = boxLogic
         self._case: Any = None
         for name in ("add", "delete", "reset", "interpolate"):
             self._connect(
@@ -41,7 +42,7 @@ class BoxesSection:
         self._onCaseChanged(workspace.case)
 
     def refresh(self) -> None:
-        """Describes the box of the slice in view, and enables the possible actions."""
+        """Describes the boxes of the slice in view, and enables the possible actions."""
         case, index = self._case, self._workspace.views.current
         isVolumeSelected = self._workspace.volumeNode is not None
         if not isVolumeSelected:
@@ -52,9 +53,9 @@ class BoxesSection:
             self._ui.boxLabel.setText(self._sentence(case.state(index), index))
         hasCase = case is not None and index is not None
         state = case.state(index) if hasCase else None
-        self._ui.addBoxButton.setEnabled(isVolumeSelected and (state is None or state.box is None))
-        self._ui.deleteBoxButton.setEnabled(state is not None and (state.box is not None or state.mask is not None))
-        self._ui.resetBoxButton.setEnabled(state is not None and state.box != state.automatic_box)
+        self._ui.addBoxButton.setEnabled(isVolumeSelected)
+        self._ui.deleteBoxButton.setEnabled(state is not None and (bool(state.boxes) or state.mask is not None))
+        self._ui.resetBoxButton.setEnabled(state is not None and state.boxes != state.automatic_boxes)
         self._ui.interpolateButton.setEnabled(case is not None and len(case.boxes().keyframes) > 1)
         self._refreshUndo()
 
@@ -69,12 +70,24 @@ class BoxesSection:
             button.setToolTip(f"{word}: {name}" if name else word)
 
     def _sentence(self, state: SliceState, index: int) -> str:
-        if state.box is None:
+        box = self._boxLogic.selected
+        if box is None:
             return _("Slice {index}: no box.").format(index=index)
-        width, height = state.box.i_max - state.box.i_min, state.box.j_max - state.box.j_min
-        return _("Slice {index}: {source} box, {width} × {height} voxels. Drag its edges in the slice view.").format(
-            index=index, source=sourceLabel(state), width=width, height=height
-        )
+        values = {
+            "index": index,
+            "source": sourceLabel(box.source),
+            "width": box.i_max - box.i_min,
+            "height": box.j_max - box.j_min,
+            "count": len(state.boxes),
+        }
+        if len(state.boxes) == 1:
+            text = _("Slice {index}: {source} box, {width} × {height} voxels. Drag its edges in the slice view.")
+        else:
+            text = _(
+                "Slice {index}: {count} boxes. Selected: {source} box, {width} × {height} voxels. Drag its edges in "
+                "the slice view, or click a handle of another box to select that one."
+            )
+        return text.format(**values)
 
     def _connect(self, button: Any, action: Any) -> None:
         button.connect("clicked()", lambda: self._workspace.attempt(action))

@@ -16,19 +16,26 @@ from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.widgets.read_only_table import addEmptyRow, prepareReadOnlyTable
 from SAMMixSlicerLib.worker import SliceScored
 
-_COLUMNS = 5
+_COLUMNS, _BOXES_COLUMN = 5, 2
 
 
-def sourceLabel(state: SliceState) -> str:
-    """Source of a slice's box, for display."""
+def sourceLabel(source: BoxSource) -> str:
+    """Who set a box, for display."""
     labels = {
         BoxSource.AUTO: _("auto"),
         BoxSource.EDITED: _("edited"),
         BoxSource.INTERPOLATED: _("interpolated"),
     }
+    return labels[source]
+
+
+def boxesLabel(state: SliceState) -> str:
+    """How many boxes a slice has, where there are several, and who set them: "auto", "2: auto, edited"."""
     if state.deleted:
         return _("deleted")
-    return "" if state.box is None else labels[state.box.source]
+    sources = dict.fromkeys(sourceLabel(box.source) for box in state.boxes)
+    count = f"{len(state.boxes)}: " if len(state.boxes) > 1 else ""
+    return count + ", ".join(sources)
 
 
 class SlicesSection:
@@ -54,8 +61,8 @@ class SlicesSection:
         self._reasons: dict[int, str] = {}
         self._isSelecting = False
         table = ui.sliceTable
-        titles = [_("Slice"), _("Probability"), _("Box"), _("Score"), _("Review")]
-        prepareReadOnlyTable(table, titles, widths=(46, 84, 84, 52))
+        titles = [_("Slice"), _("Probability"), _("Boxes"), _("Score"), _("Review")]
+        prepareReadOnlyTable(table, titles, widths=(46, 84, 104, 52))
         table.connect("itemSelectionChanged()", self._onSelected)
         ui.nextReviewButton.connect("clicked()", lambda: workspace.attempt(reviewLogic.goToNext))
         ui.plotButton.connect("clicked()", lambda: workspace.attempt(showLogic.showPlot))
@@ -82,14 +89,14 @@ class SlicesSection:
         texts = (
             str(index),
             "" if probability is None else f"{probability:.2f}",
-            sourceLabel(state),
+            boxesLabel(state),
             "" if state.scores.score is None else f"{state.scores.score:.2f}",
             _("corrected") if state.corrected else reason,
         )
         for column, text in enumerate(texts):
             item = self._ui.sliceTable.item(index, column)
             item.setText(text)
-            if column == _COLUMNS - 1:
+            if column in (_BOXES_COLUMN, _COLUMNS - 1):
                 item.setToolTip(text)
 
     def _onCaseChanged(self, case: Case | None) -> None:

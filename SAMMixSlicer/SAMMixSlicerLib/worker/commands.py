@@ -192,14 +192,31 @@ class InterpolateBoxes(VolumeCommand):
 
 @dataclass(frozen=True)
 class SegmentSlice(VolumeCommand):
-    """Segment one slice from a box that replaces its own: answered by one `SliceChanged`.
+    """Segment one slice with a box that replaces the slice's box of its part: answered by one `SliceChanged`.
 
     Attributes:
-        box: The box.
+        box: The box; the slice's boxes of other parts stay.
         force: Whether to segment the slice even if it was corrected by hand.
     """
 
     box: Box
+    force: bool = False
+    stoppable: ClassVar[bool] = True
+    quick: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class DeleteBox(VolumeCommand):
+    """Delete a box of a slice, and segment the slice from the others: answered by one `SliceChanged`.
+
+    Attributes:
+        slice_index: The slice.
+        part: The box's part.
+        force: Whether to segment the slice even if it was corrected by hand.
+    """
+
+    slice_index: int
+    part: int
     force: bool = False
     stoppable: ClassVar[bool] = True
     quick: ClassVar[bool] = True

@@ -88,13 +88,13 @@ class GuidanceFound(VolumeEvent):
     Attributes:
         guidance: What a new process needs to continue as this one would, from `SavedGuidance.to_bytes`.
         probabilities: By slice index, smoothed as they were used.
-        automatic_boxes: By slice index.
+        automatic_boxes: By slice index, sorted by part.
         notes: Plain sentences, such as that the volume lay upside down.
     """
 
     guidance: bytes
     probabilities: dict[int, float]
-    automatic_boxes: dict[int, Box]
+    automatic_boxes: dict[int, tuple[Box, ...]]
     notes: tuple[str, ...] = ()
 
 

@@ -84,10 +84,7 @@ class VolumeState:
         n_k, n_j, n_i = self.array.shape
         track = BoxTrack((n_i, n_j, n_k), self.sliceAxis)
         for state in self._states.values():
-            if state.deleted:
-                track.delete(state.slice_index)
-            elif state.box is not None:
-                track.set(state.box)
+            track.restore(state.slice_index, state.boxes, state.deleted, state.deleted_boxes)
         return track
 
     def check(self, states: Iterable[SliceState]) -> None:

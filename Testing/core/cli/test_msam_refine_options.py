@@ -182,7 +182,7 @@ def test_msam_a_box_that_a_person_moved_is_answered_by_the_decoder_alone(case: P
     plain = session.segment_boxes().mask
     session.set_refiner(OrganRefiner("shrinks/1.0.0", shrunk))
     assert session.segment_boxes().refined_by == "shrinks/1.0.0"
-    automatic = session.slices.automatic_boxes[3]
+    (automatic,) = session.slices.automatic_boxes[3]
     assert session.slices.plane(3).sum() < plain[3].sum()
     edited = replace(automatic, source=BoxSource.EDITED)
     np.testing.assert_array_equal(session.segment_slice(3, edited), plain[3])

@@ -238,7 +238,8 @@ def test_the_same_seed_gives_the_same_random_numbers(instant: InstantSegmenter, 
 
 
 def test_edited_boxes_reach_the_segmenter(instant: InstantSegmenter, ct: Path, out: Path, tmp_path: Path) -> None:
-    track = BoxTrack(SHAPE_KJI[::-1], boxes=[Box(4, 10, 10, 40, 40, BoxSource.EDITED)])
+    boxes = [Box(4, 10, 10, 30, 40, BoxSource.EDITED), Box(4, 32, 10, 40, 30, BoxSource.EDITED, part=1)]
+    track = BoxTrack(SHAPE_KJI[::-1], boxes=[*boxes, Box(5, 10, 10, 40, 40, BoxSource.EDITED)])
     track.write(tmp_path / "edited.json")
     assert run(ct, "-o", out / "m.nii.gz", "--boxes-in", tmp_path / "edited.json")[0] == 0
     assert instant.boxes == track

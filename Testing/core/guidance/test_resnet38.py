@@ -196,8 +196,7 @@ def test_boxes_go_round_whole_cells_the_far_edges_too() -> None:
 @pytest.mark.parametrize(("threshold", "right"), [(0.2, 224.0), (0.4, 192.0), (0.35, 192.0), (OTSU, 192.0)])
 def test_the_threshold_decides_which_cells_count(threshold: float | str, right: float) -> None:
     maps = painted(CamSettings(threshold=threshold)).maps(a_bright_patch(), torch.empty(0))
-    (box,) = boxes_from_cam(maps, 5.0, 256, default_boxes()).boxes
-    assert box is not None
+    ((box,),) = boxes_from_cam(maps, 5.0, 256, default_boxes()).boxes
     assert box[2] == right
 
 

@@ -292,3 +292,17 @@ def test_a_thin_slice_with_one_box_edited_is_decoded_itself_in_both() -> None:
     assert area(after[k], LARGE) > 800
     assert 0 < area(after[k], SMALL) < area(mask[k], SMALL)
     np.testing.assert_array_equal(np.delete(after, k, 0), np.delete(mask, k, 0))
+
+
+def test_parts_that_end_and_begin_between_two_encoded_slices_are_followed_to_their_ends() -> None:
+    """Slices 12 and 18 are encoded: the first shows one part, the second another, and the middle neither."""
+    other = (36, 12, 56, 40)
+    axial = np.full((33, 64, 64), FAT_HU, np.int16)
+    for (i_min, j_min, i_max, j_max), on in ((LARGE, range(14)), (other, range(17, 33))):
+        axial[on.start : on.stop, j_min:j_max, i_min:i_max] = LIVER_HU
+    volume = Volume(axial, (4.0, 4.0, 1.0), (0.0, 0.0, 0.0), np.eye(3))
+    mask, backend, session = segmented(volume, DEFAULT_SAMPLING)
+    assert backend.encoded < 20
+    assert [k for k in range(33) if area(mask[k], LARGE) > 800] == list(range(14))
+    assert [k for k in range(33) if area(mask[k], other) > 400] == list(range(17, 33))
+    assert sorted({box.part for box in session.boxes.every_box}) == [0]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from sammix_core.boxes import BoxSource
 from sammix_core.errors import InputError
 from sammix_core.progress import DETECTING_ORIENTATION, Progress
 from SAMMixSlicerLib.worker import commands as c
@@ -61,12 +62,13 @@ class SegmentationHandlers:
 
     @handles(c.SegmentSlice)
     def segment_slice(self, command: c.SegmentSlice, job: Job) -> None:
-        """Segments one slice from a box."""
+        """Segments one slice with a box that replaces the one of its part."""
         waited = time.monotonic() - job.received_at
         session = self._session_of(command.volume_id)
         index = command.box.slice_index
         started = time.perf_counter()
-        session.segment_slice(index, command.box, command.force)
+        others = [box for box in session.boxes.on(index) if box.part != command.box.part]
+        session.segment_slice(index, [*others, command.box], command.force)
         segmented = time.perf_counter()
         state = session.slices.state(index)
         packed = time.perf_counter()
@@ -78,6 +80,12 @@ class SegmentationHandlers:
         job.changed.add(index)
         self._send(e.SliceChanged(command.volume_id, job.request, state, milliseconds))
 
+    @handles(c.DeleteBox)
+    def delete_box(self, command: c.DeleteBox, job: Job) -> None:
+        """Deletes a box of a slice, and segments the slice from the others."""
+        boxes, index = self._session_of(command.volume_id).boxes, command.slice_index
+        self._segment(command, job, [index], command.force, lambda index: boxes.delete(index, command.part))
+
     @handles(c.SegmentSlices)
     def segment_slices(self, command: c.SegmentSlices, job: Job) -> None:
         """Segments slices from their current boxes."""
@@ -86,14 +94,8 @@ class SegmentationHandlers:
     @handles(c.ResetSlices)
     def reset_slices(self, command: c.ResetSlices, job: Job) -> None:
         """Restores the automatic boxes of slices, and segments them."""
-        slices = self._session_of(command.volume_id).slices
-        self._segment(
-            command,
-            job,
-            command.slices,
-            command.force,
-            lambda index: slices.put_box(index, slices.automatic_boxes.get(index)),
-        )
+        reset = self._session_of(command.volume_id).slices.reset_boxes
+        self._segment(command, job, command.slices, command.force, reset)
 
     @handles(c.InterpolateBoxes)
     def interpolate_boxes(self, command: c.InterpolateBoxes, job: Job) -> None:
@@ -103,8 +105,12 @@ class SegmentationHandlers:
         filled = interpolated.interpolate(command.first, command.last)
         if not filled:
             raise InputError("There is nothing to fill. Edit the boxes of two slices with other slices between them.")
-        # The track decides which box may replace which: a box that was edited in the meantime stays.
-        self._segment(command, job, filled, command.force, lambda index: session.boxes.set(interpolated[index]))
+
+        def set_boxes(index: int) -> None:
+            # The track decides which box may replace which: a box that was edited in the meantime stays.
+            session.boxes.update(box for box in interpolated[index] if box.source is BoxSource.INTERPOLATED)
+
+        self._segment(command, job, filled, command.force, set_boxes)
 
     @handles(c.EncodeSlices)
     def encode_slices(self, command: c.EncodeSlices, job: Job) -> None:
@@ -144,6 +150,6 @@ class SegmentationHandlers:
         return send
 
 
-def _boxes_of(session: SegmentationSession) -> dict[int, tuple[Box | None, Box | None]]:
+def _boxes_of(session: SegmentationSession) -> dict[int, tuple[tuple[Box, ...], tuple[Box, ...]]]:
     boxes, automatic = session.boxes, session.slices.automatic_boxes
-    return {index: (boxes.get(index), automatic.get(index)) for index in boxes.keys() | automatic.keys()}
+    return {index: (boxes.on(index), automatic.get(index, ())) for index in boxes.keys() | automatic.keys()}
