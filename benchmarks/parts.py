@@ -81,7 +81,8 @@ def table() -> str:
         "| slices with several boxes |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    for case in dict.fromkeys(row["case"] for row in rows):
+    both = [case for case in dict.fromkeys(row["case"] for row in rows) if {(case, False), (case, True)} <= last.keys()]
+    for case in both:
         without, with_parts = last[case, False], last[case, True]
         lines.append(
             f"| {case} | {without['labelled_slices']} | {without['dice']:.4f} | {with_parts['dice']:.4f} "
