@@ -109,11 +109,11 @@ class Fold:
 
     Attributes:
         trainer: Trains.
-        case: The patient left out.
+        patient: The one left out.
     """
 
     trainer: SupervisedTrainer
-    case: str
+    patient: str
 
     def __post_init__(self) -> None:
         self._plain: Trained | None = None
@@ -121,10 +121,10 @@ class Fold:
 
     def model(self, switches: dict[str, Any]) -> LoadedModel:
         """The fold's model with a variant's switches."""
-        self._plain = self._plain or self.trainer.train(without=self.case)
+        self._plain = self._plain or self.trainer.train(without=self.patient)
         trained, adapter = self._plain, None
         if switches["lora"]:
-            self._adapted = self._adapted or self.trainer.adapted(self._plain, without=self.case)
+            self._adapted = self._adapted or self.trainer.adapted(self._plain, without=self.patient)
             trained, adapter = self._adapted
         backend = LiteMedSam(CPU, adapter=adapter)
         if switches["decoder"]:
@@ -135,7 +135,7 @@ class Fold:
             config = self.trainer.config
             section = replace(config.resnet38, method=switches["cam"], threshold=switches["threshold"])
             self.trainer.config = config.model_copy(update={"resnet38": section})
-            guidance, boxes = self.trainer.resnet38_guidance(without=self.case)
+            guidance, boxes = self.trainer.resnet38_guidance(without=self.patient)
         smoothed = {key: switches[key] for key in _SMOOTHING if switches[key] != DEFAULT[key]}
         masks = {key: switches[key] for key in ("mask_prompt", "second_pass", "choice", "least_cover")}
         return LoadedModel(
@@ -178,11 +178,11 @@ def row_of(session: SegmentationSession, case: LabelledCase, result: Segmentatio
 def rows_of(
     trainer: SupervisedTrainer, name: str, variants: dict[str, dict[str, Any]], moved: bool = False
 ) -> Iterable[dict[str, Any]]:
-    """Rows of one patient in all variants, optionally with moved boxes too."""
+    """Rows of one case in all variants, by what was trained without its patient, optionally with moved boxes too."""
     one = next(case for case in trainer.config.cases if case.name == name)
     case = load_case(one)
     clean = [view for view in trainer.views if view.case == name and view.name == CLEAN]
-    fold = Fold(trainer, name)
+    fold = Fold(trainer, one.patient)
     for variant, switches in variants.items():
         # Embeddings of the views are those of the plain encoder on the body crop.
         cached = clean if switches["body_crop"] and not switches["lora"] else []
@@ -224,7 +224,7 @@ def main() -> None:
     config = replace(config, resnet38=config.resnet38 or ResNetTraining(), lora=config.lora or LoraTraining())
     trainer = SupervisedTrainer(config)
     for case in config.cases:
-        if arguments.only and case.name not in arguments.only:
+        if arguments.only and case.patient not in arguments.only:
             continue
         for row in rows_of(trainer, case.name, variants, arguments.moved):
             print(json.dumps(row), flush=True)

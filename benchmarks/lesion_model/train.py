@@ -73,7 +73,7 @@ def lesion_view(case: LabelledCase, view: View, labels: CaseLabels | None, confi
     with np.load(file) as arrays:
         chosen, found = arrays["kept"], arrays["shares"]
     rows = cast(np.ndarray, _Rows(view.embeddings, chosen))  # only rows are read from it
-    return View(case.name, view.name, rows, found, view.slices[chosen])
+    return View(case.name, view.name, rows, found, view.slices[chosen], view.patient)
 
 
 class _Rows:
@@ -96,7 +96,7 @@ def lesion_views(config: TrainingConfig, show: ProgressCallback) -> list[View]:
         labels = CaseLabels.read(file) if file.exists() else None
         store = case_views(config, one)
         for name in VIEWS:
-            found.append(lesion_view(case, open_view(one.name, name, store), labels, config))
+            found.append(lesion_view(case, open_view(one, name, store), labels, config))
             stage.step()
     return found
 

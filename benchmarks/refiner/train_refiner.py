@@ -65,7 +65,7 @@ def views_of(target: str, config: TrainingConfig, show: ProgressCallback) -> lis
     found = []
     for case in config.cases:
         store = case_views(config, case)
-        found += [open_view(case.name, name, store) for name in LIVER_VIEWS]
+        found += [open_view(case, name, store) for name in LIVER_VIEWS]
     return found
 
 
@@ -91,7 +91,7 @@ def main() -> None:
     name = name_of(target, without)
     losses: list[float] = []
     with shown_progress(quiet=False) as show:
-        views = [view for view in views_of(target, config, show) if view.case != without]
+        views = [view for view in views_of(target, config, show) if view.patient != without]
         refiner = untrained_refiner(network_of(target, config, without), spec, config.seed)
         begun = time.monotonic()
         context = TrainingContext(

@@ -71,7 +71,7 @@ def prepare_views(
         stage = ProgressReporter("views", total, progress, cancel)
         for name, case in missing:
             make_view(cases[case.name], name, stores[case.name], encoder, config, stage.step)
-    return [open_view(case.name, name, stores[case.name]) for case in config.cases for name in names]
+    return [open_view(case, name, stores[case.name]) for case in config.cases for name in names]
 
 
 def prepare_images(
@@ -148,9 +148,10 @@ def make_view(
     store.write(name, {SHARES: np.stack(shares), SLICES: np.array(slices), EMBEDDINGS: embeddings})
 
 
-def open_view(case: str, name: str, store: ViewStore) -> View:
+def open_view(case: CaseConfig, name: str, store: ViewStore) -> View:
     """Opens a view that was made."""
-    return View(case, name, store.open(name, EMBEDDINGS), store.open(name, SHARES), store.open(name, SLICES))
+    arrays = [store.open(name, array) for array in (EMBEDDINGS, SHARES, SLICES)]
+    return View(case.name, name, *arrays, patient=case.patient)
 
 
 def slice_count(case: LabelledCase, name: str) -> int:

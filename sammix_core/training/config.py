@@ -32,7 +32,7 @@ class TrainingConfig(MethodConfig):
 
     def check(self) -> None:
         """See `MethodConfig.check`."""
-        check_cases(self.cases, split_by_name="folds are")
+        check_cases(self.cases, own_names=True)
         if self.head.steps < 1:
             raise InputError("The training configuration's head needs steps; only the decoder can do without.")
         if self.lora is not None and self.lora.prompts == RESNET38 and self.resnet38 is None:

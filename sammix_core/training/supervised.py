@@ -149,9 +149,9 @@ class SupervisedTrainer:
             InputError: Fewer than two patients with the structure are left.
             Cancelled: The user stopped; the next call resumes.
         """
-        views = [view for view in self.views if view.case != without]
-        patients = sorted({view.case for view in views})
-        if len({view.case for view in views if view.shares.any()}) < 2:
+        views = [view for view in self.views if view.patient != without]
+        patients = sorted({view.patient for view in views})
+        if len({view.patient for view in views if view.shares.any()}) < 2:
             raise InputError(
                 "Training needs two patients with the structure: prompts come from heads without the patient."
             )
@@ -169,7 +169,7 @@ class SupervisedTrainer:
 
     def head(self, without: str | None) -> EmbeddingHead:
         """The head trained without a patient, or with all."""
-        views = [view for view in self.views if view.case != without]
+        views = [view for view in self.views if view.patient != without]
         settings = self.config.head
         context = self._context("head", "head", without, [asdict(settings), self.config.precision])
         return train_head(views, settings, context)
@@ -192,7 +192,7 @@ class SupervisedTrainer:
         if settings.threshold == CALIBRATED:
             views, images = self._without(without)
             clean = [number for number, view in enumerate(views) if view.name == CLEAN]
-            maps = [_maps(ResNet38Cam(self.resnet38(views[n].case), cam, _CPU), images[n]) for n in clean]
+            maps = [_maps(ResNet38Cam(self.resnet38(views[n].patient), cam, _CPU), images[n]) for n in clean]
             # A threshold of the logits is one of the map, moved and enlarged.
             logits = tuple(cam.gain * (threshold - PAPER_THRESHOLD) for threshold in _CALIBRATED_THRESHOLDS)
             calibrated = calibrate_on_maps([views[n] for n in clean], maps, boxes, logits)
@@ -220,7 +220,7 @@ class SupervisedTrainer:
         views, images = self._without(without)
         boxes = trained.boxes
         guidance: dict[str, Guidance] = {}
-        for patient in sorted({view.case for view in views}):
+        for patient in sorted({view.patient for view in views}):
             if settings.prompts == RESNET38:
                 guidance[patient], boxes = self._resnet38_without(patient, without)
             else:
@@ -244,7 +244,7 @@ class SupervisedTrainer:
 
     def _without(self, patient: str | None) -> tuple[list[View], list[np.ndarray]]:
         """Views and images of all other patients."""
-        pairs = [(v, i) for v, i in zip(self.views, self.images, strict=True) if v.case != patient]
+        pairs = [(v, i) for v, i in zip(self.views, self.images, strict=True) if v.patient != patient]
         return [view for view, _ in pairs], [images for _, images in pairs]
 
     def _resnet38_section(self) -> ResNetTraining:
@@ -254,12 +254,11 @@ class SupervisedTrainer:
 
     def _context(self, part: str, label: str, without: str | None, depends_on: Sequence[object]) -> TrainingContext:
         """What a part's training runs with; its checkpoint's name changes with what it is trained on and how."""
-        views = [
-            (Path(str(view.embeddings.filename)).parent.name, view.name)  # type: ignore[attr-defined]
-            for view in self.views
-            if view.case != without
-        ]
-        key = key_of([self.config.seed, views, list(depends_on)])
+        views = [view for view in self.views if view.patient != without]
+        stored = [(Path(str(view.embeddings.filename)).parent.name, view.name) for view in views]  # type: ignore[attr-defined]
+        # Whose volumes they are changes the draws; patients of one volume each are named by their cases already.
+        shared = {view.case: view.patient for view in views if view.patient != view.case}
+        key = key_of([self.config.seed, stored, list(depends_on), *([shared] if shared else [])])
         return TrainingContext(
             label=f"{label} {'with all patients' if without is None else f'without {without}'}",
             checkpoint=self.config.work / "checkpoints" / f"{part}-{without or 'all'}-{key}.pt",
