@@ -32,7 +32,6 @@ from sammix_core.progress import ProgressCallback  # noqa: E402
 from sammix_core.refinement.folder import LESION, LIVER  # noqa: E402
 from sammix_core.refinement.model import decoder_network, refiner_manifest, untrained_refiner  # noqa: E402
 from sammix_core.refinement.network import RefinerSpec  # noqa: E402
-from sammix_core.training.case_views import case_views, open_view  # noqa: E402
 from sammix_core.training.config import TrainingConfig  # noqa: E402
 from sammix_core.training.context import HALF_PRECISION, LocalRuntime, TrainingContext  # noqa: E402
 from sammix_core.training.refiner_training import RefinerTraining, train_refiner  # noqa: E402
@@ -62,11 +61,7 @@ def views_of(target: str, config: TrainingConfig, show: ProgressCallback) -> lis
         from train import lesion_views
 
         return lesion_views(config, show)
-    found = []
-    for case in config.cases:
-        store = case_views(config, case)
-        found += [open_view(case, name, store) for name in LIVER_VIEWS]
-    return found
+    return [view for view in SupervisedTrainer(config, show).views if view.name in LIVER_VIEWS]
 
 
 def network_of(target: str, config: TrainingConfig, without: str | None) -> Any:

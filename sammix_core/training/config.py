@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import NonNegativeInt
 
+from sammix_core.engines.openvino_compiler import FLOAT32
 from sammix_core.errors import InputError
 from sammix_core.guidance.resnet38_cam import NAME as RESNET38
 from sammix_core.preprocessing.spec import PreprocessingSpec
-from sammix_core.training.config_file import MethodConfig, check_cases, section
+from sammix_core.training.config_file import Indices, MethodConfig, check_cases, section
 from sammix_core.training.settings import DecoderTraining, HeadTraining, LoraTraining, ResNetTraining
 
 
@@ -17,13 +18,15 @@ class TrainingConfig(MethodConfig):
     """A whole configuration; see `MethodConfig` for what all methods have.
 
     Attributes:
-        views: Augmented views a case.
+        views: Augmented views a case: how many, or their numbers, on which the strength of the augmentation depends.
+        encoder: Precision of the encoder that the views go through: "float32", or "int8" as in use, with OpenVINO.
         preprocessing: Window, size and crop.
         head, decoder: How these are trained.
         resnet38, lora: How the SAM-Mix paper's own parts are trained; None where they are not.
     """
 
-    views: NonNegativeInt
+    views: NonNegativeInt | Indices
+    encoder: Literal["float32", "int8"] = FLOAT32
     preprocessing: Annotated[PreprocessingSpec, section(PreprocessingSpec)] = PreprocessingSpec()
     head: Annotated[HeadTraining, section(HeadTraining)] = HeadTraining()
     decoder: Annotated[DecoderTraining, section(DecoderTraining)] = DecoderTraining()

@@ -41,7 +41,7 @@ CPU = torch.device("cpu")
 def trained(quick: QuickLiteMedSam, tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
     """A model trained without a break; its folder lies at work/../out."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(supervised, "LiteMedSam", lambda device: quick)
+        patch.setattr(supervised, "LiteMedSam", lambda *_: quick)
         return train_from_config(write_config(tmp_path_factory.mktemp("whole")))
 
 
