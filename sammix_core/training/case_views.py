@@ -190,8 +190,8 @@ def make_view(
 
 def open_view(case: CaseConfig, name: str, store: ViewStore) -> View:
     """Opens a view that was made."""
-    arrays = [store.open(name, array) for array in (EMBEDDINGS, SHARES, SLICES)]
-    return View(case.name, name, *arrays, patient=case.patient)
+    embeddings, shares, slices = (store.open(name, array) for array in (EMBEDDINGS, SHARES, SLICES))
+    return View(case.name, name, embeddings, shares, slices, case.patient)
 
 
 def slice_count(case: LabelledCase, name: str) -> int:

@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 from pydantic import NonNegativeInt
 
-from sammix_core.engines.openvino_compiler import FLOAT32
 from sammix_core.errors import InputError
 from sammix_core.guidance.resnet38_cam import NAME as RESNET38
 from sammix_core.preprocessing.spec import PreprocessingSpec
@@ -26,7 +25,7 @@ class TrainingConfig(MethodConfig):
     """
 
     views: NonNegativeInt | Indices
-    encoder: Literal["float32", "int8"] = FLOAT32
+    encoder: Literal["float32", "int8"] = "float32"
     preprocessing: Annotated[PreprocessingSpec, section(PreprocessingSpec)] = PreprocessingSpec()
     head: Annotated[HeadTraining, section(HeadTraining)] = HeadTraining()
     decoder: Annotated[DecoderTraining, section(DecoderTraining)] = DecoderTraining()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from real_data import real_data
 from training_cases import write_config
 
 from sammix_core.errors import InputError
@@ -64,10 +65,11 @@ def test_slices_are_counted_without_encoding(tmp_path: Path) -> None:
     assert not (tmp_path / "work").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.real_data
 def test_the_recipe_of_liver_2_encodes_at_most_9000_slices() -> None:
     path = Path(__file__).parents[3] / "benchmarks" / "liver_model" / "config-2.yaml"
-    if not (path.parents[3] / "shared" / "data" / "hcc005_plain_ct.nii.gz").is_file():
-        pytest.skip("needs the CT in ../shared/data")
+    real_data("hcc005_plain_ct.nii.gz")
     config = TrainingConfig.read(path)
     patients = {case.patient for case in config.cases}
     assert (len(config.cases), len(patients)) == (17, 12)
