@@ -42,7 +42,7 @@ from sammix_core.segmentation.segmenter import Segmenter
 from sammix_core.segmentation.session import SegmentationSession
 from sammix_core.segmentation.slice_sampling import EVERY_SLICE
 from sammix_core.training.config import TrainingConfig
-from sammix_core.training.settings import THRESHOLDS, LoraTraining, ResNetTraining
+from sammix_core.training.settings import FIRST, THRESHOLDS, LoraTraining, ResNetTraining
 from sammix_core.training.supervised import SupervisedTrainer, Trained
 from sammix_core.training.views import CLEAN, View
 from sammix_core.volume_io import read_volume
@@ -109,11 +109,11 @@ class Fold:
 
     Attributes:
         trainer: Trains.
-        case: The patient left out.
+        patient: The one left out.
     """
 
     trainer: SupervisedTrainer
-    case: str
+    patient: str
 
     def __post_init__(self) -> None:
         self._plain: Trained | None = None
@@ -121,12 +121,13 @@ class Fold:
 
     def model(self, switches: dict[str, Any]) -> LoadedModel:
         """The fold's model with a variant's switches."""
-        self._plain = self._plain or self.trainer.train(without=self.case)
-        trained, adapter = self._plain, None
-        if switches["lora"]:
-            self._adapted = self._adapted or self.trainer.adapted(self._plain, without=self.case)
+        self._plain = self._plain or self.trainer.train(without=self.patient)
+        trained, adapter = self._plain, self._plain.encoder.adapter  # LoRA that was trained first is in every variant
+        if switches["lora"] and adapter is None:
+            self._adapted = self._adapted or self.trainer.adapted(self._plain, without=self.patient)
             trained, adapter = self._adapted
-        backend = LiteMedSam(CPU, adapter=adapter)
+        encoder = trained.encoder
+        backend = LiteMedSam(CPU, adapter=adapter, precision=encoder.precision, ranges=encoder.ranges)
         if switches["decoder"]:
             backend.load_trained(trained.decoder)
         guidance: Guidance = EmbeddingCam(trained.head, CPU)
@@ -135,7 +136,7 @@ class Fold:
             config = self.trainer.config
             section = replace(config.resnet38, method=switches["cam"], threshold=switches["threshold"])
             self.trainer.config = config.model_copy(update={"resnet38": section})
-            guidance, boxes = self.trainer.resnet38_guidance(without=self.case)
+            guidance, boxes = self.trainer.resnet38_guidance(without=self.patient)
         smoothed = {key: switches[key] for key in _SMOOTHING if switches[key] != DEFAULT[key]}
         masks = {key: switches[key] for key in ("mask_prompt", "second_pass", "choice", "least_cover")}
         return LoadedModel(
@@ -178,14 +179,17 @@ def row_of(session: SegmentationSession, case: LabelledCase, result: Segmentatio
 def rows_of(
     trainer: SupervisedTrainer, name: str, variants: dict[str, dict[str, Any]], moved: bool = False
 ) -> Iterable[dict[str, Any]]:
-    """Rows of one patient in all variants, optionally with moved boxes too."""
+    """Rows of one case in all variants, by what was trained without its patient, optionally with moved boxes too."""
     one = next(case for case in trainer.config.cases if case.name == name)
     case = load_case(one)
     clean = [view for view in trainer.views if view.case == name and view.name == CLEAN]
-    fold = Fold(trainer, name)
+    fold = Fold(trainer, one.patient)
     for variant, switches in variants.items():
-        # Embeddings of the views are those of the plain encoder on the body crop.
-        cached = clean if switches["body_crop"] and not switches["lora"] else []
+        # Embeddings of the views are those of the trainer's encoder on the body crop.
+        own_lora = (
+            trainer.config.lora is not None and trainer.config.lora.order == FIRST and not trainer.config.lora.shared
+        )
+        cached = clean if switches["body_crop"] and not switches["lora"] and not own_lora else []
         session = session_for(fold.model(switches), one.ct, cached)
         session.find_boxes()
         head = {"model": f"{trainer.config.name}/{trainer.config.version}", "variant": variant, "case": name}
@@ -221,10 +225,11 @@ def main() -> None:
         print("\n".join(variants))
         return
     config = TrainingConfig.read(arguments.config)
-    config = replace(config, resnet38=config.resnet38 or ResNetTraining(), lora=config.lora or LoraTraining())
+    sections = {"resnet38": config.resnet38 or ResNetTraining(), "lora": config.lora or LoraTraining()}
+    config = config.model_copy(update=sections)
     trainer = SupervisedTrainer(config)
     for case in config.cases:
-        if arguments.only and case.name not in arguments.only:
+        if arguments.only and case.patient not in arguments.only:
             continue
         for row in rows_of(trainer, case.name, variants, arguments.moved):
             print(json.dumps(row), flush=True)

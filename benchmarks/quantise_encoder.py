@@ -1,32 +1,39 @@
-"""Measures the ranges of the image encoder's int8 form: sammix_core/engines/encoder_int8.safetensors.
+"""Measures the ranges of the image encoder's int8 form.
 
-    pip install nncf
-    python benchmarks/quantise_encoder.py --data ../shared/data [--slices 24]
+    pip install 'sammix[quantise]'
+    python benchmarks/quantise_encoder.py --data ../shared/data [--slices 25] [--model FOLDER]
 
-NNCF's post-training quantisation (mixed preset, transformer) looks at slices of the training cases alone; what it finds
-is written down, and OpenVINO alone applies it (sammix_core/engines/int8.py). Printed: how far the embeddings of slices
-that were not used for it are from float32's, for NNCF's own model and for ours.
+It is LiteMedSAM's own encoder, whose ranges are sammix_core/engines/encoder_int8.safetensors; with a model's folder,
+the model's encoder, LoRA merged in: the ranges go into that folder and its manifest, where the engine prefers them
+to LiteMedSAM's; `sammix train` has done that already where its configuration has `encoder: int8` and LoRA first.
+
+NNCF's post-training quantisation (sammix_core/engines/int8_measuring.py) looks at slices of the training cases alone;
+OpenVINO alone applies what it finds (sammix_core/engines/int8.py). Printed: how far the embeddings of slices that were
+not used for it are from float32's, for NNCF's own model and for ours.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import nncf
 import numpy as np
-import torch
-from safetensors.numpy import save_file
 
 from sammix_core.engines import int8
+from sammix_core.engines.int8_measuring import converted, measure_ranges
 from sammix_core.engines.openvino_compiler import openvino
+from sammix_core.files import sha256_of
 from sammix_core.model_store import LITE_MEDSAM
+from sammix_core.model_store.manifest import MANIFEST_FILE
+from sammix_core.model_store.store import ModelFolder, open_model
 from sammix_core.preprocessing.axial_slices import AxialSlices
 from sammix_core.preprocessing.spec import PreprocessingSpec
 from sammix_core.sam.litemedsam import IMAGE_SIZE, build_network
+from sammix_core.sam.lora import merge
+from sammix_core.sam.options import encoder_adapter
 from sammix_core.volume_io import read_volume
 
 # Those that the model's licence lets us learn from; see the model card.
@@ -37,7 +44,6 @@ CASES = (
     "totalseg_example_ct.nii.gz",
     "totalseg_dicom_slab20",
 )
-KEPT_IN_BFLOAT16 = ["GroupConvolution", "ScaledDotProductAttention"]
 
 
 def images(data: Path, count: int, offset: float) -> Iterator[np.ndarray]:
@@ -50,36 +56,13 @@ def images(data: Path, count: int, offset: float) -> Iterator[np.ndarray]:
             yield np.ascontiguousarray(np.broadcast_to(slices.image(int(place)), (1, 3, IMAGE_SIZE, IMAGE_SIZE)))
 
 
-def converted() -> Any:
-    example = torch.zeros(1, 3, IMAGE_SIZE, IMAGE_SIZE)
-    with torch.no_grad():
-        traced = torch.jit.trace(build_network().image_encoder, example, check_trace=False)
-    return openvino().convert_model(traced, example_input=(example,), input=[list(example.shape)])
-
-
-def what_was_found(plain: Any, quantised: Any) -> tuple[dict[str, np.ndarray], list[list[int]]]:
-    """Ranges, factors and corrections of NNCF's model, product by product."""
-    tensors: dict[str, np.ndarray] = {}
-    shapes = []
-    for index, (before, after) in enumerate(zip(int8.products(plain), int8.products(quantised), strict=True)):
-        shapes.append(list(before.weights.shape))
-        quantiser = after.node.input_value(0).get_node()
-        while quantiser.get_type_name() in ("Reshape", "Transpose"):  # one range for all: moving them changes nothing
-            quantiser = quantiser.input_value(0).get_node()
-        if quantiser.get_type_name() != "FakeQuantize":
-            raise SystemExit(f"{before.node.get_friendly_name()} was not quantised.")
-        ends = [int8.constant(quantiser.input_value(place).get_node()) for place in (1, 2)]
-        tensors[f"{index}.range"] = np.array([float(end.reshape(())) for end in ends], np.float32)
-        scaled = quantiser.input_value(0).get_node()
-        if scaled.get_type_name() == "Multiply":
-            factors = int8.constant(scaled.input_value(1).get_node())
-            if factors is not None and factors.size == before.weights.shape[1]:
-                tensors[f"{index}.factors"] = factors.astype(np.float32)
-        if before.bias is not None and after.bias is not None:
-            correction = (after.bias - before.bias).astype(np.float32).reshape(-1)
-            if np.any(correction):
-                tensors[f"{index}.bias"] = correction
-    return tensors, shapes
+def encoder_of(folder: ModelFolder | None) -> Any:
+    """LiteMedSAM's encoder, or a model's with its LoRA merged in."""
+    encoder = build_network().image_encoder
+    adapter = None if folder is None else encoder_adapter(folder)
+    if adapter is not None:
+        merge(encoder, adapter)
+    return encoder
 
 
 def main() -> None:
@@ -87,34 +70,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--slices", type=int, default=25)
+    parser.add_argument("--model", type=Path, help="a model's folder")
     arguments = parser.parse_args()
-    plain = converted()
-    seen = list(images(arguments.data, arguments.slices, 0.5))
-    by_nncf = nncf.quantize(
-        plain,
-        nncf.Dataset(seen),
-        preset=nncf.QuantizationPreset.MIXED,
-        model_type=nncf.ModelType.TRANSFORMER,
-        subset_size=len(seen),
-        ignored_scope=nncf.IgnoredScope(types=KEPT_IN_BFLOAT16),
-    )
-    tensors, shapes = what_was_found(converted(), by_nncf)
-    about = {
-        "schema": int8.SCHEMA,
-        "base_model": LITE_MEDSAM.sha256,
-        "cases": CASES,
-        "slices": len(seen),
-        "nncf": nncf.__version__,
-        "openvino": openvino().__version__,
-        "shapes": shapes,
-    }
-    save_file(tensors, int8.RECIPE, {"about": json.dumps(about)})
+    folder = None if arguments.model is None else open_model(arguments.model)
+    path = int8.RECIPE if folder is None else folder.path / int8.RANGES_FILE
+    encoder = encoder_of(folder)
+    about = {"base_model": LITE_MEDSAM.sha256, "cases": CASES}
+    by_nncf = measure_ranges(encoder, list(images(arguments.data, arguments.slices, 0.5)), about, path)
+    if folder is not None:
+        files = {**folder.manifest.files, int8.RANGES_FILE: sha256_of(path)}
+        replace(folder.manifest, files=files).write(folder.path / MANIFEST_FILE)
+    shape = (1, 3, IMAGE_SIZE, IMAGE_SIZE)
     core = openvino().Core()
     forms = {
-        "float32": (plain, "f32"),
-        "bfloat16": (plain, "bf16"),
+        "float32": (converted(encoder, shape), "f32"),
+        "bfloat16": (converted(encoder, shape), "bf16"),
         "NNCF's": (by_nncf, "bf16"),
-        "int8": (int8.quantised(converted()), "bf16"),
+        "int8": (int8.quantised(converted(encoder, shape), path), "bf16"),
     }
     others = list(images(arguments.data, len(CASES), 0.25))
     found = {
@@ -126,7 +98,7 @@ def main() -> None:
     for name, embeddings in found.items():
         error = np.sqrt(((embeddings - exact) ** 2).mean() / exact.var())
         print(f"{name}: relative error {error:.4f} on {len(others)} other slices")
-    print(f"{len(shapes)} products, {int8.RECIPE.stat().st_size / 1e3:.0f} kB")
+    print(f"{path.stat().st_size / 1e3:.0f} kB in {path}")
 
 
 if __name__ == "__main__":

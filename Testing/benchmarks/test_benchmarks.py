@@ -88,10 +88,10 @@ def test_a_grid_is_all_combinations_once() -> None:
 def test_a_patient_is_scored_in_every_variant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quick = QuickLiteMedSam(torch.device("cpu"))
     quick.network.image_encoder = StubEncoder()
-    monkeypatch.setattr(supervised, "LiteMedSam", lambda device: quick)
+    monkeypatch.setattr(supervised, "LiteMedSam", lambda *_: quick)
     ablation = script("ablation")
     adapters: list[object] = []
-    monkeypatch.setattr(ablation, "LiteMedSam", lambda device, adapter: adapters.append(adapter) or quick)
+    monkeypatch.setattr(ablation, "LiteMedSam", lambda device, adapter, **_: adapters.append(adapter) or quick)
     resnet38 = {"steps": 2, "batch": 2, "width": 0.0625}
     lora = {"steps": 1, "batch": 1}
     few = {"steps": 2, "batch": 2}

@@ -23,11 +23,12 @@ from sammix_core.datasets.cases import LabelledCase, load_case
 from sammix_core.datasets.labels import CaseLabels
 from sammix_core.files import atomic_path
 from sammix_core.progress import ProgressCallback, ProgressReporter
-from sammix_core.training.case_views import case_views, draw_slice, open_view
+from sammix_core.training.case_views import draw_slice
 from sammix_core.training.config import TrainingConfig
 from sammix_core.training.context import TrainingContext
 from sammix_core.training.head_training import train_head
 from sammix_core.training.settings import HeadTraining
+from sammix_core.training.supervised import SupervisedTrainer
 from sammix_core.training.views import CLEAN, View
 
 HERE = Path(__file__).resolve().parent
@@ -73,7 +74,7 @@ def lesion_view(case: LabelledCase, view: View, labels: CaseLabels | None, confi
     with np.load(file) as arrays:
         chosen, found = arrays["kept"], arrays["shares"]
     rows = cast(np.ndarray, _Rows(view.embeddings, chosen))  # only rows are read from it
-    return View(case.name, view.name, rows, found, view.slices[chosen])
+    return View(case.name, view.name, rows, found, view.slices[chosen], view.patient)
 
 
 class _Rows:
@@ -87,17 +88,18 @@ class _Rows:
 
 
 def lesion_views(config: TrainingConfig, show: ProgressCallback) -> list[View]:
-    """All views, of all cases."""
+    """All of `VIEWS` that the configuration has, of all cases."""
     found = []
-    stage = ProgressReporter("Drawing lesions", len(config.cases) * len(VIEWS), show, None)
+    views = [view for view in SupervisedTrainer(config, show).views if view.name in VIEWS]
+    stage = ProgressReporter("Drawing lesions", len(views), show, None)
     for one in config.cases:
         case = load_case(one)
         file = HERE / "labels" / f"{one.name}.json"
         labels = CaseLabels.read(file) if file.exists() else None
-        store = case_views(config, one)
-        for name in VIEWS:
-            found.append(lesion_view(case, open_view(one.name, name, store), labels, config))
-            stage.step()
+        for view in views:
+            if view.case == one.name:
+                found.append(lesion_view(case, view, labels, config))
+                stage.step()
     return found
 
 

@@ -113,7 +113,7 @@ def liver_case(name: str, folder: Path, without: str | None) -> LiverCase:
     else:
         trainer = SupervisedTrainer(config)
         one = next(entry for entry in config.cases if entry.name == name)
-        model = Fold(trainer, name).model(DEFAULT)
+        model = Fold(trainer, one.patient).model(DEFAULT)
         clean = [view for view in trainer.views if (view.case, view.name) == (name, CLEAN)]
         session = session_for(model, one.ct, clean)
         case = load_case(one)

@@ -1,9 +1,11 @@
 """Trains a refiner of slices' masks, of the liver's or of lesions, on views that are encoded already.
 
     python benchmarks/refiner/train_refiner.py liver|lesion [--without PATIENT] [--steps N]
+        [--config CONFIG --decoder FOLDER --version VERSION]
 
-The views of benchmarks/liver_model/config.yaml are used as they lie (`sammix train` makes them): five patients that may
-be trained on. Lesions are those drawn into the views from the eighth on and the two of crlm1004, see
+The views of the configuration are used as they lie (`sammix train` makes them): of patients that may be trained on.
+--decoder is the folder of the model that the configuration made; by default all is that of liver/1.1.0.
+Lesions are those drawn into the views from the eighth on and the two of crlm1004, see
 benchmarks/lesion_model/train.py. The validation cases are not used. With --without a patient is left out,
 and the liver's decoder, which the refiner goes on top of, is the one that was trained without it (see ablation.py).
 Checkpoints and models go to work/refiner, which git ignores; the same command continues a run that was stopped.
@@ -27,12 +29,12 @@ from ablation import DEFAULT, Fold  # noqa: E402
 
 from sammix_core.cli.progress import shown_progress  # noqa: E402
 from sammix_core.model_store.base_weights import LITE_MEDSAM  # noqa: E402
+from sammix_core.model_store.store import open_model  # noqa: E402
 from sammix_core.model_store.weights import write_model  # noqa: E402
 from sammix_core.progress import ProgressCallback  # noqa: E402
 from sammix_core.refinement.folder import LESION, LIVER  # noqa: E402
 from sammix_core.refinement.model import decoder_network, refiner_manifest, untrained_refiner  # noqa: E402
 from sammix_core.refinement.network import RefinerSpec  # noqa: E402
-from sammix_core.training.case_views import case_views, open_view  # noqa: E402
 from sammix_core.training.config import TrainingConfig  # noqa: E402
 from sammix_core.training.context import HALF_PRECISION, LocalRuntime, TrainingContext  # noqa: E402
 from sammix_core.training.refiner_training import RefinerTraining, train_refiner  # noqa: E402
@@ -62,18 +64,14 @@ def views_of(target: str, config: TrainingConfig, show: ProgressCallback) -> lis
         from train import lesion_views
 
         return lesion_views(config, show)
-    found = []
-    for case in config.cases:
-        store = case_views(config, case)
-        found += [open_view(case.name, name, store) for name in LIVER_VIEWS]
-    return found
+    return [view for view in SupervisedTrainer(config, show).views if view.name in LIVER_VIEWS]
 
 
-def network_of(target: str, config: TrainingConfig, without: str | None) -> Any:
-    """LiteMedSAM with the decoder that the refiner goes on top of."""
+def network_of(target: str, config: TrainingConfig, without: str | None, decoder: str = "") -> Any:
+    """LiteMedSAM with the decoder that the refiner goes on top of, a model's or the target's default."""
     if target == LIVER and without:
         return Fold(SupervisedTrainer(config), without).model(DEFAULT).backend.network  # type: ignore[attr-defined]
-    return decoder_network(DECODERS[target])
+    return decoder_network(decoder or DECODERS[target])
 
 
 def main() -> None:
@@ -82,21 +80,28 @@ def main() -> None:
     parser.add_argument("--without", help="a patient to leave out")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--threads", type=int, default=1, help="one is nearly as quick as two: the layers are small")
+    parser.add_argument("--config", type=Path, default=CONFIG, help="the configuration whose views are used")
+    parser.add_argument("--decoder", type=Path, help="folder of the model that the liver's refiner goes on top of")
+    parser.add_argument("--version", default=VERSION, help="of the refiner")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     target, without = arguments.target, arguments.without
-    config = TrainingConfig.read(CONFIG)
+    config = TrainingConfig.read(arguments.config)
+    below = None if arguments.decoder is None or target == LESION else open_model(arguments.decoder)
+    decoder = DECODERS[target] if below is None else below.spec
     settings = replace(SETTINGS[target], steps=arguments.steps)
     spec = RefinerSpec()
     name = name_of(target, without)
     losses: list[float] = []
     with shown_progress(quiet=False) as show:
-        views = [view for view in views_of(target, config, show) if view.case != without]
-        refiner = untrained_refiner(network_of(target, config, without), spec, config.seed)
+        views = [view for view in views_of(target, config, show) if view.patient != without]
+        refiner = untrained_refiner(
+            network_of(target, config, without, str(below.path) if below else ""), spec, config.seed
+        )
         begun = time.monotonic()
         context = TrainingContext(
             label=name,
-            checkpoint=WORK / "checkpoints" / f"{name}-{arguments.steps}.pt",
+            checkpoint=WORK / "checkpoints" / f"{name}-{config.version}-{arguments.steps}.pt",
             seed=config.seed,
             runtime=LocalRuntime(HALF_PRECISION),
             progress=show,
@@ -106,7 +111,7 @@ def main() -> None:
     cases = sorted({view.case for view in views})
     state = trained.trained_state()
     metrics = {"training": asdict(settings), "parameters_trained": sum(tensor.numel() for tensor in state.values())}
-    manifest = refiner_manifest(name, VERSION, target, DECODERS[target], spec, config.preprocessing, cases, metrics)
+    manifest = refiner_manifest(name, arguments.version, target, decoder, spec, config.preprocessing, cases, metrics)
     made = write_model(WORK / "models", manifest, state, f"# {manifest.spec}\n\nExperimental; see docs/msam.md.\n")
     fifth = max(1, len(losses) // 5)
     shown = [round(sum(losses[at : at + fifth]) / fifth, 4) for at in range(0, len(losses) - fifth + 1, fifth)]

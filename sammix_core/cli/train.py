@@ -17,11 +17,17 @@ from sammix_core.progress import Interrupts
 
 def train(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The settings of the training.")],
+    count: Annotated[
+        bool, typer.Option("--count", help="Print how many slices would be encoded, and train nothing.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Train a model; after Ctrl-C the same command continues the training."""
     if not config.is_file():
         raise InputError(f"There is no settings file {config}.")
+    if count:
+        _print_counts(config)
+        return
     from sammix_core.training.run import train_from_config
 
     try:
@@ -41,3 +47,18 @@ def train(
                 f"{'patients' if metrics['held_back_by'] == 'patient' else 'slices of the same patient'}: "
                 f"{metrics['held_back_dice']:.3f}, at step {metrics['best_step']}."
             )
+
+
+def _print_counts(path: Path) -> None:
+    """The slices that a supervised training encodes, case by case, and in all."""
+    from sammix_core.training.case_views import count_slices
+    from sammix_core.training.config import TrainingConfig
+
+    config = TrainingConfig.read(path)
+    counts = count_slices(config)
+    patients: dict[str, list[str]] = {}
+    for case in config.cases:
+        patients.setdefault(case.patient, []).append(f"{case.name} {counts[case.name]:,}")
+    for patient, cases in patients.items():
+        console.out().print(f"{patient}: {', '.join(cases)}")
+    console.out().print(f"{sum(counts.values()):,} slices of {len(patients)} patients would be encoded.")

@@ -28,13 +28,15 @@ class CaseConfig:
     """Where a case lies, and how much of its labels is used. Slice indices are those of the CT's own slice axis.
 
     Attributes:
-        name: Name of the patient; folds and splits are made by it.
+        name: Name of the case, one volume; views and labels go by it.
         ct: The CT, a file or a DICOM folder.
         labels: A label file (`sammix-labels/2`) for some slices, a labelmap for all, or None.
         values: Values of the labelmap that are the target; empty means all above zero.
         labelled: Slices whose masks are used: all that there are (None), so many spread evenly, or these.
         image_level: Whether the labels also say of the other slices if they show the structure.
         present, absent: Further slices that are known to show the structure, or not to.
+        patient: Name of the patient, of whom there may be several cases; the case's own by default. Folds, splits and
+            draws go by it.
     """
 
     name: str
@@ -45,6 +47,10 @@ class CaseConfig:
     image_level: bool = True
     present: tuple[int, ...] = ()
     absent: tuple[int, ...] = ()
+    patient: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "patient", self.patient or self.name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,11 +58,12 @@ class LabelledCase:
     """A CT and what is known of its slices; all slice indices are those of the canonical axial order.
 
     Attributes:
-        name: Name of the patient; for messages and for splits by patient.
+        name: Name of the case; for messages, and for what is stored of it.
         volume: The CT.
         masks: Slice -> (rows, cols) bool, for the slices with a mask that is not empty.
         absent: Slices known to be without the structure, ascending, so that their masks are known to be empty.
         present: Slices known to show the structure, ascending, without a mask.
+        patient: Name of the patient, by whom splits are made; the case's own by default.
 
     Example:
         >>> volume = Volume(np.zeros((4, 2, 2), np.int16), (1.0, 1.0, 5.0), (0.0, 0.0, 0.0), np.eye(3))
@@ -72,7 +79,11 @@ class LabelledCase:
     masks: dict[int, np.ndarray] = field(repr=False)
     absent: tuple[int, ...] = ()
     present: tuple[int, ...] = ()
+    patient: str = ""
     _body: dict[float, Crop] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "patient", self.patient or self.name)
 
     @classmethod
     def from_mask(
@@ -81,7 +92,7 @@ class LabelledCase:
         """Sorts the slices of a mask.
 
         Args:
-            name: Name of the patient.
+            name: Name of the case.
             volume: The CT.
             mask: (k, j, i) bool on the CT's grid.
             labelled: Indices along the CT's slice axis whose mask is known, empty ones included; None for all.
@@ -162,6 +173,10 @@ def load_case(config: CaseConfig, volume: Volume | None = None) -> LabelledCase:
     """
     if volume is None:
         volume = read_volume(config.ct)
+    return replace(_with_labels(config, volume), patient=config.patient)
+
+
+def _with_labels(config: CaseConfig, volume: Volume) -> LabelledCase:
     if config.labels is None:
         return LabelledCase(config.name, volume, {})
     if config.labels.suffix == ".json":

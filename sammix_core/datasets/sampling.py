@@ -11,25 +11,27 @@ T = TypeVar("T")
 
 
 class PatientSampler(Generic[T]):
-    """Draws a patient first and then one of its items, with replacement.
+    """Draws a patient first, then one of the patient's volumes, then one of its items, with replacement.
+
+    A patient with three volumes is drawn no more often than one with a single volume.
 
     Args:
-        items: (patient, item) pairs; an item that comes twice is twice as likely among its patient's.
+        items: (patient, volume, item); an item that comes twice is twice as likely among its volume's.
 
     Example:
-        >>> sampler = PatientSampler([("anna", 1), ("bert", 2), ("bert", 3)])
+        >>> sampler = PatientSampler([("anna", "ct", 1), ("bert", "plain", 2), ("bert", "portal", 3)])
         >>> len(sampler), set(sampler.draw(100, np.random.default_rng(0)))
         (3, {1, 2, 3})
     """
 
-    def __init__(self, items: Iterable[tuple[str, T]]) -> None:
-        groups: dict[str, list[T]] = {}
-        for patient, item in items:
-            groups.setdefault(patient, []).append(item)
-        self._groups = list(groups.values())
+    def __init__(self, items: Iterable[tuple[str, str, T]]) -> None:
+        patients: dict[str, dict[str, list[T]]] = {}
+        for patient, volume, item in items:
+            patients.setdefault(patient, {}).setdefault(volume, []).append(item)
+        self._patients = [list(volumes.values()) for volumes in patients.values()]
 
     def __len__(self) -> int:
-        return sum(len(group) for group in self._groups)
+        return sum(len(volume) for volumes in self._patients for volume in volumes)
 
     def draw(self, count: int, rng: np.random.Generator) -> list[T]:
         """Draws items.
@@ -43,8 +45,10 @@ class PatientSampler(Generic[T]):
         """
         drawn = []
         for _ in range(count):
-            group = self._groups[rng.integers(len(self._groups))]
-            drawn.append(group[rng.integers(len(group))])
+            volumes = self._patients[rng.integers(len(self._patients))]
+            # No random number is used up where there is no choice: patients of one volume are drawn as ever.
+            volume = volumes[rng.integers(len(volumes))] if len(volumes) > 1 else volumes[0]
+            drawn.append(volume[rng.integers(len(volume))])
         return drawn
 
 

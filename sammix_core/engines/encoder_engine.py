@@ -11,6 +11,8 @@ from __future__ import annotations
 import importlib.util
 import logging
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -80,14 +82,16 @@ class OpenVinoEngine:
     batch = 1
     notes: Sequence[str] = ()
 
-    def __init__(self, encoder: nn.Module, image_size: int, precision: str = FLOAT32) -> None:
+    def __init__(
+        self, encoder: nn.Module, image_size: int, precision: str = FLOAT32, ranges: Path | None = None
+    ) -> None:
         self.precision = default_precision() if precision == DEFAULT else precision
         self.concurrency = torch.get_num_threads()
         how: dict[str, Any] = {"precision": self.precision}
         if self.precision == INT8:
             from sammix_core.engines import int8
 
-            how |= {"change": int8.quantised, "change_key": int8.recipe_key()}
+            how |= {"change": partial(int8.quantised, ranges=ranges), "change_key": int8.recipe_key(ranges)}
         shape = [1, 3, image_size, image_size]
         weights = list(encoder.parameters())
         self._module = CompiledModule(lambda: encoder, weights, [torch.zeros(shape)], [shape], **how)
@@ -108,6 +112,7 @@ def make_engine(
     name: str = "auto",
     image_size: int = 256,
     precision: str = FLOAT32,
+    ranges: Path | None = None,
 ) -> EncoderEngine:
     """Chooses the engine.
 
@@ -118,6 +123,7 @@ def make_engine(
         image_size: Side of the encoder's images in pixels.
         precision: "float32", "bfloat16", "int8", or "default" for what `default_precision` says; torch on a CPU takes
             float32 in any case, and so does a GPU unless bfloat16 is chosen.
+        ranges: The int8 ranges of this encoder, or None for those of LiteMedSAM's own.
 
     Raises:
         InputError: An unknown engine or precision, or OpenVINO where it cannot run.
@@ -133,7 +139,7 @@ def make_engine(
         raise InputError("OpenVINO is not installed, or the device is not the CPU; use the engine 'torch'.")
     if available and name != "torch":
         try:
-            return OpenVinoEngine(encoder, image_size, precision)
+            return OpenVinoEngine(encoder, image_size, precision, ranges)
         except (ImportError, OSError, RuntimeError) as error:
             # An old processor, or libraries that do not fit: torch is slower, but works.
             if name == "openvino":

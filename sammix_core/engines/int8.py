@@ -2,7 +2,8 @@
 
 NNCF's post-training quantisation finds three things for each matrix product and convolution: the range of what goes
 in, factors that move outliers of the activations into the weights (SmoothQuant), and a correction of the bias. They are
-kept in `encoder_int8.safetensors` (benchmarks/quantise_encoder.py makes it); int8 weights follow from LiteMedSAM's own.
+kept in `encoder_int8.safetensors` (benchmarks/quantise_encoder.py makes it); int8 weights follow from the encoder.
+The file here is that of LiteMedSAM's encoder; a model whose encoder is another one can carry its own under that name.
 Depthwise convolutions and attention stay in bfloat16: in int8 they are no faster, and much of the error was theirs.
 """
 
@@ -18,7 +19,8 @@ import numpy as np
 
 from sammix_core.engines.openvino_compiler import openvino
 
-RECIPE = Path(__file__).with_name("encoder_int8.safetensors")
+RANGES_FILE = "encoder_int8.safetensors"
+RECIPE = Path(__file__).with_name(RANGES_FILE)
 SCHEMA = "sammix-int8/1"
 _ACTIVATION_LEVELS = 256
 _WEIGHT_LEVELS = 255  # symmetric: -127 to 127
@@ -72,18 +74,24 @@ def constant(node: Any) -> np.ndarray | None:
     return None
 
 
-def recipe_key() -> str:
-    """Identifies the ranges; "" where the file is missing."""
+def recipe_key(ranges: Path | None = None) -> str:
+    """Identifies the ranges; "" where the file is missing.
+
+    Args:
+        ranges: The file, or None for that of LiteMedSAM's own encoder.
+    """
     from sammix_core.files import sha256_of
 
-    return sha256_of(RECIPE) if RECIPE.is_file() else ""
+    file = RECIPE if ranges is None else ranges
+    return sha256_of(file) if file.is_file() else ""
 
 
-def quantised(model: Any) -> Any:
+def quantised(model: Any, ranges: Path | None = None) -> Any:
     """Sets the ranges in an encoder's model, in place.
 
     Args:
-        model: OpenVINO's float32 model of LiteMedSAM's image encoder.
+        model: OpenVINO's float32 model of LiteMedSAM's image encoder, or of one with LoRA merged in.
+        ranges: The file, or None for that of LiteMedSAM's own encoder.
 
     Returns:
         The model.
@@ -93,9 +101,10 @@ def quantised(model: Any) -> Any:
     """
     from safetensors import safe_open
 
-    if not RECIPE.is_file():
+    path = RECIPE if ranges is None else ranges
+    if not path.is_file():
         raise RuntimeError("The ranges for int8 are missing.")
-    with safe_open(RECIPE, framework="numpy") as file:
+    with safe_open(path, framework="numpy") as file:
         about = json.loads(file.metadata()["about"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     encoder_products = list(products(model))

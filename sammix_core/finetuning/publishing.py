@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import torch
 
+from sammix_core.engines.int8 import RANGES_FILE
 from sammix_core.evaluation.report import RESEARCH_ONLY
 from sammix_core.finetuning.candidate import Weights
 from sammix_core.finetuning.result import FineTuneResult
@@ -17,6 +18,7 @@ from sammix_core.model_store.manifest import WEIGHTS_FILE, Manifest
 from sammix_core.model_store.store import ModelFolder, user_models_folder
 from sammix_core.model_store.weights import load_model_weights, write_model
 from sammix_core.sam import lora
+from sammix_core.sam.options import encoder_ranges
 from sammix_core.segmentation.following.settings import FollowSettings
 
 _CARD = """# {spec}
@@ -78,11 +80,13 @@ def publish_candidate(
     kept = [
         file
         for file in old.files
-        if file != WEIGHTS_FILE and not (candidate.new_structure and file != lora.WEIGHTS_FILE)
+        if file not in (WEIGHTS_FILE, RANGES_FILE) and not (candidate.new_structure and file != lora.WEIGHTS_FILE)
     ]
     more: dict[str, Mapping[str, torch.Tensor]] = {file: load_model_weights(parent, file) for file in kept}
     if candidate.adapter is not None:
         more[lora.WEIGHTS_FILE] = candidate.adapter
+    # The int8 ranges belong to the parent's encoder: another LoRA computes in float32.
+    ranges = encoder_ranges(parent) if candidate.adapter is None else None
     figures = {key: value for key, value in result.to_json().items() if key != "folder"}
     manifest = replace(
         old,
@@ -96,7 +100,12 @@ def publish_candidate(
         parent=old.spec,
     )
     return write_model(
-        user_models_folder(), manifest, candidate.weights.state(), _card(manifest, cases, result), more=more
+        user_models_folder(),
+        manifest,
+        candidate.weights.state(),
+        _card(manifest, cases, result),
+        more=more,
+        copies={} if ranges is None else {RANGES_FILE: ranges},
     )
 
 

@@ -120,6 +120,7 @@ def write_model(
     *,
     float16: bool = True,
     more: Mapping[str, Mapping[str, Tensor]] | None = None,
+    copies: Mapping[str, Path] | None = None,
 ) -> ModelFolder:
     """Writes a model to `parent/<name>/<version>/`; the folder appears when it is complete.
 
@@ -130,6 +131,7 @@ def write_model(
         card: The text of `MODEL_CARD.md`.
         float16: Store the weights in half precision.
         more: Further files of weights by name, such as LoRA's.
+        copies: Files to copy as they are, by name, such as the int8 ranges of the encoder.
 
     Returns:
         The model as it lies there.
@@ -151,6 +153,9 @@ def write_model(
         unfinished.mkdir(parents=True)
         parts = {WEIGHTS_FILE: state, **(more or {})}
         digests = {file: save_weights(part, unfinished / file, float16=float16) for file, part in parts.items()}
+        for file, source in (copies or {}).items():
+            shutil.copyfile(source, unfinished / file)
+            digests[file] = sha256_of(unfinished / file)
         write_text_atomic(unfinished / CARD_FILE, card)
         replace(manifest, files=digests).write(unfinished / MANIFEST_FILE)
         os.replace(unfinished, folder)

@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import torch
 
+from sammix_core.engines.cache_folder import key_of
 from sammix_core.engines.encoder_engine import EncoderEngine, make_engine, openvino_available
+from sammix_core.engines.int8 import recipe_key
 from sammix_core.engines.openvino_compiler import DEFAULT, FLOAT32, INT8
 from sammix_core.errors import InputError
 from sammix_core.model_store.base_weights import LITE_MEDSAM, find_base_weights
 from sammix_core.model_store.store import ModelFolder
 from sammix_core.sam.backend import EDGE_TO_CENTRE, EngineBackend, SamBackend
 from sammix_core.sam.lora import merge
-from sammix_core.sam.options import BackendOptions, encoder_adapter
+from sammix_core.sam.options import BackendOptions, encoder_adapter, encoder_ranges
 
 if TYPE_CHECKING:
     from sammix_core.sam.decoder_engine import DecoderEngine
@@ -62,8 +64,10 @@ class LiteMedSam(EngineBackend):
         base_weights: A local checkpoint, or None for the one that the store finds.
         engine: How encoder and decoder run, see `make_engine`.
         adapter: LoRA weights for the encoder, or None.
-        precision: The encoder's, see `make_engine`; int8 was measured without LoRA, so that there is float32 then. The
-            decoder is in float32 with an encoder in float32, else in bfloat16.
+        precision: The encoder's, see `make_engine`. LiteMedSAM's int8 ranges were measured without LoRA, so that an
+            encoder with LoRA computes in float32 unless it has ranges of its own. The decoder is in float32 with an
+            encoder in float32, else in bfloat16.
+        ranges: The int8 ranges of the adapted encoder, or None for those of LiteMedSAM's own.
 
     Attributes:
         name: "litemedsam".
@@ -83,20 +87,29 @@ class LiteMedSam(EngineBackend):
         engine: str = "auto",
         adapter: Mapping[str, torch.Tensor] | None = None,
         precision: str = FLOAT32,
+        ranges: Path | None = None,
     ) -> None:
         self.device = device
+        self._ranges = ranges
         self.network = build_network(base_weights)
         if adapter is not None:  # before the engine compiles the encoder
             merge(self.network.image_encoder, adapter)
-            precision = FLOAT32 if precision in (INT8, DEFAULT) else precision
+            precision = FLOAT32 if ranges is None and precision in (INT8, DEFAULT) else precision
         self.network.to(device)
-        self.engine: EncoderEngine = make_engine(self.network.image_encoder, device, engine, precision=precision)
+        encoder = self.network.image_encoder
+        self.engine: EncoderEngine = make_engine(encoder, device, engine, precision=precision, ranges=ranges)
         # The engine has tried OpenVINO already: where that does not run, torch decodes too.
         self._decoder: DecoderEngine | None = None
         if self.engine.name == "openvino" and openvino_available(device):
             from sammix_core.sam.decoder_engine import DecoderEngine
 
             self._decoder = DecoderEngine(self.network, self.engine.precision)
+
+    def encoder_key(self) -> str:
+        """See `SamBackend.encoder_key`."""
+        key = super().encoder_key()
+        own_ranges = self._ranges is not None and self.precision == INT8
+        return key_of([key, recipe_key(self._ranges)]) if own_ranges else key
 
     def load_trained(self, state: Mapping[str, torch.Tensor]) -> None:
         """Replaces prompt encoder and mask decoder.
@@ -151,8 +164,8 @@ def build_backend(
     """
     if folder.manifest.base_model["sha256"] != LITE_MEDSAM.sha256:
         raise InputError(f"{folder.spec} was made on another base model than the one that this version knows.")
-    adapter = encoder_adapter(folder)
-    backend = create(options.device, options.base_weights, options.engine, adapter, options.precision)
+    adapter, ranges = encoder_adapter(folder), encoder_ranges(folder)
+    backend = create(options.device, options.base_weights, options.engine, adapter, options.precision, ranges)
     backend.load_trained({name: tensor for name, tensor in state.items() if name.startswith(TRAINED_PARTS)})
     return backend
 

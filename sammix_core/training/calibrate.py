@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ THRESHOLDS = (-1.0, -0.5, 0.0)
 def calibrate_boxes(views: Sequence[View], guidance: Mapping[str, EmbeddingCam], start: BoxSettings) -> BoxSettings:
     """Takes the threshold whose boxes, padded by the median miss of each edge, overlap the labels' boxes best.
 
-    Patients count the same however many slices they have.
+    Patients count the same however many volumes and slices they have.
 
     Args:
         views: Views; the clean ones are used.
@@ -33,7 +34,7 @@ def calibrate_boxes(views: Sequence[View], guidance: Mapping[str, EmbeddingCam],
         `start` with threshold and padding set.
     """
     clean = [view for view in views if view.name == CLEAN]
-    return calibrate_on_maps(clean, [out_of_fold_maps(view, guidance[view.case]) for view in clean], start)
+    return calibrate_on_maps(clean, [out_of_fold_maps(view, guidance[view.patient]) for view in clean], start)
 
 
 def calibrate_on_maps(
@@ -54,12 +55,12 @@ def calibrate_on_maps(
     for threshold in thresholds:
         bare = replace(start, threshold=threshold, smooth_mm=0.0, smooth_box_mm=0.0, padding=(0.0, 0.0, 0.0, 0.0))
         misses = [_misses(view, of_view, bare) for view, of_view in zip(clean, maps, strict=True)]
-        medians = [np.median(miss, axis=0) for miss in misses if len(miss)]
-        padding = np.mean(medians, axis=0) if medians else start.padding  # nothing was found on any patient
+        medians = [(view.patient, np.median(m, axis=0)) for view, m in zip(clean, misses, strict=True) if len(m)]
+        padding = _patient_mean(medians) if medians else start.padding  # nothing was found on any patient
         left, top, right, bottom = (round(float(edge), 2) for edge in padding)
         padded = replace(bare, padding=(left, top, right, bottom))
-        overlaps = [_overlap(view, of_view, padded) for view, of_view in zip(clean, maps, strict=True)]
-        candidates.append((float(np.mean(overlaps)), replace(start, threshold=threshold, padding=padded.padding)))
+        overlaps = [(view.patient, _overlap(view, m, padded)) for view, m in zip(clean, maps, strict=True)]
+        candidates.append((float(_patient_mean(overlaps)), replace(start, threshold=threshold, padding=padded.padding)))
     return max(candidates, key=lambda candidate: candidate[0])[1]  # of equals the first one
 
 
@@ -78,6 +79,14 @@ def label_box(share: np.ndarray) -> NetworkBox | None:
     """Tight (x_min, y_min, x_max, y_max) of a label share (size, size) uint8, edges, or None for an empty one."""
     box = tight_box(share > 127)
     return None if box is None else (float(box[0]), float(box[1]), float(box[2]), float(box[3]))
+
+
+def _patient_mean(of_volumes: Sequence[tuple[str, Any]]) -> Any:
+    """Mean over the patients of the mean over each patient's volumes."""
+    patients: dict[str, list[Any]] = {}
+    for patient, value in of_volumes:
+        patients.setdefault(patient, []).append(value)
+    return np.mean([np.mean(values, axis=0) for values in patients.values()], axis=0)
 
 
 def _pairs(view: View, maps: GuidanceMaps, settings: BoxSettings) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -23,6 +23,7 @@ from sammix_core.preprocessing.spec import PreprocessingSpec
 from sammix_core.preprocessing.window import slice_image
 from sammix_core.progress import CancelCheck, ProgressCallback, ProgressReporter
 from sammix_core.training.config import TrainingConfig
+from sammix_core.training.settings import FIRST
 from sammix_core.training.views import CLEAN, View
 
 RECIPE = 1  # raise when the way views are drawn changes, so that old ones are not taken for new
@@ -32,22 +33,41 @@ _HARD_FROM, _STRONG_FROM = 8, 11
 _NEGATIVE_SHARE = 3  # of the slices without the structure, one in three is in an augmented view
 
 
-def view_names(augmented: int) -> list[str]:
-    """Names of a case's views, the clean one first."""
-    return [CLEAN, *(f"view-{number:02d}" for number in range(augmented))]
+def view_names(augmented: int | Sequence[int]) -> list[str]:
+    """Names of a case's views, the clean one first.
+
+    Args:
+        augmented: How many augmented ones, or their numbers.
+
+    >>> view_names(2), view_names((0, 11))
+    (['clean', 'view-00', 'view-01'], ['clean', 'view-00', 'view-11'])
+    """
+    numbers = range(augmented) if isinstance(augmented, int) else augmented
+    return [CLEAN, *(f"view-{number:02d}" for number in numbers)]
 
 
-def case_views(config: TrainingConfig, case: CaseConfig) -> ViewStore:
-    """The store of a case's views; its folder's name changes with anything that changes the views."""
+def case_views(config: TrainingConfig, case: CaseConfig, encoder: str = "") -> ViewStore:
+    """The store of a case's views; its folder's name changes with anything that changes the views.
+
+    Args:
+        config: Seed, preprocessing and where the stores lie.
+        case: The case.
+        encoder: Identity of the encoder, see `ViewEncoder.identity`; "" for LiteMedSAM's own in float32, and for
+            images, which go through none.
+    """
     # The frame's least extent pads volumes that are cut closer than any training view, so it changes none.
     drawn = {key: value for key, value in config.preprocessing.to_dict().items() if key != "least_extent_mm"}
     labels = "" if case.labels is None else sha256_of(case.labels)
-    parts = [RECIPE, config.seed, drawn, list(case.values), case.ct.name, labels]
+    parts = [RECIPE, config.seed, drawn, list(case.values), case.ct.name, labels, *([encoder] if encoder else [])]
     return ViewStore.keyed(config.work / "views", case.name, parts)
 
 
 def prepare_views(
-    config: TrainingConfig, encoder: ImageEncoder, progress: ProgressCallback | None, cancel: CancelCheck | None
+    config: TrainingConfig,
+    encoder: ImageEncoder,
+    progress: ProgressCallback | None,
+    cancel: CancelCheck | None,
+    identity: str = "",
 ) -> list[View]:
     """Makes the views that are not there yet and opens all.
 
@@ -56,12 +76,13 @@ def prepare_views(
         encoder: Encodes.
         progress: Called after each slice.
         cancel: Polled after each slice; return True to stop.
+        identity: The encoder's, as for `case_views`.
 
     Raises:
         InputError: A case cannot be used, or the disk is full.
         Cancelled: The user stopped; views that are complete stay.
     """
-    stores = {case.name: case_views(config, case) for case in config.cases}
+    stores = {case.name: case_views(config, case, identity) for case in config.cases}
     names = view_names(config.views)
     parts = (SHARES, SLICES, EMBEDDINGS)
     missing = [(name, case) for name in names for case in config.cases if not stores[case.name].has(name, parts)]
@@ -71,7 +92,26 @@ def prepare_views(
         stage = ProgressReporter("views", total, progress, cancel)
         for name, case in missing:
             make_view(cases[case.name], name, stores[case.name], encoder, config, stage.step)
-    return [open_view(case.name, name, stores[case.name]) for case in config.cases for name in names]
+    return [open_view(case, name, stores[case.name]) for case in config.cases for name in names]
+
+
+def count_slices(config: TrainingConfig) -> dict[str, int]:
+    """How many slices a training encodes of each case, nothing of it being there yet.
+
+    Args:
+        config: The configuration; with LoRA trained first, its own views count beside the others.
+
+    Raises:
+        InputError: A case cannot be used.
+    """
+    names = view_names(config.views)
+    if config.lora is not None and config.lora.order == FIRST:
+        names += view_names(config.lora.views)
+    counts = {}
+    for entry in config.cases:
+        case = load_case(entry)
+        counts[entry.name] = sum(slice_count(case, name) for name in names)
+    return counts
 
 
 def prepare_images(
@@ -148,9 +188,10 @@ def make_view(
     store.write(name, {SHARES: np.stack(shares), SLICES: np.array(slices), EMBEDDINGS: embeddings})
 
 
-def open_view(case: str, name: str, store: ViewStore) -> View:
+def open_view(case: CaseConfig, name: str, store: ViewStore) -> View:
     """Opens a view that was made."""
-    return View(case, name, store.open(name, EMBEDDINGS), store.open(name, SHARES), store.open(name, SLICES))
+    embeddings, shares, slices = (store.open(name, array) for array in (EMBEDDINGS, SHARES, SLICES))
+    return View(case.name, name, embeddings, shares, slices, case.patient)
 
 
 def slice_count(case: LabelledCase, name: str) -> int:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import NonNegativeInt
 
 from sammix_core.errors import InputError
 from sammix_core.guidance.resnet38_cam import NAME as RESNET38
 from sammix_core.preprocessing.spec import PreprocessingSpec
-from sammix_core.training.config_file import MethodConfig, check_cases, section
+from sammix_core.training.config_file import Indices, MethodConfig, check_cases, section
 from sammix_core.training.settings import DecoderTraining, HeadTraining, LoraTraining, ResNetTraining
 
 
@@ -17,13 +17,15 @@ class TrainingConfig(MethodConfig):
     """A whole configuration; see `MethodConfig` for what all methods have.
 
     Attributes:
-        views: Augmented views a case.
+        views: Augmented views a case: how many, or their numbers, on which the strength of the augmentation depends.
+        encoder: Precision of the encoder that the views go through: "float32", or "int8" as in use, with OpenVINO.
         preprocessing: Window, size and crop.
         head, decoder: How these are trained.
         resnet38, lora: How the SAM-Mix paper's own parts are trained; None where they are not.
     """
 
-    views: NonNegativeInt
+    views: NonNegativeInt | Indices
+    encoder: Literal["float32", "int8"] = "float32"
     preprocessing: Annotated[PreprocessingSpec, section(PreprocessingSpec)] = PreprocessingSpec()
     head: Annotated[HeadTraining, section(HeadTraining)] = HeadTraining()
     decoder: Annotated[DecoderTraining, section(DecoderTraining)] = DecoderTraining()
@@ -32,7 +34,7 @@ class TrainingConfig(MethodConfig):
 
     def check(self) -> None:
         """See `MethodConfig.check`."""
-        check_cases(self.cases, split_by_name="folds are")
+        check_cases(self.cases, own_names=True)
         if self.head.steps < 1:
             raise InputError("The training configuration's head needs steps; only the decoder can do without.")
         if self.lora is not None and self.lora.prompts == RESNET38 and self.resnet38 is None:

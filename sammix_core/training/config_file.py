@@ -90,6 +90,7 @@ def section(kind: type) -> BeforeValidator:
 
 
 ConfigPath = Annotated[Path, BeforeValidator(_resolved)]
+CaseName = Annotated[str, StringConstraints(pattern=f"^{CASE_NAME.pattern}$")]
 Indices = Annotated[tuple[NonNegativeInt, ...], BeforeValidator(_tuple)]
 Range = Annotated[tuple[NonNegativeInt, NonNegativeInt], BeforeValidator(_tuple)]
 Ranges = Annotated[tuple[Range, ...], BeforeValidator(_tuple)]
@@ -100,7 +101,8 @@ class CaseEntry(BaseModel):
     """A case as a configuration names it; see `CaseConfig`.
 
     Attributes:
-        name: Name of the patient.
+        name: Name of the case.
+        patient: Name of the patient where the patient has several cases; the case's own by default.
         ct: The CT, under the data root.
         labels: A label file beside the configuration; either this or `mask`.
         mask: A labelmap under the data root.
@@ -110,7 +112,8 @@ class CaseEntry(BaseModel):
 
     model_config = _STRICT
 
-    name: Annotated[str, StringConstraints(pattern=f"^{CASE_NAME.pattern}$")]
+    name: CaseName
+    patient: CaseName | None = None
     ct: str
     labels: str | None = None
     mask: str | None = None
@@ -127,7 +130,15 @@ class CaseEntry(BaseModel):
             labels = data_root / self.mask
         labelled, present, absent = self.labelled, _slices(self.present), _slices(self.absent)
         return CaseConfig(
-            self.name, data_root / self.ct, labels, self.values, labelled, self.image_level, present, absent
+            name=self.name,
+            ct=data_root / self.ct,
+            labels=labels,
+            values=self.values,
+            labelled=labelled,
+            image_level=self.image_level,
+            present=present,
+            absent=absent,
+            patient=self.patient or self.name,
         )
 
 
@@ -214,21 +225,23 @@ def read_entry(path: Path) -> dict[Any, Any]:
     return entry
 
 
-def check_cases(cases: Sequence[CaseConfig], labelled: bool = True, split_by_name: str | None = None) -> None:
+def check_cases(cases: Sequence[CaseConfig], labelled: bool = True, own_names: bool = False) -> None:
     """Refuses cases that cannot be trained on.
 
     Args:
         cases: The cases.
         labelled: Whether each case needs labels.
-        split_by_name: What the cases' names decide ("folds are"), if anything; then each case needs its own.
+        own_names: Whether each case needs a name of its own, since what is stored of it is found by that.
 
     Raises:
         InputError: There are none, two have the same name, or a file of one is not there.
     """
     if not cases:
         raise InputError("The training configuration has no cases, so there is nothing to learn from.")
-    if split_by_name is not None and len({case.name for case in cases}) < len(cases):
-        raise InputError(f"Two training cases have the same name; {split_by_name} made by it, so each needs its own.")
+    if own_names and len({case.name for case in cases}) < len(cases):
+        raise InputError(
+            "Two training cases have the same name; give each its own, and two of one patient the same `patient`."
+        )
     for case in cases:
         if case.labels is None and labelled:
             raise InputError(f"A training case needs name, ct and either labels or mask; {case.name} has neither.")
@@ -290,6 +303,7 @@ def _of_case(error: ValidationError) -> str:
     key = str(first["loc"][0])
     sentences = {
         "name": "its name must be letters, digits, _ and - alone, at most 64.",
+        "patient": "its patient must be letters, digits, _ and - alone, at most 64.",
         "values": "values must be a list of whole numbers from 0.",
         "labelled": "labelled must be a count or a list of slices.",
         "image_level": "image_level must be true or false.",

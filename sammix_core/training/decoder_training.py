@@ -75,7 +75,7 @@ class PromptMaker:
 
     def prompts(
         self,
-        cases: Sequence[str],
+        patients: Sequence[str],
         embeddings: torch.Tensor,
         shares: torch.Tensor,
         rng: np.random.Generator,
@@ -87,7 +87,7 @@ class PromptMaker:
         is taken only where it found something.
 
         Args:
-            cases: Whose slices they are.
+            patients: Whose slices they are.
             embeddings: (n, c, h, w), frozen.
             shares: (n, 1, size, size) label share in [0, 1].
             rng: Random source.
@@ -99,8 +99,8 @@ class PromptMaker:
         size = shares.shape[-1]
         boxes, logits, useful = [], [], []
         pixels = embeddings if images is None else images
-        for case, image, embedding, share in zip(cases, pixels, embeddings, shares, strict=True):
-            maps = self._guidance[case].maps(image[None], embedding[None])
+        for patient, image, embedding, share in zip(patients, pixels, embeddings, shares, strict=True):
+            maps = self._guidance[patient].maps(image[None], embedding[None])
             guided = enclosing_box(boxes_from_cam(maps, 1.0, size, self._boxes).boxes[0])
             label = tight_box(share[0].numpy() > 0.5)
             box = guided if guided is not None and rng.random() < 0.75 else label
@@ -143,7 +143,7 @@ def train_decoder(
         pairs = draws[step]
         rng = np.random.default_rng([seed, step])
         embeddings, shares = samples.embeddings(pairs), samples.shares(pairs)
-        boxes, prompt, useful = prompts.prompts(samples.cases(pairs), embeddings, shares, rng)
+        boxes, prompt, useful = prompts.prompts(samples.patients(pairs), embeddings, shares, rng)
         if rng.random() < 0.1:
             prompt = torch.zeros_like(prompt)  # the decoder must not lean on the map alone
         noise = 0.03 * torch.randn(embeddings.shape, generator=torch.Generator().manual_seed(seed * 7919 + step))

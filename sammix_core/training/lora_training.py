@@ -109,7 +109,7 @@ def train_lora(
         pixels = torch.from_numpy(np.stack([images[v][i] for v, i in pairs]).astype(np.float32))[:, None]
         frozen, shares = samples.embeddings(pairs), samples.shares(pairs)
         rng = np.random.default_rng([context.seed, step])
-        return pixels, shares, *prompts.prompts(samples.cases(pairs), frozen, shares, rng, pixels)
+        return pixels, shares, *prompts.prompts(samples.patients(pairs), frozen, shares, rng, pixels)
 
     def loss_of(
         pixels: torch.Tensor, shares: torch.Tensor, boxes: torch.Tensor, prompt: torch.Tensor, useful: torch.Tensor

@@ -16,6 +16,7 @@ from sammix_core.guidance.resnet38_cam import OTSU
 
 LOSSES = ("focal", "cross_entropy")
 PAPER, CALIBRATED = "paper", "calibrated"
+FIRST, LAST = "first", "last"
 THRESHOLDS = (PAPER, OTSU, CALIBRATED)
 
 
@@ -109,6 +110,13 @@ class LoraTraining:
         rank: Of the matrices.
         head_weight: Weight of the guidance head's loss, which keeps it at home in the changed embeddings.
         prompts: Whose boxes and mask prompts are trained on, "embedding_cam" or "resnet38".
+        order: "last": after head and decoder, which go along. "first": before them, beginning with LiteMedSAM's own
+            decoder; LoRA is then merged into the encoder for good, all views are encoded with that, and head, boxes and
+            decoder are trained on them.
+        views: With the order "first", augmented views a case beside the clean one that LoRA is trained on.
+        shared: With the order "first", whether models without a patient take the LoRA of the model with all patients,
+            and the decoder trained beside it to begin with. That spares encoding all views again for each, but LoRA has
+            seen the patient, which flatters them.
     """
 
     steps: int = 120
@@ -118,6 +126,9 @@ class LoraTraining:
     rank: int = 8
     head_weight: float = 0.5
     prompts: str = EMBEDDING_CAM
+    order: str = LAST
+    views: int = 1
+    shared: bool = False
 
     def check(self) -> None:
         """Refuses values that there are not.
@@ -126,6 +137,9 @@ class LoraTraining:
             InputError: One of them.
         """
         _check("lora", "prompts", self.prompts, (EMBEDDING_CAM, RESNET38))
+        _check("lora", "order", self.order, (FIRST, LAST))
+        if self.order == FIRST and self.prompts == RESNET38:
+            raise InputError("The training configuration's lora is trained first with prompts of embedding_cam alone.")
         if self.steps < 1 or self.rank < 1:
             raise InputError("The training configuration's lora needs steps and a rank.")
 

@@ -2,8 +2,8 @@
 
 Views are made and encoded, a head is trained without each patient in turn and one with all, boxes are calibrated and
 the decoder is trained on what the heads make of patients that they have not seen. Where the configuration has sections
-for them, the SAM-Mix paper's own parts follow: ResNet-38 as a second guidance, and LoRA on the encoder. Each part
-resumes where it was.
+for them, the SAM-Mix paper's own parts follow: ResNet-38 as a second guidance, and LoRA on the encoder. LoRA can also
+come first, so that everything behind the encoder is made for the adapted one. Each part resumes where it was.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ import numpy as np
 import torch
 
 from sammix_core.embeddings.view_store import key_of
+from sammix_core.engines import int8_measuring
+from sammix_core.engines.int8 import RANGES_FILE
+from sammix_core.engines.openvino_compiler import FLOAT32, INT8
 from sammix_core.errors import InputError
 from sammix_core.guidance.base import Guidance, GuidanceMaps
 from sammix_core.guidance.boxes_from_cam import BoxSettings
@@ -43,7 +46,8 @@ from sammix_core.training.head_training import train_head
 from sammix_core.training.lora_training import DecoderAndHead, train_lora
 from sammix_core.training.output import check_free, litemedsam_manifest, model_card
 from sammix_core.training.resnet_training import train_resnet38
-from sammix_core.training.settings import CALIBRATED, LoraTraining, ResNetTraining
+from sammix_core.training.settings import CALIBRATED, FIRST, LAST, LoraTraining, ResNetTraining
+from sammix_core.training.view_encoder import ViewEncoder, adapter_key, as_stored, measured_ranges
 from sammix_core.training.views import CLEAN, View
 
 _CPU = torch.device("cpu")
@@ -60,12 +64,14 @@ class Trained:
         decoder: Tensors of prompt encoder and mask decoder, named as in LiteMedSAM.
         boxes: Calibrated box settings.
         masks: Mask settings.
+        encoder: The encoder that they belong to.
     """
 
     head: EmbeddingHead
     decoder: dict[str, torch.Tensor]
     boxes: BoxSettings
     masks: MaskSettings
+    encoder: ViewEncoder = field(default_factory=ViewEncoder)
 
     def state(self) -> dict[str, torch.Tensor]:
         """All tensors as a model's weights name them."""
@@ -80,11 +86,13 @@ class TrainedParts:
         trained: Head and decoder; those that go with LoRA where LoRA was trained.
         files: Tensors of further weights files, by file name.
         guidance: Further entries of the manifest's guidance.
+        copies: Further files as they are, by file name.
     """
 
     trained: Trained
     files: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
     guidance: dict[str, Any] = field(default_factory=dict)
+    copies: dict[str, Path] = field(default_factory=dict)
 
 
 class SupervisedTrainer:
@@ -97,7 +105,9 @@ class SupervisedTrainer:
 
     Attributes:
         config: As given.
-        backend: LiteMedSAM with its base weights.
+        encoder: The encoder that the views go through.
+        backend: LiteMedSAM with its base weights; where LoRA was trained first, with the adapted encoder and the
+            decoder that was trained beside it.
         views: The views of all cases.
     """
 
@@ -107,9 +117,15 @@ class SupervisedTrainer:
         self.config = config
         self._progress = progress
         self._cancel = cancel
-        self.backend = LiteMedSam(_CPU)
         self._runtime = LocalRuntime(config.precision)
-        self.views = prepare_views(config, self.backend, progress, cancel)
+        self.encoder = ViewEncoder(config.encoder)
+        self.encoder.check()
+        decoder: dict[str, torch.Tensor] = {}
+        if config.lora is not None and config.lora.order == FIRST:
+            self.encoder, decoder = self._adapted_first()
+        self.backend = _backend(self.encoder)
+        self.backend.load_trained(decoder)
+        self.views = prepare_views(config, self.backend, progress, cancel, self.encoder.identity)
 
     @cached_property
     def images(self) -> list[np.ndarray]:
@@ -133,14 +149,18 @@ class SupervisedTrainer:
             cam, boxes = self.resnet38_guidance(without)
             files[RESNET38_FILE] = cam.network.state_dict()
             guidance[RESNET38] = {"cam": cam.settings.to_dict(), "boxes": boxes.to_dict()}
-        if self.config.lora is not None:
+        if trained.encoder.adapter is not None:
+            files[LORA_FILE] = dict(trained.encoder.adapter)
+        elif self.config.lora is not None:
             trained, files[LORA_FILE] = self.adapted(trained, without)
-        return TrainedParts(trained, files, guidance)
+        ranges = trained.encoder.ranges
+        return TrainedParts(trained, files, guidance, {} if ranges is None else {RANGES_FILE: ranges})
 
     def train(self, without: str | None = None) -> Trained:
         """Trains head and decoder.
 
-        The heads that make the prompts for the decoder's training each lack the patient that they make them for.
+        The heads that make the prompts for the decoder's training each lack the patient that they make them for. Where
+        LoRA was trained first, and is not shared, a model without a patient has a LoRA and views of its own.
 
         Args:
             without: A patient to leave out altogether, for leave-one-patient-out, or None.
@@ -149,9 +169,12 @@ class SupervisedTrainer:
             InputError: Fewer than two patients with the structure are left.
             Cancelled: The user stopped; the next call resumes.
         """
-        views = [view for view in self.views if view.case != without]
-        patients = sorted({view.case for view in views})
-        if len({view.case for view in views if view.shares.any()}) < 2:
+        lora = self.config.lora
+        if without is not None and lora is not None and lora.order == FIRST and not lora.shared:
+            return self._trained_on_others(without)
+        views = [view for view in self.views if view.patient != without]
+        patients = sorted({view.patient for view in views})
+        if len({view.patient for view in views if view.shares.any()}) < 2:
             raise InputError(
                 "Training needs two patients with the structure: prompts come from heads without the patient."
             )
@@ -165,11 +188,11 @@ class SupervisedTrainer:
         context = self._context("decoder", "decoder", without, depends_on)
         prompts = PromptMaker(guidance, boxes, masks)
         decoder = train_decoder(self.backend, views, prompts, self.config.decoder, context)
-        return Trained(head, decoder, boxes, masks)
+        return Trained(head, decoder, boxes, masks, self.encoder)
 
     def head(self, without: str | None) -> EmbeddingHead:
         """The head trained without a patient, or with all."""
-        views = [view for view in self.views if view.case != without]
+        views = [view for view in self.views if view.patient != without]
         settings = self.config.head
         context = self._context("head", "head", without, [asdict(settings), self.config.precision])
         return train_head(views, settings, context)
@@ -192,7 +215,7 @@ class SupervisedTrainer:
         if settings.threshold == CALIBRATED:
             views, images = self._without(without)
             clean = [number for number, view in enumerate(views) if view.name == CLEAN]
-            maps = [_maps(ResNet38Cam(self.resnet38(views[n].case), cam, _CPU), images[n]) for n in clean]
+            maps = [_maps(ResNet38Cam(self.resnet38(views[n].patient), cam, _CPU), images[n]) for n in clean]
             # A threshold of the logits is one of the map, moved and enlarged.
             logits = tuple(cam.gain * (threshold - PAPER_THRESHOLD) for threshold in _CALIBRATED_THRESHOLDS)
             calibrated = calibrate_on_maps([views[n] for n in clean], maps, boxes, logits)
@@ -220,7 +243,7 @@ class SupervisedTrainer:
         views, images = self._without(without)
         boxes = trained.boxes
         guidance: dict[str, Guidance] = {}
-        for patient in sorted({view.case for view in views}):
+        for patient in sorted({view.patient for view in views}):
             if settings.prompts == RESNET38:
                 guidance[patient], boxes = self._resnet38_without(patient, without)
             else:
@@ -231,11 +254,49 @@ class SupervisedTrainer:
         result = train_lora(self.backend, views, images, prompts, start, settings, context)
         return Trained(result.head, result.decoder, trained.boxes, trained.masks), result.adapter
 
+    def _adapted_first(self) -> tuple[ViewEncoder, dict[str, torch.Tensor]]:
+        """Trains LoRA on a few views through the plain encoder, and measures the adapted one's int8 ranges.
+
+        The prompts come from heads without the prompted patient, trained on the same views; the decoder begins as
+        LiteMedSAM's own.
+
+        Returns:
+            The adapted encoder, and the decoder that was trained beside LoRA.
+        """
+        config, settings = self.config, self.config.lora
+        if settings is None:
+            raise ValueError("the configuration has no section lora")
+        if config.encoder == INT8:
+            int8_measuring.require_nncf()
+        own_decoder = replace(config.decoder, steps=0)
+        last = replace(settings, order=LAST)
+        plain = config.model_copy(
+            update={"views": settings.views, "decoder": own_decoder, "lora": last, "resnet38": None}
+        )
+        trainer = SupervisedTrainer(plain, self._progress, self._cancel)
+        result, adapter = trainer.adapted(trainer.train())
+        adapter = as_stored(adapter)
+        encoder = ViewEncoder(FLOAT32, adapter)
+        if config.encoder == INT8:
+            network = _backend(encoder, engine="torch").network.image_encoder
+            folder = config.work / "checkpoints"
+            ranges = measured_ranges(network, trainer.views, trainer.images, adapter_key(adapter), folder)
+            encoder = ViewEncoder(INT8, adapter, ranges)
+        return encoder, result.decoder
+
+    def _trained_on_others(self, patient: str) -> Trained:
+        """Everything, LoRA included, as if a patient's cases were not there."""
+        others = tuple(case for case in self.config.cases if case.patient != patient)
+        config = self.config.model_copy(update={"cases": others})
+        return SupervisedTrainer(config, self._progress, self._cancel).train()
+
     def _lora_depends_on(self, settings: LoraTraining, trained: Trained, boxes: BoxSettings) -> list[object]:
         """Everything that LoRA's training depends on, so that its checkpoint is not taken for another one's."""
         before = [asdict(self.config.head), asdict(self.config.decoder), boxes.to_dict(), trained.masks.trained_with()]
         resnet = None if self.config.resnet38 is None else asdict(self.config.resnet38)
-        return [asdict(settings), *before, resnet, self.config.precision]
+        # When LoRA is trained, and on which views, is in their stores' names.
+        how = {key: value for key, value in asdict(settings).items() if key not in ("order", "views", "shared")}
+        return [how, *before, resnet, self.config.precision]
 
     def _resnet38_without(self, patient: str, without: str | None) -> tuple[ResNet38Cam, BoxSettings]:
         """The guidance for one patient's slices, with the settings that are used for all."""
@@ -244,7 +305,7 @@ class SupervisedTrainer:
 
     def _without(self, patient: str | None) -> tuple[list[View], list[np.ndarray]]:
         """Views and images of all other patients."""
-        pairs = [(v, i) for v, i in zip(self.views, self.images, strict=True) if v.case != patient]
+        pairs = [(v, i) for v, i in zip(self.views, self.images, strict=True) if v.patient != patient]
         return [view for view, _ in pairs], [images for _, images in pairs]
 
     def _resnet38_section(self) -> ResNetTraining:
@@ -254,12 +315,11 @@ class SupervisedTrainer:
 
     def _context(self, part: str, label: str, without: str | None, depends_on: Sequence[object]) -> TrainingContext:
         """What a part's training runs with; its checkpoint's name changes with what it is trained on and how."""
-        views = [
-            (Path(str(view.embeddings.filename)).parent.name, view.name)  # type: ignore[attr-defined]
-            for view in self.views
-            if view.case != without
-        ]
-        key = key_of([self.config.seed, views, list(depends_on)])
+        views = [view for view in self.views if view.patient != without]
+        stored = [(Path(str(view.embeddings.filename)).parent.name, view.name) for view in views]  # type: ignore[attr-defined]
+        # Whose volumes they are changes the draws; patients of one volume each are named by their cases already.
+        shared = {view.case: view.patient for view in views if view.patient != view.case}
+        key = key_of([self.config.seed, stored, list(depends_on), *([shared] if shared else [])])
         return TrainingContext(
             label=f"{label} {'with all patients' if without is None else f'without {without}'}",
             checkpoint=self.config.work / "checkpoints" / f"{part}-{without or 'all'}-{key}.pt",
@@ -280,7 +340,15 @@ def train_supervised(
     trained = parts.trained
     guidance: Mapping[str, Any] = {"name": EMBEDDING_CAM, "boxes": trained.boxes.to_dict(), **parts.guidance}
     manifest = litemedsam_manifest(config, guidance, trained.masks.to_dict(), {})
-    return write_model(config.output, manifest, trained.state(), model_card(config.folder, spec), more=parts.files)
+    card = model_card(config.folder, spec)
+    return write_model(config.output, manifest, trained.state(), card, more=parts.files, copies=parts.copies)
+
+
+def _backend(encoder: ViewEncoder, engine: str = "auto") -> LiteMedSam:
+    """LiteMedSAM behind an encoder; int8 runs in OpenVINO or is refused."""
+    if encoder.precision == INT8:
+        engine = "openvino"
+    return LiteMedSam(_CPU, None, engine, encoder.adapter, encoder.precision, encoder.ranges)
 
 
 def _maps(guidance: Guidance, images: np.ndarray) -> GuidanceMaps:

@@ -22,11 +22,12 @@ class View:
     """One view of one case.
 
     Attributes:
-        case: Name of the patient.
+        case: Name of the case.
         name: "clean", or "view-00" and on.
         embeddings: (n, 256, 64, 64) float16, memory-mapped where it lies on disk.
         shares: (n, 256, 256) uint8, label share times 255.
         slices: (n,) canonical slice indices.
+        patient: Name of the patient; the case's own by default.
     """
 
     case: str
@@ -34,10 +35,17 @@ class View:
     embeddings: np.ndarray
     shares: np.ndarray
     slices: np.ndarray
+    patient: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "patient", self.patient or self.case)
 
 
 class ViewSamples:
-    """Slices of several views, drawn so that every patient counts the same.
+    """Slices of several views, drawn so that every patient counts the same, and every volume among its patient's.
+
+    Within a volume the clean view counts four times. Where each patient has one volume, the draws are those of earlier
+    versions.
 
     Args:
         views: The views.
@@ -53,7 +61,7 @@ class ViewSamples:
 
     def _sampler(self, indices: Sequence[np.ndarray]) -> PatientSampler[tuple[int, int]]:
         return PatientSampler(
-            (view.case, (number, int(index)))
+            (view.patient, view.case, (number, int(index)))
             for number, view in enumerate(self.views)
             for index in indices[number]
             for _ in range(_CLEAN_WEIGHT if view.name == CLEAN else 1)
@@ -81,6 +89,6 @@ class ViewSamples:
         """(n, 1, 256, 256) float32 in [0, 1]."""
         return torch.from_numpy(np.stack([self.views[v].shares[i] for v, i in pairs]))[:, None].float() / 255
 
-    def cases(self, pairs: Sequence[tuple[int, int]]) -> list[str]:
+    def patients(self, pairs: Sequence[tuple[int, int]]) -> list[str]:
         """The patient of each pair."""
-        return [self.views[v].case for v, _ in pairs]
+        return [self.views[v].patient for v, _ in pairs]

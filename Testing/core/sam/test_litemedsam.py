@@ -271,3 +271,45 @@ def test_building_warns_of_nothing() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         LiteMedSam(CPU, engine="torch")
+
+
+def test_a_models_own_int8_ranges_are_preferred(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also with LoRA, for whose encoder they were measured; another file than the manifest names is refused."""
+    import shutil
+    from dataclasses import replace
+
+    from made_models import an_untrained_model
+
+    from sammix_core.engines.int8 import RANGES_FILE, RECIPE
+    from sammix_core.files import sha256_of
+    from sammix_core.model_store.store import open_model
+    from sammix_core.model_store.weights import load_model_weights, save_weights
+    from sammix_core.sam import litemedsam
+    from sammix_core.sam.options import BackendOptions
+
+    folder = open_model(an_untrained_model(tmp_path))
+    adapter = {
+        "layers.1.blocks.0.attn.qkv.lora_A": torch.zeros(2, 128),
+        "layers.1.blocks.0.attn.qkv.lora_B": torch.zeros(384, 2),
+    }
+    shutil.copyfile(RECIPE, folder.path / RANGES_FILE)
+    files = {
+        **folder.manifest.files,
+        RANGES_FILE: sha256_of(folder.path / RANGES_FILE),
+        "lora.safetensors": save_weights(adapter, folder.path / "lora.safetensors"),
+    }
+    replace(folder.manifest, files=files).write(folder.path / "manifest.json")
+    folder = open_model(folder.path)
+    taken: list[tuple[Any, Any]] = []
+
+    def engine(encoder: Any, *_: Any, precision: str, ranges: Path | None) -> TorchEngine:
+        taken.append((precision, ranges))
+        return TorchEngine(encoder)
+
+    monkeypatch.setattr(litemedsam, "make_engine", engine)
+    state = load_model_weights(folder)
+    litemedsam.build_backend(folder, state, BackendOptions(CPU, "torch", "int8"))
+    assert taken == [("int8", folder.path / RANGES_FILE)]
+    (folder.path / RANGES_FILE).write_bytes(b"others")
+    with pytest.raises(InputError, match="its SHA-256 is another one"):
+        litemedsam.build_backend(folder, state, BackendOptions(CPU, "torch", "int8"))

@@ -17,4 +17,4 @@ def quick() -> QuickLiteMedSam:
 @pytest.fixture
 def quick_backend(quick: QuickLiteMedSam, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets `SupervisedTrainer` take that backend."""
-    monkeypatch.setattr(supervised, "LiteMedSam", lambda device: quick)
+    monkeypatch.setattr(supervised, "LiteMedSam", lambda *_: quick)

@@ -10,7 +10,7 @@ import torch
 from synthetic_ct import LIVER, synthetic_ct
 from training_cases import write_config
 
-from sammix_core.datasets.cases import LabelledCase
+from sammix_core.datasets.cases import CaseConfig, LabelledCase
 from sammix_core.embeddings.view_store import ViewStore
 from sammix_core.training.case_views import make_view, open_view
 from sammix_core.training.config import TrainingConfig
@@ -47,6 +47,6 @@ def test_a_case_of_few_thin_slices_has_something_in_every_view(
     for name in ("clean", "view-00", "view-01", "view-02"):
         encoded: list[int] = []
         make_view(case, name, store, Still(), config, lambda encoded=encoded: encoded.append(1))
-        view = open_view("few", name, store)
+        view = open_view(CaseConfig("few", tmp_path), name, store)
         assert 1 <= len(view.slices) == len(view.shares) == len(view.embeddings) == len(encoded)
         assert set(view.slices) <= {*positive, *negative}

@@ -31,7 +31,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def model(quick: QuickLiteMedSam, tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(supervised, "LiteMedSam", lambda device: quick)
+        patch.setattr(supervised, "LiteMedSam", lambda *_: quick)
         return train_from_config(config(tmp_path_factory.mktemp("resnet"), resnet38=RESNET))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from sammix_core.training.config import TrainingConfig
 from sammix_core.training.run import train_from_config
 from sammix_core.training.settings import DecoderTraining, HeadTraining
 from sammix_core.training.supervised import SupervisedTrainer
+from sammix_core.training.views import View
 from sammix_core.volume_io import read_volume
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_backend")]
@@ -39,7 +41,7 @@ CPU = torch.device("cpu")
 def trained(quick: QuickLiteMedSam, tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
     """A model trained without a break; its folder lies at work/../out."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(supervised, "LiteMedSam", lambda device: quick)
+        patch.setattr(supervised, "LiteMedSam", lambda *_: quick)
         return train_from_config(write_config(tmp_path_factory.mktemp("whole")))
 
 
@@ -243,7 +245,9 @@ def test_a_half_written_view_is_made_again(tmp_path: Path) -> None:
     file.unlink()
     SupervisedTrainer(config)
     assert file.read_bytes() == whole
-    assert open_view("anna", "clean", ViewStore(file.parent)).slices.tolist() == trainer.views[0].slices.tolist()
+    assert (
+        open_view(config.cases[0], "clean", ViewStore(file.parent)).slices.tolist() == trainer.views[0].slices.tolist()
+    )
 
 
 # Leaving a patient out
@@ -267,6 +271,70 @@ def test_the_head_without_a_patient_never_sees_that_patient(tmp_path: Path) -> N
     after = SupervisedTrainer(config)
     assert_same(after.head("bert").state_dict(), heads["bert"])
     assert any(not torch.equal(tensor, heads[None][name]) for name, tensor in after.head(None).state_dict().items())
+
+
+# A patient with two volumes
+
+
+TWO_OF_ANNA = [
+    {"name": "anna", "ct": "anna_ct.nii.gz", "labels": "anna.json"},
+    {"name": "anna-late", "patient": "anna", "ct": "anna_ct.nii.gz", "labels": "anna.json"},
+    {"name": "bert", "ct": "bert_ct.nii.gz", "mask": "bert_mask.nii.gz", "values": [3]},
+    {"name": "carl", "ct": "bert_ct.nii.gz", "mask": "bert_mask.nii.gz", "values": [3]},
+]
+
+
+def test_a_fold_leaves_out_all_volumes_of_a_patient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[set[str]] = []
+    train_decoder = decoder_training.train_decoder
+
+    def noted(backend: Any, views: Any, *rest: Any) -> Any:
+        seen.append({view.case for view in views})
+        return train_decoder(backend, views, *rest)
+
+    monkeypatch.setattr(supervised, "train_decoder", noted)
+    config = TrainingConfig.read(write_config(tmp_path, views=0, cases=TWO_OF_ANNA, decoder={"steps": 0}))
+    trainer = SupervisedTrainer(config)
+    trainer.train()
+    trainer.train(without="anna")
+    assert seen == [{"anna", "anna-late", "bert", "carl"}, {"bert", "carl"}]
+    heads = {file.name.split("-")[1] for file in (tmp_path / "work" / "checkpoints").glob("head-*")}
+    assert heads == {"all", "anna", "bert", "carl"}, "one head a patient, not one a volume"
+
+
+def test_two_volumes_of_one_patient_are_one_patient(tmp_path: Path) -> None:
+    trainer = SupervisedTrainer(TrainingConfig.read(write_config(tmp_path, views=0, cases=TWO_OF_ANNA[:2])))
+    with pytest.raises(InputError, match="two patients with the structure"):
+        trainer.train()
+
+
+@pytest.mark.parametrize(
+    ("patient", "names"),
+    [
+        (None, ["head-all-3c5aed00c717.pt", "head-bert-fd4e0f56ef40.pt"]),
+        ("bert", ["head-all-3c5aed00c717.pt", "head-bert-fd4e0f56ef40.pt"]),
+        ("anna", None),
+    ],
+)
+def test_checkpoints_of_patients_with_one_volume_have_the_names_of_earlier_versions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patient: str | None, names: list[str] | None
+) -> None:
+    """So that what liver/1.1.0 was trained from is found again, and a patient with two volumes is trained anew."""
+    views = [
+        View(name, "clean", Stored(f"/v/{name}-0123/clean.embeddings.npy"), *[np.zeros(1)] * 2, patient=whose or "")  # type: ignore[arg-type]
+        for name, whose in (("anna", "anna"), ("bert", patient))
+    ]
+    monkeypatch.setattr(supervised, "prepare_views", lambda *_: views)
+    trainer = SupervisedTrainer(TrainingConfig.read(write_config(tmp_path)))
+    found = [trainer._context("head", "head", without, [1]).checkpoint.name for without in (None, "bert")]
+    assert (found == names) if names else ("3c5aed00c717" not in found[0])
+
+
+@dataclass
+class Stored:
+    """As much of a memory-mapped array as names its file."""
+
+    filename: str
 
 
 # Refused
@@ -312,6 +380,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a case with an unknown key": ({"cases": [{**ANNA, "sex": "F"}]}, "either labels or mask"),
     "a case whose name is a path": ({"cases": [{**ANNA, "name": "../anna"}]}, "letters, digits"),
     "a case whose name is a number": ({"cases": [{**ANNA, "name": 4}]}, "letters, digits"),
+    "a case whose patient is a path": ({"cases": [{**ANNA, "patient": "../anna"}]}, "its patient must be letters"),
     "values that are none": ({"cases": [{**BERT, "values": 3}]}, "values must be a list"),
     "a case that chooses slices": ({"cases": [{**ANNA, "labelled": 2}]}, "only the method sammix"),
     "a method that there is not": ({"method": "guesswork"}, "no training method 'guesswork'"),

@@ -99,7 +99,7 @@ def draw_cubes(
         Images (count, 1, crop, crop, crop) float32, normalised, and targets of the same shape, bool.
     """
     sampler = PatientSampler(
-        (str(number), (case, centre)) for number, case in enumerate(cases) for centre in case.centres
+        (str(number), str(number), (case, centre)) for number, case in enumerate(cases) for centre in case.centres
     )
     images, targets = [], []
     for _ in range(count):

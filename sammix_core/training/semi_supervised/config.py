@@ -35,4 +35,4 @@ class SemiSupervisedConfig(MethodConfig):
 
     def check(self) -> None:
         """See `MethodConfig.check`."""
-        check_cases(self.cases, labelled=False, split_by_name="the split is")
+        check_cases(self.cases, labelled=False, own_names=True)

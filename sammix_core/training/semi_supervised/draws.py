@@ -20,7 +20,10 @@ BankSlice = tuple[int, int]  # number of the bank, and the canonical slice
 
 
 class Draws:
-    """Draws batches of slices that are not held back; patients count the same however many slices they have."""
+    """Draws batches of slices that are not held back.
+
+    Patients count the same however many volumes and slices they have, and so do the volumes of a patient.
+    """
 
     def __init__(self, banks: Sequence[Bank], split: Split, settings: SamMixTraining, seed: int, process: int) -> None:
         """Sorts the slices.
@@ -50,7 +53,7 @@ class Draws:
     def _sampler(self, slices: list[list[int]], split: Split) -> PatientSampler[BankSlice]:
         """Of the slices of each bank, those that are not held back."""
         return PatientSampler(
-            (str(number), (number, index))
+            (bank.case.patient, bank.case.name, (number, index))
             for number, bank in enumerate(self._banks)
             for index in slices[number]
             if not split.keeps(bank.case.name, index)

@@ -31,8 +31,9 @@ class Split:
 
     Attributes:
         by: "patient" or "slice".
-        held_back: Patient -> canonical slices with a known mask that early stopping evaluates.
-        trained_on: Patient -> those that are trained on.
+        held_back: Case -> canonical slices with a known mask that early stopping evaluates; of a patient held back
+            all cases are here, those without a mask with no slices.
+        trained_on: Case -> those that are trained on.
     """
 
     by: str
@@ -41,8 +42,9 @@ class Split:
 
     def keeps(self, name: str, index: int) -> bool:
         """Whether a slice is kept out of training, whatever is known of it."""
-        slices = self.held_back.get(name, ())
-        return bool(slices) if self.by == BY_PATIENT else index in slices
+        if self.by == BY_PATIENT:
+            return name in self.held_back
+        return index in self.held_back.get(name, ())
 
     def write(self, path: Path) -> None:
         """Writes it whole or not at all."""
@@ -71,7 +73,8 @@ class Split:
 def split_of(cases: Sequence[LabelledCase], share: float, seed: int, path: Path) -> Split:
     """The split in a file, with what is new added; made where there is none yet.
 
-    With two patients or more that have masks, whole patients are held back; with one, slices of it.
+    With two patients or more that have masks, whole patients are held back, with all their volumes; with one, slices
+    of it.
 
     Args:
         cases: All cases.
@@ -80,35 +83,47 @@ def split_of(cases: Sequence[LabelledCase], share: float, seed: int, path: Path)
         path: The file.
 
     Raises:
-        InputError: There are too few masks to hold one back, or none is left of what the file held back.
+        InputError: There are too few masks to hold one back, none is left of what the file held back, or the file
+            holds back one volume of a patient and trains on another.
     """
     labelled = {case.name: (sorted(case.masks), list(case.absent)) for case in cases if case.masks}
     if not labelled:
         raise InputError("No training case has a slice with a mask of the structure; SAM-Mix needs a few.")
     before = Split.read(path) if path.is_file() else None
-    by = before.by if before else (BY_PATIENT if len(labelled) > 1 else BY_SLICE)
+    patients = {case.patient for case in cases if case.masks}
+    by = before.by if before else (BY_PATIENT if len(patients) > 1 else BY_SLICE)
     rng = np.random.default_rng(seed)
-    split = (_by_patient if by == BY_PATIENT else _by_slice)(labelled, share, rng, before)
+    split = _by_patient(cases, share, rng, before) if by == BY_PATIENT else _by_slice(labelled, share, rng, before)
     _check(split, labelled)
     if split != before:
         split.write(path)
     return split
 
 
-def _by_patient(
-    labelled: dict[str, tuple[list[int], list[int]]], share: float, rng: np.random.Generator, before: Split | None
-) -> Split:
-    names = sorted(labelled)
-    validation = [name for name in names if before and name in before.held_back]
-    free = [name for name in names if before is None or name not in {**before.held_back, **before.trained_on}]
-    missing = max(1, round(share * len(names))) - len(validation)
-    validation += [str(name) for name in rng.permutation(free)[: max(0, missing)]]
-    every = {name: tuple(sorted([*masks, *absent])) for name, (masks, absent) in labelled.items()}
-    return Split(
-        BY_PATIENT,
-        {name: every[name] for name in names if name in validation},
-        {name: every[name] for name in names if name not in validation},
+def _by_patient(cases: Sequence[LabelledCase], share: float, rng: np.random.Generator, before: Split | None) -> Split:
+    patient_of = {case.name: case.patient for case in cases}
+    old_held, old_trained = (
+        {patient_of[name] for name in side if name in patient_of}
+        for side in ((before.held_back, before.trained_on) if before else ({}, {}))
     )
+    if both := sorted(old_held & old_trained):
+        raise InputError(
+            f"The split holds back one volume of the patient {both[0]} and trains on another; delete the split and the "
+            "checkpoints beside it, and train again."
+        )
+    patients = sorted({case.patient for case in cases if case.masks})
+    validation = [patient for patient in patients if patient in old_held]
+    free = [patient for patient in patients if patient not in old_held | old_trained]
+    missing = max(1, round(share * len(patients))) - len(validation)
+    validation += [str(patient) for patient in rng.permutation(free)[: max(0, missing)]]
+    held_back, trained_on = {}, {}
+    for case in sorted(cases, key=lambda case: case.name):
+        slices = tuple(sorted([*case.masks, *case.absent])) if case.masks else ()
+        if case.patient in validation:
+            held_back[case.name] = slices
+        elif case.masks:
+            trained_on[case.name] = slices
+    return Split(BY_PATIENT, held_back, trained_on)
 
 
 def _by_slice(
