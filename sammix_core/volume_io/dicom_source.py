@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
     from sammix_core.volume.volume import Volume
 
+NO_DICOM = (
+    "The input is no DICOM, so there is no patient and no series that a DICOM result could belong to; write a .nii.gz "
+    "or .seg.nrrd file."
+)
 _CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 _UTF8 = "ISO_IR 192"
 # Where a header has lost one of these, no PACS could tell what a result belongs to.
@@ -90,10 +94,7 @@ class DicomSource:
             InputError: The volume was not read from DICOM, its files are gone, or their headers have lost too much.
         """
         if volume.dicom_frames is None:
-            raise InputError(
-                "The input is no DICOM, so there is no patient and no series that a DICOM result could belong to; "
-                "write a .nii.gz or .seg.nrrd file."
-            )
+            raise InputError(NO_DICOM)
         return cls.of_frames(volume.dicom_frames)
 
     @classmethod
@@ -161,10 +162,13 @@ class DicomSource:
         for series in result.get("ReferencedSeriesSequence", []):
             series.SeriesInstanceUID = self.series_uid
             series.ReferencedInstanceSequence = self._references(with_frames=False)
+        by_stand_in = {_stand_in(number): frame for number, frame in enumerate(self.frames)}
         for group in result.get("PerFrameFunctionalGroupsSequence", []):
             for derivation in group.get("DerivationImageSequence", []):
                 for item in derivation.get("SourceImageSequence", []):
-                    self._set_reference(item, self.frames[_number(item.ReferencedSOPInstanceUID)])
+                    # Frames of several segments on one image share the item: it may have been set before.
+                    if item.ReferencedSOPInstanceUID in by_stand_in:
+                        self._set_reference(item, by_stand_in[item.ReferencedSOPInstanceUID])
 
     def evidence(self) -> list[Dataset]:
         """Headers of the files' own images, one for each instance, for the evidence of a report."""
@@ -245,7 +249,3 @@ _STAND_IN = "2.25.0"
 
 def _stand_in(number: int) -> str:
     return f"{_STAND_IN}.{number}"
-
-
-def _number(uid: str) -> int:
-    return int(str(uid).rpartition(".")[2])
