@@ -152,6 +152,7 @@ def concept(code: Code) -> Any:
 
 def _numbered(labels: np.ndarray, segments: Sequence[Segment]) -> np.ndarray:
     """(k, j, i) uint8: labels as segment numbers, which must be 1, 2, 3, ..."""
+    labels = labels.view(np.uint8) if labels.dtype == bool else labels
     values = [0, *(segment.label_value for segment in segments)]
     lookup = np.zeros(max(values) + 1, np.uint8)
     lookup[values] = range(len(values))

@@ -27,9 +27,9 @@ _CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 _UTF8 = "ISO_IR 192"
 # Where a header has lost one of these, no PACS could tell what a result belongs to.
 _NEEDED = {
-    "StudyInstanceUID": "a Study Instance UID",
-    "SeriesInstanceUID": "a Series Instance UID",
-    "FrameOfReferenceUID": "a Frame of Reference UID",
+    "StudyInstanceUID": "Study Instance UID",
+    "SeriesInstanceUID": "Series Instance UID",
+    "FrameOfReferenceUID": "Frame of Reference UID",
 }
 _STUDY = (
     "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName", "StudyDescription", "ProcedureCodeSequence",
@@ -144,7 +144,7 @@ class DicomSource:
         Frames of a multi-frame file become images of their own. `refer` gives results the true references.
         """
         first = self._patient_and_study()
-        images = [first, *(deepcopy(self._identity()) for _ in self.frames[1:])]
+        images = [first, *(deepcopy(first) for _ in self.frames[1:])]
         for number, (image, frame) in enumerate(zip(images, self.frames, strict=True)):
             image.SOPClassUID = _CT_IMAGE
             image.SOPInstanceUID = _stand_in(number)
@@ -174,7 +174,7 @@ class DicomSource:
         """Headers of the files' own images, one for each instance, for the evidence of a report."""
         first = self._patient_and_study()
         unique = {frame.instance_uid: frame for frame in self.frames}
-        images = [first, *(deepcopy(self._identity()) for _ in range(len(unique) - 1))]
+        images = [first, *(deepcopy(first) for _ in range(len(unique) - 1))]
         for image, frame in zip(images, unique.values(), strict=True):
             image.SOPClassUID, image.SOPInstanceUID = frame.class_uid, frame.instance_uid
             image.Rows, image.Columns = frame.rows, frame.columns
