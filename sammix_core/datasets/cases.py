@@ -167,7 +167,8 @@ def load_case(config: CaseConfig, volume: Volume | None = None) -> LabelledCase:
     if config.labels.suffix == ".json":
         return _with_label_file(config, config.labels, volume)
     labelmap = read_labels_on_ct(config.labels, volume, f"the training case {config.name}")
-    mask = np.isin(labelmap.array, config.values) if config.values else labelmap.array > 0
+    chosen = [labelmap.mask(value) for value in config.values]
+    mask = np.logical_or.reduce(chosen) if chosen else labelmap.array > 0
     return LabelledCase.from_mask(config.name, volume, mask)
 
 

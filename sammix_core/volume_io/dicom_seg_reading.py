@@ -203,7 +203,7 @@ class StoredSegmentation:
             raise InputError(f"{self.name} has damaged pixels, or is cut short.") from error
         if dataset.get("SegmentationType") == "LABELMAP":
             return frame
-        return frame * 2 >= int(dataset.get("MaximumFractionalValue") or 1)
+        return frame >= int(dataset.get("MaximumFractionalValue") or 1) / 2
 
 
 def _of_groups(shared: Any, group: Any, keyword: str) -> Any:

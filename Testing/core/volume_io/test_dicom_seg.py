@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -170,7 +169,7 @@ def test_masks_come_back_to_the_images_that_they_were_drawn_on(tmp_path: Path, k
     # By the images themselves: each mask against the values of the very image that its frame refers to.
     images = {pydicom.dcmread(path).SOPInstanceUID: pydicom.dcmread(path) for path in _files(tmp_path / "ct")}
     frames = _planes(seg)
-    assert len(frames) == sum((LABELS == segment).any((1, 2)).sum() for segment in (1, 2))
+    assert len(frames) == sum((segment == LABELS).any((1, 2)).sum() for segment in (1, 2))
     for (uid, number, segment), pixels in frames.items():
         image = images[uid]
         plane = image.pixel_array if image.pixel_array.ndim == 2 else image.pixel_array[number - 1]
@@ -267,12 +266,14 @@ def test_the_map_has_the_percentages_of_each_image(tmp_path: Path) -> None:
     _everything(read_volume(tmp_path / "ct"), tmp_path)
     found = pydicom.dcmread(tmp_path / "map.dcm")
     assert found.pixel_array.dtype == np.float32
-    np.testing.assert_array_equal(found.pixel_array, LABELS[SHOWN] * 40)
+    images = [pydicom.dcmread(path).SOPInstanceUID for path in paths]
     uids = [
         group.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
         for group in found.PerFrameFunctionalGroupsSequence
     ]
-    assert uids == [pydicom.dcmread(path).SOPInstanceUID for path in paths[SHOWN]]
+    assert sorted(uids) == images[SHOWN]
+    for uid, percent in zip(uids, found.pixel_array, strict=True):
+        np.testing.assert_array_equal(percent, LABELS[images.index(uid)] * 40)
     mapping = found.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence[0]
     assert mapping.MeasurementUnitsCodeSequence[0].CodeValue == "%"
     # Beside the CT it is no second CT.
@@ -342,9 +343,34 @@ def test_a_real_series(tmp_path: Path) -> None:
         header.save_as(tmp_path / "ct" / path.name)
     volume = read_volume(tmp_path / "ct")
     labels = (np.abs(volume.array - 110) < 30).astype(np.uint8)
-    seg = write_dicom_seg(tmp_path / "seg.dcm", labels, [LIVER], DicomSource.of(volume), MODEL)
+    write_dicom_seg(tmp_path / "seg.dcm", labels, [LIVER], DicomSource.of(volume), MODEL)
     uids = [frame.instance_uid for frame in DicomSource.of(volume).frames]
     read = hd.seg.segread(tmp_path / "seg.dcm").get_pixels_by_source_instance(uids, combine_segments=True)
     np.testing.assert_array_equal(read, labels)
-    assert re.fullmatch(r"[\d.]+", seg.SOPInstanceUID)
     assert dicom_errors(tmp_path / "seg.dcm") == []
+
+
+def test_slicers_own_reader_finds_the_mask_where_the_ct_lies(tmp_path: Path) -> None:
+    """Slicer reads DICOM SEG by its extension QuantitativeReporting; its core reads one segment as a labelmap."""
+    slicer = pytest.importorskip("slicer", reason="needs slicer-core, which has no files for this platform")
+    from vtkmodules.util.numpy_support import vtk_to_numpy
+    from vtkmodules.vtkCommonMath import vtkMatrix4x4
+
+    write_series(tmp_path / "ct", CT)
+    volume = read_volume(tmp_path / "ct")
+    write_dicom_seg(tmp_path / "seg.dcm", (LABELS > 0), [LIVER], DicomSource.of(volume), MODEL)
+    scene = slicer.vtkMRMLScene()
+    node, storage = slicer.vtkMRMLLabelMapVolumeNode(), slicer.vtkMRMLVolumeArchetypeStorageNode()
+    scene.AddNode(node)
+    scene.AddNode(storage)
+    storage.SetFileName(str(tmp_path / "seg.dcm"))
+    storage.SetSingleFile(True)
+    assert storage.ReadData(node)
+    matrix, image = vtkMatrix4x4(), node.GetImageData()
+    node.GetIJKToRASMatrix(matrix)
+    ijk_to_ras = np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
+    values = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
+    found = np.argwhere(values)[:, ::-1] @ ijk_to_ras[:3, :3].T + ijk_to_ras[:3, 3]
+    expected = np.argwhere(LABELS)[:, ::-1] @ volume.ijk_to_ras[:3, :3].T + volume.ijk_to_ras[:3, 3]
+    order, other = np.lexsort(np.round(found, 3).T), np.lexsort(np.round(expected, 3).T)
+    np.testing.assert_allclose(found[order], expected[other], atol=1e-4)
