@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
 from sammix_core.errors import InputError
 from sammix_core.volume.volume import DicomFrame
 from sammix_core.volume_io.dicom_headers import Frame, frames_of
@@ -164,11 +166,28 @@ class DicomSource:
             series.ReferencedInstanceSequence = self._references(with_frames=False)
         by_stand_in = {_stand_in(number): frame for number, frame in enumerate(self.frames)}
         for group in result.get("PerFrameFunctionalGroupsSequence", []):
+            if not group.get("DerivationImageSequence"):
+                group.DerivationImageSequence = [self._derivation(group)]
             for derivation in group.get("DerivationImageSequence", []):
                 for item in derivation.get("SourceImageSequence", []):
                     # Frames of several segments on one image share the item: it may have been set before.
                     if item.ReferencedSOPInstanceUID in by_stand_in:
                         self._set_reference(item, by_stand_in[item.ReferencedSOPInstanceUID])
+
+    def _derivation(self, group: Dataset) -> Dataset:
+        """Of which image a frame was made, by its place: highdicom 0.27 leaves it out of Parametric Maps."""
+        from pydicom import Dataset
+        from pydicom.sr.codedict import codes
+
+        position = np.array(group.PlanePositionSequence[0].ImagePositionPatient, dtype=float)
+        distances = np.linalg.norm(np.array([frame.position for frame in self.frames]) - position, axis=1)
+        derivation, item = Dataset(), Dataset()
+        item.ReferencedSOPInstanceUID = _stand_in(int(distances.argmin()))
+        item.SpatialLocationsPreserved = "YES"
+        item.PurposeOfReferenceCodeSequence = [_code(codes.DCM.SourceImageForImageProcessingOperation)]
+        derivation.DerivationCodeSequence = [_code(codes.DCM.ImageProcessing)]
+        derivation.SourceImageSequence = [item]
+        return derivation
 
     def evidence(self) -> list[Dataset]:
         """Headers of the files' own images, one for each instance, for the evidence of a report."""
@@ -227,6 +246,14 @@ class DicomSource:
             if value and not form.fullmatch(value):
                 setattr(image, keyword, None)
         return image
+
+
+def _code(code: Any) -> Dataset:
+    from pydicom import Dataset
+
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme_designator, code.meaning
+    return item
 
 
 def _by_instance(frames: Iterable[Frame]) -> list[list[Frame]]:
