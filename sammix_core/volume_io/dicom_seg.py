@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 DICOM_SUFFIX = ".dcm"
 RESEARCH = "For research, not a medical device"
 SOFTWARE = "SAMMix"
+UNKNOWN_MODEL = "unknown"  # of a mask that was loaded or drawn
 _SEG_SERIES = 1
 _LARGEST_TEXT = 64  # characters of a long string (LO)
 

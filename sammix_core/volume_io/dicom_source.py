@@ -7,13 +7,17 @@ from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from sammix_core.errors import InputError
+from sammix_core.volume.grid import VolumeGrid
 from sammix_core.volume.volume import DicomFrame
 from sammix_core.volume_io.dicom_headers import Frame, frames_of
+from sammix_core.volume_io.dicom_series import Series
+from sammix_core.volume_io.dicom_stack import stack_frames, stack_geometry
 from sammix_core.volume_io.quiet import quiet_libraries
 
 if TYPE_CHECKING:
@@ -25,6 +29,7 @@ NO_DICOM = (
     "The input is no DICOM, so there is no patient and no series that a DICOM result could belong to; write a .nii.gz "
     "or .seg.nrrd file."
 )
+_GONE = "The DICOM files of the CT cannot be read any more, so a DICOM result cannot refer to them."
 _CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 _UTF8 = "ISO_IR 192"
 # Where a header has lost one of these, no PACS could tell what a result belongs to.
@@ -115,10 +120,60 @@ class DicomSource:
                 header = pydicom.dcmread(frames[0].path, stop_before_pixels=True, force=True)
                 header.decode()
             except (OSError, IndexError) as error:
-                raise InputError(
-                    "The DICOM files of the CT cannot be read any more, so a DICOM result cannot refer to them."
-                ) from error
+                raise InputError(_GONE) from error
         return cls(frames, header)
+
+    @classmethod
+    def of_files(cls, paths: Sequence[Path]) -> Self:
+        """The source with the images of these files, put in order as `read_volume` does.
+
+        Args:
+            paths: The files of one CT series, in any order.
+
+        Raises:
+            InputError: A file is gone or damaged, or headers have lost too much.
+        """
+        try:
+            frames = [frame for path in paths for frame in frames_of(path)]
+        except OSError as error:
+            raise InputError(_GONE) from error
+        if not frames:
+            raise InputError("The DICOM files of the CT hold no image.")
+        kept = stack_frames(Series(tuple(frames)), "The series")
+        return cls.of_frames([DicomFrame(frame.path, frame.index) for frame in kept])
+
+    @cached_property
+    def grid(self) -> VolumeGrid:
+        """The grid that `read_volume` and 3D Slicer give the series.
+
+        Raises:
+            InputError: The series has an impossible geometry.
+        """
+        spacing, origin, direction = stack_geometry(list(self.frames), "The series")
+        axes = [tuple(float(part) for part in direction[:, axis]) for axis in range(3)]
+        first = self.frames[0]
+        shape = (first.columns, first.rows, len(self.frames))
+        return VolumeGrid(shape, spacing, origin, (axes[0], axes[1], axes[2]))  # type: ignore[arg-type]
+
+    def in_order(self, labels: np.ndarray, grid: VolumeGrid) -> np.ndarray:
+        """Labels in the order of the series' own slices, rows and columns.
+
+        Args:
+            labels: (k, j, i) on another grid of the same voxels, such as one with its slices in reverse.
+            grid: That grid.
+
+        Returns:
+            (n_k, rows, columns).
+
+        Raises:
+            InputError: The grid has other voxels than the series.
+        """
+        if not self.grid.holds_same_voxels(grid):
+            raise InputError(
+                "The CT no longer has the slices of its DICOM series (was it cropped, resampled or moved?), so a DICOM "
+                "result cannot refer to them; choose another format."
+            )
+        return np.ascontiguousarray(self.grid.axial_order.back(grid.axial_order.forward(labels)))
 
     @property
     def series_uid(self) -> str:

@@ -79,6 +79,31 @@ def read_stack(series: Series, name: str) -> RawImage:
     )
 
 
+def stack_frames(series: Series, name: str) -> list[Frame]:
+    """The images that `read_stack` reads, in its order.
+
+    Raises:
+        InputError: As `read_stack`.
+    """
+    frames, _ = _fitting_frames(series.frames, name)
+    return _ordered(frames, name)[0]
+
+
+def stack_geometry(
+    frames: list[Frame], name: str
+) -> tuple[tuple[float, float, float], tuple[float, float, float], np.ndarray]:
+    """Spacing, origin and direction of the grid that `read_stack` gives images in order, by their headers alone.
+
+    Raises:
+        InputError: The headers do not say where the images lie.
+    """
+    spacing, origin, direction = _geometry_of_frame(frames[0], name)
+    if len(frames) > 1:
+        spacing = (spacing[0], spacing[1], _steps(frames)[0])
+    check_geometry(name, spacing, origin, direction)
+    return spacing, origin, direction
+
+
 def _fitting_frames(frames: tuple[Frame, ...], name: str) -> tuple[list[Frame], list[str]]:
     """Leaves out copies, overviews, and images that do not fit the others."""
     # One image twice, as when a folder was copied into itself.
