@@ -32,7 +32,7 @@ def database(app, monkeypatch):
 
 
 def a_ct(folder, database=None, crop=0):
-    """A CT node as Slicer's DICOM module makes it of a series: its slices in reverse, right-handed."""
+    """A CT node as Slicer's DICOM module makes it of a series; of a cropped one it keeps the attribute."""
     import slicer
 
     paths = write_series(folder, CT)

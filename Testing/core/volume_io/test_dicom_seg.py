@@ -17,6 +17,7 @@ from synthetic_ct import synthetic_ct
 
 from sammix_core.errors import InputError
 from sammix_core.lesions.segments import lesion_segment
+from sammix_core.volume.grid import VolumeGrid
 from sammix_core.volume.volume import Volume
 from sammix_core.volume_io import LIVER, read_volume, segment_of
 from sammix_core.volume_io.dicom_map import write_dicom_map
@@ -315,6 +316,23 @@ def test_an_emptied_sop_instance_uid_is_that_of_the_preamble(tmp_path: Path) -> 
     write_series(tmp_path / "ct", CT, SOPInstanceUID="", SOPClassUID="")
     source = DicomSource.of(read_volume(tmp_path / "ct"))
     assert [frame.instance_uid for frame in source.frames] == uids
+
+
+@pytest.mark.parametrize("flips", [(0,), (1,), (2,), (0, 1, 2)])
+def test_labels_on_a_turned_grid_come_back_to_the_series(tmp_path: Path, flips: tuple[int, ...]) -> None:
+    """As 3D Slicer keeps some series: slices, rows or columns the other way round."""
+    paths = write_series(tmp_path / "ct", CT)
+    source = DicomSource.of_files(paths[::-1])
+    volume = read_volume(tmp_path / "ct")
+    turn = np.eye(4)
+    for axis in flips:
+        turn[2 - axis, 2 - axis], turn[2 - axis, 3] = -1, LABELS.shape[axis] - 1
+    grid = VolumeGrid.from_ras(LABELS.shape, volume.ijk_to_ras @ turn)
+    np.testing.assert_array_equal(source.in_order(np.flip(LABELS, flips), grid), LABELS)
+    shifted = volume.ijk_to_ras.copy()
+    shifted[0, 3] += 0.2
+    with pytest.raises(InputError, match="no longer has the slices of its DICOM series"):
+        source.in_order(LABELS, VolumeGrid.from_ras(LABELS.shape, shifted))
 
 
 def test_no_dicom_is_refused(tmp_path: Path) -> None:
