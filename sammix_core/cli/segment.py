@@ -255,9 +255,14 @@ def _dicom_source(files: SegmentFiles, volume: Volume) -> DicomSource | None:
     Raises:
         InputError: The input is no DICOM, or its headers have lost what such results need.
     """
+    from sammix_core.volume_io.dicom_seg import check_source
     from sammix_core.volume_io.dicom_source import DicomSource
 
-    return DicomSource.of(volume) if files.has_dicom_outputs else None
+    if not files.has_dicom_outputs:
+        return None
+    source = DicomSource.of(volume)
+    check_source(source)
+    return source
 
 
 def _load(network: ModelOptions, seed: int, default_refiner: bool, show: ProgressCallback) -> Segmenter:

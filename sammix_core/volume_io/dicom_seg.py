@@ -14,7 +14,7 @@ from sammix_core.files import atomic_path
 from sammix_core.version import __version__
 from sammix_core.volume_io.dicom_source import DicomSource
 from sammix_core.volume_io.quiet import quiet_libraries
-from sammix_core.volume_io.segments import Code, Segment
+from sammix_core.volume_io.segments import LIVER, Code, Segment
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -97,6 +97,26 @@ def make_dicom_seg(
         )
         source.refer(seg)
     return seg
+
+
+def check_source(source: DicomSource) -> None:
+    """Says early, before minutes of work, that no DICOM SEG can be made of a series: makes one with one voxel.
+
+    Raises:
+        InputError: highdicom refuses the headers of the series, or is missing.
+    """
+    first = source.frames[0]
+    labels = np.zeros((len(source.frames), first.rows, first.columns), np.uint8)
+    labels[0, 0, 0] = LIVER.label_value
+    try:
+        make_dicom_seg(labels, [LIVER], source, Algorithm(UNKNOWN_MODEL))
+    except InputError:
+        raise
+    except Exception as error:  # highdicom raises many kinds; what it says may name the patient
+        raise InputError(
+            f"The headers of the CT break the DICOM standard in a way that a DICOM result cannot carry "
+            f"({type(error).__name__}); write a .nii.gz or .seg.nrrd file."
+        ) from error
 
 
 def equipment() -> dict[str, Any]:

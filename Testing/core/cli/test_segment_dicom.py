@@ -172,6 +172,19 @@ def test_a_series_without_uids_is_refused_before_any_work(knows: Knows, out: Pat
     assert "no Study Instance UID" in output
 
 
+def test_headers_that_highdicom_refuses_are_said_before_any_work(
+    knows: Knows, ct: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: Any, **__: Any) -> None:
+        raise ValueError("Hausmann^Grete is no name")
+
+    monkeypatch.setattr(hd.seg, "Segmentation", refuses)
+    code, output = run("segment", ct, "-o", out / "liver.dcm")
+    assert (code, knows.loaded, list(out.iterdir())) == (2, False, [])
+    assert "cannot carry (ValueError); write a .nii.gz" in output
+    assert "Hausmann" not in output
+
+
 def test_a_report_needs_a_dicom_mask(knows: Knows, ct: Path, out: Path) -> None:
     code, output = run("segment", ct, "-o", out / "liver.nii.gz", "--sr", out / "sr.dcm")
     assert (code, knows.loaded, list(out.iterdir())) == (2, False, [])

@@ -9,7 +9,7 @@ import highdicom as hd
 import numpy as np
 import pydicom
 import pytest
-from dicom_checks import dicom_errors
+from dicom_checks import dicom_errors, entity_errors
 from dicom_files import PATIENT, write_enhanced, write_series
 from image_files import rotation, write_nifti
 from real_data import real_data
@@ -287,7 +287,9 @@ def test_the_map_has_the_percentages_of_each_image(tmp_path: Path) -> None:
 def test_dicom3tools_finds_no_error(tmp_path: Path) -> None:
     write_series(tmp_path / "ct", CT, **STUDY)
     _everything(read_volume(tmp_path / "ct"), tmp_path)
-    assert dicom_errors(*(tmp_path / name for name in ("seg.dcm", "map.dcm", "sr.dcm"))) == []
+    results = [tmp_path / name for name in ("seg.dcm", "map.dcm", "sr.dcm")]
+    assert dicom_errors(*results) == []
+    assert entity_errors(*results, *_files(tmp_path / "ct")) == []
 
 
 def test_names_of_all_scripts_survive(tmp_path: Path) -> None:
