@@ -24,20 +24,26 @@ def read_dicom_reference(path: Path) -> StoredSegmentation | Contours:
         InputError: The file is damaged, or another kind of DICOM.
         OSError: The file cannot be read.
     """
-    import pydicom
-
     with quiet_libraries():
         try:
-            dataset = pydicom.dcmread(path, force=True)
-        except OSError:
+            return _reference(path)
+        except InputError:
             raise
-        except Exception as error:  # pydicom raises many kinds for what breaks the standard
+        except Exception as error:  # pydicom raises many kinds for what breaks the standard, and some without a number
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
             raise InputError(f"{path.name} is a damaged DICOM file.") from error
-        kind = _class_of(dataset)
-        if kind in SEG_CLASSES:
-            return StoredSegmentation.of(dataset, path.name)
-        if kind == RTSTRUCT_CLASS:
-            return Contours.of(dataset, path.name)
+
+
+def _reference(path: Path) -> StoredSegmentation | Contours:
+    import pydicom
+
+    dataset = pydicom.dcmread(path, force=True)
+    kind = _class_of(dataset)
+    if kind in SEG_CLASSES:
+        return StoredSegmentation.of(dataset, path.name)
+    if kind == RTSTRUCT_CLASS:
+        return Contours.of(dataset, path.name)
     what = dataset.get("Modality") or "of an unknown kind"
     raise InputError(f"{path.name} is DICOM ({what}), but no segmentation; a DICOM SEG and an RTSTRUCT are.")
 

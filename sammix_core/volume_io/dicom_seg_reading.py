@@ -199,11 +199,11 @@ class StoredSegmentation:
             from pydicom.pixels import pixel_array
 
             frame = pixel_array(dataset, index=index).reshape(rows, columns)
+            if dataset.get("SegmentationType") == "LABELMAP":
+                return frame
+            return frame >= int(dataset.get("MaximumFractionalValue") or 1) / 2
         except Exception as error:  # pydicom raises many kinds for damaged pixels
             raise InputError(f"{self.name} has damaged pixels, or is cut short.") from error
-        if dataset.get("SegmentationType") == "LABELMAP":
-            return frame
-        return frame >= int(dataset.get("MaximumFractionalValue") or 1) / 2
 
 
 def _of_groups(shared: Any, group: Any, keyword: str) -> Any:

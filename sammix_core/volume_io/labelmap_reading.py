@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,12 +40,10 @@ def read_labelmap(path: str | Path) -> Labelmap:
             or it is an RTSTRUCT, which has no grid of its own (see `read_labels_on_ct`).
     """
     file = Path(path).expanduser()
-    if is_dicom_file(file):
-        return read_dicom_reference(file).labelmap()
-    try:
+    with _said(file):
+        if is_dicom_file(file):
+            return read_dicom_reference(file).labelmap()
         image, pairs = _read(file)
-    except OSError as error:
-        raise InputError(f"{file} cannot be read: {(error.strerror or str(error)).lower()}.") from error
     array, names, whole = _merged(_whole_numbers(image.array, file.name), pairs, file.name)
     return Labelmap(
         array=array,
@@ -73,9 +72,23 @@ def read_labels_on_ct(path: str | Path, volume: Volume, case: str) -> Labelmap:
         InputError: The file cannot be used, lies on another grid, or belongs to another frame of reference or series.
     """
     file = Path(path).expanduser()
-    if not is_dicom_file(file):
-        return placed_on_ct(read_labelmap(file), volume, case)
-    return reference_on_ct(read_dicom_reference(file), volume, case)
+    with _said(file):
+        if is_dicom_file(file):
+            return reference_on_ct(read_dicom_reference(file), volume, case)
+    return placed_on_ct(read_labelmap(file), volume, case)
+
+
+@contextmanager
+def _said(file: Path) -> Iterator[None]:
+    """Turns what a file system says within the block into a sentence.
+
+    Raises:
+        InputError: A file cannot be read.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {(error.strerror or str(error)).lower()}.") from error
 
 
 def read_contours_on(path: Path, labelmap: Labelmap) -> Labelmap:
@@ -84,7 +97,8 @@ def read_contours_on(path: Path, labelmap: Labelmap) -> Labelmap:
     Raises:
         InputError: The file is no RTSTRUCT, or its contours do not lie on the slices of the grid.
     """
-    contours = read_dicom_reference(path)
+    with _said(path):
+        contours = read_dicom_reference(path.expanduser())
     if not isinstance(contours, Contours):
         raise InputError(f"{path.name} is no RTSTRUCT.")
     placed = contours.on(labelmap, None, labelmap.name)
@@ -95,7 +109,8 @@ def read_contours_on(path: Path, labelmap: Labelmap) -> Labelmap:
 def is_rtstruct(path: Path) -> bool:
     """Whether a file is an RTSTRUCT, which has contours and no grid of its own."""
     file = path.expanduser()
-    return is_dicom_file(file) and class_of_file(file) == RTSTRUCT_CLASS
+    with _said(file):
+        return is_dicom_file(file) and class_of_file(file) == RTSTRUCT_CLASS
 
 
 def is_dicom_file(path: Path) -> bool:

@@ -274,6 +274,26 @@ def test_a_seg_of_another_grid_is_refused(tmp_path: Path) -> None:
         read_labels_on_ct(seg, volume, "a")
 
 
+def test_bytes_changed_anywhere_end_in_one_sentence_or_in_labels(tmp_path: Path) -> None:
+    volume, rng = the_ct(tmp_path), np.random.default_rng(7)
+    sources = [
+        a_seg(volume, tmp_path / "seg.dcm").read_bytes(),
+        write_rtstruct(tmp_path / "rt.dcm", {"Liver": LIVER_CONTOURS, "GTV": LESION_CONTOURS}).read_bytes(),
+    ]
+    sentences = []
+    for trial in range(80):
+        damaged = bytearray(sources[trial % 2])
+        for place in rng.integers(132, min(len(damaged), 9000), 5):
+            damaged[place] = rng.integers(256)
+        (tmp_path / "damaged.dcm").write_bytes(damaged)
+        try:
+            assert read_labels_on_ct(tmp_path / "damaged.dcm", volume, "a").array.shape == CT.shape
+        except InputError as error:
+            sentences.append(str(error))
+    assert len(sentences) > 20
+    assert not any("\n" in sentence for sentence in sentences)
+
+
 def test_other_dicom_and_damaged_files_are_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     paths = write_series(tmp_path / "ct", CT)
     volume = read_volume(tmp_path / "ct")

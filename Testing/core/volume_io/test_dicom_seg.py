@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from dicom_checks import dicom_errors, entity_errors
 from dicom_files import PATIENT, write_enhanced, write_series
 from image_files import rotation, write_nifti
+from odd_files import CONDITIONS, REFUSED
 from real_data import real_data
 from synthetic_ct import synthetic_ct
 
@@ -24,6 +26,7 @@ from sammix_core.volume_io.dicom_map import write_dicom_map
 from sammix_core.volume_io.dicom_report import Figures, write_dicom_report
 from sammix_core.volume_io.dicom_seg import Algorithm, write_dicom_seg
 from sammix_core.volume_io.dicom_source import DicomSource
+from sammix_core.volume_io.labelmap_reading import read_labels_on_ct
 
 CT = np.clip(synthetic_ct(), -1024, 3071)
 LABELS = ((CT > 80) & (CT < 200)).astype(np.uint8)
@@ -184,6 +187,24 @@ def test_masks_come_back_to_the_images_that_they_were_drawn_on(tmp_path: Path, k
         position = group.PlanePositionSequence[0].ImagePositionPatient
         np.testing.assert_allclose(position, plane.ImagePositionPatient, atol=1e-5)
     assert dicom_errors(tmp_path / "liver.seg.dcm") == []
+
+
+def _is_dicom(name: str) -> bool:
+    """Whether a condition of docs/formats/input.md is one of a DICOM series that is read."""
+    return CONDITIONS[name].outcome != REFUSED and not re.search(
+        "NIfTI|NRRD|MetaImage|HU|affine|stored|NaN|UTF|form", name
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in CONDITIONS if _is_dicom(name)])
+def test_a_mask_of_any_series_that_is_read_comes_back(tmp_path: Path, name: str) -> None:
+    slab = np.clip(synthetic_ct((4, 96, 96)), -1024, 3071)
+    volume = read_volume(CONDITIONS[name].make(tmp_path, slab), **CONDITIONS[name].options)
+    labels = np.zeros(volume.shape_kji, np.uint8)
+    labels[1:3, 10:40, 20:50] = 1
+    labels[2, 15:20, 30:45] = 2
+    _written(volume, tmp_path, labels)
+    np.testing.assert_array_equal(read_labels_on_ct(tmp_path / "liver.seg.dcm", volume, "a").array, labels)
 
 
 def _files(folder: Path) -> list[Path]:
