@@ -17,7 +17,7 @@ from sammix_core.preprocessing.spec import PreprocessingSpec
 from sammix_core.volume.axial_order import AxialOrder
 from sammix_core.volume.volume import Volume
 from sammix_core.volume_io import read_volume
-from sammix_core.volume_io.labelmap_reading import placed_on_ct, read_labelmap
+from sammix_core.volume_io.labelmap_reading import read_labels_on_ct
 
 CASE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # files are called so
 Crop = tuple[int, int, int, int]
@@ -166,8 +166,9 @@ def load_case(config: CaseConfig, volume: Volume | None = None) -> LabelledCase:
         return LabelledCase(config.name, volume, {})
     if config.labels.suffix == ".json":
         return _with_label_file(config, config.labels, volume)
-    labelmap = placed_on_ct(read_labelmap(config.labels), volume, f"the training case {config.name}")
-    mask = np.isin(labelmap.array, config.values) if config.values else labelmap.array > 0
+    labelmap = read_labels_on_ct(config.labels, volume, f"the training case {config.name}")
+    chosen = [labelmap.mask(value) for value in config.values]
+    mask = np.logical_or.reduce(chosen) if chosen else labelmap.array > 0
     return LabelledCase.from_mask(config.name, volume, mask)
 
 

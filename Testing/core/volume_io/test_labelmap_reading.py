@@ -13,7 +13,8 @@ from synthetic_ct import synthetic_ct
 from sammix_core.errors import InputError
 from sammix_core.evaluation import evaluate_files
 from sammix_core.volume_io import read_volume
-from sammix_core.volume_io.labelmap_reading import placed_on_ct, read_labelmap
+from sammix_core.volume_io.labelmap import placed_on_ct
+from sammix_core.volume_io.labelmap_reading import read_labelmap
 
 CT = synthetic_ct()
 LIVER = (CT > 80) & (CT < 200)
