@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sammix_core.cli import console
+from sammix_core.cli.dicomweb_input import CaFile, is_address, local_ct
 from sammix_core.cli.lesion_table import print_lesions
 from sammix_core.cli.options import Device, DeviceName, ModelName, Precision, Quiet, option_groups
 from sammix_core.cli.outputs import Output, check_outputs, write_together
@@ -26,7 +27,7 @@ from sammix_core.refinement.folder import LESION
 
 if TYPE_CHECKING:
     from sammix_core.boxes import BoxTrack
-    from sammix_core.progress import ProgressCallback
+    from sammix_core.progress import CancelCheck, ProgressCallback
     from sammix_core.segmentation.result import SegmentationResult
     from sammix_core.segmentation.segmenter import Segmenter
     from sammix_core.segmentation.slice_sampling import SliceSampling
@@ -40,7 +41,9 @@ _PNG = (".png",)
 class SegmentFiles:
     """The files that `sammix segment` reads and writes."""
 
-    input: Annotated[Path, typer.Argument(help="A CT: NIfTI, NRRD, MetaImage, a DICOM file or folder.")]
+    input: Annotated[
+        Path, typer.Argument(help="A CT: NIfTI, NRRD, MetaImage, a DICOM file or folder, or dicomweb://...")
+    ]
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The mask to write: .nii.gz, .nii, .nrrd, .mha or .seg.nrrd.")
     ]
@@ -57,6 +60,7 @@ class SegmentFiles:
     uncertainty: Annotated[
         Path | None, typer.Option(help="Where to write how far the three masks are apart, in percent a voxel.")
     ] = None
+    ca_file: CaFile = None
 
     def check(self, lesion_report: Path | None) -> None:
         """Refuses inputs that are missing and outputs that cannot be written.
@@ -69,7 +73,8 @@ class SegmentFiles:
         """
         from sammix_core.volume_io import LABELMAP_SUFFIXES, MAP_SUFFIXES, check_map_output
 
-        if not self.input.exists():
+        remote = is_address(self.input)
+        if not remote and not self.input.exists():
             raise InputError(f"{self.input} does not exist.")
         optional = (
             ("--boxes-out", self.boxes_out, _JSON),
@@ -80,9 +85,16 @@ class SegmentFiles:
         )
         outputs = [Output("--output", self.output, LABELMAP_SUFFIXES)]
         outputs += [Output(option, path, suffixes) for option, path, suffixes in optional if path is not None]
-        check_outputs(outputs, [path for path in (self.input, self.boxes_in) if path is not None])
+        inputs = [] if remote else [self.input]
+        check_outputs(outputs, inputs if self.boxes_in is None else [*inputs, self.boxes_in])
         if self.uncertainty is not None:
             check_map_output(self.uncertainty)
+
+    @contextmanager
+    def fetched(self, progress: ProgressCallback, cancel: CancelCheck) -> Iterator[SegmentFiles]:
+        """Yields the same files with the input on disk; see `local_ct`."""
+        with local_ct(self.input, self.series, self.values_are_hu, self.ca_file, progress, cancel) as path:
+            yield replace(self, input=path)
 
 
 @dataclass(frozen=True)
@@ -128,7 +140,7 @@ def segment(
         seconds: dict[str, float] = {}
         files.check(lesions.lesion_report)
         refiner = _refiner(network, lesions, refinement)
-        with shown_progress(quiet=quiet) as show:
+        with shown_progress(quiet=quiet) as show, files.fetched(show, interrupts.asked) as files:
             boxes = _read_boxes(files.boxes_in)
             with _timed(seconds, "read"):
                 volume = _read_volume(files, boxes, show)
