@@ -28,21 +28,18 @@ class OrthancServer:
 
     Args:
         folder: For its database and log; made if absent.
-        tls: Certificate and key in one PEM file, or None for plain http.
 
     Attributes:
         address: Of its DICOMweb service, as the command line takes it.
     """
 
-    def __init__(self, folder: Path, tls: Path | None = None) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self._port = free.getsockname()[1]
-        self._tls = tls
-        scheme = "http" if tls is None else "dicomweb"
-        self.address = f"{scheme}://localhost:{self._port}{_ROOT}"
+        self.address = f"http://localhost:{self._port}{_ROOT}"
         self._configuration().write_text(json.dumps(self._settings()), encoding="utf-8")
         self.start()
 
@@ -86,13 +83,11 @@ class OrthancServer:
         return {entry["MainDicomTags"]["SOPInstanceUID"]: entry["ID"] for entry in entries}
 
     def _request(self, method: str, path: str, **data: Any) -> requests.Response:
-        scheme = "http" if self._tls is None else "https"
         response = requests.request(
             method,
-            f"{scheme}://localhost:{self._port}/{path}",
+            f"http://localhost:{self._port}/{path}",
             auth=(ORTHANC_USER, ORTHANC_PASSWORD),
             timeout=10,
-            verify=str(self._tls) if self._tls is not None else None,
             **data,
         )
         response.raise_for_status()
@@ -103,7 +98,6 @@ class OrthancServer:
 
     def _settings(self) -> dict[str, Any]:
         database = str(self._folder / "database")
-        tls = {} if self._tls is None else {"SslEnabled": True, "SslCertificate": str(self._tls)}
         return {
             "StorageDirectory": database,
             "IndexDirectory": database,
@@ -113,17 +107,16 @@ class OrthancServer:
             "RemoteAccessAllowed": False,
             "AuthenticationEnabled": True,
             "RegisteredUsers": {ORTHANC_USER: ORTHANC_PASSWORD},
-            "DicomWeb": {"Enable": True, "Root": f"{_ROOT}/", "Ssl": self._tls is not None},
-            **tls,
+            "DicomWeb": {"Enable": True, "Root": f"{_ROOT}/"},
         }
 
 
 @contextmanager
-def running_orthanc(folder: Path, tls: Path | None = None) -> Iterator[OrthancServer]:
+def running_orthanc(folder: Path) -> Iterator[OrthancServer]:
     """Starts Orthanc for a block; skips the test where it is not installed."""
     if _executable() is None or _plugin() is None:
         pytest.skip("Orthanc with its DICOMweb plugin is not installed here; make services installs it")
-    server = OrthancServer(folder, tls)
+    server = OrthancServer(folder)
     try:
         yield server
     finally:

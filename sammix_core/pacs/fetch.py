@@ -87,7 +87,7 @@ def fetch_series(
     after = set(service.instances(study, series))
     if after != set(instances):
         added, removed = len(after - set(instances)), len(set(instances) - after)
-        raise InputError(_changed(name, f"{added} images were added and {removed} removed"))
+        raise InputError(_changed(name, f"{_images(added)} added and {removed} removed"))
     return FetchedSeries(folder, len(instances), kept)
 
 
@@ -115,3 +115,7 @@ def _changed(name: str, how: str) -> str:
         f"Series {name} changed on the server while it was read: {how}. Wait until it is complete there, and run the "
         "same command again."
     )
+
+
+def _images(count: int) -> str:
+    return "1 image was" if count == 1 else f"{count} images were"

@@ -6,6 +6,7 @@ No message of `requests` is passed on: they hold addresses with what was searche
 from __future__ import annotations
 
 import logging
+import struct
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -207,7 +208,9 @@ class DicomwebService:
     def _sentences(self) -> Iterator[None]:
         """Turns every failure in the block into one sentence."""
         import requests
+        from pydicom.errors import InvalidDicomError
 
+        no_dicomweb = (requests.exceptions.RequestException, InvalidDicomError, struct.error, EOFError)
         try:
             yield
         except InputError:
@@ -222,7 +225,7 @@ class DicomwebService:
             raise ServerUnavailable(f"{self.address.host} did not answer in time; try again later.") from None
         except (requests.exceptions.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
             raise ServerUnavailable(self._unreachable(error)) from None
-        except (requests.exceptions.RequestException, ValueError, TypeError, KeyError, AttributeError):
+        except (*no_dicomweb, ValueError, TypeError, LookupError, AttributeError):
             raise InputError(
                 f"{self.address.service} gave an answer that is not DICOMweb; check the address."
             ) from None
