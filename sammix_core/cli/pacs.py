@@ -17,6 +17,7 @@ from sammix_core.errors import InputError
 
 if TYPE_CHECKING:
     from sammix_core.pacs.address import DicomwebAddress
+    from sammix_core.pacs.fetch import FetchedSeries
     from sammix_core.pacs.find import FoundSeries
 
 app = typer.Typer(
@@ -117,8 +118,7 @@ def fetch(
             raise InputError("The study changed while it was read: a series came or went. Run the same command again.")
     if not quiet:
         for series in fetched:
-            kept = f", {series.kept} of them there before" if series.kept else ""
-            console.out().print(f"{series.folder}: {series.images} {'image' if series.images == 1 else 'images'}{kept}")
+            console.out().print(f"{series.folder}: {_images(series.images)}{_kept(series)}")
 
 
 @app.command("send")
@@ -156,8 +156,18 @@ def _asked(what: str, value: str) -> str:
     return typer.prompt(what, err=True) if sys.stdin.isatty() else sys.stdin.readline().strip()
 
 
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count} images"
+
+
+def _kept(series: FetchedSeries) -> str:
+    if not series.kept:
+        return ""
+    return ", all there before" if series.kept == series.images else f", {series.kept} of them there before"
+
+
 def _columns(series: FoundSeries, keep_identifiers: bool) -> list[str]:
-    images = f"{series.images} {'image' if series.images == 1 else 'images'}" if series.images else "images unknown"
+    images = _images(series.images) if series.images else "images unknown"
     columns = [series.name, series.date or "date unknown", f"{series.modality:<3}", f"{images:>11}", series.description]
     return columns + ([series.patient] if keep_identifiers else [])
 
