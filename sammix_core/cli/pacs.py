@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +15,7 @@ import typer
 from sammix_core.cli import console
 from sammix_core.cli.dicomweb_input import CaFile
 from sammix_core.cli.options import Quiet, option_groups
-from sammix_core.errors import InputError
+from sammix_core.errors import Cancelled, InputError
 
 if TYPE_CHECKING:
     from sammix_core.pacs.address import DicomwebAddress
@@ -103,7 +105,8 @@ def fetch(
     source = _parsed(address)
     if source.study is None:
         raise InputError(f"{source} names no study; add /studies/UID, as sammix pacs find shows it.")
-    with Interrupts() as interrupts, shown_progress(quiet=quiet) as show:
+    stopped = "Stopped as asked; the images that arrived stay, and the same command goes on from there."
+    with _stopping(stopped), Interrupts() as interrupts, shown_progress(quiet=quiet) as show:
         service = DicomwebService(source, ca_file)
         if source.series is not None:
             wanted = [source]
@@ -136,12 +139,22 @@ def send(
 
     target = _parsed(address)
     to_send = files_to_send(files)
-    with Interrupts() as interrupts, shown_progress(quiet=quiet) as show:
+    stopped = "Stopped as asked; some files may have arrived, and the same command sends the others."
+    with _stopping(stopped), Interrupts() as interrupts, shown_progress(quiet=quiet) as show:
         done = send_files(DicomwebService(target, ca_file), to_send, show, interrupts.asked)
     if not quiet:
         there = f", {done.there} {'was' if done.there == 1 else 'were'} there already" if done.there else ""
         count = f"{done.sent} {'file' if done.sent == 1 else 'files'}"
         console.out().print(f"{count} sent to {target.host}, each found there again{there}")
+
+
+@contextmanager
+def _stopping(sentence: str) -> Iterator[None]:
+    """Says what is left where the user stops the block."""
+    try:
+        yield
+    except (Cancelled, KeyboardInterrupt) as error:
+        raise Cancelled(sentence) from error
 
 
 def _parsed(text: str) -> DicomwebAddress:

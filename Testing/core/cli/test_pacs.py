@@ -222,6 +222,23 @@ def test_a_series_that_changes_while_segment_fetches_it_gives_no_mask(
     assert list(scratch.iterdir()) == []
 
 
+def test_stopping_a_fetch_says_that_images_stay(
+    orthanc: OrthancServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    address = f"{orthanc.address}/studies/{STUDY}"
+    with monkeypatch.context() as patch:
+        patch.setattr("sammix_core.pacs.service.DicomwebService.retrieve", interrupted)
+        code, stdout, stderr = run("pacs", "fetch", address, "-o", tmp_path / "got", "--quiet")
+    assert (code, stdout) == (130, "")
+    assert stderr == "Stopped as asked; the images that arrived stay, and the same command goes on from there.\n"
+    done("pacs", "fetch", address, "-o", tmp_path / "got")
+    again = done("pacs", "fetch", address, "-o", tmp_path / "got", "--quiet", "--verbose")
+    assert again == f"sammix_core.pacs.fetch: series {uid_hash(SERIES)}: 0 to fetch, {SHAPE[0]} on disk\n"
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
