@@ -22,6 +22,7 @@ ROOMS = [
     "datasets",
     "evaluation",
     "lesions",
+    "monai_bundle",
     "segmentation",
     "refinement",
     "guidance",
