@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sammix_core.cli import console
+from sammix_core.cli.dicomweb_input import CaFile, is_address, local_ct
 from sammix_core.cli.lesion_table import print_lesions
 from sammix_core.cli.options import Device, DeviceName, ModelName, Precision, Quiet, option_groups
 from sammix_core.cli.outputs import Output, check_outputs, write_together
@@ -27,7 +28,7 @@ from sammix_core.refinement.folder import LESION
 if TYPE_CHECKING:
     from sammix_core.boxes import BoxTrack
     from sammix_core.evaluation.dicom_results import DicomResults
-    from sammix_core.progress import ProgressCallback
+    from sammix_core.progress import CancelCheck, ProgressCallback
     from sammix_core.segmentation.result import SegmentationResult
     from sammix_core.segmentation.segmenter import Segmenter
     from sammix_core.segmentation.slice_sampling import SliceSampling
@@ -42,7 +43,9 @@ _PNG = (".png",)
 class SegmentFiles:
     """The files that `sammix segment` reads and writes."""
 
-    input: Annotated[Path, typer.Argument(help="A CT: NIfTI, NRRD, MetaImage, a DICOM file or folder.")]
+    input: Annotated[
+        Path, typer.Argument(help="A CT: NIfTI, NRRD, MetaImage, a DICOM file or folder, or dicomweb://...")
+    ]
     output: Annotated[
         Path,
         typer.Option(
@@ -65,6 +68,7 @@ class SegmentFiles:
     sr: Annotated[
         Path | None, typer.Option(help="Where to write measurements as a DICOM report, beside a DICOM mask (.dcm).")
     ] = None
+    ca_file: CaFile = None
 
     def check(self, lesion_report: Path | None) -> None:
         """Refuses inputs that are missing and outputs that cannot be written.
@@ -78,7 +82,8 @@ class SegmentFiles:
         from sammix_core.volume_io import LABELMAP_SUFFIXES, MAP_SUFFIXES, check_map_output
         from sammix_core.volume_io.dicom_seg import DICOM_SUFFIX, is_dicom_output
 
-        if not self.input.exists():
+        remote = is_address(self.input)
+        if not remote and not self.input.exists():
             raise InputError(f"{self.input} does not exist.")
         optional = (
             ("--boxes-out", self.boxes_out, _JSON),
@@ -90,7 +95,8 @@ class SegmentFiles:
         )
         outputs = [Output("--output", self.output, (*LABELMAP_SUFFIXES, DICOM_SUFFIX))]
         outputs += [Output(option, path, suffixes) for option, path, suffixes in optional if path is not None]
-        check_outputs(outputs, [path for path in (self.input, self.boxes_in) if path is not None])
+        inputs = [] if remote else [self.input]
+        check_outputs(outputs, inputs if self.boxes_in is None else [*inputs, self.boxes_in])
         if self.uncertainty is not None and not is_dicom_output(self.uncertainty):
             check_map_output(self.uncertainty)
         self._check_dicom()
@@ -114,6 +120,12 @@ class SegmentFiles:
         from sammix_core.volume_io.dicom_seg import is_dicom_output
 
         return any(path is not None and is_dicom_output(path) for path in (self.output, self.uncertainty, self.sr))
+
+    @contextmanager
+    def fetched(self, progress: ProgressCallback, cancel: CancelCheck) -> Iterator[SegmentFiles]:
+        """Yields the same files with the input on disk; see `local_ct`."""
+        with local_ct(self.input, self.series, self.values_are_hu, self.ca_file, progress, cancel) as path:
+            yield replace(self, input=path)
 
 
 @dataclass(frozen=True)
@@ -159,7 +171,7 @@ def segment(
         seconds: dict[str, float] = {}
         files.check(lesions.lesion_report)
         refiner = _refiner(network, lesions, refinement)
-        with shown_progress(quiet=quiet) as show:
+        with shown_progress(quiet=quiet) as show, files.fetched(show, interrupts.asked) as files:
             boxes = _read_boxes(files.boxes_in)
             with _timed(seconds, "read"):
                 volume = _read_volume(files, boxes, show)

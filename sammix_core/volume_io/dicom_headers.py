@@ -184,7 +184,7 @@ def frames_of(path: Path) -> list[Frame]:
         header = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=_TAGS)
         if "Rows" not in header or "Columns" not in header:
             return []
-        frame = _frame(path, header)
+        frame = frame_of_header(path, header)
         return _split(frame, header) if frame.enhanced or frame.n_frames > 1 else [frame]
     except OSError:
         raise
@@ -192,7 +192,13 @@ def frames_of(path: Path) -> list[Frame]:
         raise InputError(f"{path.name} has a damaged DICOM header.") from error
 
 
-def _frame(path: Path, header: Any) -> Frame:
+def frame_of_header(path: Path, header: Any) -> Frame:
+    """What the header of an image says of the whole file; of a multi-frame file, before it is split.
+
+    Args:
+        path: The file, or a name for what lies elsewhere.
+        header: A `pydicom.Dataset` with Rows and Columns.
+    """
     meta = getattr(header, "file_meta", {})
     sop_class = str(header.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID") or "")
     modality = str(header.get("Modality") or "")
