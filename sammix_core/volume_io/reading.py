@@ -13,6 +13,9 @@ from sammix_core.volume_io.itk_files import IMAGE_IO, read_itk_file
 from sammix_core.volume_io.nifti import read_nifti
 from sammix_core.volume_io.raw_image import RawImage
 
+# Files that hold a whole volume and say so by their name; DICOM is known by its content.
+VOLUME_SUFFIXES = (".nii", ".nii.gz", *IMAGE_IO)
+
 _KNOWN = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd) and DICOM"
 
 
