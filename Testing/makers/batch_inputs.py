@@ -130,6 +130,7 @@ class Harness:
         workers: How many processes; 0 for one worker in this process.
         pools: The workers of the runs.
         script: See `PoolHere`.
+        interrupts: Entered by a test that sends signals.
     """
 
     folder: BatchFolder
@@ -167,7 +168,7 @@ class Harness:
 
     def watch(self) -> Watch:
         """Keeps what the run says."""
-        return Watch(self._step, self.said.append, Interrupts())
+        return Watch(self._step, self.said.append, self.interrupts)
 
     def entries(self) -> dict[str, Entry]:
         """What the ledger says, by the names of studies."""

@@ -115,7 +115,7 @@ class StudyFinder:
             raise InputError(f"{given} cannot be read: {(error.strerror or str(error)).lower()}.") from error
 
     def _add_path(self, path: Path, given: str, name: str = "", series: str = "") -> int:
-        """Adds a file or a folder, and returns how many studies it holds."""
+        """Adds a file or a folder, and returns how many studies it holds, known or not to be segmented ones too."""
         if not path.exists():
             raise InputError(f"{given} does not exist.")
         if path.is_dir():
@@ -149,7 +149,7 @@ class StudyFinder:
         )
 
     def _add_folder(self, folder: Path, given: str, name: str, series: str) -> int:
-        before = len(self._studies), self._left_out.total()
+        found = 0
         # Each subfolder by itself: the headers of all its images are in memory at once.
         for _, files in itertools.groupby(
             self._files_under(folder), lambda path: path.relative_to(folder).parts[:-1][:1]
@@ -160,10 +160,11 @@ class StudyFinder:
                     # A choice of series is one among DICOM.
                     if not series and fnmatch.fnmatch(path.name, self._options.pattern):
                         self._add_volume(path, os.path.join(given, path.relative_to(folder)), name)
+                        found += 1
                 else:
                     rest.append(path)
-            self._add_dicom(rest, given, name, series)
-        return len(self._studies) - before[0] + self._left_out.total() - before[1]
+            found += self._add_dicom(rest, given, name, series)
+        return found
 
     def _files_under(self, folder: Path) -> Iterator[Path]:
         for path in files_under(folder):

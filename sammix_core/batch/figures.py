@@ -69,7 +69,7 @@ class Figures:
             worst_slice=doubtful[0].slice_index if doubtful else None,
             worst_uncertainty=round(doubtful[0].uncertainty, 3) if doubtful else 0.0,
             worst_reasons=doubtful[0].reasons if doubtful else (),
-            warnings=tuple(note.removeprefix(WARNING).strip() for note in notes if note.startswith(WARNING)),
+            warnings=tuple(_sentence(note) for note in notes if note.startswith(WARNING)),
             notes=tuple(note for note in notes if not note.startswith(WARNING)),
             model=result.model,
             device=result.device,
@@ -80,3 +80,9 @@ class Figures:
     def review_share(self) -> float:
         """Slices to review as a share of those with a mask, 0 to 1."""
         return min(self.slices_to_review / max(self.slices_with_mask, 1), 1.0)
+
+
+def _sentence(warning: str) -> str:
+    """A warning without the word, with a capital."""
+    text = warning.removeprefix(WARNING).strip()
+    return text[:1].upper() + text[1:]
