@@ -130,6 +130,7 @@ class Harness:
         workers: How many processes; 0 for one worker in this process.
         pools: The workers of the runs.
         script: See `PoolHere`.
+        on_step: Called after each study.
         interrupts: Entered by a test that sends signals.
     """
 
@@ -140,6 +141,7 @@ class Harness:
     pools: list[Any] = field(default_factory=list)
     script: Callable[[Job], Event | None] = lambda job: None
     on_step: Callable[[Progress], None] = lambda progress: None
+    interrupts: Interrupts = field(default_factory=Interrupts)
 
     def find(self, inputs: Sequence[Path | str], keep_identifiers: bool = False) -> list[Study]:
         """The studies in inputs."""

@@ -38,7 +38,7 @@ except Cancelled as error:
 
 
 def started(inputs: Path, out: Path, marks: Path) -> tuple[subprocess.Popen[str], int]:
-    """A driver whose worker is in the middle of a study, in a group of its own as in a terminal; the worker's number."""
+    """A driver whose worker is in the middle of a study, in a group of its own as in a terminal, and the worker."""
     for mark in marks.iterdir():
         mark.unlink()
     paths = os.pathsep.join([str(ROOT / "Testing" / "makers"), str(ROOT)])
