@@ -7,8 +7,8 @@ import fnmatch
 import itertools
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from sammix_core.batch.study import (
 )
 from sammix_core.errors import InputError
 from sammix_core.files import files_under
+from sammix_core.pacs.address import DicomwebAddress, address_of
 from sammix_core.volume_io.reading import VOLUME_SUFFIXES
 
 if TYPE_CHECKING:
@@ -51,11 +52,17 @@ class FindOptions:
         out: The batch's own folder, which is passed over.
         pattern: Which NIfTI, NRRD and MetaImage files of a folder are meant, such as "*_ct.nii.gz".
         keep_identifiers: Whether `Study.identifiers` is filled.
+        query: What a DICOMweb service is searched for: values by keyword of the study.
+        most_studies: A search that finds more is refused.
+        ca_file: Certificates that are trusted for DICOMweb, see `DicomwebService`.
     """
 
     out: Path
     pattern: str = "*"
     keep_identifiers: bool = False
+    query: Mapping[str, str] = field(default_factory=dict)
+    most_studies: int = 50
+    ca_file: Path | None = None
 
 
 class StudyFinder:
@@ -98,11 +105,15 @@ class StudyFinder:
         """Adds what one input holds.
 
         Args:
-            given: A volume, a DICOM file, a folder, or a list that ends with ".csv".
+            given: A volume, a DICOM file, a folder, a list that ends with ".csv", or a DICOMweb address.
 
         Raises:
-            InputError: It does not exist, is of no use, or holds no study.
+            InputError: It does not exist, is of no use, or holds no study; or the service cannot be searched.
         """
+        address = address_of(given)
+        if address is not None:
+            self._add_from_service(address, given)
+            return
         path = Path(given).expanduser()
         try:
             if given.lower().endswith(".csv"):
@@ -251,6 +262,56 @@ class StudyFinder:
             joined_files=join_files(files, folder),
         )
 
+    def _add_from_service(self, address: DicomwebAddress, given: str) -> None:
+        """Adds the plain CT series that a DICOMweb service finds; the header of one image of each says what it is."""
+        from sammix_core.pacs.find import find_series
+        from sammix_core.pacs.service import DicomwebService
+        from sammix_core.volume_io.dicom_headers import frame_of_header
+        from sammix_core.volume_io.dicom_series import Series
+
+        service = DicomwebService(address, self._options.ca_file)
+        found, more = find_series(service, self._options.query, "CT", self._options.most_studies)
+        if more:
+            raise InputError(
+                f"{given} has more than {self._options.most_studies} studies that fit; narrow the search, or raise "
+                "--limit."
+            )
+        for entry in found:
+            study, uid = entry.address.study or "", entry.address.series or ""
+            instances = service.instances(study, uid)
+            if not instances:
+                continue
+            middle = instances[len(instances) // 2]
+            header = service.header(study, uid, middle)
+            if "Rows" not in header or "Columns" not in header:
+                self._left_out["without an image"] += 1
+                continue
+            series = Series((frame_of_header(Path(middle), header),) * len(instances))
+            if not series.is_plain:
+                self._left_out[_kind(series)] += 1
+                continue
+            identifiers = {}
+            if self._options.keep_identifiers:
+                identifiers = {"Patient": entry.patient, "StudyDate": entry.date, "Address": str(entry.address)}
+            key = key_of_series(uid)
+            self._keep(
+                Study(
+                    key=key,
+                    name=f"dicom-{key}",
+                    other_name=f"dicom-{key}",
+                    source=_text(given),
+                    folder=Path(),
+                    stamp=key_of_series("\n".join(instances)),
+                    series_uid=uid,
+                    is_dicom=True,
+                    address=str(entry.address),
+                    ca_file=self._options.ca_file,
+                    identifiers=identifiers,
+                )
+            )
+        if not found:
+            raise InputError(f"{given} has no CT series that fits the search.")
+
     def _add_list(self, path: Path) -> None:
         rows = 0
         for number, row in _rows(path):
@@ -282,7 +343,11 @@ class StudyFinder:
         known = self._studies.get(study.key)
         if known is None:
             self._studies[study.key] = study
-        elif study.is_dicom and not study.fault and set(study.files) - set(known.files):
+        elif (
+            study.is_dicom
+            and not (study.fault or study.address or known.address)
+            and set(study.files) - set(known.files)
+        ):
             # A series that lies in several folders
             files = sorted({*known.files, *study.files})
             folder = Path(os.path.commonpath([path.parent for path in files]))

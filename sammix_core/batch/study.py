@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sammix_core.files import sha256_of
+from sammix_core.volume_io.uid_hash import uid_hash
 
 _KEY_DIGITS = 16
 # Files that only describe a volume; the voxels are beside them, in a file of the same stem.
@@ -31,6 +32,8 @@ class Study:
         phase: Which phase of the series, see `sammix_core.volume_io.dicom_series.Series`.
         is_dicom: Whether it is DICOM, whose paths and file names are often a patient's and are never shown.
         fault: Why it cannot be segmented, where that is known already; else "".
+        address: Where a DICOMweb service has it, "dicomweb://host/path/studies/UID/series/UID"; "" for what is on disk.
+        ca_file: Certificates that are trusted for that service, see `DicomwebService`.
         identifiers: Of a DICOM study, by their DICOM keywords; empty unless the user keeps them.
     """
 
@@ -44,6 +47,8 @@ class Study:
     phase: str = ""
     is_dicom: bool = False
     fault: str = ""
+    address: str = ""
+    ca_file: Path | None = None
     identifiers: dict[str, str] = field(default_factory=dict)
     # One text: a million names as objects of their own would take ten times the memory.
     joined_files: str = ""
@@ -74,12 +79,12 @@ def key_of_path(path: Path) -> str:
 
 
 def key_of_series(uid: str, phase: str = "") -> str:
-    """The key of a DICOM series, or of a phase of it: the start of the SHA-256 of its UID.
+    """The key of a DICOM series, or of a phase of it: the hash by which the series appears elsewhere too.
 
     >>> key_of_series("1.2.840.1")
     'f9a13599155b7052'
     """
-    return _key(f"{uid}/{phase}" if phase else uid)
+    return uid_hash(f"{uid}/{phase}" if phase else uid)
 
 
 def stamp_of(paths: Iterable[Path]) -> str:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sammix_core.batch.job import MASK, PREVIEW, REPORT, Hello, Job, Outcome, Verdict
 from sammix_core.batch.settings import SegmentationSettings
-from sammix_core.batch.study import Study, content_hash
+from sammix_core.batch.study import Study, content_hash, join_files
 from sammix_core.errors import InputError
 from sammix_core.version import __version__
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from sammix_core.segmentation.result import SegmentationResult
     from sammix_core.segmentation.segmenter import Segmenter
     from sammix_core.volume.volume import Volume
+
+_TEMPORARY = "sammix-batch-"
 
 Loader = Callable[[SegmentationSettings], "Segmenter"]
 
@@ -65,10 +69,11 @@ class StudyWorker:
         """
         found_hash = ""
         try:
-            found_hash = content_hash(job.study.files)
-            if found_hash == job.known_hash:
-                return Outcome(Verdict.UNCHANGED, found_hash)
-            return self._segment(job, found_hash)
+            with self._on_disk(job) as here:
+                found_hash = content_hash(here.study.files)
+                if found_hash == job.known_hash:
+                    return Outcome(Verdict.UNCHANGED, found_hash)
+                return self._segment(here, found_hash)
         except InputError as error:
             return Outcome(Verdict.REFUSED, found_hash, _without_file_names(str(error), job))
         except OSError as error:
@@ -82,14 +87,35 @@ class StudyWorker:
             detail = "".join([*traceback.format_tb(error.__traceback__), type(error).__name__])
             return Outcome(Verdict.REFUSED, found_hash, sentence, detail=detail)
 
+    @contextmanager
+    def _on_disk(self, job: Job) -> Iterator[Job]:
+        """The job with its files on this computer: a study of a DICOMweb service is fetched, and deleted afterwards."""
+        study = job.study
+        if not study.address:
+            yield job
+            return
+        from sammix_core.pacs.address import DicomwebAddress
+        from sammix_core.pacs.fetch import fetch_series
+        from sammix_core.pacs.service import DicomwebService
+
+        address = DicomwebAddress.parse(study.address)
+        with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=self._scratch, ignore_cleanup_errors=True) as parent:
+            folder = fetch_series(DicomwebService(address, study.ca_file), address, Path(parent)).folder
+            files = join_files(sorted(folder.iterdir()), folder)
+            yield replace(job, study=replace(study, folder=folder, joined_files=files))
+
     def _segment(self, job: Job, found_hash: str) -> Outcome:
         from sammix_core.batch.figures import Figures
         from sammix_core.segmentation.seed import set_seed
         from sammix_core.segmentation.slice_sampling import DEFAULT_SAMPLING, EVERY_SLICE
+        from sammix_core.volume_io.dicom_seg import is_dicom_output
+        from sammix_core.volume_io.dicom_source import DicomSource
 
         assert self._segmenter is not None  # `prepare` comes first
         started = time.monotonic()
         volume = read_study(job.study, job.name, self._settings.values_are_hu)
+        if is_dicom_output(self._settings.mask_suffix):
+            DicomSource.of(volume)  # refuses before minutes of work what no DICOM result can refer to
         read_seconds = time.monotonic() - started
         set_seed(self._settings.seed)
         sampling = EVERY_SLICE if self._settings.every_slice else DEFAULT_SAMPLING
@@ -108,12 +134,11 @@ class StudyWorker:
         """The output files' content."""
         from sammix_core.evaluation import report
         from sammix_core.evaluation.preview.strip import encode_strip, render_strip
-        from sammix_core.volume_io import segment_of, write_labelmap
 
         # Image writers take a path alone.
-        with tempfile.TemporaryDirectory(prefix="sammix-batch-", dir=self._scratch) as folder:
+        with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=self._scratch) as folder:
             mask = Path(folder, f"mask{self._settings.mask_suffix}")
-            write_labelmap(result.mask, volume, mask, segment_of(result.target))
+            _write_mask(mask, volume, result)
             mask_bytes = mask.read_bytes()
         document = report.build_report(result, volume, job.name, self._settings.seed, seconds)
         return {
@@ -121,6 +146,19 @@ class StudyWorker:
             REPORT: report.to_text(document).encode(),
             PREVIEW: encode_strip(render_strip(volume, result)),
         }
+
+
+def _write_mask(path: Path, volume: Volume, result: SegmentationResult) -> None:
+    from sammix_core.volume_io import segment_of, write_labelmap
+    from sammix_core.volume_io.dicom_seg import is_dicom_output
+
+    if not is_dicom_output(path):
+        write_labelmap(result.mask, volume, path, segment_of(result.target))
+        return
+    from sammix_core.evaluation.dicom_results import DicomResults
+    from sammix_core.volume_io.dicom_source import DicomSource
+
+    DicomResults.of(volume, DicomSource.of(volume), result).write_seg(path)
 
 
 def read_study(study: Study, name: str, values_are_hu: bool) -> Volume:

@@ -25,6 +25,7 @@ from sammix_core.cli import (
     finetune,
     lesions,
     models,
+    pacs,
     segment,
     train,
 )
@@ -154,6 +155,7 @@ app.command("lesions")(lesions.lesions)
 app.command("doctor")(doctor.doctor)
 app.command("benchmark")(benchmark.benchmark)
 app.add_typer(models.app, name="models")
+app.add_typer(pacs.app, name="pacs")
 app.add_typer(cache.app, name="cache")
 app.add_typer(corrections.app, name="corrections")
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sammix_core.cli import console
+from sammix_core.cli.dicomweb_input import CaFile
 from sammix_core.cli.options import Device, DeviceName, ModelName, Precision, Quiet, option_groups
+from sammix_core.cli.pacs import StudySearch
 from sammix_core.cli.progress import duration, shown_progress
 from sammix_core.errors import InputError
 from sammix_core.model_store.organs import DEFAULT_MODEL
@@ -31,7 +33,8 @@ class BatchFiles:
         list[str],
         typer.Argument(
             metavar="INPUTS...",
-            help="CTs: files, folders that are searched, or a .csv with a column path (and name, series).",
+            help="CTs: files, folders that are searched, a .csv with a column path (and name, series), or "
+            "dicomweb://host/path with --date, --patient-id or --accession.",
         ),
     ]
     output: Annotated[
@@ -41,7 +44,8 @@ class BatchFiles:
         str, typer.Option(help='Which NIfTI, NRRD and MetaImage files of folders are meant, such as "*_ct.nii.gz".')
     ] = "*"
     mask_format: Annotated[
-        str, typer.Option("--format", help="The masks' format: .nii.gz, .nii, .nrrd, .mha or .seg.nrrd.")
+        str,
+        typer.Option("--format", help="The masks' format: .nii.gz, .nii, .nrrd, .mha, .seg.nrrd, or of DICOM .dcm."),
     ] = ".nii.gz"
     values_are_hu: Annotated[
         bool, typer.Option("--values-are-hu", help="Take the values as Hounsfield units, whatever they look like.")
@@ -102,6 +106,8 @@ def batch(
     network: BatchModelOptions,
     again: AgainOptions,
     workers: WorkerOptions,
+    search: StudySearch,
+    ca_file: CaFile = None,
     quiet: Quiet = False,
 ) -> None:
     """Segment many CTs: a folder, a list or files, on this computer or on a Ray cluster."""
@@ -112,7 +118,7 @@ def batch(
     folder = BatchFolder(files.output.expanduser())
     with Interrupts() as interrupts:
         with shown_progress(quiet=quiet) as show:
-            studies = _studies(files, show, quiet)
+            studies = _studies(files, search, ca_file, show, quiet)
             summary = run_batch(
                 folder,
                 studies,
@@ -133,11 +139,12 @@ def _settings(files: BatchFiles, network: BatchModelOptions) -> SegmentationSett
         InputError: There is no such format or model.
     """
     from sammix_core.batch.settings import SegmentationSettings
+    from sammix_core.volume_io.dicom_seg import DICOM_SUFFIX
     from sammix_core.volume_io.labelmap_writing import LABELMAP_SUFFIXES
 
-    suffix = f".{files.mask_format.lower().lstrip('.')}"
-    if suffix not in LABELMAP_SUFFIXES:
-        raise InputError(f"There is no format {files.mask_format!r}; choose one of {', '.join(LABELMAP_SUFFIXES)}.")
+    suffix, known = f".{files.mask_format.lower().lstrip('.')}", (*LABELMAP_SUFFIXES, DICOM_SUFFIX)
+    if suffix not in known:
+        raise InputError(f"There is no format {files.mask_format!r}; choose one of {', '.join(known)}.")
     return SegmentationSettings(
         model=network.model,
         device=network.device.value,
@@ -150,11 +157,21 @@ def _settings(files: BatchFiles, network: BatchModelOptions) -> SegmentationSett
     ).pinned()
 
 
-def _studies(files: BatchFiles, show: ProgressCallback, quiet: bool) -> list[Study]:
+def _studies(
+    files: BatchFiles, search: StudySearch, ca_file: Path | None, show: ProgressCallback, quiet: bool
+) -> list[Study]:
     from sammix_core.batch.discovery import FindOptions, StudyFinder
     from sammix_core.progress import ProgressReporter
 
-    finder = StudyFinder(FindOptions(files.output.expanduser(), files.pattern, files.keep_identifiers))
+    options = FindOptions(
+        files.output.expanduser(),
+        files.pattern,
+        files.keep_identifiers,
+        search.filters(),
+        search.limit,
+        None if ca_file is None else ca_file.absolute(),
+    )
+    finder = StudyFinder(options)
     stage = ProgressReporter("Searching the inputs", len(files.inputs), show, None)
     for given in files.inputs:
         finder.add(given)

@@ -46,7 +46,8 @@ class Frame:
         description: Series Description.
         modality: "CT", "MR", ...; "CT" too where only the SOP class says so.
         image_type: The values of Image Type: "ORIGINAL", "PRIMARY", "AXIAL", ...
-        instance_uid: SOP Instance UID.
+        class_uid: SOP Class UID.
+        instance_uid: SOP Instance UID; both of the file's preamble where a tool has emptied them in the header.
         rows: Height in pixels.
         columns: Width in pixels.
         samples: Values a pixel: 3 is colour.
@@ -71,6 +72,7 @@ class Frame:
     description: str
     modality: str
     image_type: tuple[str, ...]
+    class_uid: str
     instance_uid: str
     rows: int
     columns: int
@@ -171,7 +173,7 @@ def frames_of(path: Path) -> list[Frame]:
         header = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=_TAGS)
         if "Rows" not in header or "Columns" not in header:
             return []
-        frame = _frame(path, header)
+        frame = frame_of_header(path, header)
         return _split(frame, header) if frame.enhanced or frame.n_frames > 1 else [frame]
     except OSError:
         raise
@@ -179,8 +181,15 @@ def frames_of(path: Path) -> list[Frame]:
         raise InputError(f"{path.name} has a damaged DICOM header.") from error
 
 
-def _frame(path: Path, header: Any) -> Frame:
-    sop_class = str(header.get("SOPClassUID") or "")
+def frame_of_header(path: Path, header: Any) -> Frame:
+    """What the header of an image says of the whole file; of a multi-frame file, before it is split.
+
+    Args:
+        path: The file, or a name for what lies elsewhere.
+        header: A `pydicom.Dataset` with Rows and Columns.
+    """
+    meta = getattr(header, "file_meta", {})
+    sop_class = str(header.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID") or "")
     modality = str(header.get("Modality") or "")
     return Frame(
         path=path,
@@ -191,7 +200,8 @@ def _frame(path: Path, header: Any) -> Frame:
         description=" ".join(str(header.get("SeriesDescription") or "").split()),
         modality="CT" if not modality and sop_class in _CT_CLASSES else modality,
         image_type=_words(header.get("ImageType")),
-        instance_uid=str(header.get("SOPInstanceUID") or ""),
+        class_uid=sop_class,
+        instance_uid=str(header.get("SOPInstanceUID") or meta.get("MediaStorageSOPInstanceUID") or ""),
         rows=int(header.Rows),
         columns=int(header.Columns),
         samples=int(header.get("SamplesPerPixel") or 1),

@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from sammix_core.errors import InputError
+from sammix_core.volume.volume import DicomFrame
 from sammix_core.volume_io.dicom_headers import Frame
 from sammix_core.volume_io.dicom_series import Series
 from sammix_core.volume_io.dicom_voxels import read_voxels
@@ -74,6 +75,7 @@ def read_stack(series: Series, name: str) -> RawImage:
         rescale_stated=all(frame.rescaled for frame in frames),
         notes=tuple(notes),
         slice_positions_mm=positions,
+        dicom_frames=tuple(DicomFrame(frame.path, frame.index) for frame in frames),
     )
 
 

@@ -78,6 +78,7 @@ def to_volume(raw: RawImage, name: str, values_are_hu: bool = False) -> Volume:
         notes=tuple(notes),
         slice_positions_mm=raw.slice_positions_mm,
         grid_header=raw.grid_header,
+        dicom_frames=raw.dicom_frames,
     )
 
 
