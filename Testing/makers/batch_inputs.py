@@ -9,7 +9,6 @@ from typing import Any
 
 import batch_models
 from dicom_files import write_series
-from fake_network import a_fake_model
 from image_files import truncate, write_with_itk
 from synthetic_ct import synthetic_ct
 
@@ -24,7 +23,6 @@ from sammix_core.batch.settings import SegmentationSettings
 from sammix_core.batch.study import Study, key_of_series
 from sammix_core.batch.worker import StudyWorker
 from sammix_core.progress import Interrupts, Progress
-from sammix_core.segmentation.segmenter import Segmenter
 
 SETTINGS = SegmentationSettings(device="cpu")
 UID = "1.2.826.0.1.3680043.9.{}"
@@ -84,6 +82,11 @@ class PoolHere:
     size = 1
 
     def __init__(self, settings: SegmentationSettings, scratch: Path) -> None:
+        # Here, so that a driver in a process of its own starts without torch.
+        from fake_network import a_fake_model
+
+        from sammix_core.segmentation.segmenter import Segmenter
+
         self._worker = StudyWorker(settings, lambda settings: Segmenter(a_fake_model()), 1, scratch)
         assert not self._worker.prepare().sentence
         self._job: Job | None = None

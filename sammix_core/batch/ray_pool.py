@@ -186,7 +186,11 @@ def _connected(address: str) -> Any:
         raise InputError("--address needs Ray; install it with: pip install 'sammix[batch]'.") from error
     try:
         context = ray.init(
-            address=address, namespace=_NAMESPACE, log_to_driver=False, logging_level="ERROR", configure_logging=False
+            address=address,
+            namespace=_NAMESPACE,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            configure_logging=False,
         )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise InputError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from sammix_core.batch.folder import BatchFolder
 from sammix_core.batch.job import Finished, Hello, Job, Lost, Outcome, Verdict
 from sammix_core.batch.ledger import Ledger, State
 from sammix_core.batch.pool import PoolFailed, check_hello
+from sammix_core.batch.study import Study
 from sammix_core.errors import Cancelled, InputError
 from sammix_core.finetuning.process_lock import ProcessLock
 from sammix_core.progress import Progress
@@ -145,6 +147,21 @@ def test_workers_of_another_version_or_model_are_refused() -> None:
         check_hello(Hello(__version__, "abd"), "abc", "The computer x")
     with pytest.raises(PoolFailed, match=r"^There is no such model\.$"):
         check_hello(Hello(__version__, sentence="There is no such model."), "abc", "A worker")
+
+
+def test_an_unexpected_error_shows_its_place_and_not_its_message(
+    harness: Harness, three: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def read(study: Study, name: str, values_are_hu: bool) -> None:
+        raise ValueError("PatientName is Zzyzx^Quirin")
+
+    monkeypatch.setattr("sammix_core.batch.worker.read_study", read)
+    with caplog.at_level("DEBUG"):
+        assert harness.run([three / "a.nii.gz"]).counts == {State.FAILED: 1}
+    sentence = harness.entries()["a"].sentence
+    assert re.fullmatch(r"Unexpected error \(ValueError in batch/test_driver\.py, line \d+\)\.", sentence)
+    assert "test_driver.py" in caplog.text
+    assert "Zzyzx" not in caplog.text
 
 
 def test_jobs_that_are_only_checked_know_their_hash(harness: Harness, three: Path) -> None:
