@@ -131,6 +131,7 @@ class Harness:
         said: What the runs have said.
         steps: Studies through and studies due, after each study.
         workers: How many processes; 0 for one worker in this process.
+        settings: Those of the last run.
         pools: The workers of the runs.
         script: See `PoolHere`.
         on_step: Called after each study.
@@ -139,6 +140,7 @@ class Harness:
 
     folder: BatchFolder
     workers: int = 0
+    settings: SegmentationSettings = SETTINGS
     said: list[str] = field(default_factory=list)
     steps: list[tuple[int, int]] = field(default_factory=list)
     pools: list[Any] = field(default_factory=list)
@@ -158,17 +160,18 @@ class Harness:
     ) -> Summary:
         """Runs a batch over inputs."""
         rules = Rules() if rules is None else rules
+        self.settings = settings
         studies = self.find(inputs, rules.keep_identifiers)
         return run_batch(self.folder, studies, settings, rules, self.start, self.watch())
 
     def start(self, studies: int) -> WorkerPool:
         """Starts workers."""
         if not self.workers:
-            self.pools.append(PoolHere(SETTINGS, self.folder.scratch))
+            self.pools.append(PoolHere(self.settings, self.folder.scratch))
             self.pools[-1].script = self.script
             return self.pools[-1]
-        setup = WorkerSetup(SETTINGS, batch_models.load, 1, self.folder.scratch)
-        self.pools.append(LocalPool(setup, min(self.workers, studies), SETTINGS.model_hash()))
+        setup = WorkerSetup(self.settings, batch_models.load, 1, self.folder.scratch)
+        self.pools.append(LocalPool(setup, min(self.workers, studies), self.settings.model_hash()))
         return self.pools[-1]
 
     def watch(self) -> Watch:

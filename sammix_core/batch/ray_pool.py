@@ -73,7 +73,8 @@ class RayPool:
         studies: How many there are; more workers than that have nothing to do.
 
     Raises:
-        InputError: Ray is not installed, the cluster cannot be reached, or it has no room for a worker.
+        ImportError: Ray is not installed.
+        InputError: The cluster cannot be reached, or it has no room for a worker.
     """
 
     def __init__(self, setup: RaySetup, model_hash: str, studies: int) -> None:
@@ -175,15 +176,14 @@ def _connected(address: str) -> Any:
     """Ray, connected to a cluster that is there already; its usage statistics are off.
 
     Raises:
-        InputError: Ray is not installed, or there is no cluster at the address.
+        ImportError: Ray is not installed.
+        InputError: There is no cluster at the address.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     # Ray would set CUDA_VISIBLE_DEVICES to nothing for workers without a GPU, and says on import that this will change.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    try:
-        import ray
-    except ImportError as error:
-        raise InputError("--address needs Ray; install it with: pip install 'sammix[batch]'.") from error
+    import ray
+
     try:
         context = ray.init(
             address=address,

@@ -96,11 +96,16 @@ class StudyWorker:
             return
         from sammix_core.pacs.address import DicomwebAddress
         from sammix_core.pacs.fetch import fetch_series
-        from sammix_core.pacs.service import DicomwebService
+        from sammix_core.pacs.service import DicomwebService, ServerUnavailable
 
         address = DicomwebAddress.parse(study.address)
         with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=self._scratch, ignore_cleanup_errors=True) as parent:
-            folder = fetch_series(DicomwebService(address, study.ca_file), address, Path(parent)).folder
+            try:
+                folder = fetch_series(DicomwebService(address, study.ca_file), address, Path(parent)).folder
+            except InputError as error:
+                # The whole sentence says where the images that arrived are, but here they go.
+                why = error.__context__
+                raise InputError(str(why if isinstance(why, ServerUnavailable) else error)) from error
             files = join_files(sorted(folder.iterdir()), folder)
             yield replace(job, study=replace(study, folder=folder, joined_files=files))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -99,6 +100,22 @@ class WorkerOptions:
         typer.Option(help="A Ray cluster, HOST:PORT, in a network that you trust; without it nothing opens a port."),
     ] = None
 
+    def check(self, device: Device) -> None:
+        """Refuses what cannot work here, before anything is written.
+
+        Args:
+            device: Where to compute.
+
+        Raises:
+            InputError: Ray or a GPU is wanted and not there.
+        """
+        if self.address is not None and importlib.util.find_spec("ray") is None:
+            raise InputError("--address needs Ray; install it with: pip install 'sammix[batch]'.")
+        if self.address is None and device is Device.CUDA:
+            from sammix_core.engines.device import choose_device
+
+            choose_device(device)
+
 
 @option_groups
 def batch(
@@ -115,6 +132,7 @@ def batch(
     from sammix_core.batch.folder import BatchFolder
 
     settings = _settings(files, network)
+    workers.check(network.device)
     folder = BatchFolder(files.output.expanduser())
     with Interrupts() as interrupts:
         with shown_progress(quiet=quiet) as show:

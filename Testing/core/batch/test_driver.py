@@ -9,7 +9,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from batch_inputs import Harness, write_ct
+from batch_inputs import IDENTIFIERS, Harness, write_ct
 
 from sammix_core.batch.driver import Rules
 from sammix_core.batch.folder import BatchFolder
@@ -153,7 +153,7 @@ def test_an_unexpected_error_shows_its_place_and_not_its_message(
     harness: Harness, three: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def read(study: Study, name: str, values_are_hu: bool) -> None:
-        raise ValueError("PatientName is Zzyzx^Quirin")
+        raise ValueError(f"PatientName is {IDENTIFIERS['PatientName']}")
 
     monkeypatch.setattr("sammix_core.batch.worker.read_study", read)
     with caplog.at_level("DEBUG"):

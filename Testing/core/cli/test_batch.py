@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,6 +68,8 @@ def test_a_study_that_fails_is_an_error_at_the_end(pools: list[PoolHere], tmp_pa
         (["a.nii.gz", "-o", "out", "--format", "png"], "There is no format 'png'; choose one of .nii.gz,"),
         (["a.nii.gz", "-o", "out", "--model", "spleen"], "There is no model 'spleen'; installed: "),
         (["a.nii.gz", "-o", "a.nii.gz"], "The folder a.nii.gz cannot be made: file exists."),
+        (["a.nii.gz", "-o", "out", "--device", "cuda"], "There is no CUDA device that torch can use here"),
+        (["http://pacs.example.org/rs", "-o", "out"], "would be reached without encryption; http:// is for this"),
         (["a.nii.gz", "-o", "out", "--minutes", "0"], "Invalid value for '--minutes'"),
     ],
 )
@@ -74,11 +77,21 @@ def test_what_cannot_be_done_is_one_sentence_and_nothing_is_written(
     pools: list[PoolHere], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], sentence: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     write_ct(tmp_path / "a.nii.gz")
     code, _, stderr = run(*words)
     assert code == 2
     assert sentence in stderr.splitlines()[-1]
     assert [path.name for path in tmp_path.iterdir()] == ["a.nii.gz"]
+
+
+def test_a_cluster_needs_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    write_ct(tmp_path / "a.nii.gz")
+    code, _, stderr = run(tmp_path / "a.nii.gz", "-o", tmp_path / "out", "--address", "127.0.0.1:6379")
+    assert (code, stderr) == (2, "--address needs Ray; install it with: pip install 'sammix[batch]'.\n")
+    assert not (tmp_path / "out").exists()
 
 
 PRIVATE = [
