@@ -16,7 +16,7 @@ from sammix_core.batch.pool import WorkerPool
 from sammix_core.batch.settings import SegmentationSettings
 from sammix_core.batch.study import Study
 from sammix_core.batch.table import write_tables
-from sammix_core.errors import Cancelled, InputError
+from sammix_core.errors import WARNING, Cancelled, InputError
 from sammix_core.progress import Interrupts, ProgressCallback, ProgressReporter
 
 _log = logging.getLogger(__name__)
@@ -104,6 +104,10 @@ def run_batch(
         Cancelled: The user stopped; likewise.
     """
     with folder.locked(), closing(Ledger(folder.ledger)) as ledger:
+        if (drive := folder.network_drive()) is not None:
+            watch.say(
+                f"{WARNING} {folder.path} is on a network drive ({drive}); the ledger is safe on a local disk alone."
+            )
         if not rules.keep_identifiers:
             ledger.forget_identifiers()
         ledger.add(studies)
@@ -155,6 +159,7 @@ class _Run:
         """Segments what is due."""
         started = time.monotonic()
         queue = deque(self._due(studies))
+        self._ledger.wait(job.study.key for job in queue)
         if queue:
             with closing(make_pool(len(queue))) as pool:
                 self._work_through(queue, pool)
@@ -175,7 +180,6 @@ class _Run:
                 continue
             job = self._job_of(study, entry)
             if job is not None:
-                self._ledger.wait(study.key)
                 yield job
 
     def _job_of(self, study: Study, entry: Entry) -> Job | None:
@@ -215,7 +219,7 @@ class _Run:
         self._running.pop(job.study.key, None)
         if isinstance(event, Lost):
             if self._attempts[job.study.key] < MOST_ATTEMPTS:
-                self._ledger.wait(job.study.key)
+                self._ledger.wait([job.study.key])
                 queue.append(job)
                 return False
             sentence = f"Its worker ended {MOST_ATTEMPTS} times ({event.reason}); is there enough memory?"

@@ -13,6 +13,8 @@ from sammix_core.errors import InputError
 from sammix_core.files import atomic_path, check_writable, remove_unfinished
 from sammix_core.finetuning.process_lock import ProcessLock
 
+_NETWORK_DRIVES = ("nfs", "cifs", "smb", "sshfs", "afs", "lustre", "gpfs", "beegfs", "ceph", "glusterfs", "9p")
+
 
 @dataclass(frozen=True)
 class BatchFolder:
@@ -43,6 +45,15 @@ class BatchFolder:
     def scratch(self) -> Path:
         """Where workers on this computer put temporary files."""
         return self.path / ".scratch"
+
+    def network_drive(self) -> str | None:
+        """The kind of network drive that the folder is on, "nfs4"; None for a local disk."""
+        import psutil
+
+        here = self.path.resolve()
+        mounts = [part for part in psutil.disk_partitions(all=True) if here.is_relative_to(part.mountpoint)]
+        kind = max(mounts, key=lambda part: len(part.mountpoint)).fstype.lower() if mounts else ""
+        return kind if kind.removeprefix("fuse.").startswith(_NETWORK_DRIVES) else None
 
     def relative(self, kind: str, name: str, mask_suffix: str = ".nii.gz") -> str:
         """Where an output lies in the folder, with "/" between the parts on every system.

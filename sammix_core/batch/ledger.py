@@ -168,13 +168,16 @@ class Ledger:
         with self._changes() as database:
             database.execute("UPDATE studies SET identifiers = '{}' WHERE identifiers <> '{}'")
 
-    def wait(self, key: str) -> None:
-        """Says that a study is to be segmented, again or for the first time.
+    def wait(self, keys: Iterable[str]) -> None:
+        """Says that studies are to be segmented, again or for the first time.
 
         Raises:
             InputError: The ledger cannot be written.
         """
-        self._set(key, state=State.WAITING, sentence="")
+        with self._changes() as database:
+            database.executemany(
+                "UPDATE studies SET state = 'waiting', sentence = '' WHERE key = ?", [(key,) for key in keys]
+            )
 
     def start(self, key: str) -> None:
         """Says that a worker has begun a study.

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from batch_inputs import IDENTIFIERS, Harness, write_ct
@@ -137,6 +138,21 @@ def test_a_ledger_that_cannot_be_used_is_refused(harness: Harness, three: Path, 
         harness.folder.ledger.write_bytes(content)
     with pytest.raises(InputError, match=r"The ledger .*(later version of SAMMix|cannot be used)|.*later version"):
         harness.run([three])
+
+
+def test_a_network_drive_is_named(
+    harness: Harness, three: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = SimpleNamespace(mountpoint="/", fstype="ext4")
+    monkeypatch.setattr("psutil.disk_partitions", lambda all: [local])
+    assert harness.folder.network_drive() is None
+    monkeypatch.setattr(
+        "psutil.disk_partitions", lambda all: [SimpleNamespace(mountpoint=str(tmp_path), fstype="nfs4"), local]
+    )
+    harness.run([three / "a.nii.gz"])
+    assert harness.said == [
+        f"Warning: {harness.folder.path} is on a network drive (nfs4); the ledger is safe on a local disk alone."
+    ]
 
 
 def test_workers_of_another_version_or_model_are_refused() -> None:
