@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from batch_inputs import SETTINGS, Harness, write_ct
+from batch_inputs import SETTINGS, Harness, write_ct, write_dicom
 from batch_models import DIES_ONCE, FOLDER_VARIABLE, load
 from fake_network import a_fake_model
 from image_files import truncate
@@ -39,12 +40,12 @@ def marks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def address(marks: Path) -> Iterator[str]:
+def cluster(marks: Path) -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     node = {"num_cpus": 2, "memory": 8 * 1024**3, "object_store_memory": 80 * 1024**2, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=node)
-    yield cluster.address
+    yield cluster
     cluster.shutdown()
 
 
@@ -59,19 +60,24 @@ class RayHarness(Harness):
         return self.pools[-1]
 
 
-def test_a_batch_on_a_cluster(address: str, tmp_path: Path, marks: Path) -> None:
+def test_a_batch_on_a_cluster(cluster: Any, tmp_path: Path, marks: Path) -> None:
     for number, name in enumerate(("a", "b", "c")):
         write_ct(tmp_path / "in" / f"{name}.nii.gz", number)
     write_ct(tmp_path / "in" / "kills.nii.gz", 5, DIES_ONCE)
     truncate(write_ct(tmp_path / "in" / "broken.nii.gz", 6))
     harness = RayHarness(BatchFolder(tmp_path / "out"))
-    harness.address = address
-    assert harness.run([tmp_path / "in"]).counts == {State.DONE: 4, State.FAILED: 1}
+    harness.address = cluster.address
+    write_dicom(tmp_path / "in", 1)
+    assert harness.run([tmp_path / "in"]).counts == {State.DONE: 5, State.FAILED: 1}
     assert (marks / "died").exists()
     assert not ray.is_initialized()
     expected = Segmenter(a_fake_model()).segment_volume(read_volume(tmp_path / "in" / "kills.nii.gz")).mask
     written = sitk.ReadImage(str(tmp_path / "out" / "masks" / "kills.nii.gz"))
     np.testing.assert_array_equal(sitk.GetArrayFromImage(written), expected)
+    # Ray's own logs hold nothing of the patient either.
+    logs = [path for path in Path(cluster.head_node.get_session_dir_path()).rglob("*") if path.is_file()]
+    assert len(logs) > 5
+    assert [path.name for path in logs if b"Zzyzx" in path.read_bytes() or b"55501234" in path.read_bytes()] == []
 
 
 def test_a_cluster_that_is_not_there_is_one_sentence(marks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
