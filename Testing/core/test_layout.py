@@ -23,6 +23,7 @@ ROOMS = [
     "datasets",
     "evaluation",
     "lesions",
+    "monai_bundle",
     "segmentation",
     "refinement",
     "guidance",

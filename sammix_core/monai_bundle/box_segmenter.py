@@ -1,0 +1,112 @@
+"""A CT and its boxes to a mask on the CT's own grid, by MONAI's data alone. A bundle carries a copy of this file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sammix_core.boxes.box import BoxSource
+from sammix_core.boxes.track import BoxTrack
+from sammix_core.guidance.boxes_from_cam import smoothed_along_z
+from sammix_core.monai_bundle.network import BoxPromptedNetwork
+from sammix_core.preprocessing.axial_slices import AxialSlices
+from sammix_core.segmentation.slice_decoder import SliceDecoder
+from sammix_core.volume.volume import Volume, grid_from_ras
+
+IMAGE, BOXES, PRED = "image", "boxes", "pred"
+_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
+
+
+class BoxSegmenter:
+    """The bundle's inferer: cuts a CT into axial slices, segments those with a box, puts the masks back.
+
+    Each box is trusted as one that a person set. What SAMMix does besides is not part of it: finding boxes, turning
+    upside-down scans, refining, checking whether the CT shows the organ at all.
+
+    Args:
+        network: With the bundle's weights.
+        smooth_mm: Sigma of the Gaussian along z over the class activation maps.
+    """
+
+    def __init__(self, network: BoxPromptedNetwork, smooth_mm: float) -> None:
+        self._network = network
+        self._smooth_mm = smooth_mm
+
+    def __call__(self, image: Any, boxes: str | Path) -> Any:
+        """Segments a CT.
+
+        Args:
+            image: A `MetaTensor` (1, i, j, k) in Hounsfield units with its affine to RAS mm.
+            boxes: A file of boxes on it (`sammix-boxes/2`).
+
+        Returns:
+            A `MetaTensor` (1, i, j, k) uint8 with the same affine: 1 is the structure.
+
+        Raises:
+            InputError: The boxes are of another CT.
+        """
+        from monai.data import MetaTensor
+
+        array = np.ascontiguousarray(np.asarray(image.detach().cpu())[0].transpose(2, 1, 0))
+        volume = Volume(array, *grid_from_ras(np.asarray(image.affine, dtype=np.float64)))
+        track, _ = BoxTrack.read(boxes).placed_on(volume)
+        mask = self._mask(volume, track)
+        return MetaTensor(torch.from_numpy(mask.transpose(2, 1, 0)[None].copy()), affine=image.affine, meta=image.meta)
+
+    def _mask(self, volume: Volume, track: BoxTrack) -> np.ndarray:
+        """(k, j, i) uint8."""
+        axial = AxialSlices.cut(volume, volume.axial_order, self._network.preprocessing)
+        images = [torch.from_numpy(axial.image(index))[None, None] for index in range(len(axial))]
+        embeddings = [self._network.encode(image) for image in images]
+        maps = np.concatenate([self._network.cam_logits(embedding) for embedding in embeddings])
+        maps = smoothed_along_z(maps, axial.slice_mm, self._smooth_mm)
+        network: Any = self._network  # a PromptDecoder
+        decoder = SliceDecoder(
+            network, self._network.masks, axial, lambda index: images[index][0, 0].numpy(), embeddings.__getitem__
+        )
+        canonical = np.zeros(axial.hu.shape, np.uint8)
+        for given in track.values():
+            box = replace(given, source=BoxSource.EDITED)
+            index = axial.canonical(box.slice_index)
+            decoded = decoder.decode_box(box, maps[index])
+            canonical[index] |= decoder.slice_mask(decoded, box, maps[index], None).mask
+        return volume.axial_order.back(canonical)
+
+
+class Evaluator:
+    """Segments the cases of a data set one by one; the bundle's `evaluator`.
+
+    Args:
+        dataset: Items with an image and the file of its boxes.
+        inferer: A `BoxSegmenter`.
+        postprocessing: Called with each item and its prediction, to save it.
+    """
+
+    def __init__(
+        self,
+        dataset: Iterable[Mapping[str, Any]],
+        inferer: Callable[[Any, str], Any],
+        postprocessing: Callable[[dict[str, Any]], Any],
+    ) -> None:
+        self._dataset = dataset
+        self._inferer = inferer
+        self._postprocessing = postprocessing
+
+    def run(self) -> None:
+        """Segments all cases."""
+        for item in self._dataset:
+            self._postprocessing({**item, PRED: self._inferer(item[IMAGE], item[BOXES])})
+
+
+def list_cases(folder: str | Path) -> list[dict[str, str]]:
+    """The CTs of a folder that have boxes: NAME.nii.gz (or .nii, .nrrd, .mha) with NAME.json beside it."""
+    cases = []
+    for boxes in sorted(Path(folder).glob("*.json")):
+        images = [path for suffix in _SUFFIXES if (path := boxes.with_name(boxes.stem + suffix)).is_file()]
+        cases += [{IMAGE: str(image), BOXES: str(boxes)} for image in images[:1]]
+    return cases
