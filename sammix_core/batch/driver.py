@@ -64,13 +64,13 @@ class Summary:
     """How a run ended.
 
     Attributes:
-        asked: Studies of this run.
+        studies: How many the run was about.
         counts: How many of them are in each state.
         segmented: How many this run segmented.
         seconds: How long that took.
     """
 
-    asked: int
+    studies: int
     counts: Counter[State]
     segmented: int
     seconds: float
@@ -166,8 +166,8 @@ class _Run:
         return Summary(len(studies), self._counts(studies), self._segmented, time.monotonic() - started)
 
     def _counts(self, studies: Sequence[Study]) -> Counter[State]:
-        asked = {study.key for study in studies}
-        return Counter(entry.state for entry in self._ledger.entries() if entry.key in asked)
+        keys = {study.key for study in studies}
+        return Counter(entry.state for entry in self._ledger.entries() if entry.key in keys)
 
     def _due(self, studies: Sequence[Study]) -> Iterator[Job]:
         """The jobs of what is to be segmented; what is known to fail fails here."""
@@ -186,9 +186,11 @@ class _Run:
         same_model = entry.model_hash == self._model_hash
         mask = self._folder.relative(MASK, entry.name, self._settings.mask_suffix)
         is_there = entry.mask == mask and (self._folder.path / mask).is_file()
-        if entry.state is State.DONE and same_model and is_there and not self._rules.force:
+        if same_model and is_there and not self._rules.force:
+            if entry.state is State.DONE and entry.stamp == study.stamp:
+                return None
             # Files that were only touched are read, but not segmented.
-            return None if entry.stamp == study.stamp else Job(study, entry.name, known_hash=entry.input_hash)
+            return Job(study, entry.name, known_hash=entry.input_hash)
         failed_before = entry.state is State.FAILED and same_model and entry.stamp == study.stamp
         if failed_before and not (self._rules.retry_failed or self._rules.force):
             return None

@@ -101,19 +101,20 @@ class BatchFolder:
         if not lock.take():
             raise InputError(f"Another sammix batch is at work in {self.path}; wait for it, or choose another folder.")
         try:
-            self._clear()
-            for kind in (MASK, REPORT, PREVIEW):
-                (self.path / f"{kind}s").mkdir(exist_ok=True)
-            self.scratch.mkdir()
+            self._prepare()
             yield
-        except OSError as error:
-            reason = (error.strerror or type(error).__name__).lower()
-            raise InputError(f"The folder {self.path} cannot be used: {reason}.") from error
         finally:
             shutil.rmtree(self.scratch, ignore_errors=True)
             lock.release()
 
-    def _clear(self) -> None:
-        shutil.rmtree(self.scratch, ignore_errors=True)
-        for folder in (self.path, *(self.path / f"{kind}s" for kind in (MASK, REPORT, PREVIEW))):
-            remove_unfinished(folder)
+    def _prepare(self) -> None:
+        """Makes the folders, and removes what a killed process left in them."""
+        folders = [self.path / f"{kind}s" for kind in (MASK, REPORT, PREVIEW)]
+        try:
+            shutil.rmtree(self.scratch, ignore_errors=True)
+            for folder in (*folders, self.scratch):
+                folder.mkdir(exist_ok=True)
+            for folder in (self.path, *folders):
+                remove_unfinished(folder)
+        except OSError as error:
+            raise InputError(f"The folder {self.path} cannot be used: {(error.strerror or '').lower()}.") from error

@@ -246,6 +246,8 @@ class Ledger:
             stamp=stamp,
             input_hash=input_hash,
             model_hash=model_hash,
+            mask="",
+            figures=None,
             finished=time.time(),
         )
 

@@ -231,7 +231,7 @@ def _print_summary(summary: Summary, folder: BatchFolder) -> None:
 
     console.print_fields(
         [
-            ("studies", f"{summary.asked:,}"),
+            ("studies", f"{summary.studies:,}"),
             ("done", f"{summary.counts[State.DONE]:,}, {summary.segmented:,} of them in this run"),
             ("failed", f"{summary.counts[State.FAILED]:,}"),
             ("time", duration(summary.seconds)),
@@ -252,5 +252,5 @@ def _say_failures(summary: Summary, folder: BatchFolder) -> None:
     failed = summary.counts[State.FAILED]
     if failed:
         raise InputError(
-            f"{failed} of {summary.asked} studies failed; {folder.html} says why, and --retry-failed tries them again."
+            f"{failed} of {summary.studies} studies failed; {folder.html} says why, --retry-failed tries them again."
         )

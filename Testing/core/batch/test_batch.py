@@ -47,7 +47,7 @@ def first(inputs: Path, marks: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 def test_seven_of_eight_are_done_and_the_broken_one_says_why(first) -> None:
     harness, summary = first
-    assert (summary.asked, summary.segmented) == (8, 7)
+    assert (summary.studies, summary.segmented) == (8, 7)
     assert summary.counts == {State.DONE: 7, State.FAILED: 1}
     broken = harness.entries()["broken"]
     assert broken.state is State.FAILED

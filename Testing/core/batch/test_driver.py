@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 from batch_inputs import IDENTIFIERS, Harness, write_ct
+from image_files import truncate
 
 from sammix_core.batch.driver import Rules
 from sammix_core.batch.folder import BatchFolder
@@ -52,6 +53,17 @@ def test_a_study_goes_to_another_worker_twice_and_then_fails_alone(harness: Harn
     harness.script = lambda job: None
     assert harness.run([three]).counts == summary.counts
     assert harness.run([three], rules=Rules(retry_failed=True)).counts == {State.DONE: 3}
+
+
+def test_a_study_that_failed_after_it_was_done_is_not_taken_for_done(harness: Harness, three: Path) -> None:
+    path = three / "a.nii.gz"
+    assert harness.run([path]).segmented == 1
+    content = path.read_bytes()
+    truncate(path)
+    assert harness.run([path]).counts == {State.FAILED: 1}
+    assert harness.run([path], rules=Rules(retry_failed=True)).counts == {State.FAILED: 1}
+    path.write_bytes(content)
+    assert harness.run([path]).segmented == 1
 
 
 def test_a_worker_without_room_ends_the_run_and_no_study_fails(harness: Harness, three: Path) -> None:
