@@ -125,6 +125,11 @@ def throughput(inputs: Path, out: Path, workers: int, threads: int) -> dict[str,
     }
 
 
+def write(result: dict[str, object], path: Path) -> None:
+    path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(result), flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
@@ -142,13 +147,11 @@ def main() -> None:
             "load_at_start": round(os.getloadavg()[0], 1),
             "overhead": overhead(work / "in", work / "overhead"),
         }
-        print(json.dumps(result), flush=True)
-        result["workers"] = [
-            throughput(work / "in", work / f"out{workers}x{threads}", workers, threads)
-            for workers, threads in CONFIGURATIONS
-        ]
-    options.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(result, indent=2))
+        rows: list[dict[str, object]] = []
+        for workers, threads in CONFIGURATIONS:
+            write(result | {"workers": rows}, options.output)
+            rows.append(throughput(work / "in", work / f"out{workers}x{threads}", workers, threads))
+        write(result | {"workers": rows}, options.output)
 
 
 if __name__ == "__main__":

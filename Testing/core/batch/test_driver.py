@@ -114,6 +114,7 @@ def test_what_a_killed_driver_left_is_cleared_and_done_again(harness: Harness, t
     ledger = Ledger(harness.folder.ledger)
     ledger.start(ledger.entries()[1].key)
     ledger.close()
+    (harness.folder.path / "masks" / "b.nii.gz").unlink()
     left = [
         harness.folder.path / "masks" / ".0123abcd-b.nii.gz",
         harness.folder.scratch / "sammix-batch-x" / "mask.nii",
