@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 # From the top of the house to the ground: a room imports from rooms that come after it.
 ROOMS = [
     "cli",
+    "batch",
     "pacs",
     "finetuning",
     "training",

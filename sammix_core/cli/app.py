@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from sammix_core.cli import (
+    batch,
     benchmark,
     cache,
     console,
@@ -146,6 +147,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("segment")(segment.segment)
+app.command("batch")(batch.batch)
 app.command("evaluate")(evaluate.evaluate)
 app.command("train")(train.train)
 app.command("finetune")(finetune.finetune)

@@ -36,15 +36,14 @@ _SCHEMA = "sammix-pacs/1"
 
 
 @dataclass(frozen=True)
-class Search:
-    """What `sammix pacs find` searches for."""
+class StudySearch:
+    """Which studies of a DICOMweb service are meant."""
 
     patient_id: Annotated[
         str, typer.Option(help='Patient ID; "-" asks for it, so that it stays out of the history of the shell.')
     ] = ""
     accession: Annotated[str, typer.Option(help='Accession number; "-" asks for it.')] = ""
     date: Annotated[str, typer.Option(help="Date of the study, or a range: 20260131, 20260101-20260131.")] = ""
-    modality: Annotated[str, typer.Option(help="Of the series: CT, SEG, SR, ...")] = ""
     limit: Annotated[int, typer.Option(min=1, help="At most this many studies.")] = 50
 
     def filters(self) -> dict[str, str]:
@@ -54,6 +53,13 @@ class Search:
             "AccessionNumber": _asked("Accession number", self.accession),
             "StudyDate": self.date,
         }
+
+
+@dataclass(frozen=True)
+class Search(StudySearch):
+    """What `sammix pacs find` searches for."""
+
+    modality: Annotated[str, typer.Option(help="Of the series: CT, SEG, SR, ...")] = ""
 
 
 @app.command("find")

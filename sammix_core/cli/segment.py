@@ -279,10 +279,11 @@ def _dicom_source(files: SegmentFiles, volume: Volume) -> DicomSource | None:
 
 def _load(network: ModelOptions, seed: int, default_refiner: bool, show: ProgressCallback) -> Segmenter:
     from sammix_core.progress import Progress
+    from sammix_core.segmentation.seed import set_seed
     from sammix_core.segmentation.segmenter import Segmenter
 
     show(Progress("Loading the model", 0, 1, None))
-    _set_seed(seed)
+    set_seed(seed)
     return Segmenter.load(
         network.model,
         device=network.device.value,
@@ -290,17 +291,6 @@ def _load(network: ModelOptions, seed: int, default_refiner: bool, show: Progres
         precision=network.precision.value,
         refined=default_refiner,
     )
-
-
-def _set_seed(seed: int) -> None:
-    import random
-
-    import numpy as np
-    import torch
-
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
 
 
 def _writers(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sammix_core.errors import InputError
+from sammix_core.files import files_under
 
 _TAGS = [
     "SOPClassUID", "SOPInstanceUID", "Modality", "ImageType", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription",
@@ -156,20 +156,9 @@ def frames_under(folder: Path, deep: bool) -> Iterator[Frame]:
     Raises:
         OSError: The folder cannot be read.
     """
-    visited: set[tuple[int, int]] = set()
-    for parent, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
-        status = os.stat(parent)
-        if (status.st_dev, status.st_ino) in visited:
-            folders[:] = []
-            continue
-        visited.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith(".")) if deep else []
-        for name in sorted(names):
-            path = Path(parent, name)
-            if name.startswith(".") or name.upper() == "DICOMDIR" or not path.is_file():
-                continue
-            if is_dicom(path):
-                yield from frames_of(path)
+    for path in files_under(folder, deep):
+        if path.name.upper() != "DICOMDIR" and is_dicom(path):
+            yield from frames_of(path)
 
 
 def frames_of(path: Path) -> list[Frame]:
@@ -293,7 +282,3 @@ def _numbers(value: Any, count: int) -> tuple[float, ...] | None:
 
 def _positive(value: Any) -> float | None:
     return float(value) if value is not None and str(value) != "" and float(value) > 0 else None
-
-
-def _raise(error: OSError) -> None:
-    raise error

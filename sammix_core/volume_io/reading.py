@@ -14,6 +14,9 @@ from sammix_core.volume_io.nifti import read_nifti
 from sammix_core.volume_io.raw_image import RawImage
 
 _NIFTI = (".nii", ".nii.gz")
+# Files that hold a whole volume and say so by their name; DICOM is known by its content.
+VOLUME_SUFFIXES = (*_NIFTI, *IMAGE_IO)
+
 _KNOWN = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd) and DICOM"
 
 
