@@ -20,7 +20,8 @@ def evaluate(
     prediction: Annotated[Path, typer.Argument(metavar="PRED", help="The labelmap to score.")],
     reference: Annotated[Path, typer.Argument(metavar="REF", help="The labelmap to score it against.")],
     label: Annotated[
-        int | None, typer.Option(help="The reference's label of the liver; without it all labels but 0 are liver.")
+        str | None,
+        typer.Option(help="The reference's label of the liver, or its segment's name; without it all but 0 are liver."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -46,7 +46,8 @@ class CaseOptions:
 
     check: Annotated[Path | None, typer.Option(help="A folder of cases to check on, before and after.")] = None
     label: Annotated[
-        int | None, typer.Option(help="Value of the structure in labelmaps; without it all values above 0.")
+        str | None,
+        typer.Option(help="The structure's label in labelmaps, or its segment's name; without it all values above 0."),
     ] = None
     sparse: Annotated[
         bool, typer.Option("--sparse", help="Slices of a labelmap without the label are unlabelled, not free of it.")

@@ -41,7 +41,9 @@ class LesionFiles:
         bool, typer.Option("--values-are-hu", help="Take the values as Hounsfield units, whatever they look like.")
     ] = False
     mask: Annotated[Path | None, typer.Option(help="A labelmap of lesions, which are separated.")] = None
-    label: Annotated[int | None, typer.Option(help="The mask's label of lesions; without it all but 0.")] = None
+    label: Annotated[
+        str | None, typer.Option(help="The mask's label of lesions, or its segment's name; without it all but 0.")
+    ] = None
     liver: Annotated[Path | None, typer.Option(help="A mask of the liver; voxels outside are dropped.")] = None
 
     def check(self, report: Path | None) -> None:
@@ -255,11 +257,11 @@ def lesions(
             console.out().print(RESEARCH_ONLY, style="dim")
 
 
-def _mask_of(volume: Volume, path: Path | None, label: int | None) -> np.ndarray | None:
+def _mask_of(volume: Volume, path: Path | None, label: str | None) -> np.ndarray | None:
     """(k, j, i) bool of a labelmap on the CT's grid."""
     from sammix_core.volume_io.labelmap_reading import placed_on_ct, read_labelmap
 
     if path is None:
         return None
     labelmap = placed_on_ct(read_labelmap(path), volume, path.name)
-    return labelmap.array == label if label else labelmap.array != 0
+    return labelmap.array != 0 if label is None else labelmap.mask_of(labelmap.label_of(label))

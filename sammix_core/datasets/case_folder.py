@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from sammix_core.datasets.cases import CaseConfig, LabelledCase, load_case
 from sammix_core.errors import InputError
 from sammix_core.volume_io import LABELMAP_SUFFIXES, read_volume
@@ -51,12 +53,12 @@ def check_case_folder(folder: str | Path) -> list[CaseConfig]:
     return cases
 
 
-def read_case(config: CaseConfig, label: int | None, sparse: bool) -> LabelledCase:
+def read_case(config: CaseConfig, label: int | str | None, sparse: bool) -> LabelledCase:
     """Reads a case.
 
     Args:
         config: Its files.
-        label: Value of the structure in a labelmap; None for all above 0.
+        label: The structure's label in a labelmap, a number or a segment's name; None for all above 0.
         sparse: Whether slices of a labelmap without the label are unknown.
 
     Raises:
@@ -67,9 +69,7 @@ def read_case(config: CaseConfig, label: int | None, sparse: bool) -> LabelledCa
         case = load_case(config, volume)
     else:
         labelmap = placed_on_ct(read_labelmap(config.labels), volume, config.name)
-        _check_label(labelmap, label)
-        mask = labelmap.array > 0 if label is None else labelmap.array == label
-        case = LabelledCase.from_mask(config.name, volume, mask)
+        case = LabelledCase.from_mask(config.name, volume, _mask_of(labelmap, label))
         case = replace(case, absent=()) if sparse else case
     if not case.masks:
         labels = "" if config.labels is None else config.labels.name
@@ -77,7 +77,7 @@ def read_case(config: CaseConfig, label: int | None, sparse: bool) -> LabelledCa
     return case
 
 
-def read_cases(folder: str | Path, label: int | None, sparse: bool) -> Iterator[LabelledCase]:
+def read_cases(folder: str | Path, label: int | str | None, sparse: bool) -> Iterator[LabelledCase]:
     """Reads the cases of a folder, one after the other.
 
     Args:
@@ -103,11 +103,10 @@ def _stem(path: Path) -> str | None:
     return None
 
 
-def _check_label(labelmap: Labelmap, label: int | None) -> None:
-    """Refuses a label that does not occur, and several labels where none is chosen."""
-    labels = labelmap.labels()
-    listed = ", ".join(map(str, labels)) or "none"
-    if label is not None and label not in labels:
-        raise InputError(f"{labelmap.name} has no label {label}; it has {listed}.")
-    if label is None and len(labels) > 2:
-        raise InputError(f"{labelmap.name} has the labels {listed}; say with --label which one is meant.")
+def _mask_of(labelmap: Labelmap, label: int | str | None) -> np.ndarray:
+    """The structure's mask; refuses a label that does not occur, and several labels where none is chosen."""
+    if label is not None:
+        return labelmap.mask_of(labelmap.label_of(label))
+    if len(labelmap.labels()) > 2:
+        raise InputError(f"{labelmap.name} has the labels {labelmap.listed()}; say with --label which one is meant.")
+    return labelmap.array > 0

@@ -167,7 +167,7 @@ def load_case(config: CaseConfig, volume: Volume | None = None) -> LabelledCase:
     if config.labels.suffix == ".json":
         return _with_label_file(config, config.labels, volume)
     labelmap = placed_on_ct(read_labelmap(config.labels), volume, f"the training case {config.name}")
-    mask = np.isin(labelmap.array, config.values) if config.values else labelmap.array > 0
+    mask = labelmap.mask_of(*config.values) if config.values else labelmap.array > 0
     return LabelledCase.from_mask(config.name, volume, mask)
 
 

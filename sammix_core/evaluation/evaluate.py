@@ -12,7 +12,7 @@ from sammix_core.evaluation.metrics import Scores, score_masks
 from sammix_core.volume_io.labelmap_reading import Labelmap, read_labelmap
 
 
-def evaluate_files(prediction: str | Path, reference: str | Path, label: int | None = None) -> Scores:
+def evaluate_files(prediction: str | Path, reference: str | Path, label: int | str | None = None) -> Scores:
     """Scores one labelmap file against another on the same grid.
 
     Without `label`, every non-zero label of the reference counts, so that a tumour inside a liver is liver, as in LiTS.
@@ -21,7 +21,7 @@ def evaluate_files(prediction: str | Path, reference: str | Path, label: int | N
     Args:
         prediction: The labelmap to be scored.
         reference: The labelmap to score it against.
-        label: The label of the reference to score; None for all.
+        label: The label of the reference to score, a number or the name of a segment; None for all.
 
     Returns:
         The scores, with notes on which labels were merged.
@@ -57,32 +57,22 @@ def evaluate_files(prediction: str | Path, reference: str | Path, label: int | N
     return replace(scores, notes=(*ref_notes, *pred_notes, *scores.notes))
 
 
-def _reference_mask(labelmap: Labelmap, label: int | None) -> tuple[np.ndarray, list[str]]:
-    labels = labelmap.labels()
-    if label is None:
-        return labelmap.array != 0, _merged("reference", labelmap, labels, "; --label N takes one") if len(
-            labels
-        ) > 1 else []
-    if label == 0:
-        raise InputError("Label 0 is the background; name the label of the liver.")
-    if labels and label not in labels:
-        raise InputError(f"{labelmap.name} has no label {label}; it has {_listed(labels, labelmap)}.")
-    return labelmap.array == label, []
+def _reference_mask(labelmap: Labelmap, label: int | str | None) -> tuple[np.ndarray, list[str]]:
+    if label is not None and labelmap.labels():  # an empty reference takes any label
+        return labelmap.mask_of(labelmap.label_of(label)), []
+    return labelmap.array != 0, _merged("reference", labelmap, "; --label takes one")
 
 
-def _prediction_mask(labelmap: Labelmap, label: int | None) -> tuple[np.ndarray, list[str]]:
-    labels = labelmap.labels()
-    if len(labels) < 2:
-        return labelmap.array != 0, []
-    if label in labels:
-        return labelmap.array == label, []
-    return labelmap.array != 0, _merged("prediction", labelmap, labels, "")
+def _prediction_mask(labelmap: Labelmap, label: int | str | None) -> tuple[np.ndarray, list[str]]:
+    if label is not None and len(labelmap.labels()) > 1:
+        try:
+            return labelmap.mask_of(labelmap.label_of(label)), []
+        except InputError:
+            pass  # it may name its labels in another way
+    return labelmap.array != 0, _merged("prediction", labelmap, "")
 
 
-def _merged(role: str, labelmap: Labelmap, labels: list[int], hint: str) -> list[str]:
-    return [f"The {role} {labelmap.name} has labels {_listed(labels, labelmap)}, which were merged{hint}."]
-
-
-def _listed(labels: list[int], labelmap: Labelmap) -> str:
-    names = labelmap.segment_names
-    return ", ".join(f"{label} ({names[label]})" if label in names else str(label) for label in labels)
+def _merged(role: str, labelmap: Labelmap, hint: str) -> list[str]:
+    if len(labelmap.labels()) < 2:
+        return []
+    return [f"The {role} {labelmap.name} has labels {labelmap.listed()}, which were merged{hint}."]

@@ -29,7 +29,8 @@ class FineTuneSettings:
         target: A structure that the parent does not know, or None to learn more of the parent's own.
         check: A folder of cases to check on, before and after, or None.
         lora: Whether LoRA on the image encoder is trained too; hours on a CPU without need.
-        label: Value of the structure in the labelmaps of case folders; None for all above 0.
+        label: The structure's label in the labelmaps of case folders, a number or a segment's name; None for all above
+            0.
         sparse: Whether slices of a labelmap without the label are unknown, and not free of the structure.
         seed: Of everything random.
         views: Augmented views of each slice that is learnt from.
@@ -43,7 +44,7 @@ class FineTuneSettings:
     target: str | None = None
     check: Path | None = None
     lora: bool = False
-    label: int | None = None
+    label: int | str | None = None
     sparse: bool = False
     seed: int = 0
     views: int = 6

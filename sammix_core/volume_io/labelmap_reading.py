@@ -34,6 +34,8 @@ class Labelmap:
         spacing_known: False where the file says nothing of its spacing.
         name: The file's base name, for messages.
         segment_names: The names of segments by their label, where the file has them, as 3D Slicer's .seg.nrrd.
+        covered: (n, 3) int (k, j, i) by label: the voxels of a segment where `array` has the label of another one that
+            lies over it.
     """
 
     array: np.ndarray
@@ -43,10 +45,50 @@ class Labelmap:
     spacing_known: bool
     name: str
     segment_names: Mapping[int, str] = field(default_factory=dict)
+    covered: Mapping[int, np.ndarray] = field(default_factory=dict)
 
     def labels(self) -> list[int]:
         """The labels that occur, without the background 0, in ascending order."""
-        return [int(label) for label in np.unique(self.array) if label != 0]
+        return sorted({*np.unique(self.array).tolist(), *self.covered} - {0})
+
+    def listed(self) -> str:
+        """The labels that occur, with their names, for a sentence: "1 (liver), 2 (spleen)"."""
+        names = {label: f"{label} ({name})" for label, name in self.segment_names.items()}
+        return ", ".join(names.get(label, str(label)) for label in sorted({*self.labels(), *names})) or "none"
+
+    def label_of(self, name: int | str) -> int:
+        """Finds a label by its number or by the name of its segment.
+
+        Args:
+            name: A number ("2" is one, too), or a segment's name in large or small letters.
+
+        Raises:
+            InputError: There is no such label, or several segments have this name; the sentence lists the labels.
+        """
+        if isinstance(name, int) or name.strip().isdecimal():
+            number = int(name)
+            if number == 0:
+                raise InputError("Label 0 is the background; name another one.")
+            if number not in self.labels() and number not in self.segment_names:
+                raise InputError(f"{self.name} has no label {number}; it has {self.listed()}.")
+            return number
+        if not self.segment_names:
+            raise InputError(f"{self.name} names no segments, so take a label's number; it has {self.listed()}.")
+        wanted = name.strip().casefold()
+        found = [label for label, title in self.segment_names.items() if title.strip().casefold() == wanted]
+        if len(found) != 1:
+            count = "no segment" if not found else f"{len(found)} segments"
+            hint = "" if not found else ", so take the number"
+            raise InputError(f'{self.name} has {count} "{name}"{hint}; it has {self.listed()}.')
+        return found[0]
+
+    def mask_of(self, *labels: int) -> np.ndarray:
+        """Where any of these labels is, also below other segments: (k, j, i) bool."""
+        mask = np.isin(self.array, labels)
+        for label in labels:
+            if label in self.covered:
+                mask[tuple(self.covered[label].T)] = True
+        return mask
 
     def difference_from(self, other: Labelmap) -> str | None:
         """Says how the grid differs from another one, or None when both are the same.
@@ -86,15 +128,22 @@ class Labelmap:
         is_whole = np.array_equal(rounded.min(0), np.zeros(3)) and np.array_equal(rounded.max(0), sizes - 1)
         if not is_whole and not self.segment_names:
             return self  # only segmentations are cropped; another labelmap of another size is of another image
-        inside = np.argwhere(self.array)[:, ::-1] @ axes.T + np.rint(start)
-        if len(inside) and (inside.min(0).min() < 0 or (inside.max(0) >= sizes).any()):
+
+        def on_grid(voxels_kji: np.ndarray) -> np.ndarray:
+            return np.rint(voxels_kji[:, ::-1] @ axes.T + np.rint(start)).astype(int)[:, ::-1]
+
+        labelled = on_grid(np.argwhere(self.array))
+        if len(labelled) and (labelled.min() < 0 or (labelled.max(0) >= grid.array.shape).any()):
             return self  # it has labels where the grid ends: not the same place
         placed = np.zeros(grid.array.shape, self.array.dtype)
-        if len(inside):
-            i, j, k = inside.astype(int).T
-            placed[k, j, i] = self.array[self.array != 0]
+        placed[tuple(labelled.T)] = self.array[self.array != 0]
         return replace(
-            self, array=placed, spacing=grid.spacing, origin=grid.origin, direction=grid.direction, name=self.name
+            self,
+            array=placed,
+            spacing=grid.spacing,
+            origin=grid.origin,
+            direction=grid.direction,
+            covered={label: on_grid(voxels) for label, voxels in self.covered.items()},
         )
 
     def _steps_lps(self) -> np.ndarray:
@@ -150,7 +199,7 @@ def read_labelmap(path: str | Path) -> Labelmap:
 
     Returns:
         The labels on the file's own grid; of a .seg.nrrd of 3D Slicer all segments, each with a label of its own. Where
-        segments overlap, the smaller one is seen.
+        segments overlap, `array` shows the smaller one, and `mask_of` has each whole.
 
     Raises:
         InputError: The file is missing, cut short, of another format, not three-dimensional or holds no whole numbers.
@@ -160,7 +209,7 @@ def read_labelmap(path: str | Path) -> Labelmap:
         image, pairs = _read(file)
     except OSError as error:
         raise InputError(f"{file} cannot be read: {(error.strerror or str(error)).lower()}.") from error
-    array, names = _merged(_whole_numbers(image.array, file.name), pairs, file.name)
+    array, names, covered = _merged(_whole_numbers(image.array, file.name), pairs, file.name)
     return Labelmap(
         array=array,
         spacing=image.spacing,
@@ -169,6 +218,7 @@ def read_labelmap(path: str | Path) -> Labelmap:
         spacing_known=image.spacing_known,
         name=file.name,
         segment_names=names,
+        covered=covered,
     )
 
 
@@ -197,8 +247,10 @@ def _whole_numbers(array: np.ndarray, name: str) -> np.ndarray:
     return labels.astype(np.int64)
 
 
-def _merged(array: np.ndarray, pairs: Mapping[str, str], name: str) -> tuple[np.ndarray, dict[int, str]]:
-    """Layers of segments as one labelmap, and the segments' names by label.
+def _merged(
+    array: np.ndarray, pairs: Mapping[str, str], name: str
+) -> tuple[np.ndarray, dict[int, str], dict[int, np.ndarray]]:
+    """Layers of segments as one labelmap; the segments' names by label, and what is covered of them.
 
     Args:
         array: (k, j, i), or (k, j, i, layer).
@@ -211,7 +263,7 @@ def _merged(array: np.ndarray, pairs: Mapping[str, str], name: str) -> tuple[np.
             raise InputError(
                 f"{name} holds {array.shape[3]} values a voxel and names no segments, so it is no labelmap."
             )
-        return array, {}
+        return array, {}, {}
     layers = array if array.ndim == 4 else array[..., None]
     segments = []
     for number in numbers:
@@ -224,13 +276,27 @@ def _merged(array: np.ndarray, pairs: Mapping[str, str], name: str) -> tuple[np.
             raise InputError(f"{name} has a damaged header: segment {number} is in layer {layer}, which is not there.")
         segments.append((layer, value, pairs.get(f"Segment{number}_Name") or f"segment {number}"))
     if layers.shape[3] == 1:
-        return layers[..., 0], {value: title for _, value, title in segments}
+        return layers[..., 0], {value: title for _, value, title in segments}, {}
     is_unique = len({value for _, value, _ in segments}) == len(segments)
-    masks = []
+    masks, names = {}, {}
     for index, (layer, value, title) in enumerate(segments):
-        mask = layers[..., layer] == value
-        masks.append((np.count_nonzero(mask), value if is_unique else index + 1, title, mask))
-    merged = np.zeros(layers.shape[:3], np.int64)
-    for _, label, _, mask in sorted(masks, key=lambda entry: -entry[0]):
-        merged[mask] = label
-    return merged, {label: title for _, label, title, _ in masks}
+        label = value if is_unique else index + 1
+        masks[label], names[label] = layers[..., layer] == value, title
+    merged, covered = overlaid(masks)
+    return merged, names, covered
+
+
+def overlaid(masks: Mapping[int, np.ndarray]) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+    """Makes one labelmap of masks that may overlap: the smaller one lies on top.
+
+    Args:
+        masks: (k, j, i) bool by label, at least one.
+
+    Returns:
+        `Labelmap.array`, (k, j, i) int64, and `Labelmap.covered`.
+    """
+    merged = np.zeros(next(iter(masks.values())).shape, np.int64)
+    for label in sorted(masks, key=lambda label: -np.count_nonzero(masks[label])):
+        merged[masks[label]] = label
+    hidden = {label: np.argwhere(mask & (merged != label)) for label, mask in masks.items()}
+    return merged, {label: voxels for label, voxels in hidden.items() if len(voxels)}
