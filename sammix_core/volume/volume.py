@@ -31,6 +31,8 @@ class Volume:
             from each other or from `spacing[2]` (uneven spacing, gantry tilt); otherwise None.
         grid_header: The part of a NIfTI or NRRD header that states the grid, so that a labelmap of the same format can
             state it in the same bytes; otherwise None.
+        found_order: How the axes become axial slices by the images, where the header does not state the orientation and
+            they show another order than `direction`; otherwise None.
 
     Raises:
         ValueError: The parts do not fit each other.
@@ -45,6 +47,7 @@ class Volume:
     notes: tuple[str, ...] = ()
     slice_positions_mm: np.ndarray | None = None
     grid_header: bytes | None = field(default=None, repr=False)
+    found_order: AxialOrder | None = None
 
     def __post_init__(self) -> None:
         if self.array.ndim != 3 or 0 in self.array.shape:
@@ -83,7 +86,7 @@ class Volume:
     @cached_property
     def axial_order(self) -> AxialOrder:
         """How this volume's axes become canonical axial slices."""
-        return AxialOrder.from_direction(self.direction)
+        return AxialOrder.from_direction(self.direction) if self.found_order is None else self.found_order
 
     def mask_volume_ml(self, mask: np.ndarray) -> float | None:
         """How much space a mask takes.

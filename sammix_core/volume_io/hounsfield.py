@@ -91,6 +91,11 @@ _IF_THEY_ARE = "if the values are Hounsfield units all the same, say so with --v
 
 def _scale(sample: np.ndarray, raw: RawImage, name: str) -> Scale:
     scale = scale_of(sample)
+    if scale is not None and scale.is_cut_off:
+        raise NotHounsfieldError(
+            f"{name} is not in Hounsfield units: its soft tissue lies near -1000, and what is lighter was cut off, so "
+            f"that no rescale brings it back. Export the CT again; {_IF_THEY_ARE}."
+        )
     if scale is not None and not scale.certain and scale.offset:
         where = "high" if scale.offset > 0 else "low"
         raise NotHounsfieldError(
