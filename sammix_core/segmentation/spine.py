@@ -8,8 +8,8 @@ from scipy import ndimage
 # In 21 CT of chest and abdomen, contrast in bowel, heart and kidneys stays below this; the spine does not.
 _BONE_HU = 400
 _BODY_HU = -300
-_LEAST_BONE_PIXELS = 6
-_SIDE = 128
+_LEAST_BONE_PIXELS = 20
+_SIDE = 256
 # Of the edge of a slice that shows the whole body round, up to a quarter is body: a wide patient, an arm.
 _MOST_BODY_AT_EDGE = 0.25
 _LEAST_SLICES = 2

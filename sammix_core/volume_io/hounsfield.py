@@ -86,7 +86,10 @@ _CONVERSIONS = {
     (-UNSIGNED_OFFSET, 1): "The values are Hounsfield units less 1024, so 1024 was added; please check the result.",
     (0, DIVIDED_BY): "The values are Hounsfield units divided by 1000, so they were multiplied by 1000.",
 }
-_IF_THEY_ARE = "if the values are Hounsfield units all the same, say so with --values-are-hu, or in the panel"
+_IF_THEY_ARE = (
+    "if the values are Hounsfield units all the same, say so with --values-are-hu, with values_are_hu in a training "
+    "configuration, or in the panel"
+)
 
 
 def _scale(sample: np.ndarray, raw: RawImage, name: str) -> Scale:

@@ -14,6 +14,7 @@ from sammix_core.datasets.case_folder import check_case_folder, read_case
 from sammix_core.datasets.cases import CaseConfig, load_case
 from sammix_core.errors import InputError
 from sammix_core.finetuning.settings import FineTuneSettings
+from sammix_core.training.config_file import CaseEntry
 
 CT = synthetic_ct()
 LIVER = (CT > 80) & (CT < 200)
@@ -49,3 +50,20 @@ def test_several_segments_are_listed_by_name(config: CaseConfig) -> None:
 def test_a_run_keeps_its_label(label: int | str | None) -> None:
     settings = FineTuneSettings("my-liver", (Path("cases"),), label=label)
     assert FineTuneSettings.from_json(settings.to_json()).label == label
+
+
+def test_values_that_are_doubted_are_taken_on_a_persons_word(tmp_path: Path) -> None:
+    write_with_itk(tmp_path / "anna_ct.nrrd", CT + np.int16(512))
+    write_with_itk(tmp_path / "anna_label.nrrd", LIVER.astype(np.uint8))
+    (config,) = check_case_folder(tmp_path)
+    with pytest.raises(InputError, match="with values_are_hu in a training configuration"):
+        read_case(config, None, sparse=False)
+    case = read_case(config, None, sparse=False, values_are_hu=True)
+    np.testing.assert_array_equal(case.volume.array, CT + np.int16(512))
+    np.testing.assert_array_equal(load_case(replace(config, values_are_hu=True)).axial, case.axial)
+
+
+def test_a_training_configuration_passes_that_word_on() -> None:
+    entry = CaseEntry(name="anna", ct="anna_ct.nrrd", values_are_hu=True)
+    assert entry.resolved(Path("data"), Path("labels")).values_are_hu
+    assert not CaseEntry(name="anna", ct="anna_ct.nrrd").resolved(Path("data"), Path("labels")).values_are_hu
