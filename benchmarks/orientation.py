@@ -1,11 +1,11 @@
 """Tries whether SAMMix finds how a patient lies in a file that does not say it, and notices a header that is wrong.
 
-    python benchmarks/orientation.py [--data ../shared/data] [--only REGEX]
+    python benchmarks/orientation.py [--data ../shared/data] [--network REGEX]
 
-Each CT of the folder is thinned to a few slices. It is then stored in another order of axes, mirrored and turned in
-ways that are drawn from a seed, with a spacing and no orientation; and with a header that exchanges left and right,
-front and back, or both, or that is right. The result goes into `orientation.json`: the order that was found, what was
-said, how many slices were encoded for it and in how many seconds.
+Each CT of the folder is thinned to a few slices and stored in all orders and directions of axes with a spacing and no
+orientation: does the body's outline show the axis along the patient, and the spine the back? Some are then given to the
+network too, in orders that are drawn from a seed, and with headers that exchange left and right, front and back, or
+both, or that are right. The result goes into `orientation.json`, and into docs/results.md by `results_table.py`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ import numpy as np
 
 from sammix_core import Segmenter, Volume, read_volume
 from sammix_core.files import write_text_atomic
-from sammix_core.segmentation.orientation import detect_orientation
+from sammix_core.segmentation.orientation import SPINE_IN_FRONT, detect_orientation, row_flips
 from sammix_core.segmentation.plausibility import Verdict
+from sammix_core.segmentation.spine import spine_row
 from sammix_core.volume.axial_order import AxialOrder
 from sammix_core.volume_io.patient_axes import with_patient_axes
 
@@ -53,27 +54,52 @@ def stored_as(volume: Volume, order: AxialOrder) -> Volume:
     return Volume(array, (spacing[0], spacing[1], spacing[2]), (0.0, 0.0, 0.0), np.eye(3), orientation_known=False)
 
 
-def drawn_orders(seed: int) -> list[AxialOrder]:
-    """The order of the array itself, and some others."""
-    everything = [
-        AxialOrder(axes, (False, row, col))
+def all_orders() -> list[AxialOrder]:
+    """Every order of axes and direction of rows and columns; which way slices run does not matter."""
+    return [
+        AxialOrder((axes[0], axes[1], axes[2]), (False, row, col))
         for axes in itertools.permutations((2, 1, 0))
         for row, col in itertools.product((False, True), repeat=2)
     ]
+
+
+def drawn_orders(seed: int) -> list[AxialOrder]:
+    """The order of the array itself, and some others."""
+    everything = all_orders()
     others = np.random.default_rng(seed).permutation(len(everything))[:_ORDERS]
     return [AxialOrder((2, 1, 0), (False, False, False)), *(everything[number] for number in others)]
 
 
-def measure(data: Path, only: str) -> list[dict[str, object]]:
+def by_image(volumes: dict[str, Volume]) -> dict[str, int]:
+    """What outline and spine show, without the network."""
+    counts = dict.fromkeys(("files", "axes", "uncertain", "sure", "wrong", "contradicted", "stated", "alarms"), 0)
+    for volume in volumes.values():
+        for order in all_orders():
+            stored = stored_as(volume, order)
+            seen = with_patient_axes(stored)
+            found = seen.axial_order
+            counts["files"] += 1
+            counts["axes"] += found.axes == order.axes
+            counts["uncertain"] += any("do not show for certain" in note for note in seen.notes)
+            if found.axes == order.axes:
+                flips = row_flips(found.forward(stored.array))
+                counts["sure"] += len(flips) == 1
+                counts["wrong"] += (found.flips[1] ^ order.flips[1]) not in flips
+        row, flipped = spine_row(volume.array), spine_row(volume.array[:, ::-1])
+        if row is not None and flipped is not None:
+            counts["stated"] += 1
+            counts["alarms"] += row <= SPINE_IN_FRONT
+            counts["contradicted"] += flipped <= SPINE_IN_FRONT
+    return {"cases": len(volumes), **counts}
+
+
+def with_network(volumes: dict[str, Volume], only: str) -> list[dict[str, object]]:
     """One row a case and way to store it."""
     segmenter = Segmenter.load("liver", refined=False)
     rows: list[dict[str, object]] = []
-    paths = [*sorted(data.glob("*_ct.nii.gz")), *sorted(data.glob("*dicom*/"))]
-    for seed, path in enumerate(paths):
-        name = path.name.removesuffix(".nii.gz").removesuffix("_ct")
+    for seed, (name, volume) in enumerate(volumes.items()):
         if not re.search(only, name):
             continue
-        volume = thinned(read_volume(path))
         for order in drawn_orders(seed):
             rows.append({"case": name, **_lost(segmenter, stored_as(volume, order), order)})
             print(rows[-1], flush=True)
@@ -91,7 +117,6 @@ def _lost(segmenter: Segmenter, volume: Volume, order: AxialOrder) -> dict[str, 
     return {
         "stored": [list(order.axes), list(order.flips[1:])],
         "found": [list(found.axes), list(found.flips[1:])],
-        "axes_right": found.axes == order.axes,
         "right": (found.axes, found.flips[1:]) == (order.axes, order.flips[1:]),
         "said": len(seen.notes) > 0,
         "encoded": len(steps),
@@ -118,10 +143,8 @@ def summary(rows: list[dict[str, object]]) -> dict[str, object]:
     result: dict[str, object] = {
         "orientation not stated": {
             "files": len(lost),
-            "axes right": sum(bool(row["axes_right"]) for row in lost),
-            "right way round": sum(bool(row["right"]) for row in lost),
-            "slices encoded": float(np.mean([row["encoded"] for row in lost])),
-            "seconds": round(float(np.mean([row["seconds"] for row in lost])), 1),
+            "right": sum(bool(row["right"]) for row in lost),
+            "encoded": float(np.mean([row["encoded"] for row in lost])),
         }
     }
     for header in _HEADERS:
@@ -129,7 +152,7 @@ def summary(rows: list[dict[str, object]]) -> dict[str, object]:
         result[f"header: {header}"] = {
             "files": len(of),
             "contradiction said": sum(bool(row["contradiction_said"]) for row in of),
-            "no boxes, and said so": sum(row["verdict"] == Verdict.IMPLAUSIBLE.value for row in of),
+            "emptied and said": sum(row["verdict"] == Verdict.IMPLAUSIBLE.value for row in of),
         }
     return result
 
@@ -138,14 +161,18 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--only", default="", help="a regular expression of cases")
+    parser.add_argument("--network", default="crlm1004|hcc006", help="a regular expression of cases for the network")
     parser.add_argument("--output", type=Path, default=RESULT)
     options = parser.parse_args()
-    rows = measure(options.data, options.only)
-    head = json.dumps({"slices": _SLICES, "summary": summary(rows)}, indent=2).removesuffix("\n}")
+    paths = [*sorted(options.data.glob("*_ct.nii.gz")), *sorted(options.data.glob("*dicom*/"))]
+    volumes = {path.name.removesuffix(".nii.gz").removesuffix("_ct"): thinned(read_volume(path)) for path in paths}
+    image = by_image(volumes)
+    print(image, flush=True)
+    rows = with_network(volumes, options.network)
+    entry = {"slices": _SLICES, "by image": image, "with the network": summary(rows)}
+    head = json.dumps(entry, indent=2).removesuffix("\n}")
     lines = ",\n".join("    " + json.dumps(row) for row in rows)
     write_text_atomic(options.output, f'{head},\n  "rows": [\n{lines}\n  ]\n}}\n')
-    print(head)
 
 
 if __name__ == "__main__":

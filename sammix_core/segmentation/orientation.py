@@ -35,33 +35,40 @@ _FEW_CELLS = 200
 _LEAST_SUPPORT = 60.0
 # The spine lies in the back half of the body, and the liver in its right half. From these rows on it is certain where
 # back is, see `spine_row`.
-_SPINE_IN_FRONT, _SPINE_ROW, _SPINE_AT_BACK = 0.42, 0.5, 0.58
+SPINE_IN_FRONT, _SPINE_ROW, _SPINE_AT_BACK = 0.42, 0.5, 0.58
 _LIVER_COL = 0.45
 _BODY_VALUE = 0.1  # of the network's image: from -120 HU
 
 
 def orientation_steps(axial: AxialSlices) -> int:
     """How many (order, slice) pairs `detect_orientation` compares."""
-    return 2 * len(_row_flips(axial)) * len(_sampled(len(axial)))
+    return 2 * len(row_flips(axial.hu)) * len(_sampled(len(axial)))
 
 
-def _row_flips(axial: AxialSlices) -> tuple[bool, ...]:
-    """Whether rows may have to be flipped: what the spine leaves open."""
-    row = spine_row(axial.hu[_sampled(len(axial))])
-    if row is None or _SPINE_IN_FRONT < row < _SPINE_AT_BACK:
+def row_flips(axial: np.ndarray) -> tuple[bool, ...]:
+    """Whether rows may have to be flipped so that they run from front to back: what the spine leaves open.
+
+    Args:
+        axial: (slice, row, col) HU.
+
+    Returns:
+        False, True or both.
+    """
+    row = spine_row(axial[_sampled(len(axial))])
+    if row is None or SPINE_IN_FRONT < row < _SPINE_AT_BACK:
         return False, True
-    return (row <= _SPINE_IN_FRONT,)
+    return (row <= SPINE_IN_FRONT,)
 
 
 def best_supported_order(
-    order: AxialOrder, slices: int, row_flips: tuple[bool, ...], support: Callable[[AxialOrder, int], float]
+    order: AxialOrder, slices: int, flips_of_rows: tuple[bool, ...], support: Callable[[AxialOrder, int], float]
 ) -> AxialOrder:
     """Compares in-plane flips on a few slices.
 
     Args:
         order: The order by the header.
         slices: Number of axial slices.
-        row_flips: Whether rows are tried as they are, flipped, or both.
+        flips_of_rows: Whether rows are tried as they are, flipped, or both.
         support: (order, canonical slice) -> how much of the structure the slice shows, at least 0. Not the slice's
             probability: that is near 1 upside down as well, while the map then covers half as much.
 
@@ -70,7 +77,7 @@ def best_supported_order(
     """
     sampled = _sampled(slices)
     best, best_score = order, -1.0
-    for row_flip, col_flip in itertools.product(row_flips, (False, True)):
+    for row_flip, col_flip in itertools.product(flips_of_rows, (False, True)):
         flips = (order.flips[0], order.flips[1] ^ row_flip, order.flips[2] ^ col_flip)
         candidate = AxialOrder(order.axes, flips)
         score = float(np.mean([support(candidate, int(index)) for index in sampled]))
@@ -111,7 +118,7 @@ class OrientationCheck:
         slices = np.unique([fullest, *(round(share * (len(axial) - 1)) for share in (0.35, 0.65))])
         stated = float(np.mean([self._maps[index].sum() for index in slices]))
         scores = {flips: self._support(flips, slices) for flips in ((False, True), (True, True), (True, False))}
-        is_proven = spine is not None and spine <= _SPINE_IN_FRONT
+        is_proven = spine is not None and spine <= SPINE_IN_FRONT
         flips = max((flips for flips in scores if flips[0] or not is_proven), key=lambda flips: scores[flips])
         least_more = _NOT_LESS if is_proven else _CLEARLY_MORE
         if scores[flips] < max(_LEAST_SUPPORT, least_more * stated):
@@ -182,5 +189,5 @@ def detect_orientation(volume: Volume, model: LoadedModel, step: Callable[[], No
         step()
         return amount
 
-    best = best_supported_order(volume.axial_order, len(axial), _row_flips(axial), support)
+    best = best_supported_order(volume.axial_order, len(axial), row_flips(axial.hu), support)
     return axial if axial.order == best else AxialSlices.cut(volume, best, model.preprocessing)
