@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sammix_core.cli import console
-from sammix_core.cli.options import Quiet, option_groups
+from sammix_core.cli.options import Quiet, ValuesAreHu, option_groups
 from sammix_core.cli.progress import duration, shown_progress
 from sammix_core.errors import Cancelled, InputError
 from sammix_core.model_store.organs import DEFAULT_MODEL
@@ -52,6 +52,7 @@ class CaseOptions:
     sparse: Annotated[
         bool, typer.Option("--sparse", help="Slices of a labelmap without the label are unlabelled, not free of it.")
     ] = False
+    values_are_hu: ValuesAreHu = False
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,7 @@ def _settings(new: NewModelOptions, cases: CaseOptions, training: TrainingOption
         lora=training.lora,
         label=cases.label,
         sparse=cases.sparse,
+        values_are_hu=cases.values_are_hu,
         seed=training.seed,
         views=training.views,
         threads=training.threads,

@@ -13,7 +13,7 @@ import typer
 
 from sammix_core.cli import console
 from sammix_core.cli.lesion_table import print_lesions, voxel_of
-from sammix_core.cli.options import Device, DeviceName, Quiet, option_groups
+from sammix_core.cli.options import Device, DeviceName, Quiet, ValuesAreHu, option_groups
 from sammix_core.cli.outputs import Output, check_outputs, write_together
 from sammix_core.cli.progress import duration, shown_progress
 from sammix_core.cli.refine_options import ChosenRefiner
@@ -37,9 +37,7 @@ class LesionFiles:
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The labelmap to write: 1 liver, 2 and up one lesion each.")
     ]
-    values_are_hu: Annotated[
-        bool, typer.Option("--values-are-hu", help="Take the values as Hounsfield units, whatever they look like.")
-    ] = False
+    values_are_hu: ValuesAreHu = False
     mask: Annotated[
         Path | None, typer.Option(help="Lesions, which are separated: a labelmap, DICOM SEG or RTSTRUCT.")
     ] = None

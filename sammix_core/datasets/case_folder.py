@@ -54,18 +54,19 @@ def check_case_folder(folder: str | Path) -> list[CaseConfig]:
     return cases
 
 
-def read_case(config: CaseConfig, label: LabelChoice | None, sparse: bool) -> LabelledCase:
+def read_case(config: CaseConfig, label: LabelChoice | None, sparse: bool, values_are_hu: bool = False) -> LabelledCase:
     """Reads a case.
 
     Args:
         config: Its files.
         label: The structure's value in a labelmap, or its segment's name; None for all above 0.
         sparse: Whether slices of a labelmap without the label are unknown.
+        values_are_hu: Whether someone who knows says that the CT is in Hounsfield units, so that it is not checked.
 
     Raises:
         InputError: A file cannot be used, the grids differ, or the labels show nothing.
     """
-    volume = read_volume(config.ct)
+    volume = read_volume(config.ct, values_are_hu=values_are_hu)
     if config.labels is None or config.labels.suffix == ".json":
         case = load_case(config, volume)
     else:
@@ -80,19 +81,22 @@ def read_case(config: CaseConfig, label: LabelChoice | None, sparse: bool) -> La
     return case
 
 
-def read_cases(folder: str | Path, label: LabelChoice | None, sparse: bool) -> Iterator[LabelledCase]:
+def read_cases(
+    folder: str | Path, label: LabelChoice | None, sparse: bool, values_are_hu: bool = False
+) -> Iterator[LabelledCase]:
     """Reads the cases of a folder, one after the other.
 
     Args:
         folder: The folder.
         label: See `read_case`.
         sparse: See `read_case`.
+        values_are_hu: See `read_case`.
 
     Raises:
         InputError: See `check_case_folder` and `read_case`.
     """
     for config in check_case_folder(folder):
-        yield read_case(config, label, sparse)
+        yield read_case(config, label, sparse, values_are_hu)
 
 
 def _stem(path: Path) -> str | None:

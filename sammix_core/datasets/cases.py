@@ -35,6 +35,7 @@ class CaseConfig:
         labelled: Slices whose masks are used: all that there are (None), so many spread evenly, or these.
         image_level: Whether the labels also say of the other slices if they show the structure.
         present, absent: Further slices that are known to show the structure, or not to.
+        values_are_hu: Whether someone who knows says that the CT is in Hounsfield units, so that it is not checked.
     """
 
     name: str
@@ -45,6 +46,7 @@ class CaseConfig:
     image_level: bool = True
     present: tuple[int, ...] = ()
     absent: tuple[int, ...] = ()
+    values_are_hu: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +163,7 @@ def load_case(config: CaseConfig, volume: Volume | None = None) -> LabelledCase:
         InputError: A file is unusable, labels and CT are on different grids, or the labels cover no slice.
     """
     if volume is None:
-        volume = read_volume(config.ct)
+        volume = read_volume(config.ct, values_are_hu=config.values_are_hu)
     if config.labels is None:
         return LabelledCase(config.name, volume, {})
     if config.labels.suffix == ".json":

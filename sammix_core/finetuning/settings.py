@@ -32,6 +32,7 @@ class FineTuneSettings:
         lora: Whether LoRA on the image encoder is trained too; hours on a CPU without need.
         label: The structure's value in the labelmaps of case folders, or its segment's name; None for all above 0.
         sparse: Whether slices of a labelmap without the label are unknown, and not free of the structure.
+        values_are_hu: Whether the CTs of case folders are known to be in Hounsfield units; then they are not checked.
         seed: Of everything random.
         views: Augmented views of each slice that is learnt from.
         threads: Processor threads.
@@ -46,6 +47,7 @@ class FineTuneSettings:
     lora: bool = False
     label: LabelChoice | None = None
     sparse: bool = False
+    values_are_hu: bool = False
     seed: int = 0
     views: int = 6
     threads: int = 2

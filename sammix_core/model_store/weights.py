@@ -9,7 +9,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -120,6 +120,7 @@ def write_model(
     *,
     float16: bool = True,
     more: Mapping[str, Mapping[str, Tensor]] | None = None,
+    exact: Collection[str] = (),
 ) -> ModelFolder:
     """Writes a model to `parent/<name>/<version>/`; the folder appears when it is complete.
 
@@ -130,6 +131,7 @@ def write_model(
         card: The text of `MODEL_CARD.md`.
         float16: Store the weights in half precision.
         more: Further files of weights by name, such as LoRA's.
+        exact: Those of them that stay in single precision.
 
     Returns:
         The model as it lies there.
@@ -150,7 +152,10 @@ def write_model(
     try:
         unfinished.mkdir(parents=True)
         parts = {WEIGHTS_FILE: state, **(more or {})}
-        digests = {file: save_weights(part, unfinished / file, float16=float16) for file, part in parts.items()}
+        digests = {
+            file: save_weights(part, unfinished / file, float16=float16 and file not in exact)
+            for file, part in parts.items()
+        }
         write_text_atomic(unfinished / CARD_FILE, card)
         replace(manifest, files=digests).write(unfinished / MANIFEST_FILE)
         os.replace(unfinished, folder)

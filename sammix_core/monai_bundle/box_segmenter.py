@@ -70,11 +70,12 @@ class BoxSegmenter:
             network, self._network.masks, axial, lambda index: images[index][0, 0].numpy(), embeddings.__getitem__
         )
         canonical = np.zeros(axial.hu.shape, np.uint8)
-        for given in track.values():
-            box = replace(given, source=BoxSource.EDITED)
-            index = axial.canonical(box.slice_index)
-            decoded = decoder.decode_box(box, maps[index])
-            canonical[index] |= decoder.slice_mask(decoded, box, maps[index], None).mask
+        for slice_index, given in track.items():
+            boxes = [replace(box, source=BoxSource.EDITED) for box in given]
+            index = axial.canonical(slice_index)
+            nothing = [None] * len(boxes)
+            decoded = decoder.decode_boxes(boxes, maps[index], nothing)
+            canonical[index] |= decoder.slice_mask(decoded, boxes, maps[index], nothing).mask
         return volume.axial_order.back(canonical)
 
 

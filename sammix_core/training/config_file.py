@@ -104,7 +104,7 @@ class CaseEntry(BaseModel):
         ct: The CT, under the data root.
         labels: A label file beside the configuration; either this or `mask`.
         mask: A labelmap under the data root.
-        values, labelled, image_level: As of `CaseConfig`.
+        values, labelled, image_level, values_are_hu: As of `CaseConfig`.
         present, absent: Closed ranges of slices, [[first, last], ...].
     """
 
@@ -119,6 +119,7 @@ class CaseEntry(BaseModel):
     image_level: bool = True
     present: Ranges = ()
     absent: Ranges = ()
+    values_are_hu: bool = False
 
     def resolved(self, data_root: Path, folder: Path) -> CaseConfig:
         """The case with its paths."""
@@ -127,7 +128,15 @@ class CaseEntry(BaseModel):
             labels = data_root / self.mask
         labelled, present, absent = self.labelled, _slices(self.present), _slices(self.absent)
         return CaseConfig(
-            self.name, data_root / self.ct, labels, self.values, labelled, self.image_level, present, absent
+            name=self.name,
+            ct=data_root / self.ct,
+            labels=labels,
+            values=self.values,
+            labelled=labelled,
+            image_level=self.image_level,
+            present=present,
+            absent=absent,
+            values_are_hu=self.values_are_hu,
         )
 
 

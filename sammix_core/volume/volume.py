@@ -46,6 +46,8 @@ class Volume:
         grid_header: The part of a NIfTI or NRRD header that states the grid, so that a labelmap of the same format can
             state it in the same bytes; otherwise None.
         dicom_frames: (n_k,) the DICOM image of each slice, where the volume was read from DICOM; otherwise None.
+        found_order: How the axes become axial slices by the images, where the header does not state the orientation and
+            they show another order than `direction`; otherwise None.
 
     Raises:
         ValueError: The parts do not fit each other.
@@ -61,6 +63,7 @@ class Volume:
     slice_positions_mm: np.ndarray | None = None
     grid_header: bytes | None = field(default=None, repr=False)
     dicom_frames: tuple[DicomFrame, ...] | None = field(default=None, repr=False)
+    found_order: AxialOrder | None = None
 
     def __post_init__(self) -> None:
         if self.array.ndim != 3 or 0 in self.array.shape:
@@ -101,7 +104,7 @@ class Volume:
     @cached_property
     def axial_order(self) -> AxialOrder:
         """How this volume's axes become canonical axial slices."""
-        return AxialOrder.from_direction(self.direction)
+        return AxialOrder.from_direction(self.direction) if self.found_order is None else self.found_order
 
     def mask_volume_ml(self, mask: np.ndarray) -> float | None:
         """How much space a mask takes.

@@ -79,10 +79,17 @@ class Labelmap:
             InputError: There is no such segment, or several have the name.
         """
         label = self.find_label(choice)
-        if label is None:
-            what = "label" if isinstance(choice, int) or choice.isdecimal() else "segment named"
-            raise InputError(f"{self.name} has no {what} {choice}; it has {self.listed_labels() or 'none'}.")
-        return label
+        if label is not None:
+            return label
+        is_number = isinstance(choice, int) or choice.isdecimal()
+        if is_number and int(choice) == 0:
+            raise InputError("Label 0 is the background; name the label of the structure.")
+        if not is_number and not self.segment_names:
+            raise InputError(
+                f"{self.name} names no segments, so give a number; it has {self.listed_labels() or 'none'}."
+            )
+        what = "label" if is_number else "segment named"
+        raise InputError(f"{self.name} has no {what} {choice}; it has {self.listed_labels() or 'none'}.")
 
     def mask(self, label: int | None) -> np.ndarray:
         """The voxels of one label, those under a smaller segment included.
@@ -101,7 +108,8 @@ class Labelmap:
     def listed_labels(self) -> str:
         """The labels with the names of their segments, for sentences: "1 (liver), 2 (Lesion 1)"."""
         names = self.segment_names
-        return ", ".join(f"{label} ({names[label]})" if label in names else str(label) for label in self.labels())
+        every = sorted({*self.labels(), *names})  # a segment may be empty
+        return ", ".join(f"{label} ({names[label]})" if label in names else str(label) for label in every)
 
     def difference_from(self, other: Labelmap) -> str | None:
         """Says how the grid differs from another one, or None when both are the same.

@@ -11,6 +11,7 @@ from sammix_core.volume.volume import Volume
 from sammix_core.volume_io.hounsfield import to_volume
 from sammix_core.volume_io.itk_files import IMAGE_IO, read_itk_file
 from sammix_core.volume_io.nifti import read_nifti
+from sammix_core.volume_io.patient_axes import with_patient_axes
 from sammix_core.volume_io.raw_image import RawImage
 
 _NIFTI = (".nii", ".nii.gz")
@@ -43,7 +44,7 @@ def read_volume(path: str | Path, series: str | None = None, values_are_hu: bool
             raw = _read(path, series, values_are_hu)
         except OSError as error:
             raise InputError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from error
-        return to_volume(raw, _name(path), values_are_hu)
+        return with_patient_axes(to_volume(raw, _name(path), values_are_hu))
 
 
 def _read(path: Path, series: str | None, values_are_hu: bool) -> RawImage:

@@ -54,7 +54,7 @@ def render_strip(volume: Volume, result: SegmentationResult) -> Image.Image:
     strip = Image.new("RGB", size, palette.BACKGROUND)
     _paste(strip, 0, _frontal(hu, mask, columns, (slice_mm, col_mm)), "from the front", False)
     for place, number in enumerate(shown[::-1], start=1):
-        tile = draw_tile(axial, hu[number], np.zeros(mask.shape[1:], np.float32), mask[number], None)
+        tile = draw_tile(axial, hu[number], np.zeros(mask.shape[1:], np.float32), mask[number], ())
         _paste(strip, place, tile, f"slice {order.slice_index(number, shape_kji)}", number in doubtful)
     return strip
 
@@ -97,7 +97,7 @@ def _frontal(
     outline = np.any(mask, axis=1)[::-1]
     plane = np.ascontiguousarray(hu[::-1, row])
     frame = TileFrame.fit((0, columns[0], len(plane), columns[1]), spacing_mm, _TILE_WIDTH, _TILE_HEIGHT)
-    return draw_tile(frame, plane, np.zeros(plane.shape, np.float32), outline, None)
+    return draw_tile(frame, plane, np.zeros(plane.shape, np.float32), outline, ())
 
 
 def _paste(strip: Image.Image, place: int, tile: Image.Image, caption: str, doubtful: bool) -> None:
