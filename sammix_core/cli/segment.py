@@ -15,7 +15,7 @@ import typer
 from sammix_core.cli import console
 from sammix_core.cli.dicomweb_input import CaFile, is_address, local_ct
 from sammix_core.cli.lesion_table import print_lesions
-from sammix_core.cli.options import Device, DeviceName, ModelName, Precision, Quiet, option_groups
+from sammix_core.cli.options import Device, DeviceName, ModelName, Precision, Quiet, ValuesAreHu, option_groups
 from sammix_core.cli.outputs import Output, check_outputs, write_together
 from sammix_core.cli.progress import duration, shown_progress
 from sammix_core.cli.refine_options import ChosenRefiner, RefineOptions
@@ -55,9 +55,7 @@ class SegmentFiles:
     series: Annotated[
         str | None, typer.Option(help="Which series of a DICOM folder with several; without it they are listed.")
     ] = None
-    values_are_hu: Annotated[
-        bool, typer.Option("--values-are-hu", help="Take the values as Hounsfield units, whatever they look like.")
-    ] = False
+    values_are_hu: ValuesAreHu = False
     boxes_in: Annotated[Path | None, typer.Option(help="Boxes to segment from, as edited (sammix-boxes/2).")] = None
     boxes_out: Annotated[Path | None, typer.Option(help="Where to write the boxes (sammix-boxes/2).")] = None
     preview: Annotated[Path | None, typer.Option(help="Where to write a contact sheet, as PNG.")] = None
