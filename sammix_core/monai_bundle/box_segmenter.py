@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import torch
 
 from sammix_core.boxes.box import BoxSource
 from sammix_core.boxes.track import BoxTrack
-from sammix_core.guidance.boxes_from_cam import smoothed_along_z
 from sammix_core.monai_bundle.network import BoxPromptedNetwork
 from sammix_core.preprocessing.axial_slices import AxialSlices
 from sammix_core.segmentation.slice_decoder import SliceDecoder
@@ -25,17 +25,17 @@ _SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 class BoxSegmenter:
     """The bundle's inferer: cuts a CT into axial slices, segments those with a box, puts the masks back.
 
-    Each box is trusted as one that a person set. What SAMMix does besides is not part of it: finding boxes, turning
-    upside-down scans, refining, checking whether the CT shows the organ at all.
+    Each box is trusted as one that a person set, and each slice stands alone, as in
+    `SegmentationSession.segment_slice` without a refiner. What SAMMix does besides is not part of it: finding boxes,
+    following the organ from slice to slice, turning upside-down scans, refining, checking whether the CT shows the
+    organ at all.
 
     Args:
         network: With the bundle's weights.
-        smooth_mm: Sigma of the Gaussian along z over the class activation maps.
     """
 
-    def __init__(self, network: BoxPromptedNetwork, smooth_mm: float) -> None:
+    def __init__(self, network: BoxPromptedNetwork) -> None:
         self._network = network
-        self._smooth_mm = smooth_mm
 
     def __call__(self, image: Any, boxes: str | Path) -> Any:
         """Segments a CT.
@@ -61,20 +61,18 @@ class BoxSegmenter:
     def _mask(self, volume: Volume, track: BoxTrack) -> np.ndarray:
         """(k, j, i) uint8."""
         axial = AxialSlices.cut(volume, volume.axial_order, self._network.preprocessing)
-        images = [torch.from_numpy(axial.image(index))[None, None] for index in range(len(axial))]
-        embeddings = [self._network.encode(image) for image in images]
-        maps = np.concatenate([self._network.cam_logits(embedding) for embedding in embeddings])
-        maps = smoothed_along_z(maps, axial.slice_mm, self._smooth_mm)
         network: Any = self._network  # a PromptDecoder
-        decoder = SliceDecoder(
-            network, self._network.masks, axial, lambda index: images[index][0, 0].numpy(), embeddings.__getitem__
+        encoded = lru_cache(maxsize=1)(
+            lambda index: self._network.encode(torch.from_numpy(axial.image(index))[None, None])
         )
+        decoder = SliceDecoder(network, network.masks, axial, axial.image, encoded)
         canonical = np.zeros(axial.hu.shape, np.uint8)
         for given in track.values():
             box = replace(given, source=BoxSource.EDITED)
             index = axial.canonical(box.slice_index)
-            decoded = decoder.decode_box(box, maps[index])
-            canonical[index] |= decoder.slice_mask(decoded, box, maps[index], None).mask
+            cam_logits = self._network.cam_logits(encoded(index))[0]
+            decoded = decoder.decode_box(box, cam_logits)
+            canonical[index] |= decoder.slice_mask(decoded, box, cam_logits, None).mask
         return volume.axial_order.back(canonical)
 
 
