@@ -56,7 +56,7 @@ class BoxSegmenter:
         volume = Volume(array, *grid_from_ras(np.asarray(image.affine, dtype=np.float64)))
         track, _ = BoxTrack.read(boxes).placed_on(volume)
         mask = self._mask(volume, track)
-        return MetaTensor(torch.from_numpy(mask.transpose(2, 1, 0)[None].copy()), affine=image.affine, meta=image.meta)
+        return MetaTensor(torch.from_numpy(mask.transpose(2, 1, 0)[None].copy()), meta=image.meta)
 
     def _mask(self, volume: Volume, track: BoxTrack) -> np.ndarray:
         """(k, j, i) uint8."""

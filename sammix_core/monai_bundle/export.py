@@ -39,8 +39,11 @@ needs to be installed. For research, not a medical device.
 CASES holds each CT in Hounsfield units as NAME.nii.gz with its boxes as NAME.json beside it (`sammix-boxes/2`,
 documented in SAMMix's docs/formats/boxes.md). The mask of each CT is written to MASKS on the CT's own grid.
 
-In Python, with this folder on the path, `monai.bundle.load(FOLDER_NAME, bundle_dir=PARENT)` returns the network, and
-`network(image, boxes)` takes (n, 1, {size}, {size}) slices, windowed to [0, 1], and (n, 4) boxes in their pixels.
+In Python, with this folder on the path, the network is
+
+    network = monai.bundle.load(FOLDER_NAME, bundle_dir=PARENT, workflow_type="inference")
+
+and `network(image, boxes)` takes (n, 1, {size}, {size}) slices, windowed to [0, 1], and (n, 4) boxes in their pixels.
 
 Each slice stands alone: its mask is the one that SAMMix makes, unrefined and in float32, where a person draws this box
 before anything else was found. `sammix segment --boxes-in` also looks at neighbouring slices. The bundle finds no

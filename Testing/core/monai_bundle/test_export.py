@@ -41,7 +41,7 @@ workflow = bundle.ConfigWorkflow(**configs, workflow_type="inference", bundle_ro
 workflow.initialize()
 bundle.verify_net_in_out("network", **configs, device="cpu", bundle_root=root)
 name = root.rpartition("/")[2]
-network = bundle.load(name, bundle_dir=root.removesuffix(name), device="cpu")
+network = bundle.load(name, bundle_dir=root.removesuffix(name), workflow_type="inference", device="cpu")
 image = torch.rand(1, 1, 256, 256, generator=torch.Generator().manual_seed(0))
 whole, half = network(image), network(image, torch.tensor([[10.0, 10.0, 120.0, 240.0]]))
 ours = sorted(module for module in sys.modules if module.split(".")[0] == "sammix_core")
