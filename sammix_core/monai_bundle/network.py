@@ -90,5 +90,5 @@ class BoxPromptedNetwork(nn.Module):
 
 
 def _drop_cached_biases(network: nn.Module, _: Any) -> None:
-    """TinyViT caches its attention biases on entering the eval mode; weights that are loaded later do not reach them."""
+    """Has TinyViT compute its attention biases again, which it caches in eval mode, from the weights just loaded."""
     network.train().eval()
