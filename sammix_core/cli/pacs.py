@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sammix_core.pacs.address import DicomwebAddress
     from sammix_core.pacs.fetch import FetchedSeries
     from sammix_core.pacs.find import FoundSeries
+    from sammix_core.pacs.send import Sent
 
 app = typer.Typer(
     help="Find, fetch and send studies by DICOMweb. The login comes from SAMMIX_PACS_TOKEN, or SAMMIX_PACS_USER and "
@@ -127,7 +128,7 @@ def fetch(
             raise InputError("The study changed while it was read: a series came or went. Run the same command again.")
     if not quiet:
         for series in fetched:
-            console.out().print(f"{series.folder}: {_images(series.images)}{_kept(series)}")
+            console.out().print(f"{series.folder}: {_counted(series.images, 'image')}{_kept(series)}")
 
 
 @app.command("send")
@@ -149,9 +150,14 @@ def send(
     with _stopping(stopped), Interrupts() as interrupts, shown_progress(quiet=quiet) as show:
         done = send_files(DicomwebService(target, ca_file), to_send, show, interrupts.asked)
     if not quiet:
-        there = f", {done.there} {'was' if done.there == 1 else 'were'} there already" if done.there else ""
-        count = f"{done.sent} {'file' if done.sent == 1 else 'files'}"
-        console.out().print(f"{count} sent to {target.host}, each found there again{there}")
+        console.out().print(_sentence(done, target.host))
+
+
+def _sentence(done: Sent, host: str) -> str:
+    if not done.sent:
+        return f"{_counted(done.there, 'file')} {'was' if done.there == 1 else 'were'} there already; nothing was sent"
+    there = f", {done.there} {'was' if done.there == 1 else 'were'} there already" if done.there else ""
+    return f"{_counted(done.sent, 'file')} sent to {host}, each found there again{there}"
 
 
 @contextmanager
@@ -175,8 +181,8 @@ def _asked(what: str, value: str) -> str:
     return typer.prompt(what, err=True) if sys.stdin.isatty() else sys.stdin.readline().strip()
 
 
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count} images"
+def _counted(count: int, noun: str) -> str:
+    return f"1 {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _kept(series: FetchedSeries) -> str:
@@ -186,7 +192,7 @@ def _kept(series: FetchedSeries) -> str:
 
 
 def _columns(series: FoundSeries, keep_identifiers: bool) -> list[str]:
-    images = _images(series.images) if series.images else "images unknown"
+    images = _counted(series.images, "image") if series.images else "images unknown"
     columns = [series.name, series.date or "date unknown", f"{series.modality:<3}", f"{images:>11}", series.description]
     return columns + ([series.patient] if keep_identifiers else [])
 

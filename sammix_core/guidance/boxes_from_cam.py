@@ -129,8 +129,8 @@ def boxes_from_cam(maps: GuidanceMaps, slice_mm: float, size: int, settings: Box
     Returns:
         Boxes in network pixels with the smoothed maps that they come from.
     """
-    logits = smoothed_along_z(maps.cam_logits, slice_mm, settings.smooth_mm)
-    probabilities = smoothed_along_z(maps.probabilities, slice_mm, settings.smooth_mm)
+    logits = _along_z(maps.cam_logits, slice_mm, settings.smooth_mm)
+    probabilities = _along_z(maps.probabilities, slice_mm, settings.smooth_mm)
     chosen = hysteresis(probabilities, settings.probability_high, settings.probability_low)
     cells = (logits > settings.threshold) & chosen[:, None, None]
     weights = sigmoid(logits)
@@ -191,8 +191,7 @@ def near_the_strongest(cells: np.ndarray, weights: np.ndarray, most_gap: float) 
     return select_components(labels, gaps <= most_gap)
 
 
-def smoothed_along_z(values: np.ndarray, slice_mm: float, sigma_mm: float) -> np.ndarray:
-    """A Gaussian over the first axis, the slices, of a sigma in mm; the same array for a sigma of 0."""
+def _along_z(values: np.ndarray, slice_mm: float, sigma_mm: float) -> np.ndarray:
     if sigma_mm <= 0 or len(values) == 1:
         return values
     return ndimage.gaussian_filter1d(values, sigma_mm / slice_mm, axis=0, mode="nearest").astype(np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import torch
 
 from sammix_core.boxes.box import BoxSource
 from sammix_core.boxes.track import BoxTrack
-from sammix_core.guidance.boxes_from_cam import smoothed_along_z
 from sammix_core.monai_bundle.network import BoxPromptedNetwork
 from sammix_core.preprocessing.axial_slices import AxialSlices
 from sammix_core.segmentation.slice_decoder import SliceDecoder
@@ -25,17 +25,17 @@ _SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 class BoxSegmenter:
     """The bundle's inferer: cuts a CT into axial slices, segments those with a box, puts the masks back.
 
-    Each box is trusted as one that a person set. What SAMMix does besides is not part of it: finding boxes, turning
-    upside-down scans, refining, checking whether the CT shows the organ at all.
+    Each box is trusted as one that a person set, and each slice stands alone, as in
+    `SegmentationSession.segment_slice` without a refiner. What SAMMix does besides is not part of it: finding boxes,
+    following the organ from slice to slice, turning upside-down scans, refining, checking whether the CT shows the
+    organ at all.
 
     Args:
         network: With the bundle's weights.
-        smooth_mm: Sigma of the Gaussian along z over the class activation maps.
     """
 
-    def __init__(self, network: BoxPromptedNetwork, smooth_mm: float) -> None:
+    def __init__(self, network: BoxPromptedNetwork) -> None:
         self._network = network
-        self._smooth_mm = smooth_mm
 
     def __call__(self, image: Any, boxes: str | Path) -> Any:
         """Segments a CT.
@@ -56,26 +56,24 @@ class BoxSegmenter:
         volume = Volume(array, *grid_from_ras(np.asarray(image.affine, dtype=np.float64)))
         track, _ = BoxTrack.read(boxes).placed_on(volume)
         mask = self._mask(volume, track)
-        return MetaTensor(torch.from_numpy(mask.transpose(2, 1, 0)[None].copy()), affine=image.affine, meta=image.meta)
+        return MetaTensor(torch.from_numpy(mask.transpose(2, 1, 0)[None].copy()), meta=image.meta)
 
     def _mask(self, volume: Volume, track: BoxTrack) -> np.ndarray:
         """(k, j, i) uint8."""
         axial = AxialSlices.cut(volume, volume.axial_order, self._network.preprocessing)
-        images = [torch.from_numpy(axial.image(index))[None, None] for index in range(len(axial))]
-        embeddings = [self._network.encode(image) for image in images]
-        maps = np.concatenate([self._network.cam_logits(embedding) for embedding in embeddings])
-        maps = smoothed_along_z(maps, axial.slice_mm, self._smooth_mm)
         network: Any = self._network  # a PromptDecoder
-        decoder = SliceDecoder(
-            network, self._network.masks, axial, lambda index: images[index][0, 0].numpy(), embeddings.__getitem__
+        encoded = lru_cache(maxsize=1)(
+            lambda index: self._network.encode(torch.from_numpy(axial.image(index))[None, None])
         )
+        decoder = SliceDecoder(network, network.masks, axial, axial.image, encoded)
         canonical = np.zeros(axial.hu.shape, np.uint8)
         for slice_index, given in track.items():
             boxes = [replace(box, source=BoxSource.EDITED) for box in given]
             index = axial.canonical(slice_index)
+            cam_logits = self._network.cam_logits(encoded(index))[0]
             nothing = [None] * len(boxes)
-            decoded = decoder.decode_boxes(boxes, maps[index], nothing)
-            canonical[index] |= decoder.slice_mask(decoded, boxes, maps[index], nothing).mask
+            decoded = decoder.decode_boxes(boxes, cam_logits, nothing)
+            canonical[index] |= decoder.slice_mask(decoded, boxes, cam_logits, nothing).mask
         return volume.axial_order.back(canonical)
 
 

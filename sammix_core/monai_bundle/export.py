@@ -39,12 +39,16 @@ needs to be installed. For research, not a medical device.
 CASES holds each CT in Hounsfield units as NAME.nii.gz with its boxes as NAME.json beside it (`sammix-boxes/2`,
 documented in SAMMix's docs/formats/boxes.md). The mask of each CT is written to MASKS on the CT's own grid.
 
-In Python, with this folder on the path, `monai.bundle.load(FOLDER_NAME, bundle_dir=PARENT)` returns the network, and
-`network(image, boxes)` takes (n, 1, {size}, {size}) slices, windowed to [0, 1], and (n, 4) boxes in their pixels.
+In Python, with this folder on the path, the network is
 
-The masks are those of `sammix segment --boxes-in --refine 0 --every-slice --precision float32` for boxes that a person
-set. The bundle finds no boxes, refines no masks, does not notice a scan that lies upside down, and does not check
-whether values are Hounsfield units or whether the CT shows the {target} at all.
+    network = monai.bundle.load(FOLDER_NAME, bundle_dir=PARENT, workflow_type="inference")
+
+and `network(image, boxes)` takes (n, 1, {size}, {size}) slices, windowed to [0, 1], and (n, 4) boxes in their pixels.
+
+Each slice stands alone: its mask is the one that SAMMix makes, unrefined and in float32, where a person draws this box
+before anything else was found. `sammix segment --boxes-in` also looks at neighbouring slices. The bundle finds no
+boxes, refines no masks, does not notice a scan that lies upside down, and does not check whether values are Hounsfield
+units or whether the CT shows the {target} at all.
 
 Code and weights are under the Apache License 2.0. docs/MODEL_CARD.md says how the model was made and measured.
 """
@@ -121,7 +125,6 @@ def _write(root: Path, folder: ModelFolder, model: LoadedModel, state: Mapping[s
 def _inference(model: LoadedModel) -> dict[str, Any]:
     """`configs/inference.json`: from a folder of CTs and boxes to masks."""
     return {
-        "imports": [f"$import {_ROOM}.box_segmenter"],
         "bundle_root": ".",
         "dataset_dir": "$@bundle_root + '/dataset'",
         "output_dir": "$@bundle_root + '/eval'",
@@ -140,13 +143,9 @@ def _inference(model: LoadedModel) -> dict[str, Any]:
                 {"_target_": "EnsureChannelFirstd", "keys": "image"},
             ],
         },
-        "dataset_data": f"${_ROOM}.box_segmenter.list_cases(@dataset_dir)",
+        "dataset_data": {"_target_": f"{_ROOM}.box_segmenter.list_cases", "folder": "@dataset_dir"},
         "dataset": {"_target_": "Dataset", "data": "@dataset_data", "transform": "@preprocessing"},
-        "inferer": {
-            "_target_": f"{_ROOM}.box_segmenter.BoxSegmenter",
-            "network": "@network",
-            "smooth_mm": model.boxes.smooth_mm,
-        },
+        "inferer": {"_target_": f"{_ROOM}.box_segmenter.BoxSegmenter", "network": "@network"},
         "postprocessing": {
             "_target_": "Compose",
             "transforms": [

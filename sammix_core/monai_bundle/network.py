@@ -37,6 +37,7 @@ class BoxPromptedNetwork(nn.Module):
         self.sam = build_architecture()
         self.guidance = EmbeddingHead()
         self.requires_grad_(False).eval()
+        self.register_load_state_dict_post_hook(_drop_cached_biases)
 
     @property
     def device(self) -> torch.device:
@@ -86,3 +87,8 @@ class BoxPromptedNetwork(nn.Module):
         decoder: Any = self  # a PromptDecoder
         decoded = decode_slices(decoder, embeddings, boxes.cpu().numpy(), self.cam_logits(embeddings), self.masks)
         return torch.from_numpy(decoded.logits)[:, None].to(image.device)
+
+
+def _drop_cached_biases(network: nn.Module, _: Any) -> None:
+    """Has TinyViT compute its attention biases again, which it caches in eval mode, from the weights just loaded."""
+    network.train().eval()

@@ -125,6 +125,8 @@ def send_files(
     there = _there(service, files)
     missing = [file for file in files if file.instance not in there]
     _log.info("%d files to send, %d are there already", len(missing), len(files) - len(missing))
+    if not missing:
+        return Sent(0, len(files))
     stage = ProgressReporter("Sending", len(missing), progress, cancel)
     for request in _requests(missing):
         _send(service, request, missing)

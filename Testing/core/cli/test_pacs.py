@@ -118,6 +118,8 @@ def test_from_a_pacs_to_a_seg_in_it_and_back(
         *("--preview", out / "sheet.png", "--device", "cpu", "--debug"),
     )
     printed += done("pacs", "send", orthanc.address, seg, sr, "--debug")
+    assert done("pacs", "send", orthanc.address, seg, "-q") == ""
+    assert done("pacs", "send", orthanc.address, seg) == "1 file was there already; nothing was sent\n"
     printed += done("pacs", "fetch", f"{orthanc.address}/studies/{STUDY}", "-o", out / "back", "--debug")
 
     assert len(orthanc.instances()) == SHAPE[0] + 2

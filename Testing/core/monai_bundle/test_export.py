@@ -20,7 +20,6 @@ from sammix_core.model_store import ModelFolder, open_model, resolve
 from sammix_core.monai_bundle.export import export_bundle
 from sammix_core.monai_bundle.sources import copied_sources
 from sammix_core.segmentation.segmenter import Segmenter
-from sammix_core.segmentation.slice_sampling import EVERY_SLICE
 from sammix_core.volume_io import read_volume
 
 SHAPE = (3, 96, 112)
@@ -42,7 +41,7 @@ workflow = bundle.ConfigWorkflow(**configs, workflow_type="inference", bundle_ro
 workflow.initialize()
 bundle.verify_net_in_out("network", **configs, device="cpu", bundle_root=root)
 name = root.rpartition("/")[2]
-network = bundle.load(name, bundle_dir=root.removesuffix(name), device="cpu")
+network = bundle.load(name, bundle_dir=root.removesuffix(name), workflow_type="inference", device="cpu")
 image = torch.rand(1, 1, 256, 256, generator=torch.Generator().manual_seed(0))
 whole, half = network(image), network(image, torch.tensor([[10.0, 10.0, 120.0, 240.0]]))
 ours = sorted(module for module in sys.modules if module.split(".")[0] == "sammix_core")
@@ -53,11 +52,10 @@ print(json.dumps({"missing": workflow.check_properties(), "shape": list(half.sha
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
-    """Its meaningless map is a prompt, smoothed along z, so that a map that gets lost changes every mask."""
+    """Its meaningless map is a prompt, so that a map that gets lost changes every mask."""
     folder = an_untrained_model(tmp_path_factory.mktemp("models"))
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     manifest["postprocessing"] |= {"mask_prompt": True, "least_cover": 0.0, "prompt_gain": 4.0}
-    manifest["guidance"]["boxes"] = {"smooth_mm": 5.0}
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     return open_model(folder)
 
@@ -84,9 +82,10 @@ def test_a_bundle_makes_the_same_masks_where_there_is_no_sammix(
     model: ModelFolder, cases: Path, tmp_path: Path, one_thread: None
 ) -> None:
     segmenter = Segmenter.load(model.path, "cpu", engine="torch", precision="float32", refined=False)
-    volume = read_volume(cases / "a.nii.gz")
-    boxes = BoxTrack.read(cases / "a.json")
-    expected = segmenter.segment_volume(volume, boxes=boxes, sampling=EVERY_SLICE).mask
+    session = segmenter.open_session(read_volume(cases / "a.nii.gz"))
+    for box in BoxTrack.read(cases / "a.json").values():
+        session.segment_slice(box.slice_index, box)
+    expected = session.result().mask
 
     bundle = export_bundle(model, tmp_path / "liver_bundle")
     words = [str(bundle), str(cases), str(tmp_path / "masks")]
