@@ -25,6 +25,7 @@ from sammix_core.batch.worker import StudyWorker
 from sammix_core.progress import Interrupts, Progress
 
 SETTINGS = SegmentationSettings(device="cpu")
+NOTHING = Lost(Job(Study("", "", "", "", Path()), ""), "")  # what a worker reports in the middle of a study
 UID = "1.2.826.0.1.3680043.9.{}"
 # What the headers of the DICOM studies say of their patient, and how their files are named
 IDENTIFIERS = {
@@ -75,7 +76,7 @@ class PoolHere:
 
     Attributes:
         jobs: All jobs so far.
-        script: What `wait` reports of a job instead of doing it; None to do it.
+        script: What `wait` reports of a job instead of doing it; None to do it, `NOTHING` while it goes on.
         ended: Jobs whose worker was ended.
     """
 
@@ -112,6 +113,8 @@ class PoolHere:
         event = self.script(job)
         if event is None:
             event = Finished(job, self._worker.work(job))
+        if event is NOTHING:
+            return []
         self._job = None
         return [event]
 

@@ -34,8 +34,7 @@ def main() -> None:
         picture = Image.open(whole).convert("RGB")
     background = Image.new("RGB", picture.size, picture.getpixel((0, 0)))
     bottom = ImageChops.difference(picture, background).getbbox()[3]
-    cut = picture.crop((0, 0, WIDTH, min(bottom + MARGIN, HEIGHT)))
-    cut.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(options.output, optimize=True)
+    picture.crop((0, 0, WIDTH, min(bottom + MARGIN, HEIGHT))).save(options.output, optimize=True)
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ def _tiles(entries: Sequence[Entry], counted: dict[str, int]) -> str:
         tiles.append(("", "median volume", f"{statistics.median(volumes):,.0f} mL"))
         tiles.append(("", "smallest to largest", f"{volumes[0]:,.0f} to {volumes[-1]:,.0f} mL"))
     if figures:
-        tiles.append(("", "median time a study", f"{statistics.median(found.seconds for found in figures):,.0f} s"))
+        tiles.append(("", "slices to review", f"{sum(found.slices_to_review for found in figures):,}"))
     return "".join(
         f'<div class="tile {colour}"><b>{value}</b><span>{label}</span></div>' for colour, label, value in tiles
     )

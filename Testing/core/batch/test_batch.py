@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from batch_inputs import SETTINGS, Harness, write_ct, write_eight
-from batch_models import FOLDER_VARIABLE, SLEEPS
+from batch_models import FOLDER_VARIABLE
 from fake_network import a_fake_model
 
 from sammix_core.batch.driver import Rules, Summary
@@ -141,13 +141,6 @@ class TestAgain:
         hash_before = again.entries()["alpha"].model_hash
         assert again.run(one, replace(SETTINGS, seed=5)).segmented == 1
         assert again.entries()["alpha"].model_hash != hash_before
-
-
-def test_a_worker_that_takes_too_long_is_ended(marks: Path, tmp_path: Path) -> None:
-    write_ct(tmp_path / "in" / "sleeps.nii.gz", 7, SLEEPS)
-    harness = Harness(BatchFolder(tmp_path / "out"), workers=1)
-    assert harness.run([tmp_path / "in"], rules=Rules(seconds_per_study=0.5)).counts == {State.FAILED: 1}
-    assert harness.entries()["sleeps"].sentence == "It took longer than 0.00833 minutes."
 
 
 def pid_is_alive(pid: int) -> bool:

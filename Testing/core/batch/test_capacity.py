@@ -67,7 +67,8 @@ class DeadProcess:
     def __init__(self, setup: WorkerSetup, number: int) -> None:
         self.line, theirs = multiprocessing.Pipe()
         theirs.close()
-        self.process = SimpleNamespace(sentinel=self.line, is_alive=lambda: False, kill=lambda: None, pid=None)
+        sentinel, self._open = multiprocessing.Pipe()
+        self.process = SimpleNamespace(sentinel=sentinel, is_alive=lambda: False, kill=lambda: None, pid=None)
         self.ready, self.job = False, None
 
     def kill(self) -> None:

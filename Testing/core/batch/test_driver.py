@@ -10,7 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from batch_inputs import IDENTIFIERS, Harness, write_ct
+from batch_inputs import IDENTIFIERS, NOTHING, Harness, write_ct
 from image_files import truncate
 
 from sammix_core.batch.driver import Rules
@@ -53,6 +53,14 @@ def test_a_study_goes_to_another_worker_twice_and_then_fails_alone(harness: Harn
     harness.script = lambda job: None
     assert harness.run([three]).counts == summary.counts
     assert harness.run([three], rules=Rules(retry_failed=True)).counts == {State.DONE: 3}
+
+
+def test_a_worker_that_takes_too_long_is_ended(harness: Harness, three: Path) -> None:
+    harness.script = lambda job: NOTHING if job.name == "b" else None
+    summary = harness.run([three], rules=Rules(seconds_per_study=0.6))
+    assert [job.name for job in harness.pools[0].ended] == ["b"]
+    assert summary.counts == {State.DONE: 2, State.FAILED: 1}
+    assert harness.entries()["b"].sentence == "It took longer than 0.01 minutes."
 
 
 def test_a_study_that_failed_after_it_was_done_is_not_taken_for_done(harness: Harness, three: Path) -> None:
