@@ -56,6 +56,8 @@ def lies_section(result: Result | None) -> str:
     image = result["by image"]
     not_whole = "lits117, a crop round the liver without a spacing, shows neither." if image["uncertain"] else ""
     about = _LIES_ABOUT.format(**image, slices=result["slices"], not_whole=not_whole)
+    if not result["with the network"]:
+        return f"{LIES_TITLE}\n\n{_filled(about)}\n\nThe network's part is not measured yet."
     rows = [_NETWORK_HEAD, _line(_NETWORK_HEAD)]
     for name, row in result["with the network"].items():
         cells = [row.get(key, "") for key in ("files", "right", "contradiction said", "emptied and said", "encoded")]

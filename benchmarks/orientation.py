@@ -161,15 +161,17 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--network", default="crlm1004|hcc006", help="a regular expression of cases for the network")
+    parser.add_argument(
+        "--network", default="crlm1004|hcc006", help="cases for the network, a regular expression or nothing"
+    )
     parser.add_argument("--output", type=Path, default=RESULT)
     options = parser.parse_args()
     paths = [*sorted(options.data.glob("*_ct.nii.gz")), *sorted(options.data.glob("*dicom*/"))]
     volumes = {path.name.removesuffix(".nii.gz").removesuffix("_ct"): thinned(read_volume(path)) for path in paths}
     image = by_image(volumes)
     print(image, flush=True)
-    rows = with_network(volumes, options.network)
-    entry = {"slices": _SLICES, "by image": image, "with the network": summary(rows)}
+    rows = with_network(volumes, options.network) if options.network else []
+    entry = {"slices": _SLICES, "by image": image, "with the network": summary(rows) if rows else {}}
     head = json.dumps(entry, indent=2).removesuffix("\n}")
     lines = ",\n".join("    " + json.dumps(row) for row in rows)
     write_text_atomic(options.output, f'{head},\n  "rows": [\n{lines}\n  ]\n}}\n')
