@@ -75,5 +75,5 @@ class DicomExport:
 
 def _isEdited(case: Case) -> bool:
     """Whether a person corrected slices or edited boxes."""
-    boxes = (state.box for state in case.states.values())
-    return bool(case.corrected()) or any(box is not None and box.source is BoxSource.EDITED for box in boxes)
+    boxes = (box for state in case.states.values() for box in state.boxes)
+    return bool(case.corrected()) or any(box.source is BoxSource.EDITED for box in boxes)
