@@ -4,6 +4,7 @@
 # make screenshots    the pictures of the tutorial: the Slicer module at work in the headless Slicer
 # make test           format check, lint, type check, all tests
 # make test-fast      the same with the quick tests alone: what one runs while working
+# make services       installs what a few tests use beside Python where there is apt: Orthanc with DICOMweb, dciodvfy
 # make lint           the first three alone
 # make format         let ruff rewrite what it can
 # make clean          remove what was made, keep the environment; make distclean removes that too
@@ -24,6 +25,7 @@ CT ?=
 # How many processes share the tests. The few that measure time run by themselves afterwards.
 JOBS ?= 2
 PYTEST := $(VENV_PYTHON) -m pytest
+SUDO ?= $(shell test "$$(id -u)" = 0 || echo sudo)
 
 # The first Python that really runs and is of a version that works, unless the user names one: make PYTHON=... demo
 ifeq ($(origin PYTHON),undefined)
@@ -31,7 +33,7 @@ PYTHON = $(shell for p in python3 python3.12 python3.11 python3.13 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' >/dev/null 2>&1 && echo $$p && break; done)
 endif
 
-.PHONY: demo pictures screenshots test test-fast lint format install clean distclean
+.PHONY: demo pictures screenshots test test-fast services lint format install clean distclean
 .DELETE_ON_ERROR:
 
 install: $(INSTALLED)
@@ -70,6 +72,15 @@ test: lint
 
 test-fast: lint
 	$(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not alone and not slow"
+
+# The tests start an Orthanc of their own; the one that Debian starts after the installation is stopped and stays off.
+services:
+	@command -v apt-get >/dev/null || { echo "There is no apt-get here: install Orthanc with its DICOMweb plugin, and" \
+		"dicom3tools, by hand; without them a few tests skip" >&2; exit 1; }
+	$(SUDO) apt-get update
+	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
+		orthanc orthanc-dicomweb dicom3tools
+	@if [ -d /run/systemd/system ]; then $(SUDO) systemctl disable --now orthanc; else $(SUDO) service orthanc stop; fi
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -20,7 +20,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sammix_core.engines import int8
 from sammix_core.engines.openvino_compiler import openvino
-from sammix_core.sam.litemedsam import build_network, decode_with
+from sammix_core.sam.litemedsam import build_network
+from sammix_core.sam.litemedsam_network import decode_with
 
 RESULTS = Path(__file__).with_suffix(".json")
 RUNS = 8

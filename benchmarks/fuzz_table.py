@@ -11,9 +11,9 @@ HERE = Path(__file__).resolve().parent / "fuzz"
 TITLE = "## Damaged files"
 _ABOUT = """
 Made by `python benchmarks/fuzz/run.py` (a result file a run in `benchmarks/fuzz`). It mutates real headers and reads
-the files in another process: NIfTI, NRRD, MetaImage, DICOM, boxes, .seg.nrrd and model manifests. A traceback, a hang
-of more than 60 s, more than 3 GB or a mask on another grid is a failure. Every file is read, and by default one in
-twenty of the accepted CTs is segmented.
+the files in another process: NIfTI, NRRD, MetaImage, DICOM, boxes, .seg.nrrd and model manifests. A traceback, more
+than 60 s of processor time, more than 3 GB or a mask on another grid is a failure. Every file is read, and by default
+one in twenty of the accepted CTs is segmented.
 """
 _HEAD = "| run | minutes | files | refused in a sentence | read | segmented | failures | largest process |"
 Result = dict[str, Any]

@@ -4,7 +4,8 @@
 
 Reads benchmarks/ablation.jsonl (leave-one-patient-out, see ablation.py), benchmarks/validation.jsonl (validate.py),
 benchmarks/annotation_efficiency/results.jsonl, whose plot it draws too, benchmarks/finetune.jsonl,
-benchmarks/msam/stages.jsonl, benchmarks/lesion_model/results.jsonl and benchmarks/refiner/results.jsonl.
+benchmarks/msam/stages.jsonl, benchmarks/lesion_model/results.jsonl, benchmarks/refiner/results.jsonl and, on odd input,
+benchmarks/value_scale.json, benchmarks/orientation.json and benchmarks/fuzz.
 Of several rows of one model, variant, patient and kind of boxes the last one counts. Rows are compared with the default
 on the patients that both have, so that a patient that is missing changes no sign.
 """
@@ -27,6 +28,7 @@ from finetune_table import read_rows as read_finetuning
 from finetune_table import section as finetuning_section
 from fuzz_table import read_results as read_fuzz
 from fuzz_table import section as fuzz_section
+from input_tables import lies_section, read_result, scale_section
 from lesion_table import LESIONS, STAGES
 from lesion_table import read_rows as read_lesions
 from lesion_table import section as lesion_section
@@ -234,12 +236,14 @@ def training_patients() -> set[str]:
 
 
 def further_sections() -> list[str]:
-    """On annotation efficiency, fine-tuning, lesions, refining and damaged files."""
+    """On annotation efficiency, fine-tuning, lesions, refining, odd and damaged files."""
     lesions = [lesion_section(read_lesions(STAGES), read_lesions(LESIONS)), refiner_section(read_rows(REFINED))]
     return [
         efficiency_section(read_efficiency()),
         finetuning_section(read_finetuning()),
         *lesions,
+        scale_section(read_result("value_scale")),
+        lies_section(read_result("orientation")),
         fuzz_section(read_fuzz()),
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from sammix_core.errors import InputError, SammixError
 _HASH_BLOCK_BYTES = 1 << 20
 # 60 characters are at most 240 bytes of UTF-8: with the token, still under the 255 that file systems allow.
 _NAME_TAIL = 60
+_UNFINISHED = re.compile(r"\.[0-9a-f]{8}-.")  # how the names of `atomic_path` begin
 _NO_FREE_BYTES = 1 << 16  # with less than this left beside an unfinished file, the disk is full
 _NO_ROOM = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
@@ -93,6 +95,45 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Removes what a killed process left of `atomic_path` in a folder.
+
+    Args:
+        folder: In which nobody else is writing; may be absent.
+    """
+    if folder.is_dir():
+        for path in folder.iterdir():
+            if _UNFINISHED.match(path.name) and path.is_file():
+                path.unlink(missing_ok=True)
+
+
+def files_under(folder: Path, deep: bool = True) -> Iterator[Path]:
+    """Finds the files in a folder, in the order of their names; hidden ones are passed over.
+
+    Args:
+        folder: Where to look.
+        deep: Whether subfolders are searched too, linked ones among them; each folder once.
+
+    Yields:
+        Paths that begin with `folder`.
+
+    Raises:
+        OSError: The folder cannot be read.
+    """
+    visited: set[tuple[int, int]] = set()
+    for parent, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
+        status = os.stat(parent)
+        if (status.st_dev, status.st_ino) in visited:
+            folders[:] = []
+            continue
+        visited.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith(".")) if deep else []
+        for name in sorted(names):
+            path = Path(parent, name)
+            if not name.startswith(".") and path.is_file():
+                yield path
+
+
 def write_text_atomic(path: str | Path, text: str) -> None:
     """Writes a UTF-8 text file, whole or not at all, and with the same line ends on every platform.
 
@@ -124,6 +165,10 @@ def sha256_of(path: str | Path) -> str:
         while block := stream.read(_HASH_BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _flush_to_disk(path: Path) -> None:

@@ -46,3 +46,11 @@ def test_every_file_that_a_page_names_exists() -> None:
 def test_a_file_that_does_not_exist_is_found() -> None:
     page = "[a](no.md), `guidance/none.py`, `sammix_core/gone/`, `sammix_core.gone.Name`, `a/b`, [b](https://c.d/e)"
     assert missing(page, ROOT) == ["no.md", "guidance/none.py", "sammix_core/gone/", "sammix_core.gone.Name"]
+
+
+def test_the_hospital_page_shows_what_its_commands_printed() -> None:
+    page = (ROOT / "docs" / "hospital.md").read_text(encoding="utf-8")
+    printed = (ROOT / "benchmarks" / "hospital" / "walkthrough.txt").read_text(encoding="utf-8")
+    shown = re.findall(r"```console\n(.*?)\n```", page, flags=re.DOTALL)
+    assert len(shown) == 5
+    assert [text for text in shown if text not in printed] == []

@@ -16,11 +16,14 @@ ROOT = Path(__file__).parents[2]
 # From the top of the house to the ground: a room imports from rooms that come after it.
 ROOMS = [
     "cli",
+    "batch",
+    "pacs",
     "finetuning",
     "training",
     "datasets",
     "evaluation",
     "lesions",
+    "monai_bundle",
     "segmentation",
     "refinement",
     "guidance",

@@ -9,6 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 
 OBLIQUE_DEGREES = (12.0, -7.0, 31.0)
+SPACING, ORIGIN = (0.7, 0.8, 2.5), (-101.3, -120.7, 33.1)
 
 
 def rotation(degrees: tuple[float, float, float] = OBLIQUE_DEGREES) -> np.ndarray:
@@ -26,8 +27,8 @@ def rotation(degrees: tuple[float, float, float] = OBLIQUE_DEGREES) -> np.ndarra
 def write_with_itk(
     path: Path,
     array: np.ndarray,
-    spacing: tuple[float, float, float] = (0.7, 0.8, 2.5),
-    origin: tuple[float, float, float] = (-101.3, -120.7, 33.1),
+    spacing: tuple[float, float, float] = SPACING,
+    origin: tuple[float, float, float] = ORIGIN,
     direction: np.ndarray | None = None,
 ) -> Path:
     """Writes a (k, j, i) array in the format of the path's ending."""
@@ -36,6 +37,47 @@ def write_with_itk(
     image.SetOrigin(origin)
     image.SetDirection((np.eye(3) if direction is None else direction).ravel().tolist())
     sitk.WriteImage(image, str(path), useCompression=True)
+    return path
+
+
+def write_segmentation(
+    path: Path,
+    layers: list[np.ndarray],
+    segments: list[tuple[str, int, int]],
+    crop: tuple[slice, slice, slice] = (slice(None), slice(None), slice(None)),
+    spacing: tuple[float, float, float] = SPACING,
+) -> Path:
+    """Writes a .seg.nrrd as 3D Slicer does: layers first, only the part with segments.
+
+    Args:
+        path: The file.
+        layers: (k, j, i) labels each.
+        segments: Name, layer and label.
+        crop: Which k, j and i are written.
+        spacing: (i, j, k) in mm.
+    """
+    first = [start + step * (part.start or 0) for start, step, part in zip(ORIGIN, spacing, crop[::-1], strict=True)]
+    cropped = [np.ascontiguousarray(layer[crop]).astype(np.uint8) for layer in layers]
+    n_k, n_j, n_i = cropped[0].shape
+    directions = "({},0,0) (0,{},0) (0,0,{})".format(*spacing)
+    several = len(layers) > 1
+    lines = [
+        "NRRD0004",
+        "type: unsigned char",
+        f"dimension: {4 if several else 3}",
+        "space: left-posterior-superior",
+        f"sizes: {f'{len(layers)} ' if several else ''}{n_i} {n_j} {n_k}",
+        f"space directions: {'none ' if several else ''}{directions}",
+        f"kinds: {'list ' if several else ''}domain domain domain",
+        "encoding: raw",
+        f"space origin: ({','.join(str(float(part)) for part in first)})",
+    ]
+    for number, (name, layer, label) in enumerate(segments):
+        values = {"ID": f"Segment_{number + 1}", "Name": name, "Layer": layer, "LabelValue": label}
+        lines += [f"Segment{number}_{key}:={value}" for key, value in values.items()]
+    lines.append("Segmentation_MasterRepresentation:=Binary labelmap")
+    data = np.stack(cropped, axis=-1) if several else cropped[0]
+    path.write_bytes("\n".join(lines).encode() + b"\n\n" + data.tobytes())
     return path
 
 

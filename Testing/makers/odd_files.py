@@ -20,6 +20,7 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     HTJ2KLossless,
     ImplicitVRLittleEndian,
+    JPEGLSLossless,
     RLELossless,
 )
 
@@ -144,6 +145,12 @@ def _by_itk(compressor: str) -> Callable[[Path], None]:
         path.unlink()
 
     return change
+
+
+def _jpeg_ls(path: Path) -> None:
+    header = pydicom.dcmread(path)
+    header.compress(JPEGLSLossless)
+    header.save_as(path)
 
 
 def _htj2k(path: Path) -> None:
@@ -331,6 +338,7 @@ CONDITIONS: dict[str, Condition] = {
     "deflated": Condition(_each(_rewritten(DeflatedExplicitVRLittleEndian))),
     "RLE": Condition(_each(_rle)),
     "JPEG lossless": Condition(_each(_by_itk("JPEG"))),
+    "JPEG-LS": Condition(_each(_jpeg_ls)),
     "JPEG 2000": Condition(_each(_by_itk("JPEG2000"))),
     "a transfer syntax that nothing here unpacks": Condition(_each(_htj2k), REFUSED, "High-Throughput JPEG 2000"),
     "cosines that differ in the sixth decimal": Condition(
@@ -420,6 +428,11 @@ CONDITIONS: dict[str, Condition] = {
     "NIfTI with the spacing alone": Condition(
         lambda f, hu: nifti(f / "ct.nii", hu, affine=np.diag([*SPACING, 1.0])), SAID, _UP_LOOKED_FOR
     ),
+    "sagittal slices with the spacing alone": Condition(
+        lambda f, hu: nifti(f / "ct.nii", hu.transpose(1, 2, 0), affine=np.diag([STEP_MM, PIXEL_MM, PIXEL_MM, 1.0])),
+        SAID,
+        "i axis runs along the patient",
+    ),
     "NIfTI without any geometry": Condition(
         lambda f, hu: nifti(f / "ct.nii", hu, affine=np.eye(4)), SAID, "spacing is unknown"
     ),
@@ -448,6 +461,9 @@ CONDITIONS: dict[str, Condition] = {
         lambda f, hu: nifti(f / "ct.nii", filled(hu, 1024, 0)), SAID, _SHIFTED, precise=False
     ),
     "HU - 1024": Condition(lambda f, hu: nifti(f / "ct.nii", hu - np.int16(1024)), SAID, "1024 was added"),
+    "HU - 1024, cut off at -1024": Condition(
+        lambda f, hu: nifti(f / "ct.nii", np.maximum(hu - np.int16(1024), np.int16(-1024))), REFUSED, "was cut off"
+    ),
     "HU / 1000": Condition(
         lambda f, hu: nifti(f / "ct.nii", hu / np.float32(1000)), SAID, "multiplied by 1000", precise=False
     ),
@@ -472,3 +488,4 @@ CONDITIONS: dict[str, Condition] = {
 
 # The header says that left is right: nothing is changed, and the result says so.
 MIRRORED = Condition(lambda f, hu: nifti(f / "ct.nii", hu[:, :, ::-1]), SAID, "left and right exchanged")
+FACE_DOWN = Condition(lambda f, hu: nifti(f / "ct.nii", hu[:, ::-1]), SAID, "front and back exchanged")

@@ -98,6 +98,24 @@ def test_segmenting(recorder, tmp_path):
         done(recorder, WriteLabelmap("ct", mask, True, str(tmp_path / name), SEGMENT))
 
 
+def test_dicom(recorder, tmp_path):
+    """pydicom comes with highdicom; the panel requires no other."""
+    from dicom_files import SPACING_COLS, SPACING_ROWS, write_series
+    from SAMMixSlicerLib.worker import MaskOnGrid
+    from SAMMixSlicerLib.worker.mask_commands import WriteDicomSeg
+
+    from sammix_core.masks.packed_mask import PackedMask
+    from sammix_core.volume_io.segments import LIVER as SEGMENT
+
+    files = tuple(map(str, write_series(tmp_path / "ct", synthetic_ct(SHAPE, 0))))
+    grid = np.diag([-SPACING_COLS, -SPACING_ROWS, 2.5, 1.0])
+    grid[:3, 3] = 100.0, 120.0, 0.0
+    mask = MaskOnGrid(SHAPE, "k", {2: PackedMask.pack(np.ones(SHAPE[1:], np.uint8))}, grid)
+    path = tmp_path / "liver.dcm"
+    done(recorder, WriteDicomSeg("ct", mask, str(path), SEGMENT, files, "liver/1.1.0", by_person=False))
+    assert path.read_bytes()[128:132] == b"DICM"
+
+
 def test_lesions(recorder, tmp_path):
     from lesion_panel import ct_values
     from liver_with_lesions import MIDDLE, a_liver, ijk

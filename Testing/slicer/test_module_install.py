@@ -175,7 +175,8 @@ def test_an_older_slicer_uses_pip_install(app, monkeypatch):
     install_logic(TORCH).install()
     (words,) = slicer_5_10.installed
     assert words[0] == "-c"
-    assert words[2:] == ["-r", str(REQUIREMENTS)]
+    assert [word.split(";")[0] for word in words[2:5]] == ["numpy>=1.26", "scipy>=1.11", "timm>=0.9.16"]
+    assert len(words) == 2 + len(install_logic({}).requirements())
     assert not Path(words[1]).exists()  # the constraints, which nobody needs any more
 
 
@@ -243,6 +244,59 @@ def test_a_failure_of_pip_is_reported_in_one_sentence(app, monkeypatch):
     assert not done
     assert "No space left on device" in sentence
     assert "long log" not in sentence
+
+
+def test_slicers_own_pydicom_is_replaced_only_after_a_question(rest_calls):
+    """Slicer 5.10 brings pydicom 2.4.4, too old for highdicom; everything else works with it."""
+    versions = everything() | {"pydicom": "2.4.4", "timm": None, "highdicom": None}
+    logic = install_logic(versions)
+    assert logic.missing() == ["timm"]
+    logic.install()
+    ((requirements, constraints, _how),) = rest_calls
+    assert not any(line.startswith("highdicom") for line in requirements)
+    assert "pydicom==2.4.4" in constraints.split()
+
+    assert "Slicer has pydicom 2.4.4" in logic.dicomQuestion()
+    assert "Replace it?" in logic.dicomQuestion()
+    assert logic.installDicom() == "highdicom was not installed."  # the stand-in installs nothing
+    assert rest_calls[1][0] == ["highdicom>=0.27"]
+    assert "pydicom" not in rest_calls[1][1]
+
+
+def test_a_pydicom_that_fits_is_kept_and_highdicom_belongs_to_the_rest(rest_calls):
+    versions = everything() | {"pydicom": "3.0.2", "highdicom": None}
+    logic = install_logic(versions)
+    assert logic.missing() == ["highdicom"]
+    assert "Install it?" in logic.dicomQuestion()
+    logic.install()
+    ((requirements, constraints, _how),) = rest_calls
+    assert "highdicom>=0.27" in requirements
+    assert "pydicom==3.0.2" in constraints.split()
+    versions["highdicom"] = "0.27.0"  # as Slicer 5.12 brings it
+    assert install_logic(versions).missing() == []
+    assert install_logic(versions).dicomQuestion() == ""
+
+
+@pytest.mark.parametrize(("old", "told"), [("2.4.4", "Restart Slicer"), ("3.0.2", "Save the DICOM file again")])
+def test_after_highdicom_was_installed_the_user_is_told_what_to_do(app, monkeypatch, old, told):
+    from slicer import packaging
+
+    versions = everything() | {"pydicom": old, "highdicom": None}
+    monkeypatch.setattr(
+        packaging, "pip_ensure", lambda *_a, **_how: versions.update(highdicom="0.27.0", pydicom="3.0.2")
+    )
+    assert told in install_logic(versions).installDicom()
+
+
+def test_highdicom_that_cannot_be_installed_is_one_sentence(app, monkeypatch):
+    from slicer import packaging
+
+    def fail(*_what, **_how):
+        raise RuntimeError("No network\nlong log")
+
+    monkeypatch.setattr(packaging, "pip_ensure", fail)
+    sentence = install_logic(everything() | {"highdicom": None}).installDicom()
+    assert sentence == "The installation failed (No network); the Python console has the details."
 
 
 def test_nothing_can_be_pressed_while_pip_of_5_10_runs(app, load_module, monkeypatch):

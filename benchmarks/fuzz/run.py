@@ -160,15 +160,27 @@ class Reader:
         limit = LONGEST_SECONDS * (10 if segment or self._is_first else 1)
         self._is_first = False
         try:
+            before, started = self._processor_seconds(), time.monotonic()
             self._connection.send((kind, path, segment))
-            if self._connection.poll(limit):
-                return self._connection.recv()
+            # Processor time, since a busy machine is no hang; and the clock, since a deadlock takes none.
+            while self._processor_seconds() - before < limit and time.monotonic() - started < 10 * limit:
+                if self._connection.poll(1):
+                    return self._connection.recv()
             outcome = "hang"
         except (EOFError, OSError):
             outcome = "crash"
         self.stop()
         self._start()
         return outcome, "", 0
+
+    def _processor_seconds(self) -> float:
+        import psutil
+
+        try:
+            times = psutil.Process(self._process.pid).cpu_times()
+        except psutil.Error:  # it is gone: the connection says so
+            return 0.0
+        return float(times.user + times.system)
 
     def stop(self) -> None:
         """Ends the process."""

@@ -2,6 +2,7 @@
 
     python benchmarks/liver_model/plausibility.py gather --data ../shared/data --cache CACHE
     python benchmarks/liver_model/plausibility.py fit --cache CACHE
+    python benchmarks/liver_model/plausibility.py judge --data ../shared/data
 
 `gather` lets the model look for a liver, without the check, in
 
@@ -13,6 +14,10 @@ and keeps what `sammix_core.segmentation.plausibility` sums up of each slice. `f
 patients, their changes and what has no liver, writes it into the model's folder, and puts the figures into
 `plausibility.json`: each training patient judged by a calibration without them, each kind of body without a liver
 judged by one that has not seen the kind, and the validation patients by the one that is shipped.
+
+`judge` changes no model: the shipped calibration judges drawn livers that nothing was learnt from (`changed_livers.py`:
+cirrhotic, resected, transplanted, of -20 HU; besides a child of 35 % and situs inversus), on a few slices each, and
+the figures go into `changed_livers.json`.
 """
 
 from __future__ import annotations
@@ -32,9 +37,11 @@ from scipy import optimize
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "Testing" / "makers")]
 
+from changed_livers import CHANGES  # noqa: E402
 from drawn_bodies import DRAWN  # noqa: E402
 
 from sammix_core import Segmenter, Volume, read_volume  # noqa: E402
+from sammix_core.datasets.labels import CaseLabels  # noqa: E402
 from sammix_core.files import write_text_atomic  # noqa: E402
 from sammix_core.model_store.manifest import MANIFEST_FILE  # noqa: E402
 from sammix_core.model_store.store import resolve  # noqa: E402
@@ -50,8 +57,10 @@ from sammix_core.segmentation.plausibility import (  # noqa: E402
     sight_of,
     slices_to_judge,
 )
+from sammix_core.volume_io.labelmap_reading import placed_on_ct, read_labelmap  # noqa: E402
 
 RESULT = Path(__file__).with_suffix(".json")
+CHANGED_RESULT = Path(__file__).with_name("changed_livers.json")
 TRAINING = (
     *("crlm1004_ct", "totalseg_dicom_slab20", "totalseg_example_ct", "acrin_flt_breast_001_abdpelvis_ct"),
     *("acrin_flt_breast_013_chest_ct", "hcc002_portal_ct", "hcc005_portal_ct", "hcc005_plain_ct", "hcc006_portal_ct"),
@@ -61,6 +70,14 @@ TRAINING = (
 VALIDATION = ("ircadb17_ct", "amos0001_slab11_ct", "lits117_128_ct", "tace0697_ct", "tace1211_ct")
 CHANGED = ("crlm1004_ct", "acrin_flt_breast_001_abdpelvis_ct", "hcc005_plain_ct", "hcc015_arterial_ct")
 _THIN_MM = 15.0
+# Judged with drawn livers: a CT and its labels, beside it or in `labels`.
+LABELLED = {
+    "crlm1004_ct": "crlm1004.json",
+    "acrin_flt_breast_001_abdpelvis_ct": "acrin_flt_breast_001_abdpelvis.json",
+    "totalseg_example_ct": "totalseg_example_label_liver1_MODEL.nii.gz",
+    "tace0697_ct": "tace0697_label_liver1_tumour2.nii.gz",
+}
+_JUDGED_SLICES = 6
 _AXES, _ORGAN_AXES, _STRENGTH = 40, 24, 0.1
 _FORCED_SLICES, _FORCED_CELLS = 4, 150
 
@@ -335,16 +352,66 @@ def gather(data: Path, cache: Path, seeds: int, only: str) -> None:
             print(name, len(case.sights), flush=True)
 
 
+def labelled_slices(data: Path, name: str, label: str) -> tuple[Volume, np.ndarray]:
+    """A few slices with liver of a CT, and the liver on them: (k, j, i) bool."""
+    volume = read_volume(data / f"{name}.nii.gz")
+    if label.endswith(".json"):
+        liver = np.zeros(volume.shape_kji, bool)
+        for k, mask in CaseLabels.read(Path(__file__).parent / "labels" / label).masks.items():
+            liver[k] = mask
+    else:
+        liver = placed_on_ct(read_labelmap(data / label), volume, name).array > 0
+    axis = 2 - volume.axial_order.axes[0]
+    shown = np.flatnonzero(liver.any(tuple(other for other in range(3) if other != axis)))
+    chosen = np.unique(shown[(np.linspace(0.1, 0.9, _JUDGED_SLICES) * (len(shown) - 1)).round().astype(int)]).tolist()
+    return chosen_slices(volume, chosen), np.ascontiguousarray(liver.take(chosen, axis=axis))
+
+
+def judge(data: Path, only: str) -> None:
+    """Judges drawn livers by the shipped calibration."""
+    segmenter = Segmenter.load("liver", refined=False)
+    plausibility = segmenter.model.plausibility
+    blind = Segmenter(replace(segmenter.model, plausibility=None))
+    rows = []
+    for name, label in LABELLED.items():
+        volume, liver = labelled_slices(data, name, label)
+        changed = {change: make(volume, liver) for change, make in CHANGES.items()}
+        changed["as it is"], changed["situs inversus"] = volume, mirrored(volume)
+        changed["as small as a child, 35 %"] = as_small_as_a_child(volume, 0.35)
+        for change, made in changed.items():
+            row: dict[str, object] = {"case": name, "change": change}
+            if not re.search(only, f"{change}/{name}"):
+                continue
+            case = seen(blind, made, f"changed/{name}")
+            row |= {"slices_found": len(case.sights), "of": made.shape_kji[2 - made.axial_order.axes[0]]}
+            if case.sights:
+                judgement = plausibility.judge(case.sights, case.slice_mm)
+                row |= {"similarity": round(judgement.similarity, 2), "verdict": judgement.verdict.value}
+                row |= {"reason": judgement.reason} if judgement.reason else {}
+            else:
+                row["verdict"] = "nothing found"
+            rows.append(row)
+            print(row, flush=True)
+            counts = {v: sum(one["verdict"] == v for one in rows) for v in (*map(str, Verdict), "nothing found")}
+            text = ",\n".join("    " + json.dumps(one) for one in rows)
+            head = json.dumps({"model": segmenter.model.spec, "summary": counts}, indent=2)
+            write_text_atomic(CHANGED_RESULT, head.removesuffix("\n}") + f',\n  "cases": [\n{text}\n  ]\n}}\n')
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=("gather", "fit"))
+    parser.add_argument("step", choices=("gather", "fit", "judge"))
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, help="a folder; needed to gather and to fit")
     parser.add_argument("--seeds", type=int, default=5, help="drawn bodies of each kind")
     parser.add_argument("--only", default="", help="a regular expression of cases to look at")
     options = parser.parse_args()
-    if options.step == "gather":
+    if options.step == "judge":
+        judge(options.data, options.only)
+    elif options.cache is None:
+        parser.error("name a folder with --cache")
+    elif options.step == "gather":
         gather(options.data, options.cache, options.seeds, options.only)
     else:
         fit(options.cache)

@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from sammix_core.cli import (
+    batch,
     benchmark,
     cache,
     console,
@@ -24,6 +25,7 @@ from sammix_core.cli import (
     finetune,
     lesions,
     models,
+    pacs,
     segment,
     train,
 )
@@ -145,6 +147,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("segment")(segment.segment)
+app.command("batch")(batch.batch)
 app.command("evaluate")(evaluate.evaluate)
 app.command("train")(train.train)
 app.command("finetune")(finetune.finetune)
@@ -152,6 +155,7 @@ app.command("lesions")(lesions.lesions)
 app.command("doctor")(doctor.doctor)
 app.command("benchmark")(benchmark.benchmark)
 app.add_typer(models.app, name="models")
+app.add_typer(pacs.app, name="pacs")
 app.add_typer(cache.app, name="cache")
 app.add_typer(corrections.app, name="corrections")
 

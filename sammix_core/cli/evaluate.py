@@ -17,17 +17,23 @@ _UNKNOWN = "-"
 
 
 def evaluate(
-    prediction: Annotated[Path, typer.Argument(metavar="PRED", help="The labelmap to score.")],
-    reference: Annotated[Path, typer.Argument(metavar="REF", help="The labelmap to score it against.")],
+    prediction: Annotated[Path, typer.Argument(metavar="PRED", help="The labelmap or DICOM SEG to score.")],
+    reference: Annotated[
+        Path, typer.Argument(metavar="REF", help="The labelmap, DICOM SEG or RTSTRUCT to score it against.")
+    ],
     label: Annotated[
-        int | None, typer.Option(help="The reference's label of the liver; without it all labels but 0 are liver.")
+        str | None,
+        typer.Option(help="The liver's label in the reference, or its segment's name; without it all labels but 0."),
+    ] = None,
+    ct: Annotated[
+        Path | None, typer.Option("--ct", help="The CT of both, where DICOM files lie on uneven or leaning slices.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Score a mask: Dice, HD95, surface Dice at 2 mm, volume difference (MONAI's implementations)."""
     from sammix_core.evaluation import evaluate_files
 
-    scores = evaluate_files(prediction, reference, label)
+    scores = evaluate_files(prediction, reference, label, ct)
     if as_json:
         print(json.dumps({"schema": "sammix-scores/1", **scores.to_json()}, indent=2, allow_nan=False))
         return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sammix_core.cli import console
-from sammix_core.cli.options import Quiet, option_groups
+from sammix_core.cli.options import Quiet, ValuesAreHu, option_groups
 from sammix_core.cli.progress import duration, shown_progress
 from sammix_core.errors import Cancelled, InputError
 from sammix_core.model_store.organs import DEFAULT_MODEL
@@ -46,11 +46,13 @@ class CaseOptions:
 
     check: Annotated[Path | None, typer.Option(help="A folder of cases to check on, before and after.")] = None
     label: Annotated[
-        int | None, typer.Option(help="Value of the structure in labelmaps; without it all values above 0.")
+        str | None,
+        typer.Option(help="The structure's value in labelmaps, or its segment's name; without it all values above 0."),
     ] = None
     sparse: Annotated[
         bool, typer.Option("--sparse", help="Slices of a labelmap without the label are unlabelled, not free of it.")
     ] = False
+    values_are_hu: ValuesAreHu = False
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ def _settings(new: NewModelOptions, cases: CaseOptions, training: TrainingOption
         lora=training.lora,
         label=cases.label,
         sparse=cases.sparse,
+        values_are_hu=cases.values_are_hu,
         seed=training.seed,
         views=training.views,
         threads=training.threads,

@@ -13,7 +13,7 @@ import typer
 
 from sammix_core.cli import console
 from sammix_core.cli.lesion_table import print_lesions, voxel_of
-from sammix_core.cli.options import Device, DeviceName, Quiet, option_groups
+from sammix_core.cli.options import Device, DeviceName, Quiet, ValuesAreHu, option_groups
 from sammix_core.cli.outputs import Output, check_outputs, write_together
 from sammix_core.cli.progress import duration, shown_progress
 from sammix_core.cli.refine_options import ChosenRefiner
@@ -37,12 +37,17 @@ class LesionFiles:
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The labelmap to write: 1 liver, 2 and up one lesion each.")
     ]
-    values_are_hu: Annotated[
-        bool, typer.Option("--values-are-hu", help="Take the values as Hounsfield units, whatever they look like.")
-    ] = False
-    mask: Annotated[Path | None, typer.Option(help="A labelmap of lesions, which are separated.")] = None
-    label: Annotated[int | None, typer.Option(help="The mask's label of lesions; without it all but 0.")] = None
+    values_are_hu: ValuesAreHu = False
+    mask: Annotated[
+        Path | None, typer.Option(help="Lesions, which are separated: a labelmap, DICOM SEG or RTSTRUCT.")
+    ] = None
+    label: Annotated[
+        str | None, typer.Option(help="The mask's label of lesions, or a segment's name; without it all but 0.")
+    ] = None
     liver: Annotated[Path | None, typer.Option(help="A mask of the liver; voxels outside are dropped.")] = None
+    liver_label: Annotated[
+        str | None, typer.Option(help="The label of --liver, or its segment's name; without it all but 0.")
+    ] = None
 
     def check(self, report: Path | None) -> None:
         """Refuses inputs that are missing and outputs that cannot be written.
@@ -181,7 +186,7 @@ class _LesionTask:
 
         clicks = self.clicks
         mask = _mask_of(volume, self.files.mask, self.files.label)
-        liver = _mask_of(volume, self.files.liver, None)
+        liver = _mask_of(volume, self.files.liver, self.files.liver_label)
         if clicks.candidates and liver is not None:
             dark = lesion_candidates(volume, liver)
             mask = dark if mask is None else mask | dark
@@ -255,11 +260,11 @@ def lesions(
             console.out().print(RESEARCH_ONLY, style="dim")
 
 
-def _mask_of(volume: Volume, path: Path | None, label: int | None) -> np.ndarray | None:
+def _mask_of(volume: Volume, path: Path | None, label: str | None) -> np.ndarray | None:
     """(k, j, i) bool of a labelmap on the CT's grid."""
-    from sammix_core.volume_io.labelmap_reading import placed_on_ct, read_labelmap
+    from sammix_core.volume_io.labelmap_reading import read_labels_on_ct
 
     if path is None:
         return None
-    labelmap = placed_on_ct(read_labelmap(path), volume, path.name)
-    return labelmap.array == label if label else labelmap.array != 0
+    labelmap = read_labels_on_ct(path, volume, path.name)
+    return labelmap.mask(None if label is None else labelmap.label_of(label))

@@ -1,8 +1,9 @@
-"""`sammix models`: lists, checks and activates models, fetches published weights, removes the user's own."""
+"""`sammix models`: lists, checks, activates and exports models, fetches published weights, removes the user's own."""
 
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ import typer
 from sammix_core.cli import console
 from sammix_core.errors import Cancelled, InputError, SammixError
 
-app = typer.Typer(help="List, activate, verify, find, fetch and remove models.", no_args_is_help=True)
+app = typer.Typer(help="List, activate, verify, export, find, fetch and remove models.", no_args_is_help=True)
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help='A model: "liver", "liver/1.0.0" or its folder.')]
 
@@ -97,6 +98,29 @@ def path(name: _Name) -> None:
     from sammix_core import model_store
 
     console.out().print(str(model_store.resolve(name).path))
+
+
+class ExportFormat(StrEnum):
+    """What a model can be written as."""
+
+    MONAI_BUNDLE = "monai-bundle"
+
+
+@app.command("export")
+def export(
+    name: _Name,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write, which must not exist yet.")],
+    format: Annotated[ExportFormat, typer.Option(help="What to write.")] = ExportFormat.MONAI_BUNDLE,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+) -> None:
+    """Write a model in a form that others run without SAMMix: a MONAI bundle, which segments from given boxes."""
+    from sammix_core import model_store
+    from sammix_core.monai_bundle.export import export_bundle
+
+    model = model_store.resolve(name)
+    folder = export_bundle(model, output)
+    if not quiet:
+        console.out().print(f"{model.spec} is in {folder} as a MONAI bundle; docs/README.md in it says how to run it")
 
 
 @app.command("activate")

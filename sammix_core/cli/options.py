@@ -31,6 +31,9 @@ class Precision(StrEnum):
 
 ModelName = Annotated[str, typer.Option("--model", help='A model: "liver", "liver/1.0.0" or its folder.')]
 DeviceName = Annotated[Device, typer.Option("--device", help="Where to compute.")]
+ValuesAreHu = Annotated[
+    bool, typer.Option("--values-are-hu", help="Take the values as Hounsfield units, whatever they look like.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sammix_core.cli import console
+from sammix_core.cli.dicomweb_input import CaFile, is_address, local_ct
 from sammix_core.cli.lesion_table import print_lesions
-from sammix_core.cli.options import Device, DeviceName, ModelName, Precision, Quiet, option_groups
+from sammix_core.cli.options import Device, DeviceName, ModelName, Precision, Quiet, ValuesAreHu, option_groups
 from sammix_core.cli.outputs import Output, check_outputs, write_together
 from sammix_core.cli.progress import duration, shown_progress
 from sammix_core.cli.refine_options import ChosenRefiner, RefineOptions
@@ -26,11 +27,13 @@ from sammix_core.refinement.folder import LESION
 
 if TYPE_CHECKING:
     from sammix_core.boxes import BoxTrack
-    from sammix_core.progress import ProgressCallback
+    from sammix_core.evaluation.dicom_results import DicomResults
+    from sammix_core.progress import CancelCheck, ProgressCallback
     from sammix_core.segmentation.result import SegmentationResult
     from sammix_core.segmentation.segmenter import Segmenter
     from sammix_core.segmentation.slice_sampling import SliceSampling
     from sammix_core.volume.volume import Volume
+    from sammix_core.volume_io.dicom_source import DicomSource
 
 _JSON = (".json",)
 _PNG = (".png",)
@@ -40,16 +43,19 @@ _PNG = (".png",)
 class SegmentFiles:
     """The files that `sammix segment` reads and writes."""
 
-    input: Annotated[Path, typer.Argument(help="A CT: NIfTI, NRRD, MetaImage, a DICOM file or folder.")]
+    input: Annotated[
+        Path, typer.Argument(help="A CT: NIfTI, NRRD, MetaImage, a DICOM file or folder, or dicomweb://...")
+    ]
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The mask to write: .nii.gz, .nii, .nrrd, .mha or .seg.nrrd.")
+        Path,
+        typer.Option(
+            "--output", "-o", help="The mask to write: .nii.gz, .nii, .nrrd, .mha, .seg.nrrd, or of a DICOM CT .dcm."
+        ),
     ]
     series: Annotated[
         str | None, typer.Option(help="Which series of a DICOM folder with several; without it they are listed.")
     ] = None
-    values_are_hu: Annotated[
-        bool, typer.Option("--values-are-hu", help="Take the values as Hounsfield units, whatever they look like.")
-    ] = False
+    values_are_hu: ValuesAreHu = False
     boxes_in: Annotated[Path | None, typer.Option(help="Boxes to segment from, as edited (sammix-boxes/2).")] = None
     boxes_out: Annotated[Path | None, typer.Option(help="Where to write the boxes (sammix-boxes/2).")] = None
     preview: Annotated[Path | None, typer.Option(help="Where to write a contact sheet, as PNG.")] = None
@@ -57,6 +63,10 @@ class SegmentFiles:
     uncertainty: Annotated[
         Path | None, typer.Option(help="Where to write how far the three masks are apart, in percent a voxel.")
     ] = None
+    sr: Annotated[
+        Path | None, typer.Option(help="Where to write measurements as a DICOM report, beside a DICOM mask (.dcm).")
+    ] = None
+    ca_file: CaFile = None
 
     def check(self, lesion_report: Path | None) -> None:
         """Refuses inputs that are missing and outputs that cannot be written.
@@ -68,21 +78,52 @@ class SegmentFiles:
             InputError: Such a file.
         """
         from sammix_core.volume_io import LABELMAP_SUFFIXES, MAP_SUFFIXES, check_map_output
+        from sammix_core.volume_io.dicom_seg import DICOM_SUFFIX, is_dicom_output
 
-        if not self.input.exists():
+        remote = is_address(self.input)
+        if not remote and not self.input.exists():
             raise InputError(f"{self.input} does not exist.")
         optional = (
             ("--boxes-out", self.boxes_out, _JSON),
             ("--preview", self.preview, _PNG),
             ("--report", self.report, _JSON),
-            ("--uncertainty", self.uncertainty, MAP_SUFFIXES),
+            ("--uncertainty", self.uncertainty, (*MAP_SUFFIXES, DICOM_SUFFIX)),
+            ("--sr", self.sr, (DICOM_SUFFIX,)),
             ("--lesion-report", lesion_report, _JSON),
         )
-        outputs = [Output("--output", self.output, LABELMAP_SUFFIXES)]
+        outputs = [Output("--output", self.output, (*LABELMAP_SUFFIXES, DICOM_SUFFIX))]
         outputs += [Output(option, path, suffixes) for option, path, suffixes in optional if path is not None]
-        check_outputs(outputs, [path for path in (self.input, self.boxes_in) if path is not None])
-        if self.uncertainty is not None:
+        inputs = [] if remote else [self.input]
+        check_outputs(outputs, inputs if self.boxes_in is None else [*inputs, self.boxes_in])
+        if self.uncertainty is not None and not is_dicom_output(self.uncertainty):
             check_map_output(self.uncertainty)
+        self._check_dicom()
+
+    def _check_dicom(self) -> None:
+        """Refuses DICOM outputs that this input cannot have, as far as the names tell."""
+        from sammix_core.volume_io.dicom_seg import import_highdicom, is_dicom_output
+        from sammix_core.volume_io.dicom_source import NO_DICOM
+        from sammix_core.volume_io.reading import is_no_dicom
+
+        if self.sr is not None and not is_dicom_output(self.output):
+            raise InputError("A DICOM report refers to a DICOM mask: --sr goes with an --output that ends with .dcm.")
+        if self.has_dicom_outputs:
+            if is_no_dicom(self.input):
+                raise InputError(NO_DICOM)
+            import_highdicom()
+
+    @property
+    def has_dicom_outputs(self) -> bool:
+        """Whether anything is written as DICOM."""
+        from sammix_core.volume_io.dicom_seg import is_dicom_output
+
+        return any(path is not None and is_dicom_output(path) for path in (self.output, self.uncertainty, self.sr))
+
+    @contextmanager
+    def fetched(self, progress: ProgressCallback, cancel: CancelCheck) -> Iterator[SegmentFiles]:
+        """Yields the same files with the input on disk; see `local_ct`."""
+        with local_ct(self.input, self.series, self.values_are_hu, self.ca_file, progress, cancel) as path:
+            yield replace(self, input=path)
 
 
 @dataclass(frozen=True)
@@ -128,10 +169,11 @@ def segment(
         seconds: dict[str, float] = {}
         files.check(lesions.lesion_report)
         refiner = _refiner(network, lesions, refinement)
-        with shown_progress(quiet=quiet) as show:
+        with shown_progress(quiet=quiet) as show, files.fetched(show, interrupts.asked) as files:
             boxes = _read_boxes(files.boxes_in)
             with _timed(seconds, "read"):
                 volume = _read_volume(files, boxes, show)
+                source = _dicom_source(files, volume)
             with _timed(seconds, "load"):
                 # With --refine N the chosen refiner takes the place of the model's own, or of none for lesions.
                 default_refiner = refinement.refine is None or (refinement.refine > 0 and lesions.wanted)
@@ -158,6 +200,12 @@ def segment(
                 writers[0] = (files.output, partial(lesion_result.write, volume))
                 if lesions.lesion_report is not None:
                     writers.append((lesions.lesion_report, lesion_result.write_report))
+            if source is not None:
+                from sammix_core.evaluation.dicom_results import DicomResults
+
+                found = None if lesion_result is None else (lesion_result.labelmap, lesion_result.table)
+                by_person = boxes is not None or bool(lesions.clicks)
+                writers = _in_dicom(writers, files, result, DicomResults.of(volume, source, result, by_person, found))
             write_together(writers, interrupts)
         if not quiet:
             _print_summary(files, volume, result, time.monotonic() - started)
@@ -211,12 +259,29 @@ def _read_volume(files: SegmentFiles, boxes: BoxTrack | None, show: ProgressCall
     return volume
 
 
+def _dicom_source(files: SegmentFiles, volume: Volume) -> DicomSource | None:
+    """The series that results in DICOM belong to; None where none is written.
+
+    Raises:
+        InputError: The input is no DICOM, or its headers have lost what such results need.
+    """
+    from sammix_core.volume_io.dicom_seg import check_source
+    from sammix_core.volume_io.dicom_source import DicomSource
+
+    if not files.has_dicom_outputs:
+        return None
+    source = DicomSource.of(volume)
+    check_source(source)
+    return source
+
+
 def _load(network: ModelOptions, seed: int, default_refiner: bool, show: ProgressCallback) -> Segmenter:
     from sammix_core.progress import Progress
+    from sammix_core.segmentation.seed import set_seed
     from sammix_core.segmentation.segmenter import Segmenter
 
     show(Progress("Loading the model", 0, 1, None))
-    _set_seed(seed)
+    set_seed(seed)
     return Segmenter.load(
         network.model,
         device=network.device.value,
@@ -224,17 +289,6 @@ def _load(network: ModelOptions, seed: int, default_refiner: bool, show: Progres
         precision=network.precision.value,
         refined=default_refiner,
     )
-
-
-def _set_seed(seed: int) -> None:
-    import random
-
-    import numpy as np
-    import torch
-
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
 
 
 def _writers(
@@ -265,6 +319,25 @@ def _writers(
     return writers
 
 
+def _in_dicom(
+    writers: list[tuple[Path, Callable[[Path], object]]],
+    files: SegmentFiles,
+    result: SegmentationResult,
+    dicom: DicomResults,
+) -> list[tuple[Path, Callable[[Path], object]]]:
+    """The writers, with those of DICOM files in the place of the labelmap's and the map's, and the report's."""
+    from sammix_core.volume_io.dicom_seg import is_dicom_output
+
+    in_dicom: dict[Path, Callable[[Path], object]] = {}
+    if is_dicom_output(files.output):
+        in_dicom[files.output] = dicom.write_seg
+    uncertainty = result.uncertainty
+    if files.uncertainty is not None and uncertainty is not None and is_dicom_output(files.uncertainty):
+        in_dicom[files.uncertainty] = partial(dicom.write_map, uncertainty)
+    written = [(path, in_dicom.get(path, write)) for path, write in writers]
+    return written if files.sr is None else [*written, (files.sr, dicom.write_report)]
+
+
 def _print_summary(files: SegmentFiles, volume: Volume, result: SegmentationResult, seconds: float) -> None:
     from sammix_core.evaluation import report
 
@@ -282,6 +355,7 @@ def _print_summary(files: SegmentFiles, volume: Volume, result: SegmentationResu
     volume_text = f"unknown ({report.SPACING_UNKNOWN})" if volume_ml is None else f"{volume_ml:,.0f} mL"
     written = [("mask", files.output), ("boxes", files.boxes_out)]
     written += [("preview", files.preview), ("report", files.report), ("uncertainty", files.uncertainty)]
+    written.append(("measurements", files.sr))
     console.print_fields(
         [
             ("slices", str(len(result.slices))),

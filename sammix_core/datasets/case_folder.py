@@ -1,8 +1,9 @@
 """Folders of labelled cases: `NAME_ct` and `NAME_label...` side by side.
 
-A CT is `NAME_ct` with the ending of a volume (.nii.gz, .nii, .nrrd, .mha) or a DICOM folder `NAME_ct`; its labels are a
-labelmap `NAME_label*` on the same grid, or a label file `NAME_label*.json` (`sammix-labels/2`) for some slices. Names
-serve to pair the files and for messages; nothing that is written carries them.
+A CT is `NAME_ct` with the ending of a volume (.nii.gz, .nii, .nrrd, .mha, .dcm) or a DICOM folder `NAME_ct`; its labels
+are a labelmap `NAME_label*` on the same grid, a DICOM SEG or RTSTRUCT `NAME_label*.dcm`, or a label file
+`NAME_label*.json` (`sammix-labels/2`) for some slices. Names serve to pair the files and for messages; nothing that is
+written carries them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from pathlib import Path
 from sammix_core.datasets.cases import CaseConfig, LabelledCase, load_case
 from sammix_core.errors import InputError
 from sammix_core.volume_io import LABELMAP_SUFFIXES, read_volume
-from sammix_core.volume_io.labelmap_reading import Labelmap, placed_on_ct, read_labelmap
+from sammix_core.volume_io.dicom_seg import DICOM_SUFFIX
+from sammix_core.volume_io.labelmap import LabelChoice, Labelmap
+from sammix_core.volume_io.labelmap_reading import read_labels_on_ct
 
 _CT = "_ct"
 _LABEL = "_label"
@@ -51,24 +54,25 @@ def check_case_folder(folder: str | Path) -> list[CaseConfig]:
     return cases
 
 
-def read_case(config: CaseConfig, label: int | None, sparse: bool) -> LabelledCase:
+def read_case(config: CaseConfig, label: LabelChoice | None, sparse: bool, values_are_hu: bool = False) -> LabelledCase:
     """Reads a case.
 
     Args:
         config: Its files.
-        label: Value of the structure in a labelmap; None for all above 0.
+        label: The structure's value in a labelmap, or its segment's name; None for all above 0.
         sparse: Whether slices of a labelmap without the label are unknown.
+        values_are_hu: Whether someone who knows says that the CT is in Hounsfield units, so that it is not checked.
 
     Raises:
         InputError: A file cannot be used, the grids differ, or the labels show nothing.
     """
-    volume = read_volume(config.ct)
+    volume = read_volume(config.ct, values_are_hu=values_are_hu)
     if config.labels is None or config.labels.suffix == ".json":
         case = load_case(config, volume)
     else:
-        labelmap = placed_on_ct(read_labelmap(config.labels), volume, config.name)
+        labelmap = read_labels_on_ct(config.labels, volume, config.name)
         _check_label(labelmap, label)
-        mask = labelmap.array > 0 if label is None else labelmap.array == label
+        mask = labelmap.array > 0 if label is None else labelmap.mask(labelmap.label_of(label))
         case = LabelledCase.from_mask(config.name, volume, mask)
         case = replace(case, absent=()) if sparse else case
     if not case.masks:
@@ -77,19 +81,22 @@ def read_case(config: CaseConfig, label: int | None, sparse: bool) -> LabelledCa
     return case
 
 
-def read_cases(folder: str | Path, label: int | None, sparse: bool) -> Iterator[LabelledCase]:
+def read_cases(
+    folder: str | Path, label: LabelChoice | None, sparse: bool, values_are_hu: bool = False
+) -> Iterator[LabelledCase]:
     """Reads the cases of a folder, one after the other.
 
     Args:
         folder: The folder.
         label: See `read_case`.
         sparse: See `read_case`.
+        values_are_hu: See `read_case`.
 
     Raises:
         InputError: See `check_case_folder` and `read_case`.
     """
     for config in check_case_folder(folder):
-        yield read_case(config, label, sparse)
+        yield read_case(config, label, sparse, values_are_hu)
 
 
 def _stem(path: Path) -> str | None:
@@ -97,17 +104,15 @@ def _stem(path: Path) -> str | None:
     if path.is_dir():
         return path.name
     name = path.name.lower()
-    for suffix in sorted(LABELMAP_SUFFIXES, key=len, reverse=True):
+    for suffix in sorted((*LABELMAP_SUFFIXES, DICOM_SUFFIX), key=len, reverse=True):
         if name.endswith(suffix):
             return path.name[: -len(suffix)]
     return None
 
 
-def _check_label(labelmap: Labelmap, label: int | None) -> None:
+def _check_label(labelmap: Labelmap, label: LabelChoice | None) -> None:
     """Refuses a label that does not occur, and several labels where none is chosen."""
-    labels = labelmap.labels()
-    listed = ", ".join(map(str, labels)) or "none"
-    if label is not None and label not in labels:
-        raise InputError(f"{labelmap.name} has no label {label}; it has {listed}.")
-    if label is None and len(labels) > 2:
-        raise InputError(f"{labelmap.name} has the labels {listed}; say with --label which one is meant.")
+    if label is None and len(labelmap.labels()) > 2:
+        raise InputError(
+            f"{labelmap.name} has the labels {labelmap.listed_labels()}; say with --label which one is meant."
+        )

@@ -17,7 +17,7 @@ from sammix_core.preprocessing.spec import PreprocessingSpec
 from sammix_core.volume.axial_order import AxialOrder
 from sammix_core.volume.volume import Volume
 from sammix_core.volume_io import read_volume
-from sammix_core.volume_io.labelmap_reading import placed_on_ct, read_labelmap
+from sammix_core.volume_io.labelmap_reading import read_labels_on_ct
 
 CASE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # files are called so
 Crop = tuple[int, int, int, int]
@@ -37,6 +37,7 @@ class CaseConfig:
         present, absent: Further slices that are known to show the structure, or not to.
         patient: Name of the patient, of whom there may be several cases; the case's own by default. Folds, splits and
             draws go by it.
+        values_are_hu: Whether someone who knows says that the CT is in Hounsfield units, so that it is not checked.
     """
 
     name: str
@@ -48,6 +49,7 @@ class CaseConfig:
     present: tuple[int, ...] = ()
     absent: tuple[int, ...] = ()
     patient: str = ""
+    values_are_hu: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "patient", self.patient or self.name)
@@ -172,7 +174,7 @@ def load_case(config: CaseConfig, volume: Volume | None = None) -> LabelledCase:
         InputError: A file is unusable, labels and CT are on different grids, or the labels cover no slice.
     """
     if volume is None:
-        volume = read_volume(config.ct)
+        volume = read_volume(config.ct, values_are_hu=config.values_are_hu)
     return replace(_with_labels(config, volume), patient=config.patient)
 
 
@@ -181,8 +183,9 @@ def _with_labels(config: CaseConfig, volume: Volume) -> LabelledCase:
         return LabelledCase(config.name, volume, {})
     if config.labels.suffix == ".json":
         return _with_label_file(config, config.labels, volume)
-    labelmap = placed_on_ct(read_labelmap(config.labels), volume, f"the training case {config.name}")
-    mask = np.isin(labelmap.array, config.values) if config.values else labelmap.array > 0
+    labelmap = read_labels_on_ct(config.labels, volume, f"the training case {config.name}")
+    chosen = [labelmap.mask(value) for value in config.values]
+    mask = np.logical_or.reduce(chosen) if chosen else labelmap.array > 0
     return LabelledCase.from_mask(config.name, volume, mask)
 
 

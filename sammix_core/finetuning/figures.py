@@ -76,7 +76,7 @@ def check_figures(
     stage = make_stage(CHECKING, len(pairs) * (2 if before else 1))
     figures = []
     for pair in pairs:
-        case = read_case(pair, settings.label, sparse=False)
+        case = read_case(pair, settings.label, sparse=False, values_are_hu=settings.values_are_hu)
         key = case_key(case.volume)
         if key in learnt:
             raise InputError(

@@ -19,6 +19,7 @@ from sammix_core.model_store.store import ModelFolder, user_models_folder
 from sammix_core.model_store.weights import load_model_weights, write_model
 from sammix_core.sam import lora
 from sammix_core.sam.options import encoder_ranges
+from sammix_core.segmentation import plausibility
 from sammix_core.segmentation.following.settings import FollowSettings
 
 _CARD = """# {spec}
@@ -76,11 +77,16 @@ def publish_candidate(
     guidance = {**old.guidance, "name": EMBEDDING_CAM, "boxes": candidate.boxes.to_dict()}
     if candidate.new_structure:
         guidance = {"name": EMBEDDING_CAM, "boxes": candidate.boxes.to_dict(), "following": FollowSettings().to_dict()}
+    elif candidate.adapter is not None:
+        # It compares embeddings with the parent's, and this encoder makes others.
+        guidance.pop(plausibility.NAME, None)
     # A second guidance of the parent's knows the parent's structure alone.
     kept = [
         file
         for file in old.files
-        if file not in (WEIGHTS_FILE, RANGES_FILE) and not (candidate.new_structure and file != lora.WEIGHTS_FILE)
+        if file not in (WEIGHTS_FILE, RANGES_FILE)
+        and not (candidate.new_structure and file != lora.WEIGHTS_FILE)
+        and not (candidate.adapter is not None and file == plausibility.WEIGHTS_FILE)
     ]
     more: dict[str, Mapping[str, torch.Tensor]] = {file: load_model_weights(parent, file) for file in kept}
     if candidate.adapter is not None:
@@ -106,6 +112,7 @@ def publish_candidate(
         _card(manifest, cases, result),
         more=more,
         copies={} if ranges is None else {RANGES_FILE: ranges},
+        exact=(plausibility.WEIGHTS_FILE,),
     )
 
 

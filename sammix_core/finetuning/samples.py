@@ -160,7 +160,7 @@ def _of_folder(
     name = "".join(sign if sign.isalnum() else "_" for sign in target.lower())
     split = Split(user_folder() / "finetuning" / f"split-{name}.json")
     samples = []
-    for case in read_cases(source, settings.label, settings.sparse):
+    for case in read_cases(source, settings.label, settings.sparse, settings.values_are_hu):
         key = case_key(case.volume)
         corrections = corrections_of_volume(case.volume, None, _chosen(case), source=Source.LABEL, spec=spec)
         for correction in corrections:

@@ -14,6 +14,7 @@ from sammix_core.errors import InputError
 from sammix_core.model_store.manifest import is_name, is_version
 from sammix_core.model_store.organs import DEFAULT_MODEL
 from sammix_core.model_store.store import resolve, shipped_models_folder, user_models_folder
+from sammix_core.volume_io.labelmap import LabelChoice
 
 _MOST_VIEWS, _MOST_THREADS = 16, 256
 
@@ -29,8 +30,9 @@ class FineTuneSettings:
         target: A structure that the parent does not know, or None to learn more of the parent's own.
         check: A folder of cases to check on, before and after, or None.
         lora: Whether LoRA on the image encoder is trained too; hours on a CPU without need.
-        label: Value of the structure in the labelmaps of case folders; None for all above 0.
+        label: The structure's value in the labelmaps of case folders, or its segment's name; None for all above 0.
         sparse: Whether slices of a labelmap without the label are unknown, and not free of the structure.
+        values_are_hu: Whether the CTs of case folders are known to be in Hounsfield units; then they are not checked.
         seed: Of everything random.
         views: Augmented views of each slice that is learnt from.
         threads: Processor threads.
@@ -43,8 +45,9 @@ class FineTuneSettings:
     target: str | None = None
     check: Path | None = None
     lora: bool = False
-    label: int | None = None
+    label: LabelChoice | None = None
     sparse: bool = False
+    values_are_hu: bool = False
     seed: int = 0
     views: int = 6
     threads: int = 2

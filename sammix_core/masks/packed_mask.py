@@ -90,6 +90,11 @@ class BoxedMask:
         (k, j, i), (n_k, n_j, n_i) = self.start, self.shape
         return slice(k, k + n_k), slice(j, j + n_j), slice(i, i + n_i)
 
+    @property
+    def voxels(self) -> int:
+        """How many voxels are inside."""
+        return int.from_bytes(self.bits, "little").bit_count()
+
     def unpack(self) -> np.ndarray:
         """(k, j, i) bool of the box."""
         return _pixels(self.bits, self.shape).astype(bool)

@@ -9,7 +9,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -121,6 +121,7 @@ def write_model(
     float16: bool = True,
     more: Mapping[str, Mapping[str, Tensor]] | None = None,
     copies: Mapping[str, Path] | None = None,
+    exact: Collection[str] = (),
 ) -> ModelFolder:
     """Writes a model to `parent/<name>/<version>/`; the folder appears when it is complete.
 
@@ -132,6 +133,7 @@ def write_model(
         float16: Store the weights in half precision.
         more: Further files of weights by name, such as LoRA's.
         copies: Files to copy as they are, by name, such as the int8 ranges of the encoder.
+        exact: Those of them that stay in single precision.
 
     Returns:
         The model as it lies there.
@@ -152,7 +154,10 @@ def write_model(
     try:
         unfinished.mkdir(parents=True)
         parts = {WEIGHTS_FILE: state, **(more or {})}
-        digests = {file: save_weights(part, unfinished / file, float16=float16) for file, part in parts.items()}
+        digests = {
+            file: save_weights(part, unfinished / file, float16=float16 and file not in exact)
+            for file, part in parts.items()
+        }
         for file, source in (copies or {}).items():
             shutil.copyfile(source, unfinished / file)
             digests[file] = sha256_of(unfinished / file)

@@ -19,9 +19,9 @@ from sammix_core.refinement.embedding_crop import CropMatrices, crop_maps, crops
 from sammix_core.refinement.msam.clicks import Clicks
 from sammix_core.refinement.msam.mask_enhanced_adapter import MaskEnhancedAdapter
 from sammix_core.refinement.prompts import LARGEST_LOGIT, boxes_of
-from sammix_core.sam.backend import EDGE_TO_CENTRE
 from sammix_core.sam.light_decoder import LightDecoder
 from sammix_core.sam.litemedsam import EMBEDDING_CHANNELS
+from sammix_core.sam.litemedsam_network import EDGE_TO_CENTRE
 
 _CHOSEN = 0  # of the three masks: the balanced one; the others are biased to small or large
 # Trained beside the adapter. The two-way transformer is frozen: it has 3.3 million of the decoder's 4.1.

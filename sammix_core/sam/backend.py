@@ -14,9 +14,6 @@ from sammix_core.embeddings.memory_cache import ImageEncoder
 from sammix_core.engines.cache_folder import key_of
 from sammix_core.engines.encoder_engine import EncoderEngine
 
-# SAM's prompt encoder adds 0.5 to take a box's corners for pixel centres; ours are edges already.
-EDGE_TO_CENTRE = 0.5
-
 
 class PromptDecoder(Protocol):
     """Embedding and prompts -> masks. All tensors are float32, NCHW, in the network's pixel frame.

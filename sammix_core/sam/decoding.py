@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,7 +16,9 @@ from sammix_core.masks.components import component_sizes, component_weights, lab
 from sammix_core.masks.overlap import mask_dice, mask_iou
 from sammix_core.masks.probability import sigmoid
 from sammix_core.preprocessing.upsampling import upsampled
-from sammix_core.sam.backend import PromptDecoder
+
+if TYPE_CHECKING:
+    from sammix_core.sam.backend import PromptDecoder
 
 CHOICES = ("score", "cam", "mean", "first")
 

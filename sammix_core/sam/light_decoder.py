@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sammix_core.sam.backend import EDGE_TO_CENTRE
+from sammix_core.sam.litemedsam_network import EDGE_TO_CENTRE
 
 
 class LightDecoder(nn.Module):

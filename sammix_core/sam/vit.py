@@ -14,8 +14,8 @@ from sammix_core.engines.encoder_engine import EncoderEngine, make_engine
 from sammix_core.errors import InputError
 from sammix_core.model_store.store import ModelFolder
 from sammix_core.model_store.third_party_weights import THIRD_PARTY_WEIGHTS, ThirdPartyWeights
-from sammix_core.sam.backend import EDGE_TO_CENTRE, EngineBackend
-from sammix_core.sam.litemedsam import decode_with, three_from_single
+from sammix_core.sam.backend import EngineBackend
+from sammix_core.sam.litemedsam_network import EDGE_TO_CENTRE, decode_with, three_from_single
 from sammix_core.sam.lora import merge
 from sammix_core.sam.options import BackendOptions, encoder_adapter
 

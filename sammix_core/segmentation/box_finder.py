@@ -239,7 +239,7 @@ class BoxFinder:
 
     def _detect_orientation(self, progress: ProgressCallback | None, cancel: CancelCheck | None) -> None:
         """Cuts the slices in the orientation that the guidance understands, where the header has lost it."""
-        stage = ProgressReporter(DETECTING_ORIENTATION, orientation_steps(len(self.axial)), progress, cancel)
+        stage = ProgressReporter(DETECTING_ORIENTATION, orientation_steps(self.axial), progress, cancel)
         axial = detect_orientation(self._volume, self._model, stage.step)
         self._encoded_for_orientation += stage.done if self._model.guidance.needs_embeddings else 0
         self.seconds["orientation"] = stage.seconds

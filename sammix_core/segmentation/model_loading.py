@@ -177,7 +177,7 @@ def _following(folder: ModelFolder) -> FollowSettings:
 
 def _plausibility(folder: ModelFolder) -> Plausibility | None:
     settings = folder.manifest.guidance.get(plausibility.NAME)
-    # A model that was fine-tuned from one with a calibration has its settings, but none of its weights.
+    # A model fine-tuned by an earlier version may have the settings of its parent's calibration without its weights.
     if settings is None or plausibility.WEIGHTS_FILE not in folder.manifest.files:
         return None
     state = load_model_weights(folder, plausibility.WEIGHTS_FILE)

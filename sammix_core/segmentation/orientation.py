@@ -1,9 +1,9 @@
 """Detects the in-plane orientation of a volume whose header has lost it.
 
 Files that lost their spacing have mostly lost their orientation as well (an array saved with an identity header). Taken
-by its header such a CT can lie upside down, and nothing is found. So the four in-plane flips are compared on a few
-slices, and the one where the guidance sees most of the organ is used. A real header is never changed; where it
-contradicts the anatomy, that is said.
+by its header such a CT can lie upside down, and nothing is found. So the in-plane flips that the spine leaves open are
+compared on a few slices, and the one where the guidance sees most of the organ is used. A real header is never changed;
+where it contradicts the anatomy, that is said.
 """
 
 from __future__ import annotations
@@ -18,36 +18,57 @@ from sammix_core.errors import WARNING
 from sammix_core.masks.probability import sigmoid
 from sammix_core.preprocessing.axial_slices import AxialSlices
 from sammix_core.segmentation.model_loading import LoadedModel
+from sammix_core.segmentation.spine import spine_row
 from sammix_core.volume.axial_order import AxialOrder
 from sammix_core.volume.volume import Volume
 
 _SAMPLED_SLICES = 5
 # The order by the header stays unless another one shows this many times as much.
 _CLEARLY_MORE = 1.25
+# Where bone already says that front and back are exchanged, the guidance only must not say the opposite.
+_NOT_LESS = 0.8
 
 # A map that covers fewer cells than this on every slice may be that of a mirrored liver. In CT the right way round the
 # largest covers 160 to 540 of the 4096 cells, in mirrored ones 30 to 150.
 _FEW_CELLS = 200
 # Less than this much of the structure is too little to compare.
 _LEAST_SUPPORT = 60.0
-# The spine lies in the back half of the body, and the liver in its right half.
-_SPINE_ROW = 0.5
+# The spine lies in the back half of the body, and the liver in its right half. From these rows on it is certain where
+# back is, see `spine_row`.
+SPINE_IN_FRONT, _SPINE_ROW, _SPINE_AT_BACK = 0.42, 0.5, 0.58
 _LIVER_COL = 0.45
-_BONE_VALUE, _BODY_VALUE = 0.99, 0.1  # of the network's image: from 236 HU, from -120 HU
-_LEAST_BONE_PIXELS = 30
+_BODY_VALUE = 0.1  # of the network's image: from -120 HU
 
 
-def orientation_steps(slices: int) -> int:
-    """How many (order, slice) pairs `detect_orientation` compares in a volume of so many axial slices."""
-    return 4 * len(_sampled(slices))
+def orientation_steps(axial: AxialSlices) -> int:
+    """How many (order, slice) pairs `detect_orientation` compares."""
+    return 2 * len(row_flips(axial.hu)) * len(_sampled(len(axial)))
 
 
-def best_supported_order(order: AxialOrder, slices: int, support: Callable[[AxialOrder, int], float]) -> AxialOrder:
+def row_flips(axial: np.ndarray) -> tuple[bool, ...]:
+    """Whether rows may have to be flipped so that they run from front to back: what the spine leaves open.
+
+    Args:
+        axial: (slice, row, col) HU.
+
+    Returns:
+        False, True or both.
+    """
+    row = spine_row(axial[_sampled(len(axial))])
+    if row is None or SPINE_IN_FRONT < row < _SPINE_AT_BACK:
+        return False, True
+    return (row <= SPINE_IN_FRONT,)
+
+
+def best_supported_order(
+    order: AxialOrder, slices: int, flips_of_rows: tuple[bool, ...], support: Callable[[AxialOrder, int], float]
+) -> AxialOrder:
     """Compares in-plane flips on a few slices.
 
     Args:
         order: The order by the header.
         slices: Number of axial slices.
+        flips_of_rows: Whether rows are tried as they are, flipped, or both.
         support: (order, canonical slice) -> how much of the structure the slice shows, at least 0. Not the slice's
             probability: that is near 1 upside down as well, while the map then covers half as much.
 
@@ -56,7 +77,7 @@ def best_supported_order(order: AxialOrder, slices: int, support: Callable[[Axia
     """
     sampled = _sampled(slices)
     best, best_score = order, -1.0
-    for row_flip, col_flip in itertools.product((False, True), repeat=2):
+    for row_flip, col_flip in itertools.product(flips_of_rows, (False, True)):
         flips = (order.flips[0], order.flips[1] ^ row_flip, order.flips[2] ^ col_flip)
         candidate = AxialOrder(order.axes, flips)
         score = float(np.mean([support(candidate, int(index)) for index in sampled]))
@@ -90,14 +111,17 @@ class OrientationCheck:
     def run(self) -> str | None:
         """What contradicts the header, in a sentence; None where nothing does. The volume stays as it is."""
         axial = AxialSlices.cut(self._volume, self._volume.axial_order, self._model.preprocessing)
-        if not self._is_doubtful(axial):
+        spine = spine_row(axial.hu[_sampled(len(axial))])
+        if not self._is_doubtful(axial, spine):
             return None
         fullest = int(np.argmax(self._maps.sum((1, 2))))
         slices = np.unique([fullest, *(round(share * (len(axial) - 1)) for share in (0.35, 0.65))])
         stated = float(np.mean([self._maps[index].sum() for index in slices]))
         scores = {flips: self._support(flips, slices) for flips in ((False, True), (True, True), (True, False))}
-        flips = max(scores, key=lambda flips: scores[flips])
-        if scores[flips] < max(_LEAST_SUPPORT, _CLEARLY_MORE * stated):
+        is_proven = spine is not None and spine <= SPINE_IN_FRONT
+        flips = max((flips for flips in scores if flips[0] or not is_proven), key=lambda flips: scores[flips])
+        least_more = _NOT_LESS if is_proven else _CLEARLY_MORE
+        if scores[flips] < max(_LEAST_SUPPORT, least_more * stated):
             return None
         turned = {
             (False, True): "left and right exchanged",
@@ -110,12 +134,11 @@ class OrientationCheck:
             "of situs inversus) before you use the mask."
         )
 
-    def _is_doubtful(self, axial: AxialSlices) -> bool:
+    def _is_doubtful(self, axial: AxialSlices, spine: float | None) -> bool:
         covered = (self._maps > 0.5).sum((1, 2))
         if covered.max() < _FEW_CELLS:
             return True
-        spine = [row for index in _sampled(len(axial)) if (row := _spine_row(axial.image(int(index)))) is not None]
-        if spine and float(np.median(spine)) < _SPINE_ROW:
+        if spine is not None and spine < _SPINE_ROW:
             return True
         fullest = int(np.argmax(covered))
         body = np.flatnonzero((axial.image(fullest) > _BODY_VALUE).any(0))
@@ -133,19 +156,6 @@ class OrientationCheck:
         if self._model.guidance.needs_embeddings:
             self.slices_encoded += len(slices)
         return float(np.mean([_support(self._model, axial, int(index)) for index in slices]))
-
-
-def _spine_row(image: np.ndarray) -> float | None:
-    """Where the bone in the middle third of the body lies, from 0 (front) to 1 (back); None where hardly any."""
-    body = image > _BODY_VALUE
-    cols, rows = np.flatnonzero(body.any(0)), np.flatnonzero(body.any(1))
-    if len(cols) < 3:
-        return None
-    third = (cols[-1] - cols[0]) // 3
-    bone = (image[:, cols[0] + third : cols[-1] - third + 1] > _BONE_VALUE).sum(1)
-    if bone.sum() < _LEAST_BONE_PIXELS:
-        return None
-    return float((bone @ np.arange(len(bone)) / bone.sum() - rows[0]) / max(1, rows[-1] - rows[0]))
 
 
 def _support(model: LoadedModel, axial: AxialSlices, index: int) -> float:
@@ -179,5 +189,5 @@ def detect_orientation(volume: Volume, model: LoadedModel, step: Callable[[], No
         step()
         return amount
 
-    best = best_supported_order(volume.axial_order, len(axial), support)
+    best = best_supported_order(volume.axial_order, len(axial), row_flips(axial.hu), support)
     return axial if axial.order == best else AxialSlices.cut(volume, best, model.preprocessing)

@@ -20,12 +20,16 @@ have none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sammix_core.segmentation.slice_state import SliceState
+from sammix_core.segmentation.slice_state import SliceScores, SliceState
+
+if TYPE_CHECKING:
+    from sammix_core.segmentation.result import SliceReport
 
 NEEDS_REVIEW = 0.5
 _SMALL_AREA = 0.05
@@ -75,20 +79,23 @@ def review_slices(
     """
     by_index = {state.slice_index: state for state in states}
     every = [by_index.get(index, SliceState(index)) for index in range(slice_count)]
-    area = np.array([state.area_px for state in every], dtype=float)
-    present = area > 0
     probability = np.array([probabilities.get(index, np.nan) for index in range(slice_count)])
-    doubts = doubts_of(
-        np.array([_number(state.scores.agreement) for state in every]),
-        np.array([_number(state.scores.score) for state in every]),
-        np.array([_number(state.scores.cam_agreement) for state in every]),
-        area,
-        np.where(present, 1 - probability, probability),
-    )
-    # Masks and deletions by a person are not doubted.
-    doubts[:, [state.corrected or state.deleted for state in every]] = 0
-    total = 1 - np.prod(1 - doubts, axis=0)
-    return [SliceReview(index, float(total[index]), _reasons(doubts[:, index])) for index in range(slice_count)]
+    by_hand = np.array([state.corrected or state.deleted for state in every])
+    return _rated([state.scores for state in every], [state.area_px for state in every], probability, by_hand)
+
+
+def review_reports(reports: Sequence[SliceReport]) -> list[SliceReview]:
+    """Rates every slice of a result that nobody has corrected.
+
+    Args:
+        reports: Those of the result, in the order of the slice axis.
+
+    Returns:
+        As `review_slices`.
+    """
+    probability = np.array([report.probability for report in reports])
+    by_hand = np.zeros(len(reports), bool)
+    return _rated([report.scores for report in reports], [report.area_px for report in reports], probability, by_hand)
 
 
 def most_uncertain(reviews: Iterable[SliceReview]) -> list[SliceReview]:
@@ -139,6 +146,24 @@ def area_jumps(area: np.ndarray) -> np.ndarray:
     floor = max(1.0, _SMALL_AREA * float(area.max(initial=0)))
     largest = np.maximum(np.maximum.reduce([area, before, after]), floor)
     return np.where(inside, np.abs(area - (before + after) / 2) / largest, 0.0)
+
+
+def _rated(
+    scores: Sequence[SliceScores], area_px: Sequence[int], probability: np.ndarray, by_hand: np.ndarray
+) -> list[SliceReview]:
+    """The reviews of all slices in their order; `by_hand` are those that a person made or deleted."""
+    area = np.array(area_px, dtype=float)
+    doubts = doubts_of(
+        np.array([_number(entry.agreement) for entry in scores]),
+        np.array([_number(entry.score) for entry in scores]),
+        np.array([_number(entry.cam_agreement) for entry in scores]),
+        area,
+        np.where(area > 0, 1 - probability, probability),
+    )
+    # Masks and deletions by a person are not doubted.
+    doubts[:, by_hand] = 0
+    total = 1 - np.prod(1 - doubts, axis=0)
+    return [SliceReview(index, float(total[index]), _reasons(doubts[:, index])) for index in range(len(area))]
 
 
 def _number(value: float | None) -> float:

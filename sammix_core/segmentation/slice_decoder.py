@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -20,9 +20,11 @@ from sammix_core.boxes.network_box import NetworkBox, tight_box
 from sammix_core.masks.components import largest_component
 from sammix_core.preprocessing.axial_slices import AxialSlices
 from sammix_core.preprocessing.upsampling import upsampled
-from sammix_core.sam.backend import SamBackend
 from sammix_core.sam.decoding import DecodedSlices, MaskSettings, cam_agreement, clean_slice, decode_slices
 from sammix_core.segmentation.slice_state import SliceScores
+
+if TYPE_CHECKING:
+    from sammix_core.sam.backend import SamBackend
 
 _TYPICAL_PIXEL_MM = 1.5  # a body of 380 mm that fills 256 pixels
 

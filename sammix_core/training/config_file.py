@@ -106,7 +106,7 @@ class CaseEntry(BaseModel):
         ct: The CT, under the data root.
         labels: A label file beside the configuration; either this or `mask`.
         mask: A labelmap under the data root.
-        values, labelled, image_level: As of `CaseConfig`.
+        values, labelled, image_level, values_are_hu: As of `CaseConfig`.
         present, absent: Closed ranges of slices, [[first, last], ...].
     """
 
@@ -122,6 +122,7 @@ class CaseEntry(BaseModel):
     image_level: bool = True
     present: Ranges = ()
     absent: Ranges = ()
+    values_are_hu: bool = False
 
     def resolved(self, data_root: Path, folder: Path) -> CaseConfig:
         """The case with its paths."""
@@ -139,6 +140,7 @@ class CaseEntry(BaseModel):
             present=present,
             absent=absent,
             patient=self.patient or self.name,
+            values_are_hu=self.values_are_hu,
         )
 
 

@@ -22,7 +22,8 @@ from sammix_core.boxes.parts import enclosing_box
 from sammix_core.guidance.base import Guidance
 from sammix_core.guidance.boxes_from_cam import BoxSettings, boxes_from_cam
 from sammix_core.sam.decoding import MaskSettings, dense_prompt
-from sammix_core.sam.litemedsam import LiteMedSam, decode_with
+from sammix_core.sam.litemedsam import LiteMedSam
+from sammix_core.sam.litemedsam_network import decode_with
 from sammix_core.training.context import TrainingContext
 from sammix_core.training.loop import LoopSettings, one_cycle, train_steps
 from sammix_core.training.losses import tversky_loss

@@ -76,6 +76,18 @@ class AxialOrder:
         flips = tuple(bool(cosines[lps, axis] < 0) for lps, axis in zip(_CANONICAL_LPS, best, strict=True))
         return cls(axes=(best[0], best[1], best[2]), flips=(flips[0], flips[1], flips[2]))
 
+    def direction(self) -> np.ndarray:
+        """(3, 3) float64 of a volume along the axes with this order; see `from_direction`.
+
+        Example:
+            >>> AxialOrder((2, 1, 0), (False, True, True)).direction().diagonal().tolist()
+            [-1.0, -1.0, 1.0]
+        """
+        cosines = np.zeros((3, 3))
+        for lps, axis, flip in zip(_CANONICAL_LPS, self.axes, self.flips, strict=True):
+            cosines[lps, axis] = -1.0 if flip else 1.0
+        return cosines
+
     @property
     def slice_axis(self) -> SliceAxis:
         """The user's axis along which axial slices are stacked."""

@@ -55,7 +55,8 @@ class VolumeGrid:
         if not volume.spacing_known:
             return None
         n_k, n_j, n_i = volume.shape_kji
-        i, j, k = (_vector(volume.direction[:, axis]) for axis in range(3))
+        direction = volume.direction if volume.found_order is None else volume.found_order.direction()
+        i, j, k = (_vector(direction[:, axis]) for axis in range(3))
         return cls((n_i, n_j, n_k), _vector(volume.spacing), _vector(volume.origin), (i, j, k))
 
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +14,19 @@ _MM3_PER_ML = 1000.0
 
 # Left and posterior are up in LPS, right and anterior in RAS; the same matrix turns either into the other.
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+@dataclass(frozen=True)
+class DicomFrame:
+    """The DICOM image that one slice was read from.
+
+    Attributes:
+        path: Its file.
+        index: Which frame of the file, from 0; 0 in a file with one image.
+    """
+
+    path: Path
+    index: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +45,9 @@ class Volume:
             from each other or from `spacing[2]` (uneven spacing, gantry tilt); otherwise None.
         grid_header: The part of a NIfTI or NRRD header that states the grid, so that a labelmap of the same format can
             state it in the same bytes; otherwise None.
+        dicom_frames: (n_k,) the DICOM image of each slice, where the volume was read from DICOM; otherwise None.
+        found_order: How the axes become axial slices by the images, where the header does not state the orientation and
+            they show another order than `direction`; otherwise None.
 
     Raises:
         ValueError: The parts do not fit each other.
@@ -45,6 +62,8 @@ class Volume:
     notes: tuple[str, ...] = ()
     slice_positions_mm: np.ndarray | None = None
     grid_header: bytes | None = field(default=None, repr=False)
+    dicom_frames: tuple[DicomFrame, ...] | None = field(default=None, repr=False)
+    found_order: AxialOrder | None = None
 
     def __post_init__(self) -> None:
         if self.array.ndim != 3 or 0 in self.array.shape:
@@ -58,6 +77,8 @@ class Volume:
             raise ValueError(f"the spacing must be three lengths above 0, not {self.spacing}")
         if self.slice_positions_mm is not None and len(self.slice_positions_mm) != self.array.shape[0]:
             raise ValueError("there must be one slice position a slice")
+        if self.dicom_frames is not None and len(self.dicom_frames) != self.array.shape[0]:
+            raise ValueError("there must be one DICOM image a slice")
         # A frozen dataclass takes the float64 copy only this way.
         object.__setattr__(self, "direction", direction)
 
@@ -83,7 +104,7 @@ class Volume:
     @cached_property
     def axial_order(self) -> AxialOrder:
         """How this volume's axes become canonical axial slices."""
-        return AxialOrder.from_direction(self.direction)
+        return AxialOrder.from_direction(self.direction) if self.found_order is None else self.found_order
 
     def mask_volume_ml(self, mask: np.ndarray) -> float | None:
         """How much space a mask takes.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from sammix_core.errors import InputError
@@ -11,7 +12,7 @@ from sammix_core.volume_io.dicom_stack import read_stack
 from sammix_core.volume_io.quiet import quiet_libraries
 from sammix_core.volume_io.raw_image import RawImage
 
-__all__ = ["is_dicom", "read_dicom_file", "read_dicom_folder"]
+__all__ = ["is_dicom", "read_dicom_file", "read_dicom_files", "read_dicom_folder"]
 
 
 def read_dicom_folder(folder: Path, wanted: str | None, values_are_hu: bool = False) -> RawImage:
@@ -66,6 +67,30 @@ def read_dicom_file(path: Path, wanted: str | None, values_are_hu: bool = False)
         if wanted is None:
             series = [part for part in series if any(frame.path == named[0].path for frame in part.frames)] or series
         return read_stack(choose(series, wanted, path.name, values_are_hu), path.name)
+
+
+def read_dicom_files(paths: Iterable[Path], uid: str, phase: str, name: str) -> RawImage:
+    """Reads a series whose files are known.
+
+    Args:
+        paths: The files that hold it; they may hold other series too.
+        uid: Its Series Instance UID.
+        phase: See `Series`.
+        name: What the sentences call it.
+
+    Returns:
+        The series as a volume.
+
+    Raises:
+        InputError: The series is damaged, or no longer in these files.
+        OSError: A file cannot be read.
+    """
+    with quiet_libraries():
+        series = group(frame for path in paths for frame in frames_of(path))
+        for candidate in series:
+            if (candidate.uid, candidate.phase) == (uid, phase):
+                return read_stack(candidate, name)
+    raise InputError(f"{name} is no longer as it was found; start the run again.")
 
 
 def _is_same_series(frame: Frame, other: Frame) -> bool:

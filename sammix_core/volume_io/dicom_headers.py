@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sammix_core.errors import InputError
+from sammix_core.files import files_under
 
 _TAGS = [
     "SOPClassUID", "SOPInstanceUID", "Modality", "ImageType", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription",
@@ -46,7 +46,8 @@ class Frame:
         description: Series Description.
         modality: "CT", "MR", ...; "CT" too where only the SOP class says so.
         image_type: The values of Image Type: "ORIGINAL", "PRIMARY", "AXIAL", ...
-        instance_uid: SOP Instance UID.
+        class_uid: SOP Class UID.
+        instance_uid: SOP Instance UID; both of the file's preamble where a tool has emptied them in the header.
         rows: Height in pixels.
         columns: Width in pixels.
         samples: Values a pixel: 3 is colour.
@@ -71,6 +72,7 @@ class Frame:
     description: str
     modality: str
     image_type: tuple[str, ...]
+    class_uid: str
     instance_uid: str
     rows: int
     columns: int
@@ -154,20 +156,9 @@ def frames_under(folder: Path, deep: bool) -> Iterator[Frame]:
     Raises:
         OSError: The folder cannot be read.
     """
-    visited: set[tuple[int, int]] = set()
-    for parent, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
-        status = os.stat(parent)
-        if (status.st_dev, status.st_ino) in visited:
-            folders[:] = []
-            continue
-        visited.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith(".")) if deep else []
-        for name in sorted(names):
-            path = Path(parent, name)
-            if name.startswith(".") or name.upper() == "DICOMDIR" or not path.is_file():
-                continue
-            if is_dicom(path):
-                yield from frames_of(path)
+    for path in files_under(folder, deep):
+        if path.name.upper() != "DICOMDIR" and is_dicom(path):
+            yield from frames_of(path)
 
 
 def frames_of(path: Path) -> list[Frame]:
@@ -182,7 +173,7 @@ def frames_of(path: Path) -> list[Frame]:
         header = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=_TAGS)
         if "Rows" not in header or "Columns" not in header:
             return []
-        frame = _frame(path, header)
+        frame = frame_of_header(path, header)
         return _split(frame, header) if frame.enhanced or frame.n_frames > 1 else [frame]
     except OSError:
         raise
@@ -190,8 +181,15 @@ def frames_of(path: Path) -> list[Frame]:
         raise InputError(f"{path.name} has a damaged DICOM header.") from error
 
 
-def _frame(path: Path, header: Any) -> Frame:
-    sop_class = str(header.get("SOPClassUID") or "")
+def frame_of_header(path: Path, header: Any) -> Frame:
+    """What the header of an image says of the whole file; of a multi-frame file, before it is split.
+
+    Args:
+        path: The file, or a name for what lies elsewhere.
+        header: A `pydicom.Dataset` with Rows and Columns.
+    """
+    meta = getattr(header, "file_meta", {})
+    sop_class = str(header.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID") or "")
     modality = str(header.get("Modality") or "")
     return Frame(
         path=path,
@@ -202,7 +200,8 @@ def _frame(path: Path, header: Any) -> Frame:
         description=" ".join(str(header.get("SeriesDescription") or "").split()),
         modality="CT" if not modality and sop_class in _CT_CLASSES else modality,
         image_type=_words(header.get("ImageType")),
-        instance_uid=str(header.get("SOPInstanceUID") or ""),
+        class_uid=sop_class,
+        instance_uid=str(header.get("SOPInstanceUID") or meta.get("MediaStorageSOPInstanceUID") or ""),
         rows=int(header.Rows),
         columns=int(header.Columns),
         samples=int(header.get("SamplesPerPixel") or 1),
@@ -283,7 +282,3 @@ def _numbers(value: Any, count: int) -> tuple[float, ...] | None:
 
 def _positive(value: Any) -> float | None:
     return float(value) if value is not None and str(value) != "" and float(value) > 0 else None
-
-
-def _raise(error: OSError) -> None:
-    raise error

@@ -48,6 +48,8 @@ _VIRTUAL = {
     "VIRTUAL": "a virtual image",
 }
 
+# Its modality is that of the images that it was computed from.
+_PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
 _SAME_PLACE_MM = 0.01
 
 
@@ -92,6 +94,8 @@ class Series:
     def map_name(self) -> str | None:
         """What its values are where they are no Hounsfield units by the header: "an iodine map"."""
         frame = self.frames[0]
+        if frame.class_uid == _PARAMETRIC_MAP:
+            return "a parametric map"
         if frame.rescale_type not in _PLAIN_RESCALE_TYPES:
             return _QUANTITIES.get(frame.rescale_type, f"a map with the Rescale Type {frame.rescale_type}")
         return _named(frame.image_type, _MAPS)

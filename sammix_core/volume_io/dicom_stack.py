@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from sammix_core.errors import InputError
+from sammix_core.volume.volume import DicomFrame
 from sammix_core.volume_io.dicom_headers import Frame
 from sammix_core.volume_io.dicom_series import Series
 from sammix_core.volume_io.dicom_voxels import read_voxels
@@ -74,7 +75,33 @@ def read_stack(series: Series, name: str) -> RawImage:
         rescale_stated=all(frame.rescaled for frame in frames),
         notes=tuple(notes),
         slice_positions_mm=positions,
+        dicom_frames=tuple(DicomFrame(frame.path, frame.index) for frame in frames),
     )
+
+
+def stack_frames(series: Series, name: str) -> list[Frame]:
+    """The images that `read_stack` reads, in its order.
+
+    Raises:
+        InputError: As `read_stack`.
+    """
+    frames, _ = _fitting_frames(series.frames, name)
+    return _ordered(frames, name)[0]
+
+
+def stack_geometry(
+    frames: list[Frame], name: str
+) -> tuple[tuple[float, float, float], tuple[float, float, float], np.ndarray]:
+    """Spacing, origin and direction of the grid that `read_stack` gives images in order, by their headers alone.
+
+    Raises:
+        InputError: The headers do not say where the images lie.
+    """
+    spacing, origin, direction = _geometry_of_frame(frames[0], name)
+    if len(frames) > 1:
+        spacing = (spacing[0], spacing[1], _steps(frames)[0])
+    check_geometry(name, spacing, origin, direction)
+    return spacing, origin, direction
 
 
 def _fitting_frames(frames: tuple[Frame, ...], name: str) -> tuple[list[Frame], list[str]]:

@@ -78,6 +78,7 @@ def to_volume(raw: RawImage, name: str, values_are_hu: bool = False) -> Volume:
         notes=tuple(notes),
         slice_positions_mm=raw.slice_positions_mm,
         grid_header=raw.grid_header,
+        dicom_frames=raw.dicom_frames,
     )
 
 
@@ -86,11 +87,19 @@ _CONVERSIONS = {
     (-UNSIGNED_OFFSET, 1): "The values are Hounsfield units less 1024, so 1024 was added; please check the result.",
     (0, DIVIDED_BY): "The values are Hounsfield units divided by 1000, so they were multiplied by 1000.",
 }
-_IF_THEY_ARE = "if the values are Hounsfield units all the same, say so with --values-are-hu, or in the panel"
+_IF_THEY_ARE = (
+    "if the values are Hounsfield units all the same, say so with --values-are-hu, with values_are_hu in a training "
+    "configuration, or in the panel"
+)
 
 
 def _scale(sample: np.ndarray, raw: RawImage, name: str) -> Scale:
     scale = scale_of(sample)
+    if scale is not None and scale.is_cut_off:
+        raise NotHounsfieldError(
+            f"{name} is not in Hounsfield units: its soft tissue lies near -1000, and what is lighter was cut off, so "
+            f"that no rescale brings it back. Export the CT again; {_IF_THEY_ARE}."
+        )
     if scale is not None and not scale.certain and scale.offset:
         where = "high" if scale.offset > 0 else "low"
         raise NotHounsfieldError(

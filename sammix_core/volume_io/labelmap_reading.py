@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sammix_core.errors import InputError
+from sammix_core.masks.packed_mask import BoxedMask
+from sammix_core.volume_io.dicom_headers import is_dicom
+from sammix_core.volume_io.dicom_references import class_of_file, read_dicom_reference, reference_on_ct
+from sammix_core.volume_io.labelmap import Labelmap, check_same_space, merge_masks, placed_on_ct, shape_of
+from sammix_core.volume_io.reading import is_no_dicom
+from sammix_core.volume_io.rtstruct import RTSTRUCT_CLASS, Contours
 
 if TYPE_CHECKING:
     from sammix_core.volume.volume import Volume
@@ -18,149 +24,27 @@ if TYPE_CHECKING:
 
 _NIFTI_SUFFIXES = (".nii", ".nii.gz")
 
-# Headers round: NIfTI keeps float32, and a scanner's origin has a few decimals. A tenth of a voxel shifts no voxel.
-_CORNER_TOLERANCE_VOXELS = 0.1
-
-
-@dataclass(frozen=True)
-class Labelmap:
-    """Labels on a grid.
-
-    Attributes:
-        array: (k, j, i), an integer dtype.
-        spacing: (i, j, k) in mm.
-        origin: LPS in mm of the centre of voxel (0, 0, 0).
-        direction: (3, 3) float64; its columns are the LPS unit vectors of the i, j and k axes.
-        spacing_known: False where the file says nothing of its spacing.
-        name: The file's base name, for messages.
-        segment_names: The names of segments by their label, where the file has them, as 3D Slicer's .seg.nrrd.
-    """
-
-    array: np.ndarray
-    spacing: tuple[float, float, float]
-    origin: tuple[float, float, float]
-    direction: np.ndarray
-    spacing_known: bool
-    name: str
-    segment_names: Mapping[int, str] = field(default_factory=dict)
-
-    def labels(self) -> list[int]:
-        """The labels that occur, without the background 0, in ascending order."""
-        return [int(label) for label in np.unique(self.array) if label != 0]
-
-    def difference_from(self, other: Labelmap) -> str | None:
-        """Says how the grid differs from another one, or None when both are the same.
-
-        Grids are compared by where their corners lie, so that one written by another program, rounded, passes.
-        """
-        if self.array.shape != other.array.shape:
-            mine, theirs = (" x ".join(map(str, reversed(grid.array.shape))) for grid in (self, other))
-            return f"{self.name} has {mine} voxels and {other.name} has {theirs}"
-        tolerance = _CORNER_TOLERANCE_VOXELS * min(*self.spacing, *other.spacing)
-        distance = float(np.linalg.norm(self._corners_lps() - other._corners_lps(), axis=1).max())
-        if distance > tolerance:
-            return f"their corners lie up to {distance:.1f} mm apart"
-        return None
-
-    def placed_on(self, grid: Labelmap) -> Labelmap:
-        """The same labels on another grid of the same voxels: in another order of axes, or cropped to its segments.
-
-        Args:
-            grid: Where to place them; what lies outside of `self` is background.
-
-        Returns:
-            The labels on that grid; `self` where it is on it already, or where the grids have other voxels.
-        """
-        if self.difference_from(grid) is None:
-            return self
-        steps = np.linalg.solve(grid._steps_lps(), self._steps_lps())
-        start = np.linalg.solve(grid._steps_lps(), np.asarray(self.origin) - np.asarray(grid.origin))
-        axes = np.rint(steps)
-        last = np.array(self.array.shape[::-1]) - 1
-        corners = np.array(list(np.ndindex(2, 2, 2))) * last
-        exact, rounded = corners @ steps.T + start, corners @ axes.T + np.rint(start)
-        is_lattice = np.array_equal(np.abs(axes).sum(0), np.ones(3)) and np.array_equal(np.abs(axes).sum(1), np.ones(3))
-        if not is_lattice or np.abs(exact - rounded).max() > _CORNER_TOLERANCE_VOXELS:
-            return self
-        sizes = np.array(grid.array.shape[::-1])
-        is_whole = np.array_equal(rounded.min(0), np.zeros(3)) and np.array_equal(rounded.max(0), sizes - 1)
-        if not is_whole and not self.segment_names:
-            return self  # only segmentations are cropped; another labelmap of another size is of another image
-        inside = np.argwhere(self.array)[:, ::-1] @ axes.T + np.rint(start)
-        if len(inside) and (inside.min(0).min() < 0 or (inside.max(0) >= sizes).any()):
-            return self  # it has labels where the grid ends: not the same place
-        placed = np.zeros(grid.array.shape, self.array.dtype)
-        if len(inside):
-            i, j, k = inside.astype(int).T
-            placed[k, j, i] = self.array[self.array != 0]
-        return replace(
-            self, array=placed, spacing=grid.spacing, origin=grid.origin, direction=grid.direction, name=self.name
-        )
-
-    def _steps_lps(self) -> np.ndarray:
-        """(3, 3) LPS in mm: a step along i, j and k in its columns."""
-        return np.asarray(self.direction) * np.asarray(self.spacing)
-
-    def _corners_lps(self) -> np.ndarray:
-        """(8, 3) LPS in mm of the centres of the corner voxels."""
-        last_ijk = np.array(self.array.shape[::-1]) - 1
-        corners_ijk = np.array(list(np.ndindex(2, 2, 2))) * last_ijk
-        return np.asarray(self.origin) + (corners_ijk * self.spacing) @ self.direction.T
-
-
-def grid_of(volume: Volume) -> Labelmap:
-    """A CT's grid, to compare labels with and to place them on; its array is the CT's own."""
-    return Labelmap(volume.array, volume.spacing, volume.origin, volume.direction, volume.spacing_known, "the CT")
-
-
-def grid_difference(labelmap: Labelmap, volume: Volume) -> str | None:
-    """How a labelmap's grid differs from a CT's, or None where it is the same; see `Labelmap.difference_from`."""
-    return labelmap.difference_from(grid_of(volume))
-
-
-def placed_on_ct(labelmap: Labelmap, volume: Volume, case: str) -> Labelmap:
-    """Places labels on the CT's own grid; what cannot be placed would be of other places than it says.
-
-    Args:
-        labelmap: The labels, on the CT's voxels: in any order of axes, whole or cropped.
-        volume: The CT.
-        case: What the message calls both.
-
-    Returns:
-        The labels on the CT's grid.
-
-    Raises:
-        InputError: The grids have other voxels.
-    """
-    placed = labelmap.placed_on(grid_of(volume))
-    difference = grid_difference(placed, volume)
-    if difference is not None:
-        raise InputError(
-            f"The labels and the CT of {case} lie on different grids ({difference}); save the labels on the grid of "
-            "the CT."
-        )
-    return placed
-
 
 def read_labelmap(path: str | Path) -> Labelmap:
-    """Reads a labelmap in NIfTI, NRRD or MetaImage.
+    """Reads a labelmap in NIfTI, NRRD or MetaImage, or a DICOM SEG.
 
     Args:
         path: The file.
 
     Returns:
-        The labels on the file's own grid; of a .seg.nrrd of 3D Slicer all segments, each with a label of its own. Where
-        segments overlap, the smaller one is seen.
+        The labels on the file's own grid; of segmentations, as 3D Slicer's .seg.nrrd, all segments, each with a label
+        of its own. Where segments overlap, the smaller one is seen, and `whole` has the others.
 
     Raises:
-        InputError: The file is missing, cut short, of another format, not three-dimensional or holds no whole numbers.
+        InputError: The file is missing, cut short, of another format, not three-dimensional or holds no whole numbers;
+            or it is an RTSTRUCT, which has no grid of its own (see `read_labels_on_ct`).
     """
     file = Path(path).expanduser()
-    try:
+    with _said(file):
+        if is_dicom_file(file):
+            return read_dicom_reference(file).labelmap()
         image, pairs = _read(file)
-    except OSError as error:
-        raise InputError(f"{file} cannot be read: {(error.strerror or str(error)).lower()}.") from error
-    array, names = _merged(_whole_numbers(image.array, file.name), pairs, file.name)
+    array, names, whole = _merged(_whole_numbers(image.array, file.name), pairs, file.name)
     return Labelmap(
         array=array,
         spacing=image.spacing,
@@ -169,7 +53,69 @@ def read_labelmap(path: str | Path) -> Labelmap:
         spacing_known=image.spacing_known,
         name=file.name,
         segment_names=names,
+        whole=whole,
     )
+
+
+def read_labels_on_ct(path: str | Path, volume: Volume, case: str) -> Labelmap:
+    """Reads labels and places them on the grid of their CT: a labelmap, a DICOM SEG or an RTSTRUCT.
+
+    Args:
+        path: The file.
+        volume: The CT.
+        case: What the message calls both.
+
+    Returns:
+        The labels on the CT's grid.
+
+    Raises:
+        InputError: The file cannot be used, lies on another grid, or belongs to another frame of reference or series.
+    """
+    file = Path(path).expanduser()
+    with _said(file):
+        if is_dicom_file(file):
+            return reference_on_ct(read_dicom_reference(file), volume, case)
+    return placed_on_ct(read_labelmap(file), volume, case)
+
+
+@contextmanager
+def _said(file: Path) -> Iterator[None]:
+    """Turns what a file system says within the block into a sentence.
+
+    Raises:
+        InputError: A file cannot be read.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {(error.strerror or str(error)).lower()}.") from error
+
+
+def read_contours_on(path: Path, labelmap: Labelmap) -> Labelmap:
+    """Reads an RTSTRUCT on the grid of a labelmap.
+
+    Raises:
+        InputError: The file is no RTSTRUCT, or its contours do not lie on the slices of the grid.
+    """
+    with _said(path):
+        contours = read_dicom_reference(path.expanduser())
+    if not isinstance(contours, Contours):
+        raise InputError(f"{path.name} is no RTSTRUCT.")
+    placed = contours.on(labelmap, None, labelmap.name)
+    check_same_space(placed, labelmap)
+    return placed
+
+
+def is_rtstruct(path: Path) -> bool:
+    """Whether a file is an RTSTRUCT, which has contours and no grid of its own."""
+    file = path.expanduser()
+    with _said(file):
+        return is_dicom_file(file) and class_of_file(file) == RTSTRUCT_CLASS
+
+
+def is_dicom_file(path: Path) -> bool:
+    """Whether labels are to be read as DICOM: by the file's content, unless its name is that of another format."""
+    return path.is_file() and not is_no_dicom(path) and is_dicom(path)
 
 
 def _read(file: Path) -> tuple[RawImage, dict[str, str]]:
@@ -197,8 +143,10 @@ def _whole_numbers(array: np.ndarray, name: str) -> np.ndarray:
     return labels.astype(np.int64)
 
 
-def _merged(array: np.ndarray, pairs: Mapping[str, str], name: str) -> tuple[np.ndarray, dict[int, str]]:
-    """Layers of segments as one labelmap, and the segments' names by label.
+def _merged(
+    array: np.ndarray, pairs: Mapping[str, str], name: str
+) -> tuple[np.ndarray, dict[int, str], dict[int, BoxedMask]]:
+    """Layers of segments as one labelmap, the segments' names by label, and the whole of those that are partly hidden.
 
     Args:
         array: (k, j, i), or (k, j, i, layer).
@@ -211,7 +159,7 @@ def _merged(array: np.ndarray, pairs: Mapping[str, str], name: str) -> tuple[np.
             raise InputError(
                 f"{name} holds {array.shape[3]} values a voxel and names no segments, so it is no labelmap."
             )
-        return array, {}
+        return array, {}, {}
     layers = array if array.ndim == 4 else array[..., None]
     segments = []
     for number in numbers:
@@ -224,13 +172,13 @@ def _merged(array: np.ndarray, pairs: Mapping[str, str], name: str) -> tuple[np.
             raise InputError(f"{name} has a damaged header: segment {number} is in layer {layer}, which is not there.")
         segments.append((layer, value, pairs.get(f"Segment{number}_Name") or f"segment {number}"))
     if layers.shape[3] == 1:
-        return layers[..., 0], {value: title for _, value, title in segments}
+        return layers[..., 0], {value: title for _, value, title in segments}, {}
     is_unique = len({value for _, value, _ in segments}) == len(segments)
-    masks = []
+    masks, names = {}, {}
     for index, (layer, value, title) in enumerate(segments):
-        mask = layers[..., layer] == value
-        masks.append((np.count_nonzero(mask), value if is_unique else index + 1, title, mask))
-    merged = np.zeros(layers.shape[:3], np.int64)
-    for _, label, _, mask in sorted(masks, key=lambda entry: -entry[0]):
-        merged[mask] = label
-    return merged, {label: title for _, label, title, _ in masks}
+        label, mask = value if is_unique else index + 1, layers[..., layer] == value
+        names[label] = title
+        if mask.any():
+            masks[label] = BoxedMask.pack(mask)
+    merged, whole = merge_masks(masks, shape_of(layers[..., 0]))
+    return merged, names, whole

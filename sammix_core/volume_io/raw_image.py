@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sammix_core.errors import InputError
+from sammix_core.volume.volume import DicomFrame
 
 # How far the length of a direction may be from 1 before it is no rounding any more.
 _LARGEST_LENGTH_ERROR = 1e-3
@@ -35,6 +36,7 @@ class RawImage:
         notes: Sentences on what was odd.
         slice_positions_mm: See `sammix_core.volume.volume.Volume`.
         grid_header: See `sammix_core.volume.volume.Volume`.
+        dicom_frames: See `sammix_core.volume.volume.Volume`.
     """
 
     array: np.ndarray
@@ -48,6 +50,7 @@ class RawImage:
     notes: tuple[str, ...] = ()
     slice_positions_mm: np.ndarray | None = None
     grid_header: bytes | None = None
+    dicom_frames: tuple[DicomFrame, ...] | None = None
 
 
 def is_placeholder_geometry(spacing: tuple[float, ...], origin: tuple[float, ...], direction: np.ndarray) -> bool:

@@ -11,7 +11,12 @@ from sammix_core.volume.volume import Volume
 from sammix_core.volume_io.hounsfield import to_volume
 from sammix_core.volume_io.itk_files import IMAGE_IO, read_itk_file
 from sammix_core.volume_io.nifti import read_nifti
+from sammix_core.volume_io.patient_axes import with_patient_axes
 from sammix_core.volume_io.raw_image import RawImage
+
+_NIFTI = (".nii", ".nii.gz")
+# Files that hold a whole volume and say so by their name; DICOM is known by its content.
+VOLUME_SUFFIXES = (*_NIFTI, *IMAGE_IO)
 
 _KNOWN = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd) and DICOM"
 
@@ -39,7 +44,7 @@ def read_volume(path: str | Path, series: str | None = None, values_are_hu: bool
             raw = _read(path, series, values_are_hu)
         except OSError as error:
             raise InputError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from error
-        return to_volume(raw, _name(path), values_are_hu)
+        return with_patient_axes(to_volume(raw, _name(path), values_are_hu))
 
 
 def _read(path: Path, series: str | None, values_are_hu: bool) -> RawImage:
@@ -53,7 +58,7 @@ def _read(path: Path, series: str | None, values_are_hu: bool) -> RawImage:
     if not path.is_file():
         raise InputError(f"{path} is neither a file nor a folder.")
     name = path.name.lower()
-    is_nifti, is_itk = name.endswith((".nii", ".nii.gz")), path.suffix.lower() in IMAGE_IO
+    is_nifti, is_itk = name.endswith(_NIFTI), path.suffix.lower() in IMAGE_IO
     if is_nifti or is_itk:
         if series is not None:
             raise InputError(f"{path.name} is no DICOM, so there is no series to choose.")
@@ -65,6 +70,11 @@ def _read(path: Path, series: str | None, values_are_hu: bool) -> RawImage:
     if not is_dicom(path):
         raise InputError(f"{path.name} is no CT volume that can be read; {_KNOWN} can.")
     return read_dicom_file(path, series, values_are_hu)
+
+
+def is_no_dicom(path: Path) -> bool:
+    """Whether a file's name alone says that it is no DICOM; folders and other names may be."""
+    return not path.is_dir() and (path.name.lower().endswith(_NIFTI) or path.suffix.lower() in IMAGE_IO)
 
 
 def _name(path: Path) -> str:

@@ -31,13 +31,27 @@ _FAT_PEAK_HU = -92
 _PEAK_TOLERANCE_HU = 55
 _PEAK_SPACING_HU = (90, 290)
 
+# Less fat than this is none. Livers and spleens with contrast reach 200 HU.
+_LEAST_FAT_SHARE = 0.02
+_HIGHEST_TISSUE_HU = 215
+
 # Air that lies at another place is looked for this far away, and must be this narrow and this much.
 _AIR_SEARCH_HU = 330
 _AIR_WIDTH_HU = 30
 _AIR_SHARE = 0.25
+# There lung can be as narrow a group, in a view without air.
+_LUNG_HU = range(-960, -700)
+
+# Where the peak of soft tissue lies after 1000 or 1024 was subtracted, and up to where that of air does.
+_CUT_PEAK = (-1022, -780)
+_HIGHEST_AIR = -980
+_CUT_SMOOTHING = 13
+_LEAST_SHARE_OF_CUT = 0.02
 
 # Offsets smaller than this are left to the peaks: the shares of the groups do not resolve them.
 _SMALLEST_OFFSET_BY_SHARES = 150
+# From this offset on lung can look like a body.
+_LARGEST_OFFSET_WITHOUT_AIR = 600
 
 
 @dataclass(frozen=True)
@@ -49,11 +63,13 @@ class Scale:
         factor: What to multiply with first, 1 or 1000.
         certain: Whether the numbers prove it. Otherwise `offset` is an estimate to tell the
             user, and 0 where there is none.
+        is_cut_off: Whether what is lighter than soft tissue was cut off before, so that no rescale brings it back.
     """
 
     offset: int = 0
     factor: int = 1
     certain: bool = True
+    is_cut_off: bool = False
 
     @property
     def is_hounsfield(self) -> bool:
@@ -73,16 +89,24 @@ def scale_of(sample: np.ndarray) -> Scale | None:
     if np.percentile(np.abs(sample), 99.9) < _LIMIT / DIVIDED_BY:
         enlarged = _Values.of(sample * DIVIDED_BY)
         proven = enlarged.is_body(0) and enlarged.has_air_at(-1000)
-        return Scale(0, DIVIDED_BY) if proven else None
+        return Scale(0, DIVIDED_BY) if proven else Scale(certain=False)
     values = _Values.of(sample)
+    if values.is_cut_off():
+        return Scale(-UNSIGNED_OFFSET, certain=False, is_cut_off=True)
     for offset in (UNSIGNED_OFFSET, 0, -UNSIGNED_OFFSET):
         if values.is_body(offset) if offset else values.may_be_body():
+            if values.has_air_at(offset - 1000):
+                return Scale(offset)
             by_peaks = values.offset_by_peaks(offset)
-            air_is_there = values.has_air_at(offset - 1000)
-            if by_peaks is not None and not air_is_there and values.has_air_at(by_peaks - 1000):
+            is_other = by_peaks is not None and abs(by_peaks - offset) > _PEAK_TOLERANCE_HU
+            if by_peaks is not None and is_other and values.has_air_at(by_peaks - 1000):
                 return Scale(by_peaks, certain=False)
-            air = None if air_is_there else values.air_elsewhere(offset)
-            return Scale(offset) if air is None else Scale(air + 1000, certain=False)
+            if not values.has_fat(offset) and (is_other or values.highest_peak(offset) > _HIGHEST_TISSUE_HU):
+                return Scale(certain=False)
+            air = values.air_elsewhere(offset)
+            if air is None or (by_peaks is not None and air - offset in _LUNG_HU):
+                return Scale(offset)
+            return Scale(air + 1000, certain=False)
     offsets = range(-_LARGEST_OFFSET, _LARGEST_OFFSET + 1, _OFFSET_STEP)
     fitting = [offset for offset in offsets if abs(offset) >= _SMALLEST_OFFSET_BY_SHARES and values.is_body(offset)]
     if fitting:
@@ -91,7 +115,7 @@ def scale_of(sample: np.ndarray) -> Scale | None:
         offset = offset if by_peaks is None else by_peaks
         if values.has_air_at(offset - 1000):
             return Scale(offset, certain=False)
-        if not values.has_air_at(-1000, padding=False):
+        if abs(offset) < _LARGEST_OFFSET_WITHOUT_AIR or not values.has_air_at(-1000, padding=False):
             return Scale(certain=False)
     return None
 
@@ -163,6 +187,28 @@ class _Values:
             and self._share(0, -20, 200) >= 0.15
         )
 
+    def is_cut_off(self) -> bool:
+        """Whether these are Hounsfield units less about 1024, with everything cut off that was lighter than water then.
+
+        Soft tissue lies near the place of air then, and hardly anything where a body should be. It is not air: its peak
+        lies higher, or what was cut off fills a single value below, and it is not as narrow as the noise of air.
+        """
+        count = self._sums[-1]
+        smooth = np.convolve(self.counts, np.ones(_CUT_SMOOTHING), mode="same")
+        peak = int(np.argmax(smooth)) - _LIMIT
+        if (
+            count < _LEAST_SHARE_OF_CUT * self._all_sums[-1]
+            or not _CUT_PEAK[0] <= peak <= _CUT_PEAK[1]
+            or self._count(-1060, -750) < 0.6 * count
+            or self._count(-200, _LIMIT) > 0.05 * count
+            or self._count(-_LIMIT, -1061) > 0.01 * count
+        ):
+            return False
+        cut_off = _between(self._all_sums, -1060, peak) - self._count(-1060, peak)
+        return peak > _HIGHEST_AIR or bool(
+            cut_off >= 0.1 * self._all_sums[-1] and self._count(peak + 60, _LIMIT) >= 0.05 * count
+        )
+
     def has_air_at(self, number: int, padding: bool = True) -> bool:
         """Whether there is a narrow group of numbers about this one, as scanners measure air.
 
@@ -190,24 +236,38 @@ class _Values:
         return air
 
     def offset_by_peaks(self, offset: int) -> int | None:
-        """The offset by the peak of fat, which lies below that of muscle; None where there are no two peaks.
+        """The offset by the peak of fat, which lies below that of muscle; None where there are no two such peaks.
 
         Args:
-            offset: Where to look for them; what lies within `_PEAK_TOLERANCE_HU` of it is no contradiction: None, too.
+            offset: Where to look for them.
         """
         # Here, since Slicer imports this before scipy is installed.
-        from scipy import ndimage, signal
+        from scipy import signal
 
-        low = offset - 300 + _LIMIT
-        smooth = ndimage.gaussian_filter1d(self.counts[low : low + 800].astype(float), 12)
+        smooth = self._smooth(offset)
         places, _ = signal.find_peaks(smooth, prominence=0.08 * max(1.0, smooth.max()))
         if len(places) < 2:
             return None
         fat = int(places[0]) - 300
         spacing = int(places[1] - places[0])
-        if not _PEAK_SPACING_HU[0] <= spacing <= _PEAK_SPACING_HU[1] or abs(fat - _FAT_PEAK_HU) <= _PEAK_TOLERANCE_HU:
+        if not _PEAK_SPACING_HU[0] <= spacing <= _PEAK_SPACING_HU[1]:
             return None
         return offset + fat - _FAT_PEAK_HU
+
+    def highest_peak(self, offset: int) -> int:
+        """The HU that most of the soft tissue has, if `offset` was added."""
+        return int(np.argmax(self._smooth(offset))) - 300
+
+    def _smooth(self, offset: int) -> np.ndarray:
+        """(800,): how many have about -300 to 499 HU, if `offset` was added."""
+        from scipy import ndimage
+
+        low = offset - 300 + _LIMIT
+        return ndimage.gaussian_filter1d(self.counts[low : low + 800].astype(float), 12)
+
+    def has_fat(self, offset: int) -> bool:
+        """Whether there is any fat, if `offset` was added; in views of real CT without air it is 5 % or more."""
+        return self._share(offset, -150, -20) >= _LEAST_FAT_SHARE
 
 
 def _between(sums: np.ndarray, low: float, high: float) -> int:

@@ -8,10 +8,12 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from sammix_core.errors import InputError
+from sammix_core.volume_io.dicom_seg import is_dicom_output
 from sammix_core.volume_io.labelmap_writing import check_output
 from SAMMixSlicerLib.logic.actions import Actions
 from SAMMixSlicerLib.logic.case import Case
 from SAMMixSlicerLib.logic.correction_logic import CorrectionLogic
+from SAMMixSlicerLib.logic.dicom_export import DicomExport
 from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.scene import case_node, export
 from SAMMixSlicerLib.scene.geometry import ijkToRas, isSpacingKnown, straightIjkToRas
@@ -28,13 +30,18 @@ class ExportLogic:
         workspace: State shared by the logics.
         actions: The actions in progress.
         corrections: Checked first, so that the export contains the last stroke of the editor.
+        dicom: Writes DICOM SEG.
 
     Attributes:
+        dicom: Writes DICOM SEG; says whether the current CT allows it.
         measured: Emits (case, rows): labels and values of a mask's measurements.
     """
 
-    def __init__(self, workspace: Workspace, actions: Actions, corrections: CorrectionLogic) -> None:
+    def __init__(
+        self, workspace: Workspace, actions: Actions, corrections: CorrectionLogic, dicom: DicomExport
+    ) -> None:
         self.measured = Signal()
+        self.dicom = dicom
         self._workspace = workspace
         self._actions = actions
         self._corrections = corrections
@@ -58,12 +65,16 @@ class ExportLogic:
         """Writes a labelmap file on the grid of the CT's file, without the CT's parent transforms.
 
         Args:
-            path: The suffix selects the format: .nii.gz, .nii, .nrrd, .mha or .seg.nrrd.
+            path: The suffix selects the format: .nii.gz, .nii, .nrrd, .mha, .seg.nrrd, or .dcm for a DICOM SEG.
 
         Raises:
-            InputError: There is no mask, the format is unknown, or the folder cannot be written to.
+            InputError: There is no mask, the format is unknown, the folder cannot be written to, or a DICOM SEG is
+                wanted for a CT that did not come from DICOM.
         """
         case = self._caseWithMask()
+        if is_dicom_output(path):
+            self.dicom.write(case, path)
+            return
         target = check_output(path)
         mask = case.maskOnGrid(straightIjkToRas(case.volumeNode))
         request = self._workspace.worker.submit(

@@ -27,6 +27,9 @@ _log = logging.getLogger("SAMMixSlicerLib")
 TORCH_REQUIREMENT, TORCHVISION_REQUIREMENT = ">=2.4,!=2.13.0", ">=0.19"
 REQUESTER = "SAMMix"
 _TORCH = ("torch", "torchvision")
+# Writes DICOM SEG. Slicer 5.10 brings pydicom 2.4.4, 5.12 pydicom 3.0.2 and highdicom 0.27.0.
+_HIGHDICOM, _PYDICOM = "highdicom", "pydicom"
+_PYDICOM_REQUIREMENT = ">=3.0.1"  # of highdicom
 
 
 class InstallLogic:
@@ -70,6 +73,41 @@ class InstallLogic:
         ).format(names=", ".join(map(self._described, unsatisfied)), size=size)
         return " ".join(filter(None, (self._unsuitableTorch(), sentence)))
 
+    def dicomQuestion(self) -> str:
+        """What to ask before the packages for DICOM files are installed; "" where they are."""
+        if self._isMet(self._highdicom()):
+            return ""
+        old = self._oldPydicom()
+        if old:
+            return _(
+                "DICOM files need the package highdicom, and that needs pydicom {needed}. Slicer has pydicom "
+                "{version}, which its DICOM module and other extensions use too. Replace it? Slicer must be restarted "
+                "afterwards."
+            ).format(needed=_PYDICOM_REQUIREMENT, version=old)
+        return _("DICOM files need the package highdicom, which is not installed. Install it?")
+
+    def installDicom(self) -> str:
+        """Installs highdicom, and where Slicer's pydicom is too old a later one; the user has been asked.
+
+        Returns:
+            What to tell the user.
+        """
+        replaced = bool(self._oldPydicom())
+        try:
+            with self._constraints(keepPydicom=False) as constraints:
+                self._pip([self._highdicom()], constraints)
+        except Exception as error:  # pip and the network fail in many ways
+            _log.exception("SAMMix: installation of highdicom failed")
+            return _("The installation failed ({error}); the Python console has the details.").format(
+                error=str(error).splitlines()[0] if str(error) else type(error).__name__
+            )
+        importlib.invalidate_caches()
+        if not self._isMet(self._highdicom()):
+            return _("highdicom was not installed.")
+        if replaced:
+            return _("highdicom is installed. Restart Slicer, and save the DICOM file then.")
+        return _("highdicom is installed. Save the DICOM file again.")
+
     def install(self) -> bool:
         """Installs the missing packages.
 
@@ -101,7 +139,9 @@ class InstallLogic:
         missing = [
             requirement
             for requirement in self._required()
-            if requirement.name not in self._satisfied and not self._isMet(requirement)
+            if requirement.name not in self._satisfied
+            and not self._isMet(requirement)
+            and not self._mustWait(requirement.name)
         ]
         self._satisfied = {requirement.name for requirement in self._required()} - {
             requirement.name for requirement in missing
@@ -116,6 +156,22 @@ class InstallLogic:
         return torch + [
             requirement for requirement in others if requirement.marker is None or requirement.marker.evaluate()
         ]
+
+    def _mustWait(self, name: str) -> bool:
+        """Whether a package would replace Slicer's own pydicom, so that it is installed only after a question."""
+        return name == _HIGHDICOM and bool(self._oldPydicom())
+
+    def _oldPydicom(self) -> str:
+        """The version of Slicer's pydicom where it is too old for highdicom, else ""."""
+        from packaging.requirements import Requirement
+
+        version = self._version(_PYDICOM)
+        return "" if version is None or self._isMet(Requirement(_PYDICOM + _PYDICOM_REQUIREMENT)) else version
+
+    def _highdicom(self) -> Requirement:
+        from packaging.requirements import Requirement
+
+        return next(one for one in map(Requirement, self.requirements()) if one.name == _HIGHDICOM)
 
     def _isMet(self, requirement: Requirement) -> bool:
         from packaging.version import InvalidVersion
@@ -168,24 +224,28 @@ class InstallLogic:
         return "" if torch is not None else _("PyTorch was not installed.")
 
     def _installRest(self) -> str:
+        from packaging.requirements import Requirement
+
         packaging = _slicerPackaging()
-        with self._torchConstraints() as constraints:
-            if packaging is not None:
-                # The user has pressed Install already; do not ask again.
-                packaging.pip_ensure(
-                    packaging.load_requirements(str(self._file)),
-                    constraints=constraints,
-                    requester=REQUESTER,
-                    prompt_install=False,
-                )
-            else:
-                slicer.util.pip_install(["-c", constraints, "-r", str(self._file)])
+        required = packaging.load_requirements(str(self._file)) if packaging else map(Requirement, self.requirements())
+        with self._constraints() as constraints:
+            self._pip([one for one in required if not self._mustWait(one.name)], constraints)
         return ""
 
+    @staticmethod
+    def _pip(required: list[Requirement], constraints: str) -> None:
+        """Installs packages; the user has pressed a button for it already and is not asked again."""
+        packaging = _slicerPackaging()
+        if packaging is None:
+            slicer.util.pip_install(["-c", constraints, *map(str, required)])
+        else:
+            packaging.pip_ensure(required, constraints=constraints, requester=REQUESTER, prompt_install=False)
+
     @contextmanager
-    def _torchConstraints(self) -> Iterator[str]:
-        """A constraints file that keeps pip from replacing torch, which other extensions use too."""
-        versions = ((name, self._version(name)) for name in _TORCH)
+    def _constraints(self, keepPydicom: bool = True) -> Iterator[str]:
+        """A constraints file that keeps pip from replacing torch and Slicer's pydicom, which others use too."""
+        kept = (*_TORCH, _PYDICOM) if keepPydicom else _TORCH
+        versions = ((name, self._version(name)) for name in kept)
         handle, path = tempfile.mkstemp(suffix=".txt", prefix="sammix_constraints_")
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.writelines(f"{name}=={version}\n" for name, version in versions if version is not None)

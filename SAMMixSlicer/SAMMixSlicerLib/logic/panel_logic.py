@@ -12,6 +12,7 @@ from SAMMixSlicerLib.logic.actions import Actions
 from SAMMixSlicerLib.logic.box_logic import BoxLogic, Confirm
 from SAMMixSlicerLib.logic.correction_logic import CorrectionLogic
 from SAMMixSlicerLib.logic.correction_recorder import CorrectionRecorder
+from SAMMixSlicerLib.logic.dicom_export import DicomExport
 from SAMMixSlicerLib.logic.export_logic import ExportLogic
 from SAMMixSlicerLib.logic.fine_tune_logic import FineTuneLogic
 from SAMMixSlicerLib.logic.install_logic import InstallLogic
@@ -55,11 +56,12 @@ class PanelLogic:
         self.review = ReviewLogic(self.workspace, self.actions)
         self.show = ShowLogic(self.workspace)
         self.surface = SurfaceLogic(self.workspace, self.actions)
-        self.export = ExportLogic(self.workspace, self.actions, self.corrections)
+        self.install = InstallLogic(requirementsFile)
+        dicom = DicomExport(self.workspace, self.actions, self.install, confirm)
+        self.export = ExportLogic(self.workspace, self.actions, self.corrections, dicom)
         self.lesions = LesionLogic(self.workspace, self.actions, self.corrections, self.surface)
         self.lesionClicks = LesionClicks(self.workspace, self.actions, self.lesions)
         self.lesionExport = LesionExport(self.workspace, self.actions, self.lesions)
-        self.install = InstallLogic(requirementsFile)
         self.recorder = CorrectionRecorder(self.workspace, self.install)
         self.newStructure = NewStructure(self.workspace, self.actions)
         self.fineTuning = FineTuneLogic(self.workspace, self.install, self.recorder, pythonInterpreter())

@@ -11,6 +11,7 @@ from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.widgets.dialogs import Dialogs
 from SAMMixSlicerLib.widgets.read_only_table import fitHeight, prepareReadOnlyTable, setRow
 
+_DICOM_FORMAT = "DICOM SEG (*.dcm)"
 _FORMATS = "NIfTI (*.nii.gz);;NRRD (*.nrrd);;Slicer segmentation (*.seg.nrrd);;MetaImage (*.mha)"
 
 
@@ -41,7 +42,8 @@ class ExportSection:
         self._onCaseChanged(workspace.case)
 
     def _onFile(self) -> None:
-        path = self._dialogs.fileToSave(_("Save the mask"), self._defaultName("liver.nii.gz"), _FORMATS)
+        formats = _FORMATS if self._export.dicom.whyNot() else f"{_FORMATS};;{_DICOM_FORMAT}"
+        path = self._dialogs.fileToSave(_("Save the mask"), self._defaultName("liver.nii.gz"), formats)
         if path:
             self._workspace.attempt(lambda: self._export.labelmapFile(path))
 
@@ -68,3 +70,9 @@ class ExportSection:
         self._ui.measurementTable.setVisible(False)
         for button in (self._ui.labelmapButton, self._ui.fileButton, self._ui.boxesFileButton, self._ui.measureButton):
             button.setEnabled(case is not None)
+        # The file dialog offers DICOM only where it can be written; this says why it does not.
+        reason = self._export.dicom.whyNot() if case is not None else ""
+        self._ui.fileButton.setToolTip(
+            _("Save the mask as NIfTI, NRRD, seg.nrrd or, of a CT from DICOM, as DICOM SEG.")
+            + (f" {reason}" if reason else "")
+        )

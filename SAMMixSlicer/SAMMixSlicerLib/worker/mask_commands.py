@@ -35,6 +35,27 @@ class WriteLabelmap(MaskCommand):
 
 
 @dataclass(frozen=True)
+class WriteDicomSeg(MaskCommand):
+    """Write a mask as DICOM SEG in the study of its CT; needs neither the volume nor a model.
+
+    Attributes:
+        mask: The mask on the grid of the CT's series.
+        path: The file.
+        segment: Name, colour and terminology of the mask.
+        files: The DICOM files of the CT, in any order.
+        model: The model that made the mask, "liver/1.0.0", or "".
+        by_person: Whether a person edited boxes or masks.
+    """
+
+    mask: MaskOnGrid
+    path: str
+    segment: Segment
+    files: tuple[str, ...]
+    model: str
+    by_person: bool
+
+
+@dataclass(frozen=True)
 class MeasureMask(MaskCommand):
     """Measure a mask of an open volume: answered by `MaskMeasured`.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from image_files import write_with_itk
+from image_files import write_segmentation, write_with_itk
 from small_msam import BALL_KJI, ball, write_msam_config
 from typer.testing import CliRunner
 
@@ -52,6 +52,19 @@ def test_a_mask_is_taken_apart_and_measured(case: Path) -> None:
     assert lesion["measurable"] is False
     assert "Lesion 1" in output
     assert "9.0 mm" in output
+
+
+def test_a_mask_is_a_segment_by_its_name(case: Path) -> None:
+    everything = np.ones(ball().shape, np.uint8)
+    segments = [("liver", 0, 1), ("tumour", 1, 1)]
+    mask = write_segmentation(case / "a.seg.nrrd", [everything, ball() * 1], segments, spacing=(1.0, 1.0, 1.0))
+    given = ("--mask", str(mask), "--liver", str(case / "liver.nii.gz"))
+    code, output = run(case, *given, "--label", "vein")
+    assert code == 2
+    assert 'no segment "vein"; it has 1 (liver), 2 (tumour).' in " ".join(output.split())
+    code, output = run(case, *given, "--label", "tumour")
+    assert code == 0, output
+    np.testing.assert_array_equal(read_labelmap(case / "out.nii.gz").array == 2, ball())
 
 
 def test_what_lies_outside_the_liver_is_no_lesion_of_it(case: Path) -> None:

@@ -259,7 +259,7 @@ def refused(instant: InstantSegmenter, out: Path, *words: object) -> str:
     return stderr
 
 
-@pytest.mark.parametrize("name", ["m.txt", "m.png", "m", "m.gz", "m.nii.bz2", "m.dcm"])
+@pytest.mark.parametrize("name", ["m.txt", "m.png", "m", "m.gz", "m.nii.bz2", "m.dicom"])
 def test_an_unknown_format_of_the_mask(instant: InstantSegmenter, ct: Path, out: Path, name: str) -> None:
     assert "--output" in refused(instant, out, ct, "-o", out / name)
 

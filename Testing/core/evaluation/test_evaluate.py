@@ -138,7 +138,7 @@ def test_labels_of_the_reference_are_merged_and_said_or_chosen(tmp_path: Path) -
     prediction, reference = a_file(tmp_path / "p.nii.gz", liver), a_file(tmp_path / "r.nii.gz", with_tumour)
     merged = evaluate_files(prediction, reference)
     assert merged.dice == 1.0
-    assert merged.notes == ("The reference r.nii.gz has labels 1, 2, which were merged; --label N takes one.",)
+    assert merged.notes == ("The reference r.nii.gz has labels 1, 2, which were merged; --label takes one.",)
     both = evaluate_files(reference, reference)
     assert both.notes[1] == "The prediction r.nii.gz has labels 1, 2, which were merged."
     tumour = evaluate_files(prediction, reference, label=2)

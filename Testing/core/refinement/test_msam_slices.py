@@ -24,7 +24,8 @@ from sammix_core.refinement.prompts import boxes_of, mask_as_logits
 from sammix_core.refinement.slices import SliceRefinement
 from sammix_core.refinement.stage import stage_of
 from sammix_core.refinement.volume import VolumeRefinement, lesion_from, refine_lesions, refine_mask
-from sammix_core.sam.litemedsam import build_network, decode_with
+from sammix_core.sam.litemedsam import build_network
+from sammix_core.sam.litemedsam_network import decode_with
 from sammix_core.training.context import TrainingContext
 from sammix_core.training.refiner_starts import perturbed
 from sammix_core.training.refiner_training import RefinerTraining, train_refiner

@@ -13,7 +13,8 @@ from sammix_core.engines.threads import in_threads
 from sammix_core.sam import decoder_engine
 from sammix_core.sam.decoder_engine import DecoderEngine
 from sammix_core.sam.light_decoder import LightDecoder
-from sammix_core.sam.litemedsam import LiteMedSam, decode_with
+from sammix_core.sam.litemedsam import LiteMedSam
+from sammix_core.sam.litemedsam_network import decode_with
 
 pytestmark = pytest.mark.slow
 

@@ -20,7 +20,8 @@ from sammix_core.model_store.base_weights import find_base_weights
 from sammix_core.preprocessing.frame import Frame
 from sammix_core.preprocessing.spec import PreprocessingSpec
 from sammix_core.preprocessing.window import slice_image
-from sammix_core.sam.litemedsam import LiteMedSam, decode_with
+from sammix_core.sam.litemedsam import LiteMedSam
+from sammix_core.sam.litemedsam_network import decode_with
 
 pytestmark = pytest.mark.slow
 

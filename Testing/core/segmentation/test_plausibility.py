@@ -15,6 +15,7 @@ from synthetic_ct import synthetic_ct
 from sammix_core.boxes import Box, BoxSource
 from sammix_core.errors import InputError
 from sammix_core.preprocessing.spec import PreprocessingSpec
+from sammix_core.segmentation.orientation import OrientationCheck
 from sammix_core.segmentation.plausibility import (
     Judgement,
     Plausibility,
@@ -149,6 +150,17 @@ def test_what_cannot_be_the_organ_gets_no_box_and_no_mask(volume: Volume) -> Non
         "Warning: this does not look like a CT with a liver (the slices are not like those"
     )
     assert result.warnings == result.notes[:1]
+
+
+def test_an_empty_mask_of_a_turned_patient_names_the_header_too(
+    volume: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OrientationCheck, "run", lambda self: "Warning: the header contradicts the anatomy.")
+    result = segmenter_with(calibration(-3.0, 32)).segment_volume(volume)
+    assert not result.mask.any()
+    first, second = result.notes[:2]
+    assert "does not look like a CT with a liver" in first
+    assert second == "Warning: the header contradicts the anatomy."
 
 
 def test_what_is_doubtful_keeps_its_mask_and_is_said_first(volume: Volume) -> None:

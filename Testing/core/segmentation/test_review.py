@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from sammix_core.masks.packed_mask import PackedMask
-from sammix_core.segmentation.review import SliceReview, area_jumps, doubts_of, most_uncertain, review_slices
+from sammix_core.segmentation.result import SliceReport
+from sammix_core.segmentation.review import (
+    SliceReview,
+    area_jumps,
+    doubts_of,
+    most_uncertain,
+    review_reports,
+    review_slices,
+)
 from sammix_core.segmentation.slice_state import SliceScores, SliceState
 
 GOOD = {"score": 0.95, "agreement": 0.95, "cam_agreement": 0.9, "mask_scores": (0.95, 0.9, 0.9)}
@@ -116,3 +124,11 @@ def test_doubts_are_zero_where_a_figure_is_missing() -> None:
     missing = np.full(2, np.nan)
     doubts = doubts_of(missing, np.array([0.5, np.nan]), missing, np.zeros(2), missing)
     assert doubts.tolist() == [[0, 0], [1, 0], [0, 0], [0, 0], [0, 0]]
+
+
+def test_a_result_is_rated_as_its_slices_are() -> None:
+    states = a_volume(AREAS, score={3: 0.7}, agreement={5: 0.6}, cam_agreement={2: 0.1})
+    reports = [SliceReport.of(state, PROBABILITIES[state.slice_index]) for state in states]
+    rated = review_reports(reports)
+    assert rated == review_slices(states, PROBABILITIES, len(AREAS))
+    assert [review.slice_index for review in most_uncertain(rated)] == [2, 5, 3]

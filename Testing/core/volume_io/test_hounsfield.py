@@ -13,7 +13,8 @@ from synthetic_ct import synthetic_ct, synthetic_mr
 
 from sammix_core.errors import InputError
 from sammix_core.volume_io import read_volume
-from sammix_core.volume_io.hounsfield import NotHounsfieldError
+from sammix_core.volume_io.hounsfield import NotHounsfieldError, to_volume
+from sammix_core.volume_io.raw_image import RawImage
 
 SHAPE = (16, 48, 56)
 
@@ -188,6 +189,42 @@ def test_a_wrong_intercept_is_refused(tmp_path: Path, name: str, offset: int) ->
     taken = read_volume(path, values_are_hu=True)
     np.testing.assert_array_equal(taken.array, _case(name) + np.int16(offset))
     assert taken.notes == ()
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("offset", "lowest"), [(-1024, -1024), (-1024, -1000), (-1000, -1024)])
+def test_what_was_cut_off_is_refused(tmp_path: Path, name: str, offset: int, lowest: int) -> None:
+    stored = np.maximum(_case(name) + np.int16(offset), np.int16(lowest))
+    with pytest.raises(NotHounsfieldError, match="what is lighter was cut off"):
+        read_volume(write_nifti(tmp_path / "ct.nii", stored))
+
+
+def test_a_small_body_in_much_noisy_air_is_not_cut_off(tmp_path: Path) -> None:
+    air = np.random.default_rng(0).normal(-1000, 20, (8, 200, 200)).round().astype(np.int16)
+    air[:, 90:110, 95:105] = synthetic_ct((8, 20, 10))
+    for clipped in (air, np.maximum(air, -1024), np.maximum(air, -1000)):
+        np.testing.assert_array_equal(read_volume(write_nifti(tmp_path / "ct.nii", clipped)).array, clipped)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", ["hcc005_plain_ct", "crlm1004_ct", "hcc015_portal_ct"])
+@pytest.mark.parametrize("offset", [0, 200, -200])
+def test_a_view_without_air_is_judged_by_fat_and_tissue(tmp_path: Path, name: str, offset: int) -> None:
+    hu = read_volume(real_data(f"{name}.nii.gz")).array
+    rows, cols = (slice(round(0.35 * size), round(0.65 * size)) for size in hu.shape[1:])
+    path = write_nifti(tmp_path / "ct.nii", np.ascontiguousarray(hu[:, rows, cols]) + np.int16(offset))
+    if offset == 0:
+        assert read_volume(path).notes == ()
+    else:
+        with pytest.raises(NotHounsfieldError):
+            read_volume(path)
+
+
+def test_fractions_are_no_hounsfield_units_whatever_dicom_says() -> None:
+    body = np.maximum(_body(), -150) / np.float32(1000)
+    raw = RawImage(body, (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), np.eye(3), said_to_be_ct=True, rescale_stated=True)
+    with pytest.raises(NotHounsfieldError, match="does not look like a CT"):
+        to_volume(raw, "the CT")
 
 
 def test_a_stated_rescale_is_no_proof(tmp_path: Path) -> None:

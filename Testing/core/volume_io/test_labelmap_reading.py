@@ -7,58 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from image_files import write_nifti, write_with_itk
+from image_files import ORIGIN, SPACING, write_nifti, write_segmentation, write_with_itk
 from synthetic_ct import synthetic_ct
 
 from sammix_core.errors import InputError
 from sammix_core.evaluation import evaluate_files
 from sammix_core.volume_io import read_volume
-from sammix_core.volume_io.labelmap_reading import placed_on_ct, read_labelmap
+from sammix_core.volume_io.labelmap import placed_on_ct
+from sammix_core.volume_io.labelmap_reading import read_labelmap
 
 CT = synthetic_ct()
 LIVER = (CT > 80) & (CT < 200)
 TUMOUR = LIVER & (np.indices(CT.shape)[2] < 12)
 SPLEEN = np.roll(LIVER, 18, axis=2) & ~LIVER
-SPACING, ORIGIN = (0.7, 0.8, 2.5), (-101.3, -120.7, 33.1)
-
-
-def write_segmentation(
-    path: Path,
-    layers: list[np.ndarray],
-    segments: list[tuple[str, int, int]],
-    crop: tuple[slice, slice, slice] = (slice(None), slice(None), slice(None)),
-) -> Path:
-    """Writes a .seg.nrrd as 3D Slicer does: layers first, only the part with segments.
-
-    Args:
-        path: The file.
-        layers: (k, j, i) labels each.
-        segments: Name, layer and label.
-        crop: Which k, j and i are written.
-    """
-    origin = [start + step * (part.start or 0) for start, step, part in zip(ORIGIN, SPACING, crop[::-1], strict=True)]
-    cropped = [np.ascontiguousarray(layer[crop]).astype(np.uint8) for layer in layers]
-    n_k, n_j, n_i = cropped[0].shape
-    directions = "(0.7,0,0) (0,0.8,0) (0,0,2.5)"
-    several = len(layers) > 1
-    lines = [
-        "NRRD0004",
-        "type: unsigned char",
-        f"dimension: {4 if several else 3}",
-        "space: left-posterior-superior",
-        f"sizes: {f'{len(layers)} ' if several else ''}{n_i} {n_j} {n_k}",
-        f"space directions: {'none ' if several else ''}{directions}",
-        f"kinds: {'list ' if several else ''}domain domain domain",
-        "encoding: raw",
-        f"space origin: ({','.join(str(float(part)) for part in origin)})",
-    ]
-    for number, (name, layer, label) in enumerate(segments):
-        values = {"ID": f"Segment_{number + 1}", "Name": name, "Layer": layer, "LabelValue": label}
-        lines += [f"Segment{number}_{key}:={value}" for key, value in values.items()]
-    lines.append("Segmentation_MasterRepresentation:=Binary labelmap")
-    data = np.stack(cropped, axis=-1) if several else cropped[0]
-    path.write_bytes("\n".join(lines).encode() + b"\n\n" + data.tobytes())
-    return path
 
 
 def the_ct(folder: Path):
@@ -74,6 +35,58 @@ def test_layers_of_overlapping_segments_are_read_by_name(tmp_path: Path) -> None
     labelmap = read_labelmap(path)
     assert labelmap.segment_names == {1: "liver", 2: "spleen", 3: "tumour"}
     np.testing.assert_array_equal(labelmap.array, np.where(TUMOUR, 3, LIVER * 1 + SPLEEN * 2))
+    for name, expected in (("liver", LIVER), (1, LIVER), ("Tumour", TUMOUR), ("3", TUMOUR), ("spleen", SPLEEN)):
+        np.testing.assert_array_equal(labelmap.mask(labelmap.label_of(name)), expected)
+
+
+def test_what_is_covered_stays_whole_when_it_is_placed_on_the_ct(tmp_path: Path) -> None:
+    crop = tuple(slice(hits.min(), hits.max() + 1) for hits in np.nonzero(LIVER))
+    segments = [("liver", 0, 1), ("all of it", 1, 1)]
+    path = write_segmentation(tmp_path / "a.seg.nrrd", [LIVER * 1, LIVER * 1], segments, crop)
+    labelmap = placed_on_ct(read_labelmap(path), the_ct(tmp_path), "a")
+    assert labelmap.labels() == [1, 2]
+    for name in ("liver", "all of it"):
+        np.testing.assert_array_equal(labelmap.mask(labelmap.label_of(name)), LIVER)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("kidney", r"a\.seg\.nrrd has no segment named kidney; it has 1 \(liver\), 4 \(tumour\), 7 \(tumour\)\."),
+        ("tumour", r"has several segments named tumour \(4, 7\); give the number"),
+        ("3", r"a\.seg\.nrrd has no label 3; it has 1 \(liver\), 4 \(tumour\), 7 \(tumour\)\."),
+        (0, "background"),
+    ],
+)
+def test_a_label_that_is_not_there_is_refused_with_those_that_are(
+    tmp_path: Path, name: int | str, sentence: str
+) -> None:
+    segments = [("liver", 0, 1), ("tumour", 0, 4), ("tumour", 0, 7)]
+    labelmap = read_labelmap(write_segmentation(tmp_path / "a.seg.nrrd", [LIVER * 1 + TUMOUR * 3], segments))
+    with pytest.raises(InputError, match=sentence):
+        labelmap.label_of(name)
+
+
+def test_a_labelmap_without_names_takes_numbers_alone(tmp_path: Path) -> None:
+    labelmap = read_labelmap(write_nifti(tmp_path / "labels.nii.gz", (LIVER * 1 + TUMOUR * 1).astype(np.uint8)))
+    with pytest.raises(InputError, match=r"names no segments, so give a number; it has 1, 2\."):
+        labelmap.label_of("liver")
+    np.testing.assert_array_equal(labelmap.mask(None), LIVER)
+
+
+def test_scores_of_one_segment_by_its_name(tmp_path: Path) -> None:
+    reference = write_segmentation(
+        tmp_path / "ref.seg.nrrd", [LIVER * 1, TUMOUR * 1], [("liver", 0, 1), ("tumour", 1, 1)]
+    )
+    plain = write_with_itk(tmp_path / "liver.nrrd", LIVER.astype(np.uint8), SPACING, ORIGIN)
+    assert evaluate_files(plain, reference, label="liver").dice == 1.0
+    assert evaluate_files(reference, reference, label="tumour").reference_voxels == TUMOUR.sum()
+    other = write_segmentation(
+        tmp_path / "pred.seg.nrrd", [LIVER * 5 + SPLEEN * 1], [("spleen", 0, 1), ("Liver", 0, 5)]
+    )
+    assert evaluate_files(other, reference, label="liver").dice == 1.0
+    with pytest.raises(InputError, match=r"no segment named spleen; it has 1 \(liver\), 2 \(tumour\)"):
+        evaluate_files(other, reference, label="spleen")
 
 
 def test_a_cropped_segmentation_lies_on_the_ct(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from odd_files import CONDITIONS, MIRRORED, READ, REFUSED, Condition, nifti
+from odd_files import CONDITIONS, FACE_DOWN, MIRRORED, READ, REFUSED, Condition, nifti
 from real_data import real_data
 from synthetic_ct import synthetic_ct
 from typer.testing import CliRunner
@@ -80,7 +80,7 @@ def _flipped(array: np.ndarray, condition: Condition) -> np.ndarray:
 def _in_slab_order(array: np.ndarray, volume: Volume, condition: Condition) -> np.ndarray:
     """(k, j, i) of the slab: by what the condition did where the header does not say it, else by the header."""
     if not volume.orientation_known or not volume.spacing_known:
-        return _flipped(array, condition)
+        return _flipped(array, condition) if volume.found_order is None else volume.found_order.forward(array)
     return volume.axial_order.forward(array)
 
 
@@ -110,13 +110,14 @@ def test_refused(name: str, slab: np.ndarray, tmp_path: Path, capfd: pytest.Capt
 
 
 @pytest.mark.real_data
+@pytest.mark.parametrize("condition", [MIRRORED, FACE_DOWN])
 def test_a_header_that_mirrors_the_patient_is_said_and_not_changed(
-    slab: np.ndarray, masks: Masks, tmp_path: Path
+    condition: Condition, slab: np.ndarray, masks: Masks, tmp_path: Path
 ) -> None:
     real_data("totalseg_dicom_slab20")
-    volume = read_volume(MIRRORED.make(tmp_path, slab))
+    volume = read_volume(condition.make(tmp_path, slab))
     result = masks.of(volume)
-    assert MIRRORED.says in " ".join(result.notes)
+    assert condition.says in " ".join(result.notes)
     assert result.axial_order == volume.axial_order
 
 

@@ -84,7 +84,7 @@ def render_preview(volume: Volume, result: SegmentationResult, max_tiles: int = 
     hu_window = f"Window {WINDOW.window_level:.0f} / {WINDOW.window_width:.0f} HU."
     numbering = "Slices are numbered from 0, as in the file, and run from head to feet."
     foot = f"{RESEARCH_ONLY}   {numbering}   {hu_window}"
-    draw.text((_MARGIN, sheet.height - _MARGIN), foot, palette.TEXT_DIM, _font(_SMALL_PX), anchor="ls")
+    draw.text((_MARGIN, sheet.height - _MARGIN), foot, palette.TEXT_DIM, font(_SMALL_PX), anchor="ls")
     return sheet
 
 
@@ -146,10 +146,10 @@ class _Caption:
 
 
 def _draw_title(draw: ImageDraw.ImageDraw, volume: Volume, result: SegmentationResult, width: int) -> None:
-    draw.text((_MARGIN, _MARGIN + 26), "SAMMix", palette.TEXT, _font(_TITLE_PX), anchor="ls")
-    after = _MARGIN + draw.textlength("SAMMix", _font(_TITLE_PX)) + 18
+    draw.text((_MARGIN, _MARGIN + 26), "SAMMix", palette.TEXT, font(_TITLE_PX), anchor="ls")
+    after = _MARGIN + draw.textlength("SAMMix", font(_TITLE_PX)) + 18
     made_by = f"{result.model}  ·  {result.guidance}  ·  {result.device}"
-    draw.text((after, _MARGIN + 26), made_by, palette.TEXT_DIM, _font(_TEXT_PX), anchor="ls")
+    draw.text((after, _MARGIN + 26), made_by, palette.TEXT_DIM, font(_TEXT_PX), anchor="ls")
 
     volume_ml = volume.mask_volume_ml(result.mask)
     with_mask = slices_with_mask(result)
@@ -160,9 +160,9 @@ def _draw_title(draw: ImageDraw.ImageDraw, volume: Volume, result: SegmentationR
         finding = f"{name}: volume unknown (spacing unknown)"
     else:
         finding = f"{name} {volume_ml:,.0f} mL"
-    draw.text((width - _MARGIN, _MARGIN + 26), finding, palette.TEXT, _font(_TITLE_PX), anchor="rs")
+    draw.text((width - _MARGIN, _MARGIN + 26), finding, palette.TEXT, font(_TITLE_PX), anchor="rs")
     counts = f"{with_mask} of {len(result.slices)} slices"
-    draw.text((width - _MARGIN, _MARGIN + 60), counts, palette.TEXT_DIM, _font(_TEXT_PX), anchor="rs")
+    draw.text((width - _MARGIN, _MARGIN + 60), counts, palette.TEXT_DIM, font(_TEXT_PX), anchor="rs")
     _draw_legend(draw, result)
 
 
@@ -185,8 +185,8 @@ def _draw_legend(draw: ImageDraw.ImageDraw, result: SegmentationResult) -> None:
 
 
 def _legend_text(draw: ImageDraw.ImageDraw, x: float, baseline: int, text: str) -> float:
-    draw.text((x, baseline), text, palette.TEXT_DIM, _font(_TEXT_PX), anchor="ls")
-    return x + draw.textlength(text, _font(_TEXT_PX)) + 26
+    draw.text((x, baseline), text, palette.TEXT_DIM, font(_TEXT_PX), anchor="ls")
+    return x + draw.textlength(text, font(_TEXT_PX)) + 26
 
 
 def _paste_tile(sheet: Image.Image, tile: Image.Image, corner: tuple[int, int], caption: _Caption) -> None:
@@ -197,11 +197,11 @@ def _paste_tile(sheet: Image.Image, tile: Image.Image, corner: tuple[int, int], 
     draw.rectangle((left, top, right - 1, bottom - 1), fill=(0, 0, 0))
     sheet.paste(tile, (left + (_TILE_WIDTH - tile.width) // 2, top))
     middle = top + tile.height // 2
-    draw.text((left + 7, middle), "R", palette.TEXT_DIM, _font(_SMALL_PX), anchor="lm")
-    draw.text((right - 7, middle), "L", palette.TEXT_DIM, _font(_SMALL_PX), anchor="rm")
+    draw.text((left + 7, middle), "R", palette.TEXT_DIM, font(_SMALL_PX), anchor="lm")
+    draw.text((right - 7, middle), "L", palette.TEXT_DIM, font(_SMALL_PX), anchor="rm")
     baseline = bottom + _CAPTION_HEIGHT - 9
-    draw.text((left + 9, baseline), f"slice {caption.slice_index}", palette.TEXT, _font(_TEXT_PX), anchor="ls")
-    draw.text((right - 9, baseline), caption.numbers, palette.TEXT_DIM, _font(_TEXT_PX), anchor="rs")
+    draw.text((left + 9, baseline), f"slice {caption.slice_index}", palette.TEXT, font(_TEXT_PX), anchor="ls")
+    draw.text((right - 9, baseline), caption.numbers, palette.TEXT_DIM, font(_TEXT_PX), anchor="rs")
 
 
 def _draw_chart(sheet: Image.Image, along: list[SliceReport | None], shown: set[int], top: int, target: str) -> None:
@@ -209,14 +209,14 @@ def _draw_chart(sheet: Image.Image, along: list[SliceReport | None], shown: set[
     draw = ImageDraw.Draw(sheet)
     left, right = _MARGIN, sheet.width - _MARGIN
     bottom, ceiling = top + _CHART_HEIGHT - 12, top + 26
-    draw.text((left, top + 15), "head", palette.TEXT_DIM, _font(_SMALL_PX), anchor="ls")
-    draw.text((right, top + 15), "feet", palette.TEXT_DIM, _font(_SMALL_PX), anchor="rs")
+    draw.text((left, top + 15), "head", palette.TEXT_DIM, font(_SMALL_PX), anchor="ls")
+    draw.text((right, top + 15), "feet", palette.TEXT_DIM, font(_SMALL_PX), anchor="rs")
     title = [("probability", palette.PROBABILITY), ("  and  ", palette.TEXT_DIM)]
     title += [(f"{target} area", palette.MASK), ("  along the scan", palette.TEXT_DIM)]
-    x = (left + right - sum(draw.textlength(text, _font(_SMALL_PX)) for text, _ in title)) / 2
+    x = (left + right - sum(draw.textlength(text, font(_SMALL_PX)) for text, _ in title)) / 2
     for text, colour in title:
-        draw.text((x, top + 15), text, colour, _font(_SMALL_PX), anchor="ls")
-        x += draw.textlength(text, _font(_SMALL_PX))
+        draw.text((x, top + 15), text, colour, font(_SMALL_PX), anchor="ls")
+        x += draw.textlength(text, font(_SMALL_PX))
 
     probability = np.nan_to_num([0.0 if entry is None else entry.probability for entry in along])
     area = np.array([0.0 if entry is None else entry.area_px for entry in along])
@@ -237,6 +237,6 @@ def _draw_chart(sheet: Image.Image, along: list[SliceReport | None], shown: set[
 
 
 @cache
-def _font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Pillow's own font: the same on every platform, with no font file to ship."""
     return ImageFont.load_default(size_px)

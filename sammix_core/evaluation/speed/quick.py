@@ -18,7 +18,8 @@ from sammix_core.engines.threads import in_threads
 from sammix_core.evaluation.speed.reference import Reference
 from sammix_core.masks.overlap import mask_dice
 from sammix_core.progress import CancelCheck, ProgressCallback, ProgressReporter
-from sammix_core.sam.litemedsam import LiteMedSam, decode_with, is_litemedsam
+from sammix_core.sam.litemedsam import LiteMedSam, is_litemedsam
+from sammix_core.sam.litemedsam_network import decode_with
 from sammix_core.segmentation.result import SegmentationResult
 from sammix_core.segmentation.segmenter import Segmenter
 from sammix_core.segmentation.session import SegmentationSession

@@ -141,6 +141,10 @@ class Dispatcher:
     def _write_labelmap(self, command: mc.WriteLabelmap, job: Job) -> None:
         exports.export_labelmap(command)
 
+    @handles(mc.WriteDicomSeg)
+    def _write_dicom_seg(self, command: mc.WriteDicomSeg, job: Job) -> None:
+        exports.export_dicom_seg(command)
+
     @handles(mc.MakeSurface)
     def _make_surface(self, command: mc.MakeSurface, job: Job) -> None:
         self._send(exports.make_surface(command))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from sammix_core.errors import InputError
+from sammix_core.volume.grid import VolumeGrid
 from sammix_core.volume.volume import Volume, grid_from_ras
+from sammix_core.volume_io.dicom_seg import UNKNOWN_MODEL, Algorithm, write_dicom_seg
+from sammix_core.volume_io.dicom_source import DicomSource
 from sammix_core.volume_io.labelmap_writing import write_labelmap
 from SAMMixSlicerLib.worker.events import SurfaceMade
-from SAMMixSlicerLib.worker.mask_commands import MakeSurface, WriteLabelmap
+from SAMMixSlicerLib.worker.mask_commands import MakeSurface, WriteDicomSeg, WriteLabelmap
 from SAMMixSlicerLib.worker.mask_on_grid import MaskOnGrid
 
 _NO_VTK = "VTK is missing in the computing process."
@@ -25,6 +30,20 @@ def export_labelmap(command: WriteLabelmap) -> None:
     voxels = np.broadcast_to(np.int16(0), mask.shape_kji)
     grid = Volume(voxels, *grid_from_ras(mask.ijk_to_ras), spacing_known=command.spacing_known)
     write_labelmap(mask.unpack(), grid, command.path, command.segment)
+
+
+def export_dicom_seg(command: WriteDicomSeg) -> None:
+    """Writes a DICOM SEG, completely or not at all.
+
+    Raises:
+        InputError: The mask does not have the slices of the series, the series has lost its UIDs, highdicom is missing,
+            or the file cannot be written.
+    """
+    source = DicomSource.of_files([Path(file) for file in command.files])
+    grid = VolumeGrid.from_ras(command.mask.shape_kji, command.mask.ijk_to_ras)
+    labels = source.in_order(command.mask.unpack() * np.uint8(command.segment.label_value), grid)
+    algorithm = Algorithm(command.model or UNKNOWN_MODEL, command.by_person)
+    write_dicom_seg(command.path, labels, [command.segment], source, algorithm)
 
 
 def make_surface(command: MakeSurface) -> SurfaceMade:

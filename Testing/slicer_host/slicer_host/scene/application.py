@@ -11,6 +11,7 @@ from typing import Any
 
 import slicer
 
+from slicer_host.scene.dicom_database import DicomDatabase
 from slicer_host.scene.io_manager import IOManager
 from slicer_host.scene.modules import ModuleManager
 
@@ -30,6 +31,7 @@ class CoreApplication:
         self._logic = logic
         self._modules = ModuleManager()
         self._io = IOManager()
+        self._dicom = DicomDatabase()
         self.temporaryPath = tempfile.mkdtemp(prefix="slicer_host_")
         atexit.register(shutil.rmtree, self.temporaryPath, ignore_errors=True)
         self.slicerHome = os.path.dirname(slicer.__file__)
@@ -61,6 +63,10 @@ class CoreApplication:
         return self._io
 
     ioManager = coreIOManager
+
+    def dicomDatabase(self) -> DicomDatabase:
+        """Where the files of imported DICOM are."""
+        return self._dicom
 
     def layoutManager(self) -> Any:
         """No views without Qt."""

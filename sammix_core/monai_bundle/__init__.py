@@ -1,0 +1,1 @@
+"""Models as MONAI bundles, which run where SAMMix is not installed."""
