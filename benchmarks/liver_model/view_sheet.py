@@ -19,14 +19,14 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from sammix_core.datasets.augmentation import FLUID, HARD, MILD, OTHER_LIVER, OTHER_SCAN, STRONG, Strength
-from sammix_core.datasets.cases import LabelledCase, load_case
+from sammix_core.datasets.cases import CaseConfig, LabelledCase, load_case
 from sammix_core.preprocessing.frame import Frame
 from sammix_core.preprocessing.spec import PreprocessingSpec
 from sammix_core.preprocessing.window import slice_image
 from sammix_core.training.case_views import draw_augmented
-from sammix_core.training.config import TrainingConfig
 
-CONFIG = Path(__file__).resolve().parent / "config.yaml"
+HERE = Path(__file__).resolve().parent
+DATA = HERE.parents[2] / "shared" / "data"
 CASES = ("crlm1004", "hcc007_arterial", "hcc009_portal")
 STILL = Strength(close=0, turned=0, stretch=0.001, bend_mm=0.001, phase_hu=0.001, noise_hu=3.1, thick=0)
 ALONE = ("effusion", "ascites", "density", "cysts", "necrosis", "lipiodol", "cropped", "table", "arms", "low_dose")
@@ -76,15 +76,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--narrow", action="store_true")
     arguments = parser.parse_args()
-    config = TrainingConfig.read(CONFIG)
-    known = {case.name: case for case in config.cases}
+    spec = PreprocessingSpec()
     lines = []
     for name in arguments.cases:
-        case = load_case(known[name])
+        case = load_case(CaseConfig(name, DATA / f"{name}_ct.nii.gz", HERE / "labels" / f"{name}.json"))
         labelled = np.flatnonzero(case.labelled)
         for part in np.linspace(*arguments.positions, arguments.slices):
             index = int(labelled[round(part * (len(labelled) - 1))])
-            lines.append(row(case, index, arguments.kinds, config.preprocessing, arguments.seed, arguments.narrow))
+            lines.append(row(case, index, arguments.kinds, spec, arguments.seed, arguments.narrow))
     edge = lines[0][0].width
     sheet = Image.new("RGB", (edge * len(lines[0]), edge * len(lines)))
     for y, line in enumerate(lines):
