@@ -170,22 +170,24 @@ def augmented_view(
             if marked is not None:
                 marked = np.maximum(marked, np.abs(drawn - hu) >= _LEAST_LESION_HU)
             hu = drawn
-    for pour, part in ((ascites, strength.ascites), (pleural_effusion, strength.effusion)):
-        if _due(part, rng):
-            hu = pour(hu, share, fine_mm, rng)
+    layers = [share] if marked is None else [share, marked]
+    if _due(strength.ascites, rng):
+        hu, layers = ascites(hu, layers, fine_mm, rng)
+    share = layers[0]
+    if _due(strength.effusion, rng):
+        hu = pleural_effusion(hu, share, fine_mm, rng)
     for scan, part in ((arms, strength.arms), (low_dose, strength.low_dose)):
         if _due(part, rng):
             hu = scan(hu, fine_mm, rng)
     cropped = len(crops) > 2 and _due(strength.cropped, rng)
     crop = crops[2] if cropped else _field_of_view(crops[:2], close, whole_share > 0, pixel_mm, rng, strength.margin_mm)
-    still, layers = share, [share] if marked is None else [share, marked]
     hu, moved = _warp(hu, layers, fine_mm, _centre(crop, factor), strength, rng)
     if _due(strength.table, rng):
         hu = table(hu, fine_mm, rng)
     hu = _kernel_and_noise(hu, fine_mm, strength.noise_hu, rng)
     coarse = _coarse(crop, factor)
     if cropped:
-        hu, coarse = _cut_out(hu, moved[0], still, coarse, fine_mm, spec.least_extent_mm, rng)
+        hu, coarse = _cut_out(hu, moved[0], share, coarse, fine_mm, spec.least_extent_mm, rng)
     frame = Frame.for_crop(coarse, fine_mm, spec.size)
     varied = PreprocessingSpec(
         window_level=spec.window_level + rng.uniform(-15, 15),

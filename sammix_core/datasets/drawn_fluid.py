@@ -13,6 +13,7 @@ ASCITES_MM = (3.0, 25.0)
 _RIM_MM = 2.5  # pixels that are part lung, part wall
 _FAT_HU = (-200.0, -20.0)
 _WALL_HU = (-20.0, 85.0)
+_SHRUNK_SHARE = 0.65
 _WALL_MM = 45.0  # the abdominal wall lies within this of the skin
 
 
@@ -114,34 +115,60 @@ def _pour(
     return np.asarray(hu * (1 - part) + mixed * part, dtype=np.float32)
 
 
-def ascites(hu: np.ndarray, share: np.ndarray, pixel_mm: tuple[float, float], rng: np.random.Generator) -> np.ndarray:
+def ascites(
+    hu: np.ndarray, layers: list[np.ndarray], pixel_mm: tuple[float, float], rng: np.random.Generator
+) -> tuple[np.ndarray, list[np.ndarray]]:
     """Lays fluid round the structure: into the fat next to it, and between it and the body wall.
+
+    Where the structure lies against the wall there is no room, as there is none in a lean patient until fluid makes it:
+    in most views the structure shrinks a little towards the middle of the body, its label with it, and leaves a gap.
 
     Args:
         hu: (rows, cols) HU.
-        share: (rows, cols) float, share of the structure.
+        layers: (rows, cols) float each: the share of the structure, then what else moves with it.
         pixel_mm: (row, col) spacing.
         rng: Random source.
 
     Returns:
-        (rows, cols) float32 HU; the same where the structure is not on the slice.
+        (rows, cols) float32 HU, and the layers where they are now; the same where the structure is not on the slice.
     """
+    share = layers[0]
     if share.max() <= 0.5:
-        return hu
+        return hu, layers
     structure, body = share > 0.5, body_mask(hu)
     away, nearest = ndimage.distance_transform_edt(~structure, sampling=pixel_mm, return_indices=True)
     skin = ndimage.distance_transform_edt(np.pad(body, 1), sampling=pixel_mm)[1:-1, 1:-1]
     most = rng.uniform(*ASCITES_MM)
-    rim = np.clip(most * (0.75 + 0.5 * smooth_field(hu.shape, 25.0, pixel_mm, rng)), 0, ASCITES_MM[1])
+    rim = np.clip(most * (1 + 0.4 * smooth_field(hu.shape, 25.0, pixel_mm, rng)), *ASCITES_MM)
     free = body & ~structure & (away <= rim)
     fat = free & (hu > _FAT_HU[0]) & (hu < _FAT_HU[1]) & (skin > 10)
     space = ndimage.binary_propagation(fat & (away < 4), mask=fat)
     # The wall gives way a little: muscle outward of the structure, where no bone or lung lies.
     hard = ndimage.binary_dilation(bones(hu, pixel_mm), disc(1.5, pixel_mm))
     outward = (skin < skin[tuple(nearest)] - 0.5 * away) & (skin < _WALL_MM)
-    wall = free & outward & ~hard & (hu > _WALL_HU[0]) & (hu < _WALL_HU[1]) & (away < rng.uniform(0, 8))
-    space |= wall
-    space = ndimage.binary_closing(space, disc(2.0, pixel_mm)) & free & ~hard & (hu < _WALL_HU[1])
-    weight = ndimage.gaussian_filter(space.astype(np.float32), [0.8 / mm for mm in pixel_mm])
-    weight = np.clip(weight * 2, 0, 1)
-    return _pour(hu, space, space, weight, share, noise_like(hu, body, rng), pixel_mm, rng.uniform(*FLUID_HU))
+    wall = free & outward & ~hard & (hu > _WALL_HU[0]) & (hu < _WALL_HU[1]) & (away < rng.uniform(0, 5))
+    space = ndimage.binary_closing(space | wall, disc(2.0, pixel_mm)) & free & ~hard & (hu < _WALL_HU[1])
+    weight = np.clip(2 * ndimage.gaussian_filter(space.astype(np.float32), [0.8 / mm for mm in pixel_mm]), 0, 1)
+    noise, fluid_hu = noise_like(hu, body, rng), rng.uniform(*FLUID_HU)
+    poured = _pour(hu, space, space, weight, share, noise, pixel_mm, fluid_hu)
+    if rng.random() > _SHRUNK_SHARE:
+        return poured, layers
+    middle = np.array(ndimage.center_of_mass(body))
+    inside = np.argwhere(structure)
+    reach = np.hypot(*((inside - middle) * pixel_mm).T)
+    still = inside[reach.argmin()]
+    farthest = float(np.hypot(*((inside - still) * pixel_mm).T).max())
+    scale = max(0.8, 1 - most / max(farthest, 1.0))
+    source = (np.indices(hu.shape) - still[:, None, None]) / scale + still[:, None, None]
+    moved = [ndimage.map_coordinates(layer, source, order=1, cval=0.0) for layer in layers]
+    # Pixels at its edge are part fat or lung, which do not come along.
+    level = float(np.median(hu[structure]))
+    edge = ~ndimage.binary_erosion(structure, disc(_RIM_MM, pixel_mm))
+    pure = np.where((share < 1) | (edge & (hu < level - 40)), level + noise, hu)
+    organ = ndimage.map_coordinates(pure, source, order=1, mode="nearest")
+    left = np.where(share > 0, share * (fluid_hu + noise) + (1 - share) * poured, poured)
+    left = np.where(
+        ndimage.binary_dilation(structure, disc(_RIM_MM, pixel_mm)), np.maximum(left, fluid_hu + noise), left
+    )
+    left = np.where((share > 0) & (left > fluid_hu + 30), fluid_hu + noise, left)
+    return np.asarray(left * (1 - moved[0]) + organ * moved[0], dtype=np.float32), moved
