@@ -352,15 +352,18 @@ def _cut_out(
         HU with air outside the cut, and the crop of the network's frame.
     """
     box = np.array(extent)
+    padded = rng.random() < 0.7
+    # A volume's crop fits its largest slice; a small one alone, enlarged without padding, does not occur.
+    room = rng.choice([0.0, 1.0, rng.random()], p=[0.3, 0.4, 0.3]) if padded else 1.0
     if share.max() > 0.05:
-        further = (box - _bounds(still > 0)) * rng.choice([0.0, 1.0, rng.random()], p=[0.3, 0.4, 0.3])
+        further = (box - _bounds(still > 0)) * room
         box = _bounds(share > 0.02) + np.array([-1, -1, 1, 1]) * np.abs(further)
     margin = rng.uniform(*_CROPPED_MARGIN_MM, 4) / np.array([*pixel_mm, *pixel_mm])
     box = np.round(box + margin * np.array([-1, -1, 1, 1])).astype(int)
     rows, cols = np.ogrid[: hu.shape[0], : hu.shape[1]]
     inside = (rows >= box[0]) & (rows < box[2]) & (cols >= box[1]) & (cols < box[3])
     size_mm = (box[2:] - box[:2]) * np.array(pixel_mm)
-    least = least_mm if rng.random() < 0.7 else float(size_mm.max()) * rng.uniform(1.0, 1.5)
+    least = least_mm if padded else float(size_mm.max()) * rng.uniform(1.0, 1.5)
     more = np.round(np.maximum(0, least - size_mm.max()) / 2 / np.array(pixel_mm)).astype(int)
     row_min, col_min, row_max, col_max = (int(edge) for edge in box + np.concatenate([-more, more]))
     return np.where(inside, hu, AIR_HU), (row_min, col_min, row_max, col_max)

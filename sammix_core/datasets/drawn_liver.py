@@ -11,7 +11,7 @@ _VESSEL_MM = 1.8  # deviations larger than this are vessels and lesions, smaller
 
 
 def _plain(values: np.ndarray) -> np.ndarray:
-    return np.interp(values, [-1100, 45, 250, 3000], [-1100, 42, 68, 3000]).astype(np.float32)
+    return np.interp(values, [-1100, -30, 45, 250, 3000], [-1100, -30, 42, 68, 3000]).astype(np.float32)
 
 
 def _arterial(values: np.ndarray, brighter: float) -> np.ndarray:
