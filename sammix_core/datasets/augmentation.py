@@ -9,7 +9,7 @@ left-right flip: a liver on the left would be false.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -90,21 +90,11 @@ STRONG = Strength(
     noise_hu=40.0,
 )
 # What the training patients do not have, and others do; see docs/decisions/views-2.md.
-FLUID = Strength(
-    lesions=0.2,
-    thick=0.2,
-    effusion=0.85,
-    ascites=0.35,
-    density=0.4,
-    table=0.2,
-    arms=0.2,
-    low_dose=0.25,
-)
-OTHER_LIVER = Strength(
-    lesions=0.2, thick=0.2, density=0.8, cysts=0.25, necrosis=0.25, lipiodol=0.12, effusion=0.1, turned_degrees=45.0
-)
-OTHER_SCAN = Strength(
-    lesions=0.2,
+_OTHERS = Strength(lesions=0.2, thick=0.2, bend_mm=3.5, noise_hu=20.0)
+FLUID = replace(_OTHERS, effusion=0.85, ascites=0.35, density=0.4, table=0.2, arms=0.2, low_dose=0.2)
+OTHER_LIVER = replace(_OTHERS, density=0.8, cysts=0.25, necrosis=0.25, lipiodol=0.12, effusion=0.15, ascites=0.1)
+OTHER_SCAN = replace(
+    _OTHERS,
     thick=0.6,
     turned=0.5,
     turned_degrees=45.0,
@@ -112,7 +102,7 @@ OTHER_SCAN = Strength(
     cropped=0.4,
     table=0.4,
     arms=0.3,
-    low_dose=0.35,
+    low_dose=0.3,
 )
 
 

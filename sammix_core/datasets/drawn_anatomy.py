@@ -36,7 +36,7 @@ def lungs(hu: np.ndarray, body: np.ndarray, pixel_mm: tuple[float, float]) -> np
         return np.zeros(hu.shape, dtype=bool)
     large = component_sizes(labels, count) * pixel_mm[0] * pixel_mm[1] >= _LEAST_LUNG_MM2
     for piece in np.flatnonzero(large):
-        large[piece] = piece > 0 and float(np.median(hu[labels == piece])) > _GAS_HU
+        large[piece] = float(np.median(hu[labels == piece + 1])) > _GAS_HU
     return select_components(labels, large)
 
 

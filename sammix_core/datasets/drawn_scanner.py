@@ -83,6 +83,6 @@ def low_dose(hu: np.ndarray, pixel_mm: tuple[float, float], rng: np.random.Gener
     strength = 0.5 + 0.5 * np.clip(deep / 90, 0, 1)
     grain = rng.normal(0, 1, hu.shape).astype(np.float32)
     grain = ndimage.gaussian_filter(grain, [rng.uniform(0.5, 1.2) / mm for mm in pixel_mm])
-    noise = grain / max(1e-6, float(grain.std())) * rng.uniform(15, 45)
-    noise = noise + streaks(hu.shape, pixel_mm, rng) * rng.uniform(6, 28)
+    noise = grain / max(1e-6, float(grain.std())) * rng.uniform(12, 34)
+    noise = noise + streaks(hu.shape, pixel_mm, rng) * rng.uniform(5, 20)
     return np.asarray(np.where(hu > -900, hu + noise * strength, hu), dtype=np.float32)

@@ -216,7 +216,7 @@ def test_what_is_drawn_leaves_the_label_share_alone(kind: str, monkeypatch: pyte
     image, label = a_view(2, STILL, hu, share > 0)
     drawn, same = a_view(2, replace(STILL, **{kind: 1.0}), hu, share > 0)
     np.testing.assert_array_equal(same, label)
-    assert np.abs(drawn - image).max() > 0.05
+    assert np.abs(drawn - image).max() > 0.03
 
 
 def test_a_cropped_view_holds_the_whole_liver_and_air_round_the_cut() -> None:
