@@ -1,18 +1,22 @@
 """Augmented views of a slice, made in HU and millimetres before the encoder sees it.
 
 The encoder is frozen and slow, so views are drawn once and their embeddings kept. What is varied is what differs
-between scanners and protocols: contrast phase, noise, reconstruction kernel, slice thickness, field of view, table,
-position, and the patient's shape within limits. There is no left-right flip: a liver on the left would be false.
+between scanners, protocols and patients: contrast phase, noise, reconstruction kernel, slice thickness, field of view,
+table, arms, position, fluid, the liver's density and lesions, and the patient's shape within limits. There is no
+left-right flip: a liver on the left would be false.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
 
+from sammix_core.datasets.drawn_fluid import ascites, pleural_effusion
+from sammix_core.datasets.drawn_liver import cysts, lipiodol, necrotic_tumour, whole_density
+from sammix_core.datasets.drawn_scanner import arms, low_dose, table
 from sammix_core.preprocessing.body_crop import body_mask
 from sammix_core.preprocessing.frame import Frame
 from sammix_core.preprocessing.spec import PreprocessingSpec
@@ -20,6 +24,8 @@ from sammix_core.preprocessing.window import AIR_HU, window
 
 _WORKING_PIXELS = 320  # slices are brought to about this size first: finer than the network sees, quick to warp
 _LEAST_LESION_HU = 12.0  # what a drawn lesion changes less is no lesion to see
+_CROPPED_MARGIN_MM = (5.0, 20.0)
+Crop = tuple[int, int, int, int]  # row_min, col_min, row_max, col_max, half-open
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,15 @@ class Strength:
         bend_mm: Sigma of the smooth bends' amplitude.
         phase_hu: Sigma of the structure's own offset in HU.
         noise_hu: Largest sigma of the noise.
+        thick: Share of views that average all slices that are given.
+        effusion: Share of views with fluid in the pleural space, where lung is seen.
+        ascites: Share of views with fluid round the structure.
+        density: Share of views whose structure has the density of another liver or phase.
+        cysts, necrosis, lipiodol: Shares of views with such lesions in the structure.
+        cropped: Share of views cut out 5 to 20 mm round the structure, with air round the cut as inference pads it.
+        table: Share of views on a drawn table.
+        arms: Share of views with arms beside the body.
+        low_dose: Share of views with a low dose's grain and streaks.
     """
 
     lesions: float = 0.0
@@ -47,6 +62,17 @@ class Strength:
     bend_mm: float = 5.0
     phase_hu: float = 30.0
     noise_hu: float = 28.0
+    thick: float = 0.3
+    effusion: float = 0.0
+    ascites: float = 0.0
+    density: float = 0.0
+    cysts: float = 0.0
+    necrosis: float = 0.0
+    lipiodol: float = 0.0
+    cropped: float = 0.0
+    table: float = 0.0
+    arms: float = 0.0
+    low_dose: float = 0.0
 
 
 MILD = Strength()
@@ -63,13 +89,28 @@ STRONG = Strength(
     phase_hu=40.0,
     noise_hu=40.0,
 )
+# What the training patients do not have, and others do; see docs/decisions/views-2.md.
+_OTHERS = Strength(lesions=0.2, thick=0.2, bend_mm=3.5, noise_hu=20.0)
+FLUID = replace(_OTHERS, effusion=0.85, ascites=0.35, density=0.4, table=0.2, arms=0.2, low_dose=0.2)
+OTHER_LIVER = replace(_OTHERS, density=0.8, cysts=0.25, necrosis=0.25, lipiodol=0.12, effusion=0.15, ascites=0.1)
+OTHER_SCAN = replace(
+    _OTHERS,
+    thick=0.6,
+    turned=0.5,
+    turned_degrees=45.0,
+    density=0.2,
+    cropped=0.4,
+    table=0.4,
+    arms=0.3,
+    low_dose=0.3,
+)
 
 
 def augmented_view(
     hu_slices: np.ndarray,
     label: np.ndarray,
     pixel_mm: tuple[float, float],
-    crops: tuple[tuple[int, int, int, int], tuple[int, int, int, int]],
+    crops: tuple[Crop, ...],
     spec: PreprocessingSpec,
     rng: np.random.Generator,
     strength: Strength = MILD,
@@ -78,10 +119,12 @@ def augmented_view(
     """Draws one random view of a slice.
 
     Args:
-        hu_slices: (n, rows, cols) HU: the slice in the middle of its neighbours that a thicker slice would average.
-        label: (rows, cols) bool, the structure on the middle slice.
+        hu_slices: (n, rows, cols) HU: the slice, at n // 2, among its neighbours that a thicker slice would average.
+        label: (rows, cols) bool, the structure on that slice; or (n, rows, cols) where it is known on all, so that a
+            thick slice gets the mean of them.
         pixel_mm: (row, col) spacing.
-        crops: The whole slice and the volume's body crop, (row_min, col_min, row_max, col_max).
+        crops: The whole slice and the volume's body crop; where views may be cropped, the box round the structure on
+            all slices of the volume comes third.
         spec: The model's preprocessing; the window is varied about it.
         rng: Random source; the same state gives the same view.
         strength: How far the view may go from the slice.
@@ -91,32 +134,68 @@ def augmented_view(
     Returns:
         Network image (size, size) float32 in [0, 1] and label share (size, size) float32 in [0, 1].
     """
-    hu = np.maximum(hu_slices[len(hu_slices) // 2].astype(np.float32), AIR_HU)
-    if len(hu_slices) > 1 and rng.random() < 0.3:
+    middle, shares = len(hu_slices) // 2, label if label.ndim == 3 else label[None]
+    hu = np.maximum(hu_slices[middle].astype(np.float32), AIR_HU)
+    whole_share = shares[middle if len(shares) > 1 else 0].astype(np.float32)
+    if len(hu_slices) > 1 and rng.random() < strength.thick:
         hu = np.maximum(hu_slices.astype(np.float32), AIR_HU).mean(0)
+        whole_share = shares.astype(np.float32).mean(0)
     factor = max(1, round(max(hu.shape) / _WORKING_PIXELS))
-    hu, share = _shrink(hu, factor), _shrink(label.astype(np.float32), factor)
+    hu, share = _shrink(hu, factor), _shrink(whole_share, factor)
     marked = None if lesions is None else _shrink(lesions.astype(np.float32), factor)
     fine_mm = (pixel_mm[0] * factor, pixel_mm[1] * factor)
     hu = _table(hu, rng)
     hu = _contrast_phase(hu, share, fine_mm, strength.phase_hu, rng)
+    if _due(strength.density, rng):
+        hu = whole_density(hu, share, fine_mm, rng)
     close = bool(share.any()) and rng.random() < strength.close
-    if strength.lesions and share.max() > 0.9 and rng.random() < strength.lesions:
-        drawn = _lesions(hu, share, fine_mm, rng)
-        if marked is not None:
-            marked = np.maximum(marked, np.abs(drawn - hu) >= _LEAST_LESION_HU)
-        hu = drawn
-    crop = _field_of_view(crops, close, label, pixel_mm, rng, strength.margin_mm)
-    hu, share = _warp(hu, share if marked is None else marked, fine_mm, _centre(crop, factor), strength, rng)
+    for draw, part in (
+        (_lesions, strength.lesions),
+        (cysts, strength.cysts),
+        (necrotic_tumour, strength.necrosis),
+        (lipiodol, strength.lipiodol),
+    ):
+        if share.max() > 0.9 and _due(part, rng):
+            drawn = draw(hu, share, fine_mm, rng)
+            if marked is not None:
+                marked = np.maximum(marked, np.abs(drawn - hu) >= _LEAST_LESION_HU)
+            hu = drawn
+    layers = [share] if marked is None else [share, marked]
+    if _due(strength.ascites, rng):
+        hu, layers = ascites(hu, layers, fine_mm, rng)
+    share = layers[0]
+    if _due(strength.effusion, rng):
+        hu = pleural_effusion(hu, share, fine_mm, rng)
+    for scan, part in ((arms, strength.arms), (low_dose, strength.low_dose)):
+        if _due(part, rng):
+            hu = scan(hu, fine_mm, rng)
+    cropped = len(crops) > 2 and _due(strength.cropped, rng)
+    crop = crops[2] if cropped else _field_of_view(crops[:2], close, whole_share > 0, pixel_mm, rng, strength.margin_mm)
+    hu, moved = _warp(hu, layers, fine_mm, _centre(crop, factor), strength, rng)
+    if _due(strength.table, rng):
+        hu = table(hu, fine_mm, rng)
     hu = _kernel_and_noise(hu, fine_mm, strength.noise_hu, rng)
-    coarse = tuple(round(edge / factor) for edge in crop)
-    frame = Frame.for_crop((coarse[0], coarse[1], coarse[2], coarse[3]), fine_mm, spec.size)
+    coarse = _coarse(crop, factor)
+    if cropped:
+        hu, coarse = _cut_out(hu, moved[0], share, coarse, fine_mm, spec.least_extent_mm, rng)
+    frame = Frame.for_crop(coarse, fine_mm, spec.size)
     varied = PreprocessingSpec(
         window_level=spec.window_level + rng.uniform(-15, 15),
         window_width=spec.window_width * rng.uniform(0.88, 1.15),
         size=spec.size,
     )
-    return frame.to_network(window(hu, varied), 0.0), frame.to_network(share, 0.0)
+    return frame.to_network(window(hu, varied), 0.0), frame.to_network(moved[-1], 0.0)
+
+
+def _due(part: float, rng: np.random.Generator) -> bool:
+    """Whether something that a share of the views has is drawn; without a share, no number is drawn either."""
+    return part > 0 and bool(rng.random() < part)
+
+
+def _coarse(crop: Crop, factor: int) -> Crop:
+    """A crop in shrunk pixels."""
+    edges = [round(edge / factor) for edge in crop]
+    return edges[0], edges[1], edges[2], edges[3]
 
 
 def _shrink(image: np.ndarray, factor: int) -> np.ndarray:
@@ -128,7 +207,7 @@ def _shrink(image: np.ndarray, factor: int) -> np.ndarray:
     return padded.reshape(rows // factor, factor, cols // factor, factor).mean((1, 3))
 
 
-def _centre(crop: tuple[int, int, int, int], factor: int) -> tuple[float, float]:
+def _centre(crop: Crop, factor: int) -> tuple[float, float]:
     """Centre of a crop in shrunk pixels, (row, col)."""
     return (crop[0] + crop[2]) / 2 / factor, (crop[1] + crop[3]) / 2 / factor
 
@@ -182,13 +261,13 @@ def _lesions(hu: np.ndarray, share: np.ndarray, pixel_mm: tuple[float, float], r
 
 
 def _field_of_view(
-    crops: tuple[tuple[int, int, int, int], tuple[int, int, int, int]],
+    crops: tuple[Crop, ...],
     close: bool,
     label: np.ndarray,
     pixel_mm: tuple[float, float],
     rng: np.random.Generator,
     margin_mm: tuple[float, float],
-) -> tuple[int, int, int, int]:
+) -> Crop:
     """Chooses the crop: between whole slice and body, moved and scaled; sometimes close about the structure."""
     whole, body = (np.array(crop, dtype=float) for crop in crops)
     mix = rng.choice([0.0, 1.0, rng.random()], p=[0.15, 0.6, 0.25])
@@ -208,13 +287,13 @@ def _field_of_view(
 
 def _warp(
     hu: np.ndarray,
-    share: np.ndarray,
+    layers: list[np.ndarray],
     pixel_mm: tuple[float, float],
     centre: tuple[float, float],
     strength: Strength,
     rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rotates, stretches, shears a little and bends smoothly, about the crop's centre."""
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Rotates, stretches, shears a little and bends smoothly, about the crop's centre; shares go where the HU go."""
     angle = np.deg2rad(
         rng.normal(0, 7) if rng.random() < 1 - strength.turned else rng.uniform(-1, 1) * strength.turned_degrees
     )
@@ -235,8 +314,55 @@ def _warp(
     position = moved / np.array(pixel_mm, np.float32)[:, None, None] + np.array(centre, np.float32)[:, None, None]
     return (
         ndimage.map_coordinates(hu, position, order=1, cval=AIR_HU),
-        ndimage.map_coordinates(share, position, order=1, cval=0.0),
+        [ndimage.map_coordinates(layer, position, order=1, cval=0.0) for layer in layers],
     )
+
+
+def _cut_out(
+    hu: np.ndarray,
+    share: np.ndarray,
+    still: np.ndarray,
+    extent: Crop,
+    pixel_mm: tuple[float, float],
+    least_mm: float,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, Crop]:
+    """Cuts a slice out of a volume that was cropped close about the structure, and never cuts the structure.
+
+    Args:
+        hu: (rows, cols) HU, warped.
+        share: (rows, cols) the structure's share, warped.
+        still: The share before the warp.
+        extent: The box round the structure on all slices, which other slices may reach further than this one.
+        pixel_mm: (row, col) spacing.
+        least_mm: Inference pads to this extent; some views are padded less, as where the spacing is unknown.
+        rng: Random source.
+
+    Returns:
+        HU with air outside the cut, and the crop of the network's frame.
+    """
+    box = np.array(extent)
+    padded = rng.random() < 0.7
+    # A volume's crop fits its largest slice; a small one alone, enlarged without padding, does not occur.
+    room = rng.choice([0.0, 1.0, rng.random()], p=[0.3, 0.4, 0.3]) if padded else 1.0
+    if share.max() > 0.05:
+        further = (box - _bounds(still > 0)) * room
+        box = _bounds(share > 0.02) + np.array([-1, -1, 1, 1]) * np.abs(further)
+    margin = rng.uniform(*_CROPPED_MARGIN_MM, 4) / np.array([*pixel_mm, *pixel_mm])
+    box = np.round(box + margin * np.array([-1, -1, 1, 1])).astype(int)
+    rows, cols = np.ogrid[: hu.shape[0], : hu.shape[1]]
+    inside = (rows >= box[0]) & (rows < box[2]) & (cols >= box[1]) & (cols < box[3])
+    size_mm = (box[2:] - box[:2]) * np.array(pixel_mm)
+    least = least_mm if padded else float(size_mm.max()) * rng.uniform(1.0, 1.5)
+    more = np.round(np.maximum(0, least - size_mm.max()) / 2 / np.array(pixel_mm)).astype(int)
+    row_min, col_min, row_max, col_max = (int(edge) for edge in box + np.concatenate([-more, more]))
+    return np.where(inside, hu, AIR_HU), (row_min, col_min, row_max, col_max)
+
+
+def _bounds(mask: np.ndarray) -> np.ndarray:
+    """(row_min, col_min, row_max, col_max) of a mask, half-open."""
+    rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return np.array([rows[0], cols[0], rows[-1] + 1, cols[-1] + 1])
 
 
 def _kernel_and_noise(

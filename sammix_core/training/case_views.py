@@ -12,7 +12,17 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from sammix_core.datasets.augmentation import HARD, MILD, STRONG, Strength, augmented_view
+from sammix_core.datasets.augmentation import (
+    FLUID,
+    HARD,
+    MILD,
+    OTHER_LIVER,
+    OTHER_SCAN,
+    STRONG,
+    Crop,
+    Strength,
+    augmented_view,
+)
 from sammix_core.datasets.cases import CaseConfig, LabelledCase, load_case
 from sammix_core.embeddings.memory_cache import ImageEncoder
 from sammix_core.embeddings.view_store import EMBEDDINGS, IMAGES, ViewStore, encode_images
@@ -26,10 +36,14 @@ from sammix_core.training.config import TrainingConfig
 from sammix_core.training.settings import FIRST
 from sammix_core.training.views import CLEAN, View
 
-RECIPE = 1  # raise when the way views are drawn changes, so that old ones are not taken for new
+RECIPE = 2  # raise when the way views are drawn changes, so that old ones are not taken for new
 SHARES, SLICES = "shares", "slices"
-# Views from these numbers on are drawn harder; see docs/decisions/hard-views.md.
-_HARD_FROM, _STRONG_FROM = 8, 11
+# By the view's number, over and over; see docs/decisions/hard-views.md and views-2.md. Few views have some of each.
+_STRENGTHS = (
+    *(MILD, FLUID, OTHER_LIVER, OTHER_SCAN, STRONG, FLUID),
+    *(MILD, OTHER_LIVER, HARD, STRONG, FLUID, OTHER_SCAN, MILD, STRONG),
+)
+_THICK_MM = 10.0
 _NEGATIVE_SHARE = 3  # of the slices without the structure, one in three is in an augmented view
 
 
@@ -55,8 +69,7 @@ def case_views(config: TrainingConfig, case: CaseConfig, encoder: str = "") -> V
         encoder: Identity of the encoder, see `ViewEncoder.identity`; "" for LiteMedSAM's own in float32, and for
             images, which go through none.
     """
-    # The frame's least extent pads volumes that are cut closer than any training view, so it changes none.
-    drawn = {key: value for key, value in config.preprocessing.to_dict().items() if key != "least_extent_mm"}
+    drawn = config.preprocessing.to_dict()
     labels = "" if case.labels is None else sha256_of(case.labels)
     parts = [RECIPE, config.seed, drawn, list(case.values), case.ct.name, labels, *([encoder] if encoder else [])]
     return ViewStore.keyed(config.work / "views", case.name, parts)
@@ -236,12 +249,64 @@ def draw_slice(
         )
     text = f"{seed}/{case.name}/{name}/{index}"
     rng = np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little"))
-    reach = 1 if case.spacing[0] < 3.5 else 0
-    low, high = max(0, index - reach), min(len(case.axial), index + reach + 1)
-    if low == 0 or high == len(case.axial):
-        low, high = index, index + 1
-    strength = _strength(int(name.split("-")[1]))
-    return augmented_view(case.axial[low:high], mask, case.spacing[1:], crops, spec, rng, strength, lesions)
+    return draw_augmented(case, index, spec, rng, _strength(int(name.split("-")[1])), lesions)
+
+
+def draw_augmented(
+    case: LabelledCase,
+    index: int,
+    spec: PreprocessingSpec,
+    rng: np.random.Generator,
+    strength: Strength,
+    lesions: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draws an augmented view of a case's slice, with its neighbours for thick slices.
+
+    Args:
+        case: The case.
+        index: Canonical slice.
+        spec: The preprocessing.
+        rng: Random source.
+        strength: What is drawn, and how far it goes.
+        lesions: (rows, cols) bool whose share is returned instead of the label's, or None.
+
+    Returns:
+        Image in [0, 1] and label share in [0, 1], both (size, size) float32.
+    """
+    mask = case.masks.get(index, np.zeros(case.axial.shape[1:], dtype=bool))
+    low, high = _slab(case, index, rng)
+    label = mask
+    if case.labelled[low:high].all():
+        label = np.stack([case.masks.get(k, np.zeros_like(mask)) for k in range(low, high)])
+    extent = _extent(case)
+    crops = case.crops(spec) if extent is None else (*case.crops(spec), extent)
+    return augmented_view(case.axial[low:high], label, case.spacing[1:], crops, spec, rng, strength, lesions)
+
+
+def _slab(case: LabelledCase, index: int, rng: np.random.Generator) -> tuple[int, int]:
+    """Slices that a thick one of at most 10 mm averages, half-open; the slice is the (high - low) // 2nd of them.
+
+    An even number lies unevenly about the slice, so it is taken only where all have labels.
+    """
+    most = max(1, int(_THICK_MM / case.spacing[0] + 0.01))
+    count = int(rng.integers(2, most + 1)) if most > 1 else 1
+    for number in range(count, 1, -1):
+        low = index - number // 2
+        known = low >= 0 and low + number <= len(case.axial)
+        if known and (number % 2 == 1 or case.labelled[low : low + number].all()):
+            return low, low + number
+    return index, index + 1
+
+
+def _extent(case: LabelledCase) -> Crop | None:
+    """The box round the structure on all slices, (row_min, col_min, row_max, col_max); None where there is none."""
+    shown = np.zeros(case.axial.shape[1:], dtype=bool)
+    for mask in case.masks.values():
+        shown |= mask
+    if not shown.any():
+        return None
+    rows, cols = np.flatnonzero(shown.any(1)), np.flatnonzero(shown.any(0))
+    return int(rows[0]), int(cols[0]), int(rows[-1]) + 1, int(cols[-1]) + 1
 
 
 def _as_bytes(share: np.ndarray) -> np.ndarray:
@@ -250,6 +315,4 @@ def _as_bytes(share: np.ndarray) -> np.ndarray:
 
 
 def _strength(number: int) -> Strength:
-    if number >= _STRONG_FROM:
-        return STRONG
-    return HARD if number >= _HARD_FROM else MILD
+    return _STRENGTHS[number % len(_STRENGTHS)]
