@@ -79,7 +79,7 @@ def test_edited_boxes_make_it_semiautomatic(panel, database, tmp_path):
     node = a_ct(tmp_path / "ct", database)
     box = panel.draw(node, 2)
     state = panel.case.state(2)
-    panel.case.setStates([replace(state, box=replace(box, source=BoxSource.EDITED))])
+    panel.case.setStates([replace(state, boxes=(replace(box, source=BoxSource.EDITED),))])
     save(panel, tmp_path / "liver.dcm")
     seg = pydicom.dcmread(tmp_path / "liver.dcm")
     assert seg.SegmentSequence[0].SegmentAlgorithmType == "SEMIAUTOMATIC"

@@ -80,7 +80,7 @@ def _read_pair(prediction: Path, reference: Path, ct: str | Path | None) -> tupl
 def _reference_mask(labelmap: Labelmap, label: LabelChoice | None) -> tuple[np.ndarray, list[str]]:
     labels = labelmap.labels()
     if label is None:
-        merged = _merged("reference", labelmap, "; --label N takes one") if len(labels) > 1 else []
+        merged = _merged("reference", labelmap, "; --label takes one") if len(labels) > 1 else []
         return labelmap.mask(None), merged
     if label in (0, "0"):
         raise InputError("Label 0 is the background; name the label of the liver.")

@@ -49,7 +49,7 @@ class Segmenter:
         >>> result = Segmenter(model).segment_volume(ct)
         >>> result.mask.shape, bool(result.mask[0, 30, 26]), bool(result.mask[0, 5, 5])
         ((2, 64, 64), True, False)
-        >>> [box.edges for box in result.boxes.values()]
+        >>> [box.edges for box in result.boxes.every_box]
         [(16, 20, 36, 40), (16, 20, 36, 40)]
     """
 

@@ -132,8 +132,8 @@ def test_the_report_says_what_the_segmenter_did(done: subprocess.CompletedProces
     assert sum(parts) <= report["seconds"]["total"] + 1e-3
     for entry in report["per_slice"]:
         assert 0 <= entry["probability"] <= 1
-        assert (entry["box"] is None) == (entry["score"] is None) == (entry["mask_scores"] == [])
-        assert entry["area_px"] == 0 or entry["box"]["source"] == "edited"
+        assert (not entry["boxes"]) == (entry["score"] is None) == (entry["mask_scores"] == [])
+        assert entry["area_px"] == 0 or [box["source"] for box in entry["boxes"]] == ["edited"]
     assert f"{report['liver_volume_ml']:,.0f} mL" in done.stdout
 
 

@@ -61,7 +61,7 @@ def test_a_mask_is_a_segment_by_its_name(case: Path) -> None:
     given = ("--mask", str(mask), "--liver", str(case / "liver.nii.gz"))
     code, output = run(case, *given, "--label", "vein")
     assert code == 2
-    assert 'no segment "vein"; it has 1 (liver), 2 (tumour).' in " ".join(output.split())
+    assert "no segment named vein; it has 1 (liver), 2 (tumour)." in " ".join(output.split())
     code, output = run(case, *given, "--label", "tumour")
     assert code == 0, output
     np.testing.assert_array_equal(read_labelmap(case / "out.nii.gz").array == 2, ball())

@@ -42,7 +42,7 @@ def test_a_segment_is_learnt_from_whole(config: CaseConfig, label: int | str) ->
 def test_several_segments_are_listed_by_name(config: CaseConfig) -> None:
     with pytest.raises(InputError, match=r"1 \(liver\), 2 \(tumour\), 3 \(vein\); say with --label which one"):
         read_case(config, None, sparse=False)
-    with pytest.raises(InputError, match=r'no segment "spleen"; it has 1 \(liver\), 2 \(tumour\), 3 \(vein\)'):
+    with pytest.raises(InputError, match=r"no segment named spleen; it has 1 \(liver\), 2 \(tumour\), 3 \(vein\)"):
         read_case(config, "spleen", sparse=False)
 
 

@@ -166,6 +166,18 @@ def test_the_labels_of_the_default_model_are_there() -> None:
         "acrin_flt_breast_001_abdpelvis",
         "acrin_flt_breast_013_chest",
         "crlm1004",
+        "hcc002_portal",
+        "hcc005_plain",
+        "hcc005_portal",
+        "hcc006_portal",
+        "hcc007_arterial",
+        "hcc007_plain10mm",
+        "hcc007_post_portal",
+        "hcc009_plain10mm",
+        "hcc009_portal",
+        "hcc015_arterial",
+        "hcc015_portal",
+        "kits00072_slab",
     ]
 
 

@@ -83,8 +83,8 @@ def test_a_bundle_makes_the_same_masks_where_there_is_no_sammix(
 ) -> None:
     segmenter = Segmenter.load(model.path, "cpu", engine="torch", precision="float32", refined=False)
     session = segmenter.open_session(read_volume(cases / "a.nii.gz"))
-    for box in BoxTrack.read(cases / "a.json").values():
-        session.segment_slice(box.slice_index, box)
+    for slice_index, boxes in BoxTrack.read(cases / "a.json").items():
+        session.segment_slice(slice_index, boxes)
     expected = session.result().mask
 
     bundle = export_bundle(model, tmp_path / "liver_bundle")

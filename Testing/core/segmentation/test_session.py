@@ -355,7 +355,7 @@ def test_a_cancel_while_looking_which_way_up_changes_nothing() -> None:
     session = Segmenter(a_fake_model(guidance=OneWayUp())).open_session(lost(False, True))
     asked = itertools.count()
     with pytest.raises(Cancelled):
-        session.find_boxes(cancel=lambda: next(asked) >= 12)
+        session.find_boxes(cancel=lambda: next(asked) >= 6)
     assert session.result().axial_order == CANONICAL
     for _ in range(2):
         session.find_boxes()

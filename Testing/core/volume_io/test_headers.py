@@ -15,7 +15,8 @@ from synthetic_ct import synthetic_ct
 from sammix_core.errors import InputError
 from sammix_core.volume.volume import Volume
 from sammix_core.volume_io import read_volume, write_labelmap
-from sammix_core.volume_io.labelmap_reading import grid_difference, read_labelmap
+from sammix_core.volume_io.labelmap import grid_difference
+from sammix_core.volume_io.labelmap_reading import read_labelmap
 
 CT = np.clip(synthetic_ct((3, 12, 14)), -1024, 3071)
 
