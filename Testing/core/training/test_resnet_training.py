@@ -81,7 +81,7 @@ def test_images_are_drawn_once_and_not_from_other_views(tmp_path: Path, monkeypa
         file.unlink()
     shares = next(iter(tmp_path.rglob("view-00.shares.npy")))
     np.save(shares, 255 - np.load(shares))
-    monkeypatch.setattr(supervised, "LiteMedSam", QuickLiteMedSam)
+    monkeypatch.setattr(supervised, "LiteMedSam", lambda device, *_: QuickLiteMedSam(device))
     with pytest.raises(InputError, match="was drawn in another way than now; delete"):
         _ = trainer(tmp_path, resnet38=RESNET).images
 
