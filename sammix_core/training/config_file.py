@@ -322,6 +322,9 @@ def _sentence(path: Path, error: ValidationError) -> str:
         return f"The training configuration {path} has missing or unknown keys: {', '.join(sorted(top))}."
     first = details[0]
     key = str(first["loc"][-1])
+    if first["loc"][0] == "views":  # of one of two kinds, which pydantic names too
+        given = first["input"]
+        return f"The training configuration's views must be a whole number from 0, or a list of them, not {given!r}."
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"The training configuration does not know the key {key!r}."
     if first["type"] == "literal_error":
