@@ -38,12 +38,18 @@ def an_untrained_model(parent: Path) -> Path:
     return write_model(parent, manifest, state, "A model for tests.\n").path
 
 
-def a_liver_model_without_plausibility(parent: Path) -> Path:
-    """The shipped liver model, which takes any drawing for a CT; its folder."""
+def a_liver_model_without_plausibility(parent: Path, parts: bool = True) -> Path:
+    """The shipped liver model, which takes any drawing for a CT; its folder.
+
+    Args:
+        parent: Where it is made.
+        parts: Whether it adds boxes for missing parts; without them a slice has one automatic box.
+    """
     folder = parent / "liver"
     shutil.copytree(resolve("liver").path, folder)
     (folder / "plausibility.safetensors").unlink()
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     del manifest["guidance"]["plausibility"], manifest["files"]["plausibility.safetensors"]
+    manifest["guidance"]["following"]["parts"] = parts
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     return folder

@@ -57,7 +57,7 @@ EDITED = BoxSource.EDITED
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(a_liver_model_without_plausibility(tmp_path_factory.mktemp("models")))
+    return str(a_liver_model_without_plausibility(tmp_path_factory.mktemp("models"), parts=False))
 
 
 @pytest.fixture(scope="module")
