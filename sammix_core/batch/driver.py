@@ -29,7 +29,7 @@ _SECONDS_BETWEEN_LOOKS = 0.5
 
 @dataclass(frozen=True)
 class Rules:
-    """What is segmented again, and when a study is given up.
+    """Which studies run again, and after how long one counts as failed.
 
     Attributes:
         retry_failed: Whether studies that failed are tried again.

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from sammix_core.datasets.cases import CaseConfig, LabelledCase, load_case
 from sammix_core.errors import InputError
 from sammix_core.volume_io import LABELMAP_SUFFIXES, read_volume
@@ -71,9 +73,7 @@ def read_case(config: CaseConfig, label: LabelChoice | None, sparse: bool, value
         case = load_case(config, volume)
     else:
         labelmap = read_labels_on_ct(config.labels, volume, config.name)
-        _check_label(labelmap, label)
-        mask = labelmap.array > 0 if label is None else labelmap.mask(labelmap.label_of(label))
-        case = LabelledCase.from_mask(config.name, volume, mask)
+        case = LabelledCase.from_mask(config.name, volume, _mask_of(labelmap, label))
         case = replace(case, absent=()) if sparse else case
     if not case.masks:
         labels = "" if config.labels is None else config.labels.name
@@ -110,9 +110,12 @@ def _stem(path: Path) -> str | None:
     return None
 
 
-def _check_label(labelmap: Labelmap, label: LabelChoice | None) -> None:
-    """Refuses a label that does not occur, and several labels where none is chosen."""
-    if label is None and len(labelmap.labels()) > 2:
+def _mask_of(labelmap: Labelmap, label: LabelChoice | None) -> np.ndarray:
+    """The structure's mask; refuses a label that does not occur, and several labels where none is chosen."""
+    if label is not None:
+        return labelmap.mask(labelmap.label_of(label))
+    if len(labelmap.labels()) > 2:
         raise InputError(
             f"{labelmap.name} has the labels {labelmap.listed_labels()}; say with --label which one is meant."
         )
+    return labelmap.array > 0

@@ -44,7 +44,7 @@ class DicomExport:
     def write(self, case: Case, path: str) -> None:
         """Writes the mask of a case as DICOM SEG.
 
-        Where the packages for it are missing, the user is asked first whether they may be installed.
+        Where packages are missing, asks the user whether to install them, and writes nothing this time.
 
         Args:
             case: The case; it has a mask.

@@ -319,7 +319,7 @@ def test_two_volumes_of_one_patient_are_one_patient(tmp_path: Path) -> None:
 def test_checkpoints_of_patients_with_one_volume_have_the_names_of_earlier_versions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patient: str | None, names: list[str] | None
 ) -> None:
-    """So that what liver/1.1.0 was trained from is found again, and a patient with two volumes is trained anew."""
+    """Checkpoints of liver/1.1.0 stay valid; a patient with a second volume gets new ones."""
     views = [
         View(name, "clean", Stored(f"/v/{name}-0123/clean.embeddings.npy"), *[np.zeros(1)] * 2, patient=whose or "")  # type: ignore[arg-type]
         for name, whose in (("anna", "anna"), ("bert", patient))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import ndimage
@@ -30,6 +31,7 @@ _LOCAL_MM = 4.0  # sigma of the neighbour's own density about a place
 _LEAST_PIXELS = 50  # to estimate noise from
 _TYPICAL_SD = 8.0
 _EVEN_HU, _EVEN_SD = 20.0, 2.0
+_KEPT_SLICES = 64  # smoothed; a quarter of a MB each
 _IN_PLACE = 0.5  # share of a run's last mask that the mask beyond it covers where the run closes a gap
 
 
@@ -74,6 +76,9 @@ class _Search:
         self._pixels = 1 / track.decoder.pixel_mm  # of a mm
         self._open = _disc(settings.missing_open_mm * self._pixels)
         self._rejected: set[tuple[int, tuple[float, ...]]] = set()
+        self._smooth = lru_cache(_KEPT_SLICES)(
+            lambda index: ndimage.gaussian_filter(track.decoder.hu(index), _SMOOTH_MM * self._pixels)
+        )
 
     def run(self) -> list[_Added]:
         """All parts that were added."""
@@ -97,13 +102,9 @@ class _Search:
         least = settings.missing_mm2 * self._pixels**2
         if np.count_nonzero(lacking) < least:
             return
-        there, here = self._track.decoder.hu(beside), self._smooth(self._track.decoder.hu(index))
-        expected = _mean_inside(there, self.masks[beside], _LOCAL_MM * self._pixels)
-        core = ndimage.binary_erosion(self.masks[beside], iterations=2)
-        noise = _TYPICAL_SD
-        if np.count_nonzero(core) > _LEAST_PIXELS:
-            noise = float((self._smooth(there) - expected)[core].std())
-        alike = np.abs(here - expected) <= max(settings.missing_hu, settings.missing_sd * noise)
+        expected = _mean_inside(self._track.decoder.hu(beside), self.masks[beside], _LOCAL_MM * self._pixels)
+        noise = _sd_inside(self._smooth(beside) - expected, ndimage.binary_erosion(self.masks[beside], iterations=2))
+        alike = np.abs(self._smooth(index) - expected) <= max(settings.missing_hu, settings.missing_sd * noise)
         labels, count = label_components(ndimage.binary_opening(lacking & alike, self._open))
         for number in range(1, count + 1):
             part = labels == number
@@ -119,23 +120,24 @@ class _Search:
         if answer is not None and answer.score >= settings.missing_score:
             area = np.count_nonzero(part)
             covered = np.count_nonzero(answer.mask & part) >= settings.missing_cover * area
-            here = self._smooth(self._track.decoder.hu(index))
-            core = ndimage.binary_erosion(part)
-            noise = float(here[core].std()) if np.count_nonzero(core) > _LEAST_PIXELS else _TYPICAL_SD
+            here = self._smooth(index)
+            noise = _sd_inside(here, ndimage.binary_erosion(part))
             even = np.abs(here[answer.mask] - np.median(here[part])) <= max(_EVEN_HU, _EVEN_SD * noise)
             if covered and answer.area < settings.missing_growth * area and even.mean() >= settings.missing_even:
                 return answer
         self._rejected.add((index, box))
         return None
 
-    def _smooth(self, hu: np.ndarray) -> np.ndarray:
-        return ndimage.gaussian_filter(hu, _SMOOTH_MM * self._pixels)
-
 
 def _mean_inside(hu: np.ndarray, mask: np.ndarray, sigma: float) -> np.ndarray:
     """(size, size) Gaussian mean of the HU inside a mask."""
     weights = mask.astype(np.float32)
     return ndimage.gaussian_filter(hu * weights, sigma) / np.maximum(ndimage.gaussian_filter(weights, sigma), 1e-3)
+
+
+def _sd_inside(hu: np.ndarray, mask: np.ndarray) -> float:
+    """The standard deviation of the HU inside a mask, or a typical one where the mask is too small to tell."""
+    return float(hu[mask].std()) if np.count_nonzero(mask) > _LEAST_PIXELS else _TYPICAL_SD
 
 
 def _disc(radius: float) -> np.ndarray:
@@ -169,9 +171,9 @@ def _closes_gap(run: list[_Added], before: list[np.ndarray]) -> bool:
     """Whether the slices beyond both ends of a run have masks in its place."""
     indices = [added.index for added in run]
     for end, beyond in ((min(indices), min(indices) - 1), (max(indices), max(indices) + 1)):
+        if not 0 <= beyond < len(before):
+            return False
         last = np.logical_or.reduce([added.part.mask for added in run if added.index == end])
-        if not 0 <= beyond < len(before) or np.count_nonzero(before[beyond] & last) < _IN_PLACE * np.count_nonzero(
-            last
-        ):
+        if np.count_nonzero(before[beyond] & last) < _IN_PLACE * np.count_nonzero(last):
             return False
     return True
