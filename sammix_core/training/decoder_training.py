@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 from sammix_core.boxes.network_box import NetworkBox, tight_box
-from sammix_core.boxes.parts import enclosing_box
+from sammix_core.boxes.parts import SAME_PLACE, box_iou, enclosing_box
 from sammix_core.guidance.base import Guidance
 from sammix_core.guidance.boxes_from_cam import BoxSettings, boxes_from_cam
 from sammix_core.sam.decoding import MaskSettings, dense_prompt
@@ -28,12 +28,13 @@ from sammix_core.training.context import TrainingContext
 from sammix_core.training.loop import LoopSettings, one_cycle, train_steps
 from sammix_core.training.losses import tversky_loss
 from sammix_core.training.settings import DecoderTraining
-from sammix_core.training.views import View, ViewSamples
+from sammix_core.training.views import View, ViewSamples, one_component
 
 # (weight of false positives, weight of false negatives) of m1, m2, m3
 LEANINGS = ((0.5, 0.5), (0.65, 0.35), (0.35, 0.65))
 _CHECKPOINT_EVERY = 40
 _MAX_GRADIENT_NORM = 1.0
+_LEAST_PART_PIXELS = 12  # smaller ones are specks of a label
 
 
 def decoder_loss(
@@ -81,11 +82,12 @@ class PromptMaker:
         shares: torch.Tensor,
         rng: np.random.Generator,
         images: torch.Tensor | None = None,
+        one_part: Sequence[bool] = (),
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Makes the prompts of a batch.
 
         The box is the guidance's in three of four slices and the label's otherwise, each moved a little; the guidance's
-        is taken only where it found something.
+        is taken only where it found something, and for one part only where it found that part by itself.
 
         Args:
             patients: Whose slices they are.
@@ -93,6 +95,7 @@ class PromptMaker:
             shares: (n, 1, size, size) label share in [0, 1].
             rng: Random source.
             images: (n, 1, size, size), for a guidance that needs them.
+            one_part: (n,) whether the share is that of one part of several; by default none is.
 
         Returns:
             Boxes (n, 4) XYXY edges, mask prompts (n, 1, 256, 256), and (n,) bool: whether the slice is of use.
@@ -100,10 +103,12 @@ class PromptMaker:
         size = shares.shape[-1]
         boxes, logits, useful = [], [], []
         pixels = embeddings if images is None else images
-        for patient, image, embedding, share in zip(patients, pixels, embeddings, shares, strict=True):
+        alone = one_part or [False] * len(shares)
+        for patient, image, embedding, share, part in zip(patients, pixels, embeddings, shares, alone, strict=True):
             maps = self._guidance[patient].maps(image[None], embedding[None])
-            guided = enclosing_box(boxes_from_cam(maps, 1.0, size, self._boxes).boxes[0])
+            found = boxes_from_cam(maps, 1.0, size, self._boxes).boxes[0]
             label = tight_box(share[0].numpy() > 0.5)
+            guided = _box_of_part(found, label) if part else enclosing_box(found)
             box = guided if guided is not None and rng.random() < 0.75 else label
             useful.append(label is not None)
             boxes.append(jittered(box or (0.0, 0.0, float(size), float(size)), size, rng))
@@ -144,7 +149,10 @@ def train_decoder(
         pairs = draws[step]
         rng = np.random.default_rng([seed, step])
         embeddings, shares = samples.embeddings(pairs), samples.shares(pairs)
-        boxes, prompt, useful = prompts.prompts(samples.patients(pairs), embeddings, shares, rng)
+        one_part: list[bool] = []
+        if settings.part_share:
+            shares, one_part = narrow_to_parts(shares, settings.part_share, rng)
+        boxes, prompt, useful = prompts.prompts(samples.patients(pairs), embeddings, shares, rng, one_part=one_part)
         if rng.random() < 0.1:
             prompt = torch.zeros_like(prompt)  # the decoder must not lean on the map alone
         noise = 0.03 * torch.randn(embeddings.shape, generator=torch.Generator().manual_seed(seed * 7919 + step))
@@ -161,6 +169,37 @@ def train_decoder(
     average: PromptedDecoder = train_steps(decoder, learning, make_batch, loss_of, loop, context)
     # Parameters alone: the position encoding is a fixed buffer of the base model, and half precision would blur it.
     return {name: tensor.detach() for name, tensor in average.named_parameters()}
+
+
+def narrow_to_parts(
+    shares: torch.Tensor, part_share: float, rng: np.random.Generator
+) -> tuple[torch.Tensor, list[bool]]:
+    """Narrows some slices of several parts to one of them, as inference decodes them.
+
+    Args:
+        shares: (n, 1, h, w).
+        part_share: Share of slices that are narrowed.
+        rng: Random source.
+
+    Returns:
+        The shares, and of each slice whether it is one part of several now.
+    """
+    narrowed = [one_component(share, _LEAST_PART_PIXELS, rng) for share in shares]
+    several = [not torch.equal(part > 0.5, share > 0.5) for part, share in zip(narrowed, shares, strict=True)]
+    taken = [
+        is_part and bool(part.any()) and rng.random() < part_share
+        for part, is_part in zip(narrowed, several, strict=True)
+    ]
+    chosen = [part if take else share for part, share, take in zip(narrowed, shares, taken, strict=True)]
+    return torch.stack(chosen), taken
+
+
+def _box_of_part(found: Sequence[NetworkBox], label: NetworkBox | None) -> NetworkBox | None:
+    """The guidance's box in the place of a part's own; None where it has none there."""
+    if label is None or not found:
+        return None
+    best = max(found, key=lambda box: box_iou(box, label))
+    return best if box_iou(best, label) >= SAME_PLACE else None
 
 
 class PromptedDecoder(nn.Module):

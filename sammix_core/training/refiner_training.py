@@ -8,16 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy import ndimage
 
-from sammix_core.masks.components import component_sizes, label_components
 from sammix_core.refinement.msam.stages import clicks_of_stages, stage_loss
 from sammix_core.refinement.network import SliceRefiner
 from sammix_core.sam.light_decoder import LightDecoder
 from sammix_core.training.context import TrainingContext
 from sammix_core.training.loop import LoopSettings, RatedParameters, one_cycle, train_steps
 from sammix_core.training.refiner_starts import own_mask, perturbed_masks
-from sammix_core.training.views import View, ViewSamples
+from sammix_core.training.views import View, ViewSamples, one_component
 
 _CHECKPOINT_EVERY = 25
 _MAX_GRADIENT_NORM = 1.0
@@ -85,7 +83,7 @@ def train_refiner(
         rng = np.random.default_rng([seed, step])
         embeddings, shares = samples.embeddings(draws[step]), samples.shares(draws[step])
         if settings.single:
-            shares = torch.stack([_one_component(share, settings.least_pixels, rng) for share in shares])
+            shares = torch.stack([one_component(share, settings.least_pixels, rng) for share in shares])
         noise = _NOISE * torch.randn(embeddings.shape, generator=torch.Generator().manual_seed(seed * 7919 + step))
         kept = (shares > 0.5).flatten(1).any(1)  # a slice whose label fills no pixel by half teaches nothing
         embeddings, shares = (embeddings + noise)[kept], shares[kept]
@@ -129,13 +127,3 @@ def _rated(refiner: SliceRefiner, settings: RefinerTraining) -> list[RatedParame
     fast = [parameter for name, parameter in trained if not name.startswith(base)]
     slow = [parameter for name, parameter in trained if name.startswith(base)]
     return [(fast, settings.learning_rate), (slow, settings.decoder_rate)]
-
-
-def _one_component(share: torch.Tensor, least_pixels: int, rng: np.random.Generator) -> torch.Tensor:
-    """(1, h, w) with one component of the label and nothing else; nothing where all are too small."""
-    components, count = label_components(share[0].numpy() > 0.5)
-    large = 1 + np.flatnonzero(component_sizes(components, count) >= least_pixels)
-    if not len(large):
-        return torch.zeros_like(share)
-    near = ndimage.binary_dilation(components == rng.choice(large), iterations=2)  # its soft edge belongs to it
-    return share * torch.from_numpy(near)

@@ -48,12 +48,14 @@ class DecoderTraining:
         batch: Slices a step.
         learning_rate: Peak of the schedule; small, since naive training hurts other patients.
         weight_decay: AdamW's.
+        part_share: Share of the slices with several parts that teach one of them, with its own box.
     """
 
     steps: int = 90
     batch: int = 6
     learning_rate: float = 5e-5
     weight_decay: float = 0.01
+    part_share: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import ndimage
 
 from sammix_core.datasets.sampling import PatientSampler
+from sammix_core.masks.components import component_sizes, label_components
 
 CLEAN = "clean"
 MIN_POSITIVE_CELLS = 1.0  # a slice counts as showing the structure from this much of an embedding's cell on
@@ -92,3 +94,22 @@ class ViewSamples:
     def patients(self, pairs: Sequence[tuple[int, int]]) -> list[str]:
         """The patient of each pair."""
         return [self.views[v].patient for v, _ in pairs]
+
+
+def one_component(share: torch.Tensor, least_pixels: int, rng: np.random.Generator) -> torch.Tensor:
+    """Narrows a label to one of its components, drawn with equal chances.
+
+    Args:
+        share: (1, h, w) label share in [0, 1].
+        least_pixels: Smaller components are not drawn.
+        rng: Random source.
+
+    Returns:
+        (1, h, w): the component with its soft edge; nothing where all are too small.
+    """
+    components, count = label_components(share[0].numpy() > 0.5)
+    large = 1 + np.flatnonzero(component_sizes(components, count) >= least_pixels)
+    if not len(large):
+        return torch.zeros_like(share)
+    near = ndimage.binary_dilation(components == rng.choice(large), iterations=2)  # its soft edge belongs to it
+    return share * torch.from_numpy(near)

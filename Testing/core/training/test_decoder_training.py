@@ -9,7 +9,7 @@ from training_views import Sees, a_view, logits_of, square
 
 from sammix_core.guidance.boxes_from_cam import BoxSettings
 from sammix_core.sam.decoding import MaskSettings
-from sammix_core.training.decoder_training import PromptMaker, decoder_loss
+from sammix_core.training.decoder_training import PromptMaker, decoder_loss, narrow_to_parts
 
 
 def decoder_losses(sides: tuple[int, int, int], scores: tuple[float, float, float], share: torch.Tensor) -> float:
@@ -74,3 +74,14 @@ def test_where_the_guidance_finds_nothing_the_box_is_the_labels() -> None:
 def test_a_slice_without_a_label_is_of_no_use() -> None:
     _, _, useful = prompted(Sees(), side=0, count=3)
     assert not useful.any()
+
+
+def test_a_part_of_several_is_prompted_with_its_own_box_where_the_guidance_found_it_together_with_others() -> None:
+    two = torch.zeros(1, 1, 256, 256)
+    two[..., 60:100, 100:140] = two[..., 200:220, 10:40] = 1
+    one = square(16, size=256)
+    shares, alone = narrow_to_parts(torch.cat([two, one]).expand(2, 1, 256, 256), 1.0, np.random.default_rng(0))
+    assert alone == [True, False]
+    assert float(shares[0].sum()) in (40 * 40, 20 * 30)
+    assert torch.equal(shares[1], one[0])
+    assert narrow_to_parts(two, 0.0, np.random.default_rng(0))[1] == [False]
