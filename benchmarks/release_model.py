@@ -1,8 +1,8 @@
 """Puts a trained model into the package, with the figures measured on it.
 
-    python benchmarks/release_model.py work/liver_model/out/liver/1.1.0
+    python benchmarks/release_model.py work/liver_model_2/out/liver/2.0.0
 
-Run it after training to ship the weights (the figures stay empty), and again after benchmarks/ablation.py and
+Run it after training to ship the weights (the figures stay empty), and again after benchmarks/out_of_fold.py and
 benchmarks/validate.py have been run: it reads their result files and writes the figures into manifest and model card.
 Weights that are there already stay as they are, so that the repository's history holds them once.
 """
@@ -34,13 +34,13 @@ def rows(name: str, spec: str) -> list[dict[str, Any]]:
 
 def metrics(spec: str) -> dict[str, Any]:
     """Figures for the manifest, by protocol."""
-    keep = ("case", "boxes", "dice", "hd95_mm", "surface_dice_2mm")
+    keep = ("case", "boxes", "dice", "hd95_mm", "surface_dice_2mm", "volume_difference_percent")
 
     def short(row: dict[str, Any]) -> dict[str, Any]:
         return {key: round(row[key], 4) if isinstance(row[key], float) else row[key] for key in keep}
 
     return {
-        "leave_one_patient_out": [short(row) for row in rows("ablation.jsonl", spec)],
+        "leave_one_patient_out": [short(row) for row in rows("out_of_fold.jsonl", spec)],
         "validation": [short(row) for row in rows("validation.jsonl", spec)],
     }
 
@@ -48,12 +48,13 @@ def metrics(spec: str) -> dict[str, Any]:
 def table(figures: dict[str, Any]) -> str:
     """The figures as a Markdown table."""
     lines = [
-        "| protocol | case | boxes | Dice | HD95 mm | surface Dice 2 mm |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| protocol | case | boxes | Dice | HD95 mm | surface Dice 2 mm | volume, % |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for protocol, entries in figures.items():
         for row in entries:
             numbers = [f"{row['dice']:.3f}", *_optional(row["hd95_mm"], 1), *_optional(row["surface_dice_2mm"], 3)]
+            numbers.append(f"{row['volume_difference_percent']:+.1f}")
             lines.append(f"| {protocol.replace('_', ' ')} | {row['case']} | {row['boxes']} | {' | '.join(numbers)} |")
     return "\n".join(lines) if len(lines) > 2 else "Not measured yet."
 

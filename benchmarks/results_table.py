@@ -228,10 +228,10 @@ def _word(value: Any) -> str:
 
 
 def training_patients() -> set[str]:
-    """Patients of the default model's configuration."""
+    """Patients of the configuration whose switches were turned."""
     import yaml
 
-    config = yaml.safe_load((HERE / "liver_model" / "config.yaml").read_text(encoding="utf-8"))
+    config = yaml.safe_load((HERE / "liver_model" / "config-1.1.0.yaml").read_text(encoding="utf-8"))
     return {case["name"] for case in config["cases"]}
 
 

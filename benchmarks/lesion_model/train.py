@@ -2,8 +2,8 @@
 
     python benchmarks/lesion_model/train.py [--steps N]
 
-The views of benchmarks/liver_model/config.yaml are used as they lie (`sammix train` makes them). Those from the eighth
-on have lesions drawn into the liver; where these are is found by drawing the views again without encoding them. The
+The views of benchmarks/liver_model/config.yaml are used as they lie (`sammix train` makes them). Some (VIEWS)
+have lesions drawn into the liver; where these are is found by drawing the views again without encoding them. The
 lesions of crlm1004 are the only real ones. The validation cases are not used. Shares of lesions, checkpoint
 and head go to work/lesion_model, which git ignores.
 """

@@ -5,7 +5,7 @@
 
 The views of the configuration are used as they lie (`sammix train` makes them): of patients that may be trained on.
 --decoder is the folder of the model that the configuration made; by default all is that of liver/1.1.0.
-Lesions are those drawn into the views from the eighth on and the two of crlm1004, see
+Lesions are those drawn into the views and the two of crlm1004, see
 benchmarks/lesion_model/train.py. The validation cases are not used. With --without a patient is left out,
 and the liver's decoder, which the refiner goes on top of, is the one that was trained without it (see ablation.py).
 Checkpoints and models go to work/refiner, which git ignores; the same command continues a run that was stopped.

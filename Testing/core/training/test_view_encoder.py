@@ -68,7 +68,7 @@ def test_slices_are_counted_without_encoding(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.real_data
 def test_the_recipe_of_liver_2_encodes_at_most_9000_slices() -> None:
-    path = Path(__file__).parents[3] / "benchmarks" / "liver_model" / "config-2.yaml"
+    path = Path(__file__).parents[3] / "benchmarks" / "liver_model" / "config-lora.yaml"
     real_data("hcc005_plain_ct.nii.gz")
     config = TrainingConfig.read(path)
     patients = {case.patient for case in config.cases}
