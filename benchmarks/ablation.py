@@ -40,7 +40,7 @@ from sammix_core.segmentation.model_loading import LoadedModel
 from sammix_core.segmentation.result import SegmentationResult
 from sammix_core.segmentation.segmenter import Segmenter
 from sammix_core.segmentation.session import SegmentationSession
-from sammix_core.segmentation.slice_sampling import EVERY_SLICE
+from sammix_core.segmentation.slice_sampling import EVERY_SLICE, SliceSampling
 from sammix_core.training.config import TrainingConfig
 from sammix_core.training.settings import FIRST, THRESHOLDS, LoraTraining, ResNetTraining
 from sammix_core.training.supervised import SupervisedTrainer, Trained
@@ -119,12 +119,17 @@ class Fold:
         self._plain: Trained | None = None
         self._adapted: tuple[Trained, dict[str, torch.Tensor]] | None = None
 
+    @property
+    def trained(self) -> Trained:
+        """Head and decoder without the patient; without a LoRA that comes after them."""
+        self._plain = self._plain or self.trainer.train(without=self.patient)
+        return self._plain
+
     def model(self, switches: dict[str, Any]) -> LoadedModel:
         """The fold's model with a variant's switches."""
-        self._plain = self._plain or self.trainer.train(without=self.patient)
-        trained, adapter = self._plain, self._plain.encoder.adapter  # LoRA that was trained first is in every variant
+        trained, adapter = self.trained, self.trained.encoder.adapter  # LoRA that was trained first is in every variant
         if switches["lora"] and adapter is None:
-            self._adapted = self._adapted or self.trainer.adapted(self._plain, without=self.patient)
+            self._adapted = self._adapted or self.trainer.adapted(self.trained, without=self.patient)
             trained, adapter = self._adapted
         encoder = trained.encoder
         backend = LiteMedSam(CPU, adapter=adapter, precision=encoder.precision, ranges=encoder.ranges)
@@ -151,9 +156,11 @@ class Fold:
         )
 
 
-def session_for(model: LoadedModel, case_ct: Path, views: list[View]) -> SegmentationSession:
+def session_for(
+    model: LoadedModel, case_ct: Path, views: list[View], sampling: SliceSampling = EVERY_SLICE
+) -> SegmentationSession:
     """A session whose embeddings are those of the clean view, where there are any."""
-    session = Segmenter(model).open_session(read_volume(case_ct), sampling=EVERY_SLICE)
+    session = Segmenter(model).open_session(read_volume(case_ct), sampling=sampling)
     for view in views:
         for index, embedding in zip(view.slices, view.embeddings, strict=True):
             session.preload(int(index), embedding)
