@@ -7,6 +7,7 @@ whole volumes are segmented with automatic boxes and with the label's own, one a
 shipped one has seen all patients. Scores are over the labelled slices. Rows go to benchmarks/out_of_fold.jsonl; mask,
 boxes and signs of every slice go to benchmarks/liver_model/out_of_fold, for what learns from the model's errors. A case
 whose file is of this configuration's model is passed over, so that the same command continues a run that was stopped.
+Last come rows of how far the volumes of one examination are apart.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from sammix_core.training.views import CLEAN
 from sammix_core.volume_io import read_volume
 
 RESULTS = Path(__file__).with_name("out_of_fold.jsonl")
+CONFIG = Path(__file__).with_name("liver_model") / "config.yaml"
 MASKS = Path(__file__).with_name("liver_model") / "out_of_fold"
 SCHEMA = "sammix-out-of-fold/1"
 _GOOD_SLICE = 0.95
@@ -129,9 +131,18 @@ def main() -> None:
         ):
             continue
         for row in rows_of(trainer, folds[one.patient], one):
-            print(json.dumps(row), flush=True)
-            with RESULTS.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
+            _append(row)
+    cases = {case.name: case for case in config.cases}
+    for pair in SAME_DAY:
+        if all(_is_done(name, f"{config.name}/{config.version}") for name in pair):
+            both = shared_ml(cases[pair[0]], cases[pair[1]])
+            _append({"model": f"{config.name}/{config.version}", "pair": pair, "ml": both})
+
+
+def _append(row: dict[str, Any]) -> None:
+    print(json.dumps(row), flush=True)
+    with RESULTS.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
 
 
 def slices_of(name: str) -> np.ndarray:
@@ -161,11 +172,16 @@ def shared_ml(first: CaseConfig, second: CaseConfig) -> tuple[float, float]:
     return one, other
 
 
+def left_out() -> str:
+    """The table of the shipped model's recipe."""
+    return table(TrainingConfig.read(CONFIG))
+
+
 def table(config: TrainingConfig) -> str:
     """The rows of a configuration's model as Markdown, and how far volumes of one examination are apart."""
     model = f"{config.name}/{config.version}"
-    rows = [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()]
-    last = {(row["case"], row["boxes"]): row for row in rows if row["model"] == model}
+    rows = [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()] if RESULTS.is_file() else []
+    last = {(row["case"], row["boxes"]): row for row in rows if row["model"] == model and "case" in row}
     lines = [
         "| case | labelled slices | Dice | HD95, mm | volume error, % | slices >= 0.95, % | Dice, label's boxes |",
         "| --- | --- | --- | --- | --- | --- | --- |",
@@ -181,17 +197,17 @@ def table(config: TrainingConfig) -> str:
             f"| {one.name} | {auto['labelled_slices']} | {auto['dice']:.4f} | {hd95} "
             f"| {auto['volume_difference_percent']:+.1f} | {auto['good_slices_percent']:.0f} | {oracle['dice']:.4f} |"
         )
+    if not by_patient:
+        return "Not measured yet."
     means = np.array([np.mean(of_patient, axis=0) for of_patient in by_patient.values()])
     lines.append(
         f"| mean of {len(means)} patients | | {means[:, 0].mean():.4f} | | | | {means[:, 1].mean():.4f} |\n\n"
         "| two volumes of one examination | mL | mL | apart, % |\n| --- | --- | --- | --- |"
     )
-    cases = {one.name: one for one in config.cases if _file_of(one.name).is_file()}
-    for first, second in SAME_DAY:
-        if first in cases and second in cases:
-            one, other = shared_ml(cases[first], cases[second])
-            apart = 100 * abs(one - other) / max(one, other)
-            lines.append(f"| {first}, {second} | {one:.0f} | {other:.0f} | {apart:.1f} |")
+    pairs = {tuple(row["pair"]): row["ml"] for row in rows if row["model"] == model and "pair" in row}
+    for (first, second), (one_ml, other_ml) in pairs.items():
+        apart = 100 * abs(one_ml - other_ml) / max(one_ml, other_ml)
+        lines.append(f"| {first}, {second} | {one_ml:.0f} | {other_ml:.0f} | {apart:.1f} |")
     return "\n".join(lines)
 
 

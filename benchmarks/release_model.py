@@ -27,7 +27,7 @@ FIGURES_MARK = "<!-- figures -->"
 
 def rows(name: str, spec: str) -> list[dict[str, Any]]:
     """A model's rows of a result file, the last one of each case and boxes, default variant; none without a file."""
-    found = [row for row in read_rows(HERE / name) if row.get("model", FIRST_MODEL) == spec]
+    found = [row for row in read_rows(HERE / name) if row.get("model", FIRST_MODEL) == spec and "case" in row]
     latest = {(row["case"], row["boxes"], row.get("variant", "default")): row for row in found}
     return [row for key, row in latest.items() if key[2] == "default"]
 
