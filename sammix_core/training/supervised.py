@@ -136,7 +136,7 @@ class SupervisedTrainer:
         """Trains everything that the configuration has sections for.
 
         Args:
-            without: A patient to leave out altogether, or None.
+            without: A patient to leave out altogether, with those of its fold, or None.
 
         Raises:
             InputError: Fewer than two patients with the structure are left, or a section needs one that is not there.
@@ -163,7 +163,7 @@ class SupervisedTrainer:
         LoRA was trained first, and is not shared, a model without a patient has a LoRA and views of its own.
 
         Args:
-            without: A patient to leave out altogether, for leave-one-patient-out, or None.
+            without: A patient to leave out altogether, with those of its fold, or None.
 
         Raises:
             InputError: Fewer than two patients with the structure are left.
@@ -172,7 +172,7 @@ class SupervisedTrainer:
         lora = self.config.lora
         if without is not None and lora is not None and lora.order == FIRST and not lora.shared:
             return self._trained_on_others(without)
-        views = [view for view in self.views if view.patient != without]
+        views = self._views(without)
         patients = sorted({view.patient for view in views})
         if len({view.patient for view in views if view.shares.any()}) < 2:
             raise InputError(
@@ -191,8 +191,8 @@ class SupervisedTrainer:
         return Trained(head, decoder, boxes, masks, self.encoder)
 
     def head(self, without: str | None) -> EmbeddingHead:
-        """The head trained without a patient, or with all."""
-        views = [view for view in self.views if view.patient != without]
+        """The head trained without a patient and those of its fold, or with all."""
+        views = self._views(without)
         settings = self.config.head
         context = self._context("head", "head", without, [asdict(settings), self.config.precision])
         return train_head(views, settings, context)
@@ -228,7 +228,7 @@ class SupervisedTrainer:
 
         Args:
             trained: Head and decoder.
-            without: A patient to leave out altogether, or None.
+            without: A patient to leave out altogether, with those of its fold, or None.
 
         Returns:
             Head and decoder for the adapted encoder, and LoRA's matrices.
@@ -286,7 +286,8 @@ class SupervisedTrainer:
 
     def _trained_on_others(self, patient: str) -> Trained:
         """Everything, LoRA included, as if a patient's cases were not there."""
-        others = tuple(case for case in self.config.cases if case.patient != patient)
+        left_out = self.config.left_out_with(patient)
+        others = tuple(case for case in self.config.cases if case.patient not in left_out)
         config = self.config.model_copy(update={"cases": others})
         return SupervisedTrainer(config, self._progress, self._cancel).train()
 
@@ -303,9 +304,15 @@ class SupervisedTrainer:
         cam, boxes = self.resnet38_guidance(without)
         return ResNet38Cam(self.resnet38(patient), cam.settings, _CPU), boxes
 
+    def _views(self, without: str | None) -> list[View]:
+        """Views of the patients that are not left out."""
+        left_out = self.config.left_out_with(without)
+        return [view for view in self.views if view.patient not in left_out]
+
     def _without(self, patient: str | None) -> tuple[list[View], list[np.ndarray]]:
         """Views and images of all other patients."""
-        pairs = [(v, i) for v, i in zip(self.views, self.images, strict=True) if v.patient != patient]
+        left_out = self.config.left_out_with(patient)
+        pairs = [(v, i) for v, i in zip(self.views, self.images, strict=True) if v.patient not in left_out]
         return [view for view, _ in pairs], [images for _, images in pairs]
 
     def _resnet38_section(self) -> ResNetTraining:
@@ -315,14 +322,14 @@ class SupervisedTrainer:
 
     def _context(self, part: str, label: str, without: str | None, depends_on: Sequence[object]) -> TrainingContext:
         """What a part's training runs with; its checkpoint's name changes with what it is trained on and how."""
-        views = [view for view in self.views if view.patient != without]
+        views, left_out = self._views(without), self.config.left_out_with(without)
         stored = [(Path(str(view.embeddings.filename)).parent.name, view.name) for view in views]  # type: ignore[attr-defined]
         # Whose volumes they are changes the draws; patients of one volume each are named by their cases already.
         shared = {view.case: view.patient for view in views if view.patient != view.case}
         key = key_of([self.config.seed, stored, list(depends_on), *([shared] if shared else [])])
         return TrainingContext(
-            label=f"{label} {'with all patients' if without is None else f'without {without}'}",
-            checkpoint=self.config.work / "checkpoints" / f"{part}-{without or 'all'}-{key}.pt",
+            label=f"{label} {'without ' + ', '.join(left_out) if left_out else 'with all patients'}",
+            checkpoint=self.config.work / "checkpoints" / f"{part}-{'+'.join(left_out) or 'all'}-{key}.pt",
             seed=self.config.seed,
             runtime=self._runtime,
             progress=self._progress,

@@ -302,6 +302,15 @@ def test_a_fold_leaves_out_all_volumes_of_a_patient(tmp_path: Path, monkeypatch:
     assert heads == {"all", "anna", "bert", "carl"}, "one head a patient, not one a volume"
 
 
+def test_patients_of_a_fold_are_left_out_together(tmp_path: Path) -> None:
+    config = TrainingConfig.read(write_config(tmp_path, views=0, folds=2, cases=TWO_OF_ANNA, decoder={"steps": 0}))
+    assert config.left_out_with("carl") == ("anna", "carl")
+    assert config.left_out_with(None) == ()
+    SupervisedTrainer(config).train()
+    heads = {file.name.split("-")[1] for file in (tmp_path / "work" / "checkpoints").glob("head-*")}
+    assert heads == {"all", "anna+carl", "bert"}
+
+
 def test_two_volumes_of_one_patient_are_one_patient(tmp_path: Path) -> None:
     trainer = SupervisedTrainer(TrainingConfig.read(write_config(tmp_path, views=0, cases=TWO_OF_ANNA[:2])))
     with pytest.raises(InputError, match="two patients with the structure"):
@@ -370,6 +379,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "an empty batch": ({"head": {"batch": 0}}, "batch must be a whole number from 1"),
     "no steps": ({"head": {"steps": 0}}, "head needs steps"),
     "true for a number": ({"views": True}, "views must be a whole number"),
+    "one fold": ({"folds": 1}, "folds would leave out all patients"),
     "a number for a folder": ({"work": 3}, "work must be a text"),
     "a section that is none": ({"decoder": [3]}, "decoder must be keys and values"),
     "cases that are none": ({"cases": "anna"}, "cases must be a list"),
