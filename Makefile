@@ -22,9 +22,12 @@ DEMO_SOURCE := work/demo_source
 DEMO_CT := work/demo_ct.nii.gz
 TUTORIAL_CT := $(or $(wildcard ../shared/data/crlm1004_ct.nii.gz),$(DEMO_CT))
 CT ?=
-# How many processes share the tests. The few that measure time run by themselves afterwards.
+# How many processes share the tests. The few that measure time run by themselves afterwards, and their files alone are
+# collected for it: importing all others takes as long as those tests.
 JOBS ?= 2
 PYTEST := $(VENV_PYTHON) -m pytest
+TOGETHER := $(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder
+ALONE = $(shell grep -rl --include='test_*.py' 'mark\.alone' Testing)
 SUDO ?= $(shell test "$$(id -u)" = 0 || echo sudo)
 
 # The first Python that really runs and is of a version that works, unless the user names one: make PYTHON=... demo
@@ -33,7 +36,7 @@ PYTHON = $(shell for p in python3 python3.12 python3.11 python3.13 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' >/dev/null 2>&1 && echo $$p && break; done)
 endif
 
-.PHONY: demo pictures screenshots test test-fast services lint format install clean distclean
+.PHONY: demo pictures screenshots test tests-together test-fast services lint style types format install clean distclean
 .DELETE_ON_ERROR:
 
 install: $(INSTALLED)
@@ -66,12 +69,16 @@ $(DEMO_CT): | $(INSTALLED)
 	$(VENV_PYTHON) -m pip install --quiet --no-deps --upgrade --target $(DEMO_SOURCE) liver-ct-segmentation-package
 	$(VENV_PYTHON) benchmarks/demo_data.py $(DEMO_SOURCE) $@
 
-test: lint
-	$(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not alone"
-	$(PYTEST) -m alone
+# Types are checked beside the tests: from nothing, one core checks them for minutes.
+test: style
+	$(MAKE) --jobs=2 types tests-together
+	$(PYTEST) -m alone $(ALONE)
+
+tests-together: $(INSTALLED)
+	$(TOGETHER) -m "not alone"
 
 test-fast: lint
-	$(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not alone and not slow"
+	$(TOGETHER) -m "not alone and not slow"
 
 # The tests start an Orthanc of their own; the one that Debian starts after the installation is stopped and stays off.
 services:
@@ -82,9 +89,13 @@ services:
 		orthanc orthanc-dicomweb dicom3tools
 	@if [ -d /run/systemd/system ]; then $(SUDO) systemctl disable --now orthanc; else $(SUDO) service orthanc stop; fi
 
-lint: $(INSTALLED)
+lint: style types
+
+style: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+
+types: $(INSTALLED)
 	$(BIN)/mypy
 
 format: $(INSTALLED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from functools import partial
 
@@ -236,6 +237,7 @@ def test_the_shipped_model_finds_no_liver_where_there_is_none(shipped: Segmenter
     assert any("No liver was found" in note for note in result.notes)
 
 
+@functools.cache
 def slab(name: str, first: int, last: int, step: int = 1) -> Volume:
     volume = read_volume(real_data(name))
     array = np.ascontiguousarray(volume.array[first:last:step])
