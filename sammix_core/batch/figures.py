@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sammix_core.errors import WARNING
 from sammix_core.evaluation.report import merged_notes, slices_with_mask
-from sammix_core.segmentation.review import most_uncertain, review_reports
+from sammix_core.segmentation.review import most_uncertain
 
 if TYPE_CHECKING:
     from sammix_core.segmentation.result import SegmentationResult
@@ -57,7 +57,7 @@ class Figures:
             volume: The volume that was segmented.
             seconds: How long it took.
         """
-        doubtful = most_uncertain(review_reports(result.slices))
+        doubtful = most_uncertain(result.reviews)
         volume_ml = volume.mask_volume_ml(result.mask)
         notes = merged_notes(result.notes, volume.notes)
         return cls(

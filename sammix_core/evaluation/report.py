@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sammix_core.errors import WARNING
 from sammix_core.files import write_text_atomic
+from sammix_core.segmentation.review import SliceReview, review_order
 from sammix_core.version import __version__
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def build_report(
     volume_ml = volume.mask_volume_ml(result.mask)
     name = "_".join("".join(sign if sign.isalnum() else " " for sign in result.target.lower()).split())
     seconds = {**result.seconds, **(more_seconds or {})}
+    reviews = {review.slice_index: review for review in result.reviews}
     return {
         "schema": SCHEMA,
         "research_only": RESEARCH_ONLY,
@@ -91,7 +93,8 @@ def build_report(
         "seconds": {stage: _number(value) for stage, value in seconds.items()},
         "notes": merged_notes(result.notes, volume.notes),
         "versions": versions(),
-        "per_slice": [_slice_entry(entry) for entry in result.slices],
+        "review": [review.slice_index for review in review_order(result.reviews)],
+        "per_slice": [_slice_entry(entry, reviews.get(entry.slice_index)) for entry in result.slices],
     }
 
 
@@ -172,7 +175,7 @@ def versions() -> dict[str, str]:
     return numbers
 
 
-def _slice_entry(entry: SliceReport) -> dict[str, Any]:
+def _slice_entry(entry: SliceReport, review: SliceReview | None) -> dict[str, Any]:
     return {
         "slice_index": int(entry.slice_index),
         "probability": _number(entry.probability),
@@ -181,6 +184,9 @@ def _slice_entry(entry: SliceReport) -> dict[str, Any]:
         "agreement": _number(entry.scores.agreement),
         "cam_agreement": _number(entry.scores.cam_agreement),
         "area_px": int(entry.area_px),
+        "expected_wrong_px": None if review is None else round(review.expected_wrong_px),
+        "uncertainty": None if review is None else _number(review.uncertainty),
+        "reasons": [] if review is None else list(review.reasons),
         "boxes": [_box_entry(box) for box in entry.boxes],
     }
 

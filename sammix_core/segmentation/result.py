@@ -11,6 +11,7 @@ from sammix_core.errors import WARNING
 from sammix_core.model_store.organs import DEFAULT_ORGAN
 from sammix_core.preprocessing.frame import Frame
 from sammix_core.preprocessing.upsampling import upsampled
+from sammix_core.segmentation.review import SliceReview
 from sammix_core.segmentation.slice_state import UNSCORED, SliceScores, SliceState
 from sammix_core.volume.axial_order import AxialOrder
 
@@ -58,10 +59,11 @@ class SegmentationResult:
         slice_shape: (rows, cols) of a canonical slice.
         axial_order: How the volume was cut into canonical slices; the volume's own unless its header has lost it.
         target: The segmented organ, "liver".
-        uncertainty: (k, j, i) uint8 on the volume's own grid, 0 to 100: how far the three masks are apart, in percent.
-            None unless requested.
+        uncertainty: (k, j, i) uint8 on the volume's own grid, 0 to 100: how far the three masks are apart or how
+            likely a voxel is wrong by what its place looks like, the larger, in percent. None unless requested.
         precision: How exactly the encoder computed: "float32", "bfloat16" or "int8".
         refined_by: The refiner of the masks of automatic boxes, "liver-refiner/0.1.0", or None.
+        reviews: How much of each slice is expected to be wrong, and why, in the order of `slices`.
     """
 
     mask: np.ndarray
@@ -81,6 +83,7 @@ class SegmentationResult:
     uncertainty: np.ndarray | None = None
     precision: str = "float32"
     refined_by: str | None = None
+    reviews: list[SliceReview] = field(default_factory=list)
 
     @property
     def warnings(self) -> list[str]:

@@ -21,9 +21,11 @@ from sammix_core.progress import CancelCheck, ProgressCallback, ProgressReporter
 from sammix_core.sam.decoding import inside_box
 from sammix_core.segmentation.box_finder import BoxFinder
 from sammix_core.segmentation.result import SegmentationResult, SliceReport, cam_on_slice
+from sammix_core.segmentation.review import VolumeReviewer, review_order
 from sammix_core.segmentation.slice_decoder import MaskRefiner, SliceMask
 from sammix_core.segmentation.slice_sampling import EVERY_SLICE, SliceSampling
 from sammix_core.segmentation.slice_segmenter import SliceSegmenter
+from sammix_core.segmentation.slice_state import SliceState
 from sammix_core.segmentation.slice_store import SliceStore
 from sammix_core.segmentation.uncertainty import UncertaintyPlanes
 from sammix_core.volume.axial_order import AxialOrder
@@ -87,6 +89,7 @@ class SegmentationSession:
         self._box_notes: tuple[str, ...] = ()
         self._segmenter = SliceSegmenter(model, self._finder, self.slices)
         self._uncertainty = UncertaintyPlanes() if keep_uncertainty else None
+        self._reviewer = VolumeReviewer.of(volume, volume.axial_order, model.target)
 
     @property
     def boxes(self) -> BoxTrack:
@@ -282,14 +285,21 @@ class SegmentationSession:
             self.slices.empty(slice_index)
         return self.slices.plane(slice_index)
 
+    def review(self) -> list[int]:
+        """The slices that are worth a person's review, the one with most to be wrong first.
+
+        Returns:
+            Indices along the user's slice axis; without slices whose mask a person made or took away.
+        """
+        states, probabilities = self._known()
+        return [review.slice_index for review in review_order(self._reviewer.review(states, probabilities))]
+
     def result(self) -> SegmentationResult:
         """The result so far; a copy."""
-        finder, guidance, target = self._finder, self.guidance, self._model.target
-        probabilities = {} if guidance is None else guidance.probabilities(self.volume.shape_kji)
-        reports = [
-            SliceReport.of(self.slices.state(index), probabilities.get(index, math.nan))
-            for index in range(self.boxes.slice_count)
-        ]
+        finder, target = self._finder, self._model.target
+        states, probabilities = self._known()
+        reports = [SliceReport.of(state, probabilities.get(state.slice_index, math.nan)) for state in states]
+        reviews = self._reviewer.review(states, probabilities)
         cam = np.full((len(finder.axial), 1, 1), -np.inf, np.float32)
         if finder.guided is not None:
             cam = finder.guided.cam_logits
@@ -317,7 +327,10 @@ class SegmentationSession:
             refined_by=None if self._segmenter.refiner is None else self._segmenter.refiner.spec,
             uncertainty=None
             if self._uncertainty is None
-            else self._uncertainty.volume(self.volume.shape_kji, finder.axial.order, self.boxes),
+            else self._uncertainty.volume(
+                self.volume.shape_kji, finder.axial.order, self.boxes, doubts=self._reviewer.doubts()
+            ),
+            reviews=reviews,
         )
 
     def cam_slice(self, slice_index: int) -> np.ndarray:
@@ -335,8 +348,15 @@ class SegmentationSession:
             cam = cam_on_slice(sigmoid(guided.cam_logits[axial.canonical(slice_index)]), axial.frame, axial.plane_shape)
         return np.ascontiguousarray(axial.order.slice_to_volume(cam))
 
+    def _known(self) -> tuple[list[SliceState], dict[int, float]]:
+        """The state of every slice, and the probabilities that are known."""
+        guidance = self.guidance
+        states = [self.slices.state(index) for index in range(self.boxes.slice_count)]
+        return states, {} if guidance is None else guidance.probabilities(self.volume.shape_kji)
+
     def _reorder(self, order: AxialOrder) -> None:
         self.slices.turn(order)
+        self._reviewer = VolumeReviewer.of(self.volume, order, self._model.target)
         if self._uncertainty is not None:
             self._uncertainty.clear()
 

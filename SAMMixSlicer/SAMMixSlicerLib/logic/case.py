@@ -35,6 +35,7 @@ class Case:
         isSetting: Whether slices are being set; they are shown together afterwards.
         model: The model that made the masks, "liver/1.0.0", or "".
         target: The structure that is segmented, "liver".
+        source: The volume's voxels and geometry.
 
     Raises:
         InputError: The volume has no image, or a geometry that cannot be used.
@@ -56,8 +57,8 @@ class Case:
         self._localProbabilities: dict[int, float] = {}
         self._localGuidance: bytes | None = None
         self._savedGuidance: bytes | None = None
-        self._source = VolumeSource(self._volumeNode)
-        self.shapeKji, self.sliceAxis = self._source.shapeKji, self._source.sliceAxis
+        self.source = VolumeSource(self._volumeNode)
+        self.shapeKji, self.sliceAxis = self.source.shapeKji, self.source.sliceAxis
         self.undo = UndoStack(self.state, lambda states: self.setStates(states.values()))
         # After every action, since Slicer sends no event before it saves a scene.
         self.undo.changed.connect(self.save)
@@ -122,7 +123,7 @@ class Case:
     def boxes(self) -> BoxTrack:
         """The current boxes, as an independent track."""
         n_k, n_j, n_i = self.shapeKji
-        track = BoxTrack((n_i, n_j, n_k), self.sliceAxis, grid=self._source.grid())
+        track = BoxTrack((n_i, n_j, n_k), self.sliceAxis, grid=self.source.grid())
         for state in self.states.values():
             track.restore(state.slice_index, state.boxes, state.deleted, state.deleted_boxes)
         return track
@@ -167,19 +168,19 @@ class Case:
         Raises:
             InputError: The volume was reoriented after its boxes were made, or its geometry cannot be used.
         """
-        fingerprint = (*self._source.fingerprint(), self._source.areValuesHu())
+        fingerprint = (*self.source.fingerprint(), self.source.areValuesHu())
         if self.isOpen and fingerprint == self._openedAs:
             return
-        self._source.check()
+        self.source.check()
         states, probabilities = dict(self.states), dict(self.probabilities)
         # Guidance that was computed from other voxels is useless.
         guidance = self._guidance if self._openedAs in (None, fingerprint) else None
         self._worker.openVolume(
             self.volumeId,
-            self._source.array(),
-            self._source.matrix(),
-            spacingKnown=self._source.isSpacingKnown(),
-            valuesAreHu=self._source.areValuesHu(),
+            self.source.array(),
+            self.source.matrix(),
+            spacingKnown=self.source.isSpacingKnown(),
+            valuesAreHu=self.source.areValuesHu(),
             states=tuple(states.values()),
             guidance=guidance,
         )

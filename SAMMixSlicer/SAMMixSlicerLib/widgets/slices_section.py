@@ -10,7 +10,7 @@ from sammix_core.boxes import BoxSource
 from sammix_core.segmentation.slice_state import SliceState
 from SAMMixSlicerLib.logic.actions import Actions
 from SAMMixSlicerLib.logic.case import Case
-from SAMMixSlicerLib.logic.review_logic import ReviewLogic
+from SAMMixSlicerLib.logic.review_logic import ReviewLogic, reasonLabel
 from SAMMixSlicerLib.logic.show_logic import ShowLogic
 from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.widgets.read_only_table import addEmptyRow, prepareReadOnlyTable
@@ -76,13 +76,15 @@ class SlicesSection:
         """Updates the rows of changed slices; called by the panel's timer."""
         if not self._stale or self._case is None:
             return
-        # A jump in area also affects the neighbouring slices, so that all reasons are compared.
-        before, reasons = self._reasons, self._review.reasons()
+        # A mask also says something about the neighbouring slices, so that all reasons are compared.
+        ranked = self._review.ranked()
+        before = self._reasons
+        reasons = {review.slice_index: reasonLabel(review) for review in ranked if review.needs_review}
         changed = {index for index in before.keys() | reasons.keys() if before.get(index) != reasons.get(index)}
         stale, self._stale, self._reasons = self._stale | changed, set(), reasons
         for index in stale:
             self._fillRow(self._case, index, reasons.get(index, ""))
-        self._ui.nextReviewButton.setEnabled(bool(reasons))
+        self._ui.nextReviewButton.setEnabled(bool(ranked))
 
     def _fillRow(self, case: Case, index: int, reason: str) -> None:
         state, probability = case.state(index), case.probabilities.get(index)

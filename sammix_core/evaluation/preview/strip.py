@@ -12,7 +12,7 @@ from sammix_core.evaluation.preview import palette
 from sammix_core.evaluation.preview.sheet import choose_slices, font
 from sammix_core.evaluation.preview.tile import TileFrame, draw_tile
 from sammix_core.preprocessing.body_crop import body_crop
-from sammix_core.segmentation.review import most_uncertain, review_reports
+from sammix_core.segmentation.review import most_uncertain
 
 if TYPE_CHECKING:
     from sammix_core.segmentation.result import SegmentationResult
@@ -44,7 +44,7 @@ def render_strip(volume: Volume, result: SegmentationResult) -> Image.Image:
     slice_mm, row_mm, col_mm = order.spacing(volume.spacing)
     shape_kji = volume.array.shape
     by_index = {order.slice_index(number, shape_kji): number for number in range(len(hu))}
-    doubtful = [by_index[review.slice_index] for review in most_uncertain(review_reports(result.slices))]
+    doubtful = [by_index[review.slice_index] for review in most_uncertain(result.reviews)]
     shown = _chosen(mask, doubtful[:_DOUBTFUL_TILES])
     rows, columns = _crop(hu[shown], (row_mm, col_mm))
     axial = TileFrame.fit((rows[0], columns[0], rows[1], columns[1]), (row_mm, col_mm), _TILE_WIDTH, _TILE_HEIGHT)
