@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from sammix_core.boxes import Box, BoxTrack
+from sammix_core.boxes import Box, BoxSource, BoxTrack
 from sammix_core.errors import InputError
 from sammix_core.masks.packed_mask import PackedMask
 from sammix_core.segmentation.slice_state import UNSCORED, SliceScores, SliceState
@@ -65,6 +65,15 @@ class SliceStore:
         self._scores.pop(slice_index, None)
         self.corrected.discard(slice_index)
         return filled
+
+    def is_persons(self, slice_index: int) -> bool:
+        """Whether a person did something to the slice: painted its mask, or set or deleted a box."""
+        return (
+            slice_index in self.corrected
+            or slice_index in self.boxes.deleted
+            or any(box.source is BoxSource.EDITED for box in self.boxes.on(slice_index))
+            or any(box.slice_index == slice_index for box in self.boxes.deleted_boxes)
+        )
 
     def set_automatic(self, boxes: Mapping[int, tuple[Box, ...]]) -> None:
         """Replaces all automatic boxes; what a person set or deleted stays, box by box."""
