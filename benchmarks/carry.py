@@ -230,7 +230,11 @@ def table() -> str:
         before, after = (sum(row[key] for row in of_group) for key in ("wrong_ml_before", "wrong_ml_after"))
         reached, worse = sum(len(row["changed"]) for row in of_group), sum(row["slices_worse"] for row in of_group)
         lines.append(f"| {group} | {len(of_group)} | {reached} | {worse} | {before:.1f} | {after:.1f} |")
-    lines += ["", "| volume | painted | ml wrong, automatic | painted | painted and carried |", "| --- | --- | --- | --- | --- |"]
+    lines += [
+        "",
+        "| volume | painted | ml wrong, automatic | painted | painted and carried |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for row in rows:
         if row["kind"] == "one after the other":
             figures = " | ".join(f"{row[f'wrong_ml_{what}']:.1f}" for what in ("automatic", "painted", "carried"))

@@ -2,11 +2,12 @@
 
     python benchmarks/out_of_fold.py CONFIG [--only PATIENT ...] [--table]
 
-For each patient head and decoder are trained without that patient (resuming what is there already), and the patient's
-whole volumes are segmented with automatic boxes and with the label's own, one a part. No refiner takes part: the
-shipped one has seen all patients. Scores are over the labelled slices. Rows go to benchmarks/out_of_fold.jsonl; mask,
-boxes and signs of every slice go to benchmarks/liver_model/out_of_fold, for what learns from the model's errors. A case
-whose file is of this configuration's model is passed over, so that the same command continues a run that was stopped.
+For each patient head and decoder are trained without that patient and the others of its fold (resuming what is there
+already), and the patient's whole volumes are segmented with automatic boxes and with the label's own, one a part. No
+refiner takes part: the shipped one has seen all patients. Scores are over the labelled slices. Rows go to
+benchmarks/out_of_fold.jsonl; mask, boxes and signs of every slice go to benchmarks/liver_model/out_of_fold, for what
+learns from the model's errors. A case whose file is of this configuration's model is passed over, so that the same
+command continues a run that was stopped.
 Last come rows of how far the volumes of one examination are apart.
 """
 
@@ -124,13 +125,13 @@ def main() -> None:
         print(table(config))
         return
     trainer = SupervisedTrainer(config)
-    folds = {case.patient: Fold(trainer, case.patient) for case in config.cases}
+    folds = {config.left_out_with(case.patient): Fold(trainer, case.patient) for case in config.cases}
     for one in config.cases:
         if (arguments.only and one.patient not in arguments.only) or _is_done(
             one.name, f"{config.name}/{config.version}"
         ):
             continue
-        for row in rows_of(trainer, folds[one.patient], one):
+        for row in rows_of(trainer, folds[config.left_out_with(one.patient)], one):
             _append(row)
     cases = {case.name: case for case in config.cases}
     for pair in SAME_DAY:

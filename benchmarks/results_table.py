@@ -57,7 +57,7 @@ Whole volumes in 3-D. The guidance finds *automatic* boxes; *oracle* boxes are t
 figures show how good masks are once the boxes are right. For research, not a medical device.
 """
 _LEFT_OUT = """
-Head and decoder are trained without the patient (`benchmarks/out_of_fold.py`).
+Head and decoder are trained without the patient and two others, so by nine of the twelve (`benchmarks/out_of_fold.py`).
 Automatic boxes and default settings, but no refiner, which has seen all patients. Only labelled slices are scored. Most
 labels began from a model's mask, which flatters these figures; the labels' own error is 0.974 to 0.992. The last column
 is Dice with the label's own boxes, one a part.

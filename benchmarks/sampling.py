@@ -115,10 +115,11 @@ def main() -> None:
         print(table(f"{config.name}/{config.version}"))
         return
     trainer = SupervisedTrainer(config)
+    folds = {config.left_out_with(case.patient): Fold(trainer, case.patient) for case in config.cases}
     for one in config.cases:
         if one.name not in arguments.case:
             continue
-        fold, masks = Fold(trainer, one.patient), {}
+        fold, masks = folds[config.left_out_with(one.patient)], {}
         for way in arguments.way:
             row = row_of(trainer, one, fold, way, masks)
             print(row, flush=True)

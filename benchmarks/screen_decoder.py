@@ -88,8 +88,10 @@ def main() -> None:
     changes = {"steps": arguments.steps, "learning_rate": arguments.rate, "part_share": arguments.parts}
     decoder = replace(config.decoder, **{key: value for key, value in changes.items() if value is not None})
     trainer = SupervisedTrainer(config.model_copy(update={"decoder": decoder}))
+    models: dict[tuple[str, ...], Trained] = {}
     for patient in arguments.only:
-        trained = trainer.train(without=patient)
+        fold = config.left_out_with(patient)
+        trained = models[fold] = models.get(fold) or trainer.train(without=patient)
         backend = LiteMedSam(CPU, precision=trained.encoder.precision, ranges=trained.encoder.ranges)
         backend.load_trained(trained.decoder)
         for view in trainer.views:
