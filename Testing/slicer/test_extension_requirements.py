@@ -9,23 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bare_python import bare_environment, bare_site, installed_with, module_requirements
+from quick_finetuning import write_quick_script
 from synthetic_ct import LIVER, ras_grid, synthetic_ct
 
 pytestmark = pytest.mark.slow
 
 SHAPE = (4, 96, 112)
 GRID = ras_grid(3.0, 6.0)
-
-# The engine as it is, with few steps.
-QUICK = """
-import runpy
-from sammix_core.finetuning import recipe
-from sammix_core.training.settings import DecoderTraining, HeadTraining
-quick = recipe.Recipe(HeadTraining(2, batch=2, learning_rate=2e-4), DecoderTraining(1, batch=1, learning_rate=2e-5))
-recipe.gentle = recipe.from_scratch = lambda learnt: quick
-recipe.DECODER_SHARES = recipe.HEAD_SHARES = (1.0,)
-runpy.run_module("sammix_core.finetuning", run_name="__main__", alter_sys=True)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -148,9 +138,9 @@ def test_fine_tuning(site, tmp_path, monkeypatch):
 
     monkeypatch.setenv("SAMMIX_HOME", str(tmp_path / "home"))
     corrections = a_correction_set(tmp_path / "set", slices=(2, 3))
-    run = FineTuneRun.create(FineTuneSettings("mine", (corrections.folder,), parent="liver", device="cpu", views=0))
-    script = tmp_path / "quick.py"
-    script.write_text(QUICK)
+    settings = FineTuneSettings("mine", (corrections.folder,), parent="liver", device="cpu", views=0, threads=1)
+    run = FineTuneRun.create(settings)
+    script = write_quick_script(tmp_path, head=2, decoder=1)
     done = subprocess.run(
         [sys.executable, str(script), *run.command(sys.executable)[-1:]],
         env=bare_environment(site),

@@ -8,20 +8,10 @@ import sys
 import numpy as np
 import pytest
 from panel_driver import MODULE, PanelDriver
+from quick_finetuning import write_quick_script
 from real_data import real_data
 
 FIRST, COUNT = 16, 4
-
-# The engine as it is, with few steps.
-QUICK = """
-import runpy, sys
-from sammix_core.finetuning import recipe
-from sammix_core.training.settings import DecoderTraining, HeadTraining
-quick = recipe.Recipe(HeadTraining(6, batch=2, learning_rate=2e-4), DecoderTraining(3, batch=1, learning_rate=2e-5))
-recipe.gentle = recipe.from_scratch = lambda learnt: quick
-recipe.DECODER_SHARES = recipe.HEAD_SHARES = (1.0,)
-runpy.run_module("sammix_core.finetuning", run_name="__main__", alter_sys=True)
-"""
 
 
 @pytest.fixture
@@ -30,12 +20,13 @@ def home(tmp_path, monkeypatch):
     from sammix_core import finetuning
 
     monkeypatch.setenv("SAMMIX_HOME", str(tmp_path / "home"))
-    quick = tmp_path / "quick.py"
-    quick.write_text(QUICK)
+    quick = write_quick_script(tmp_path, head=6, decoder=3)
     monkeypatch.setattr(
         finetuning.FineTuneRun, "command", lambda run, python=sys.executable: [python, str(quick), str(run.folder)]
     )
-    monkeypatch.setattr(finetuning, "FineTuneSettings", functools.partial(finetuning.FineTuneSettings, views=0))
+    monkeypatch.setattr(
+        finetuning, "FineTuneSettings", functools.partial(finetuning.FineTuneSettings, views=0, threads=1)
+    )
     return tmp_path / "home"
 
 

@@ -34,6 +34,8 @@ def marks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(FOLDER_VARIABLE, str(folder))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        # Ray's workers would wait for every other process of a busy computer.
+        patch.setenv("RAY_worker_niceness", "0")
         # Nodes have a Python path of their own, and must find the model of this test.
         patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "Testing" / "makers"), str(ROOT)]))
         yield folder
@@ -43,7 +45,8 @@ def marks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def cluster(marks: Path) -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
-    node = {"num_cpus": 2, "memory": 8 * 1024**3, "object_store_memory": 80 * 1024**2, "include_dashboard": False}
+    node = {"num_cpus": 2, "memory": 8 * 1024**3, "object_store_memory": 80 * 1024**2}
+    node |= {"include_dashboard": False, "no_monitor": True}
     cluster = Cluster(initialize_head=True, head_node_args=node)
     yield cluster
     cluster.shutdown()

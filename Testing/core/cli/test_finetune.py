@@ -29,10 +29,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def quick(home: Path) -> list[str]:
+    """The words of a run without augmented views, on one thread."""
+    source = str(home / "set")
+    return ["finetune", "--from", "untrained", "--cases", source, "-o", "mine", "--views", "0", "--threads", "1"]
+
+
 def test_both_figures_are_printed_side_by_side_and_nothing_is_activated(home: Path) -> None:
-    done = runner.invoke(
-        app, ["finetune", "--from", "untrained", "--cases", str(home / "set"), "-o", "mine", "--views", "0"]
-    )
+    done = runner.invoke(app, quick(home))
     assert done.exit_code == 0, done.output
     rows = re.findall(r"^  (held-back slices, \w+ boxes) +(\d\.\d{3}) +(\d\.\d{3})$", done.stdout, re.MULTILINE)
     assert [row[0] for row in rows] == ["held-back slices, automatic boxes", "held-back slices, oracle boxes"]
@@ -47,19 +51,7 @@ def test_what_is_worse_is_not_activated_even_when_asked(
     home: Path, monkeypatch: pytest.MonkeyPatch, verdict: str, used: bool
 ) -> None:
     monkeypatch.setattr(engines, "judge", lambda figures, new: (verdict, f"It is {verdict}."))
-    words = [
-        "finetune",
-        "--from",
-        "untrained",
-        "--cases",
-        str(home / "set"),
-        "-o",
-        "mine",
-        "--views",
-        "0",
-        "--activate",
-    ]
-    done = runner.invoke(app, words)
+    done = runner.invoke(app, [*quick(home), "--activate"])
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith(f"It is {verdict}.")
     assert model_store.active_models() == ({"liver": "mine/1.0.0", "mine": "mine/1.0.0"} if used else {})
@@ -72,10 +64,9 @@ def test_a_stopped_run_says_how_to_go_on_and_does(home: Path, monkeypatch: pytes
         def work(self) -> None:  # type: ignore[override]
             raise Cancelled("Stopped.")
 
-    words = ["finetune", "--from", "untrained", "--cases", str(home / "set"), "-o", "mine", "--views", "0"]
     with monkeypatch.context() as patch:
         patch.setattr(engines, "FineTuning", Stopping)
-        done = runner.invoke(app, words)
+        done = runner.invoke(app, quick(home))
     assert done.exit_code == 130
     [run] = FineTuneRun.all()
     assert f"sammix finetune --resume {run.folder}" in done.stderr
@@ -109,7 +100,7 @@ def test_an_unexpected_error_leaves_the_run_failed_and_the_store_as_it_was(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engines, "collect_samples", lambda *_: 1 / 0)
-    done = runner.invoke(app, ["finetune", "--from", "untrained", "--cases", str(home / "set"), "-o", "mine"])
+    done = runner.invoke(app, quick(home))
     assert done.exit_code == 1
     [run] = FineTuneRun.all()
     assert run.state == "failed"
