@@ -44,11 +44,11 @@ from sammix_core.training.views import CLEAN, View  # noqa: E402
 CONFIG = BENCHMARKS / "liver_model" / "config.yaml"
 WORK = BENCHMARKS.parent / "work" / "refiner"
 VERSION = "0.1.0"
-LIVER_VIEWS = (CLEAN, "view-00", "view-02", "view-04", "view-08", "view-11")
+LIVER_VIEWS = (CLEAN, "view-00", "view-01", "view-02", "view-08", "view-11")
 DECODERS = {LIVER: "liver/1.1.0", LESION: LITE_MEDSAM.name}
 # A lesion begins with a click or with what a click grew; a liver with the mask of the model.
 SETTINGS = {
-    LIVER: RefinerTraining(own_share=0.7, correcting_share=0.3),
+    LIVER: RefinerTraining(own_share=0.7, correcting_share=0.5, region_share=0.6),
     LESION: RefinerTraining(click_share=0.3, own_share=0.25, correcting_share=0.5, single=True),
 }
 

@@ -13,6 +13,8 @@ from sammix_core.sam.light_decoder import LightDecoder
 _MOST_PIXELS = 6.0  # network pixels that edges are moved by
 _SHARE_OF_RADIUS = 0.5  # that those of small structures are moved by
 _WAVES = (3.0, 14.0)  # network pixels: how far apart what is too much and too little lies
+_REGION_RADII = (6.0, 32.0)  # network pixels
+_REGION_WAVE = 8.0
 _MOVED_SHARE = 0.06  # sigma of a box's edges, of its sides
 
 
@@ -78,3 +80,27 @@ def perturbed_masks(shares: torch.Tensor, rng: np.random.Generator) -> torch.Ten
     return mask_as_logits(
         torch.from_numpy(np.stack([perturbed(share.numpy(), rng) for share in shares[:, 0]]))[:, None]
     )
+
+
+def with_wrong_regions(logits: torch.Tensor, shares: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Masks with one region each that is plainly missing or too much, somewhere on the label's edge.
+
+    Args:
+        logits: (n, 1, h, w) of masks to begin from.
+        shares: (n, 1, h, w) in [0, 1]; none is empty.
+        rng: Draws.
+
+    Returns:
+        (n, 1, h, w) logits, changed inside a region of `_REGION_RADII`, half of them missing there.
+    """
+    changed = logits.clone()
+    for number, share in enumerate(shares[:, 0].numpy()):
+        label = share > 0.5
+        rows, cols = np.nonzero(label & ~ndimage.binary_erosion(label))
+        place = rng.integers(len(rows))
+        row, col = np.ogrid[: label.shape[0], : label.shape[1]]
+        distance = np.hypot(row - rows[place], col - cols[place])
+        waves = ndimage.gaussian_filter(rng.normal(size=label.shape), _REGION_WAVE)
+        region = distance + 0.4 * distance * waves / max(float(waves.std()), 1e-6) < rng.uniform(*_REGION_RADII)
+        changed[number, 0, torch.from_numpy(region)] = float(rng.choice([-1, 1])) * LARGEST_LOGIT
+    return changed

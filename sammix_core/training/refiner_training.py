@@ -14,7 +14,7 @@ from sammix_core.refinement.network import SliceRefiner
 from sammix_core.sam.light_decoder import LightDecoder
 from sammix_core.training.context import TrainingContext
 from sammix_core.training.loop import LoopSettings, RatedParameters, one_cycle, train_steps
-from sammix_core.training.refiner_starts import own_mask, perturbed_masks
+from sammix_core.training.refiner_starts import own_mask, perturbed_masks, with_wrong_regions
 from sammix_core.training.views import View, ViewSamples, one_component
 
 _CHECKPOINT_EVERY = 25
@@ -39,6 +39,7 @@ class RefinerTraining:
         own_share: Share of the others that begin with LiteMedSAM's own mask; the rest begin with wrong edges.
         correcting_share: Share of steps whose stages each get a click from the error region; in the others masks are
             refined by themselves.
+        region_share: Share of the correcting steps that begin with a region plainly missing or too much.
         single: Whether one component of a slice's label is what is wanted (a lesion), and not all of it.
         least_pixels: Smaller components are none to learn from.
     """
@@ -52,6 +53,7 @@ class RefinerTraining:
     click_share: float = 0.0
     own_share: float = 0.6
     correcting_share: float = 0.4
+    region_share: float = 0.0
     single: bool = False
     least_pixels: int = 8
 
@@ -87,13 +89,20 @@ def train_refiner(
         noise = _NOISE * torch.randn(embeddings.shape, generator=torch.Generator().manual_seed(seed * 7919 + step))
         kept = (shares > 0.5).flatten(1).any(1)  # a slice whose label fills no pixel by half teaches nothing
         embeddings, shares = (embeddings + noise)[kept], shares[kept]
-        way = rng.random(3)
+        way = rng.random(4 if settings.region_share else 3)
         if not len(shares) or way[0] < settings.click_share:
             start = torch.zeros_like(shares)
         elif way[1] < settings.own_share:
             start = own_mask(untrained, embeddings, shares, rng)
         else:
             start = perturbed_masks(shares, rng)
+        if (
+            settings.region_share
+            and len(shares)
+            and way[2] < settings.correcting_share
+            and way[3] < settings.region_share
+        ):
+            start = with_wrong_regions(start, shares, rng)
         return embeddings, shares, start, torch.tensor(way[2] < settings.correcting_share), torch.tensor(step)
 
     def loss_of(

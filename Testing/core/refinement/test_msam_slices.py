@@ -27,7 +27,7 @@ from sammix_core.refinement.volume import VolumeRefinement, lesion_from, refine_
 from sammix_core.sam.litemedsam import build_network
 from sammix_core.sam.litemedsam_network import decode_with
 from sammix_core.training.context import TrainingContext
-from sammix_core.training.refiner_starts import perturbed
+from sammix_core.training.refiner_starts import perturbed, with_wrong_regions
 from sammix_core.training.refiner_training import RefinerTraining, train_refiner
 from sammix_core.training.views import CLEAN, View
 from sammix_core.volume.axial_order import AxialOrder
@@ -329,3 +329,15 @@ def test_msam_lesions_stay_apart_and_in_the_liver(slices: FewSlices) -> None:
     np.testing.assert_array_equal(found[4], lesions[4] > 0)
     assert not (found & ~liver).any()
     np.testing.assert_array_equal(lesion_from(np.zeros_like(liver), lesions > 0, liver), lesions > 0)
+
+
+def test_a_wrong_region_lies_on_the_edge_and_is_missing_or_too_much() -> None:
+    share = torch.zeros(1, 1, 64, 64)
+    share[..., 16:48, 16:48] = 1
+    logits = mask_as_logits(share)
+    label = share > 0.5
+    wrong = [(with_wrong_regions(logits, share, np.random.default_rng(seed)) > 0) ^ label for seed in range(12)]
+    missing, more = ([bool(region[label == side].any()) for region in wrong] for side in (True, False))
+    assert all(one != other for one, other in zip(missing, more, strict=True))
+    assert any(missing)
+    assert any(more)
