@@ -19,6 +19,7 @@ from results_table import FIRST_MODEL, read_rows
 
 from sammix_core.files import write_text_atomic
 from sammix_core.model_store.store import open_model, shipped_models_folder
+from sammix_core.segmentation.following.settings import FollowSettings
 
 HERE = Path(__file__).resolve().parent
 CARD = HERE / "liver_model" / "MODEL_CARD.md"
@@ -73,7 +74,9 @@ def main() -> None:
         shutil.copytree(trained.path, folder)
     shipped = open_model(folder)
     figures = metrics(shipped.spec)
-    replace(shipped.manifest, metrics=figures).write(folder / "manifest.json")
+    # The limits of following were measured on livers; a training configuration does not know them.
+    guidance = {"following": FollowSettings().to_dict(), **shipped.manifest.guidance}
+    replace(shipped.manifest, metrics=figures, guidance=guidance).write(folder / "manifest.json")
     card = CARD.read_text(encoding="utf-8").replace(FIGURES_MARK, table(figures))
     write_text_atomic(folder / "MODEL_CARD.md", card)
     print(f"{shipped.spec}: {sum(map(len, figures.values()))} figures in {folder.relative_to(HERE.parent)}")

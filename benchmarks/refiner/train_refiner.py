@@ -4,7 +4,7 @@
         [--config CONFIG --decoder FOLDER --version VERSION]
 
 The views of the configuration are used as they lie (`sammix train` makes them): of patients that may be trained on.
---decoder is the folder of the model that the configuration made; by default all is that of liver/1.1.0.
+--decoder is the folder of the model that the configuration made; by default all is that of liver/2.0.0.
 Lesions are those drawn into the views and the two of crlm1004, see
 benchmarks/lesion_model/train.py. The validation cases are not used. With --without a patient is left out,
 and the liver's decoder, which the refiner goes on top of, is the one that was trained without it (see ablation.py).
@@ -45,7 +45,7 @@ CONFIG = BENCHMARKS / "liver_model" / "config.yaml"
 WORK = BENCHMARKS.parent / "work" / "refiner"
 VERSION = "0.1.0"
 LIVER_VIEWS = (CLEAN, "view-00", "view-01", "view-02", "view-08", "view-11")
-DECODERS = {LIVER: "liver/1.1.0", LESION: LITE_MEDSAM.name}
+DECODERS = {LIVER: "liver/2.0.0", LESION: LITE_MEDSAM.name}
 # A lesion begins with a click or with what a click grew; a liver with the mask of the model.
 SETTINGS = {
     LIVER: RefinerTraining(own_share=0.7, correcting_share=0.5, region_share=0.6),

@@ -78,3 +78,24 @@ def check_usable(model: ModelFolder) -> None:
     faults = verify(model)
     if faults:
         raise InputError(faults[0])
+
+
+def outdated_note(model: ModelFolder) -> str:
+    """A sentence where a model was fine-tuned from a shipped version that is no longer shipped; "" otherwise.
+
+    Such a model works as before, but knows nothing that the newer version has learnt.
+    """
+    stored = list_models()
+    parents = {one.spec: one.manifest.parent for one in stored}
+    parent, seen = model.manifest.parent, {model.spec}
+    while parent in parents and parent not in seen:
+        seen.add(parent)
+        parent = parents[parent]
+    name = "" if parent is None else parent.split("/")[0]
+    shipped = next((one for one in stored if one.shipped and one.manifest.name == name), None)
+    if shipped is None or parent in parents:
+        return ""
+    return (
+        f"{model.spec} was fine-tuned from {parent}, which {shipped.spec} has replaced. Fine-tune {shipped.spec} on "
+        f"the same corrections, or go back to it with: sammix models activate {shipped.spec}."
+    )

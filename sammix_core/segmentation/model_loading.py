@@ -16,6 +16,7 @@ from sammix_core.guidance.boxes_from_cam import BoxSettings
 from sammix_core.guidance.downscaled import DownscaledGuidance
 from sammix_core.guidance.embedding_cam import EmbeddingCam
 from sammix_core.guidance.resnet38_cam import CamSettings, ResNet38Cam
+from sammix_core.model_store.activation import outdated_note
 from sammix_core.model_store.organs import DEFAULT_ORGAN
 from sammix_core.model_store.store import ModelFolder, resolve
 from sammix_core.model_store.weights import load_model_weights
@@ -51,6 +52,7 @@ class LoadedModel:
         target: The organ that it segments, "liver".
         plausibility: How to tell whether what was found can be the target; None for a model that carries no
             calibration.
+        outdated: A sentence where it was fine-tuned from a version that is no longer shipped.
     """
 
     spec: str
@@ -63,6 +65,7 @@ class LoadedModel:
     following: FollowSettings = NOT_FOLLOWED
     target: str = DEFAULT_ORGAN.name
     plausibility: Plausibility | None = None
+    outdated: str = ""
 
     @property
     def precision(self) -> str:
@@ -71,8 +74,8 @@ class LoadedModel:
 
     @property
     def notes(self) -> Sequence[str]:
-        """Plain sentences on what went wrong in the encoder and was handled, such as a GPU without memory."""
-        return self.backend.notes
+        """Plain sentences on what went wrong in the encoder and was handled, and on a model that is out of date."""
+        return [*self.backend.notes, *([self.outdated] if self.outdated else [])]
 
 
 def load_model(
@@ -123,6 +126,7 @@ def _load_self_guided(folder: ModelFolder, guidance: str, options: BackendOption
         following=_following(folder),
         target=manifest.target,
         plausibility=_plausibility(folder),
+        outdated=outdated_note(folder),
     )
 
 

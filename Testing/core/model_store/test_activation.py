@@ -15,6 +15,7 @@ from sammix_core import model_store
 from sammix_core.cli.app import app
 from sammix_core.errors import InputError
 from sammix_core.model_store import Manifest
+from sammix_core.model_store.activation import outdated_note
 
 
 @pytest.fixture
@@ -48,6 +49,24 @@ def test_activating_says_what_target_and_name_mean_and_goes_back(models: Path) -
     model_store.activate(shipped)
     assert model_store.resolve("liver").spec == shipped
     assert model_store.resolve("untrained").spec == "untrained/1.1.0"
+
+
+@pytest.mark.parametrize(
+    ("parent", "outdated"), [(None, False), ("shipped", False), ("untrained/1.0.0", True), ("liver/0.0.9", True)]
+)
+def test_a_child_of_a_version_that_is_no_longer_shipped_says_what_to_do(
+    models: Path, parent: str | None, outdated: bool
+) -> None:
+    shipped = model_store.resolve("liver").spec
+    own = Manifest.read(models / "untrained" / "1.0.0" / "manifest.json")
+    replace(own, parent="liver/0.0.9").write(models / "untrained" / "1.0.0" / "manifest.json")
+    of = shipped if parent == "shipped" else parent
+    replace(own, version="1.1.0", parent=of).write(models / "untrained" / "1.1.0" / "manifest.json")
+    note = outdated_note(model_store.resolve("untrained/1.1.0"))
+    assert bool(note) == outdated
+    if outdated:
+        assert note.startswith(f"untrained/1.1.0 was fine-tuned from liver/0.0.9, which {shipped} has replaced.")
+        assert note.endswith(f"sammix models activate {shipped}.")
 
 
 def test_what_is_active_and_gone_leaves_the_newest_one(models: Path) -> None:
