@@ -126,10 +126,10 @@ def test_from_corrections_to_a_version_in_use_and_back(panel, a_ct, home):
     assert table.GetTable().GetColumnByName("Dice, oracle boxes").GetRange()[1] > 0.5
 
     # Offered, used by one click, and back by another.
-    assert model_store.resolve("liver").spec == "liver/1.1.0"
+    assert model_store.resolve("liver").spec == "liver/2.0.0"
     assert ui.versionBox.currentText == "my-liver/1.0.0"
     panel.click("useVersionButton")
-    until(lambda: ui.versionBox.currentText == "liver/1.1.0")
+    until(lambda: ui.versionBox.currentText == "liver/2.0.0")
     assert model_store.resolve("liver").spec == "my-liver/1.0.0"
     panel.go_to(1)
     panel.logic.workspace.update(keepCorrections=False)
@@ -140,7 +140,7 @@ def test_from_corrections_to_a_version_in_use_and_back(panel, a_ct, home):
     panel.wait()
     assert panel.case.model == "my-liver/1.0.0"
     panel.click("useVersionButton")
-    assert model_store.resolve("liver").spec == "liver/1.1.0"
+    assert model_store.resolve("liver").spec == "liver/2.0.0"
 
 
 def test_a_result_that_cannot_be_read_is_reported_in_one_sentence(panel, home):

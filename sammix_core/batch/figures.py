@@ -29,7 +29,7 @@ class Figures:
         worst_reasons: Its reasons, strongest first.
         warnings: What a person must read before the mask is used, without the word "Warning:".
         notes: Further sentences.
-        model: "liver/1.1.0".
+        model: "liver/2.0.0".
         device: "cpu" or "cuda".
         seconds: From reading to the encoded files.
     """

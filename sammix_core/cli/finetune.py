@@ -24,7 +24,7 @@ class NewModelOptions:
     """The new model, and the corrections that it learns from."""
 
     parent: Annotated[
-        str, typer.Option("--from", help='The model to begin with: "liver", "liver/1.1.0" or its folder.')
+        str, typer.Option("--from", help='The model to begin with: "liver", "liver/2.0.0" or its folder.')
     ] = DEFAULT_MODEL
     cases: Annotated[
         list[Path] | None,

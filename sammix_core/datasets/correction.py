@@ -50,7 +50,7 @@ class Correction:
         box: Half-open (col_min, row_min, col_max, row_max) of the prompt in slice pixels, round all boxes of the slice,
             or None without one.
         source: Who made or approved the mask.
-        model: The model that was used, "liver/1.1.0", or None.
+        model: The model that was used, "liver/2.0.0", or None.
         model_sha256: The SHA-256 of its weights, or None.
     """
 

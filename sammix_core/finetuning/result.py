@@ -54,7 +54,7 @@ class FineTuneResult:
 
     Attributes:
         model: The new version, "my-liver/1.0.0".
-        parent: What it was made of, "liver/1.1.0".
+        parent: What it was made of, "liver/2.0.0".
         folder: Where it lies.
         verdict: "better", "same", "worse", or "new" for a structure that the parent does not know.
         sentence: The verdict in words.

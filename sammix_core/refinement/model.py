@@ -23,7 +23,7 @@ def decoder_network(decoder: str) -> Any:
     """LiteMedSAM with the prompt encoder and mask decoder that a refiner goes on top of.
 
     Args:
-        decoder: LiteMedSAM's name, or a model on top of it, "liver/1.1.0".
+        decoder: LiteMedSAM's name, or a model on top of it, "liver/2.0.0".
 
     Raises:
         InputError: There is no such model, or it is not on top of LiteMedSAM.

@@ -140,7 +140,7 @@ class SegmentationSession:
 
     @property
     def model_spec(self) -> str:
-        """The model in use, "liver/1.1.0"."""
+        """The model in use, "liver/2.0.0"."""
         return self._model.spec
 
     @property

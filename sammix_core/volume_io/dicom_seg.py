@@ -32,7 +32,7 @@ class Algorithm:
     """What made a segmentation.
 
     Attributes:
-        model: The model's specification, "liver/1.1.0".
+        model: The model's specification, "liver/2.0.0".
         by_person: Whether a person changed boxes or masks, or clicked lesions.
     """
 
