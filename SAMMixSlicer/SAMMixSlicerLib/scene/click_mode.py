@@ -8,7 +8,7 @@ import slicer
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
-from SAMMixSlicerLib.scene.place_mode import PlaceMode
+from SAMMixSlicerLib.scene.place_mode import PlaceMode, isActiveNodeKept
 from SAMMixSlicerLib.signals import Signal
 
 
@@ -100,7 +100,7 @@ class ClickMode(VTKObservationMixin):
 
     def _onChanged(self, *_event: Any) -> None:
         node = self._node
-        if node is None:
+        if node is None or isActiveNodeKept():
             return
         interaction = slicer.app.applicationLogic().GetInteractionNode()
         isPlacing = interaction.GetCurrentInteractionMode() == interaction.Place

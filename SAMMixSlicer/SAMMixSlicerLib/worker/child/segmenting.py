@@ -63,22 +63,34 @@ class SegmentationHandlers:
     @handles(c.SegmentSlice)
     def segment_slice(self, command: c.SegmentSlice, job: Job) -> None:
         """Segments one slice with a box that replaces the one of its part."""
-        waited = time.monotonic() - job.received_at
-        session = self._session_of(command.volume_id)
-        index = command.box.slice_index
-        started = time.perf_counter()
+        session, index = self._session_of(command.volume_id), command.box.slice_index
         others = [box for box in session.boxes.on(index) if box.part != command.box.part]
-        session.segment_slice(index, [*others, command.box], command.force)
-        segmented = time.perf_counter()
-        state = session.slices.state(index)
-        packed = time.perf_counter()
-        milliseconds = {
-            "wait": 1000 * waited,
-            "segment": 1000 * (segmented - started),
-            "pack": 1000 * (packed - segmented),
-        }
-        job.changed.add(index)
-        self._send(e.SliceChanged(command.volume_id, job.request, state, milliseconds))
+        self._edit(command, job, index, lambda: session.segment_slice(index, [*others, command.box], command.force))
+
+    @handles(c.AddClick)
+    def add_click(self, command: c.AddClick, job: Job) -> None:
+        """Segments one slice with a click more."""
+        session, click = self._session_of(command.volume_id), command.click
+        self._edit(
+            command,
+            job,
+            click.slice_index,
+            lambda: session.add_click(click.slice_index, click.i, click.j, click.positive),
+        )
+
+    @handles(c.DeleteClick)
+    def delete_click(self, command: c.DeleteClick, job: Job) -> None:
+        """Segments one slice with a click less."""
+        session, click = self._session_of(command.volume_id), command.click
+        self._edit(command, job, click.slice_index, lambda: session.remove_click(click.slice_index, click.i, click.j))
+
+    @handles(c.Carry)
+    def carry(self, command: c.Carry, job: Job) -> None:
+        """Carries the correction of a slice to its neighbours."""
+        session = self._session_of(command.volume_id)
+        session.carry(
+            command.slice_index, self._progress(command, job), job.is_cancelled, self._on_changed(command, job)
+        )
 
     @handles(c.DeleteBox)
     def delete_box(self, command: c.DeleteBox, job: Job) -> None:
@@ -128,14 +140,34 @@ class SegmentationHandlers:
         force: bool,
         set_box: Callable[[int], object] | None = None,
     ) -> None:
+        progress, changed = self._progress(command, job), self._on_changed(command, job)
         session = self._session_of(command.volume_id)
+        job.protected += session.segment_slices(slices, progress, job.is_cancelled, changed, force, set_box)
+
+    def _edit(self, command: c.VolumeCommand, job: Job, index: int, segment: Callable[[], object]) -> None:
+        """Changes one slice by an edit of a person, and says how long each part of that took."""
+        waited = time.monotonic() - job.received_at
+        started = time.perf_counter()
+        segment()
+        segmented = time.perf_counter()
+        state = self._session_of(command.volume_id).slices.state(index)
+        packed = time.perf_counter()
+        milliseconds = {
+            "wait": 1000 * waited,
+            "segment": 1000 * (segmented - started),
+            "pack": 1000 * (packed - segmented),
+        }
+        job.changed.add(index)
+        self._send(e.SliceChanged(command.volume_id, job.request, state, milliseconds))
+
+    def _on_changed(self, command: c.VolumeCommand, job: Job) -> Callable[[int], None]:
+        slices = self._session_of(command.volume_id).slices
 
         def changed(index: int) -> None:
             job.changed.add(index)
-            self._send(e.SliceChanged(command.volume_id, job.request, session.slices.state(index), {}))
+            self._send(e.SliceChanged(command.volume_id, job.request, slices.state(index), {}))
 
-        progress = self._progress(command, job)
-        job.protected += session.segment_slices(slices, progress, job.is_cancelled, changed, force, set_box)
+        return changed
 
     def _progress(self, command: c.VolumeCommand, job: Job) -> Callable[[Progress], None]:
         def send(progress: Progress) -> None:
