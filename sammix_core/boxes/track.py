@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 # A box replaces one of its own rank or below, so that what a person did outlives what the program guesses.
 _RANK = {BoxSource.AUTO: 0, BoxSource.INTERPOLATED: 1, BoxSource.EDITED: 2}
 _SAME_PART = 0.2  # IoU from which a box is the deleted one of its number again
-_CLICKS_UNUSED = "The clicks in the box file were left out: this version segments from boxes alone."
 
 
 class BoxTrack(Mapping[int, tuple[Box, ...]]):
@@ -39,7 +38,6 @@ class BoxTrack(Mapping[int, tuple[Box, ...]]):
 
     Attributes:
         grid: As given.
-        clicks: Points that came with the boxes from a file; kept and written again.
 
     Raises:
         InputError: The shape or axis is none, or a box lies outside the volume.
@@ -72,7 +70,7 @@ class BoxTrack(Mapping[int, tuple[Box, ...]]):
         self._shape = checked_shape(shape, slice_axis)
         self._slice_axis = slice_axis
         self.grid = grid
-        self.clicks: tuple[Click, ...] = ()
+        self._clicks: dict[int, tuple[Click, ...]] = {}  # by slice; no slice is empty
         self._boxes: dict[int, dict[int, Box]] = {}  # by slice and part; no slice is empty
         self._deleted: set[int] = set()
         self._deleted_boxes: dict[int, tuple[Box, ...]] = {}  # by slice; no slice is empty
@@ -130,6 +128,11 @@ class BoxTrack(Mapping[int, tuple[Box, ...]]):
         """The single boxes that a person took away on slices with others, by slice: automatic ones do not come back."""
         return tuple(box for index in sorted(self._deleted_boxes) for box in self._deleted_boxes[index])
 
+    @property
+    def clicks(self) -> tuple[Click, ...]:
+        """All clicks, sorted by slice and voxel."""
+        return tuple(click for index in sorted(self._clicks) for click in self._clicks[index])
+
     def __getitem__(self, slice_index: int) -> tuple[Box, ...]:
         parts = self._boxes[slice_index]
         return tuple(parts[part] for part in sorted(parts))
@@ -156,6 +159,50 @@ class BoxTrack(Mapping[int, tuple[Box, ...]]):
         """The boxes of a slice, sorted by part; none for a slice without."""
         return self[slice_index] if slice_index in self._boxes else ()
 
+    def clicks_on(self, slice_index: int) -> tuple[Click, ...]:
+        """The clicks of a slice, sorted by voxel."""
+        return self._clicks.get(slice_index, ())
+
+    def add_clicks(self, clicks: Iterable[Click]) -> None:
+        """Adds clicks to those that are there; see `put_clicks`.
+
+        Raises:
+            InputError: A click lies outside the volume; nothing has changed.
+        """
+        clicks = tuple(clicks)
+        self.check_clicks(clicks)
+        for click in clicks:
+            self.put_clicks(click.slice_index, (*self.clicks_on(click.slice_index), click))
+
+    def check_clicks(self, clicks: Iterable[Click]) -> None:
+        """Makes sure that clicks lie inside the volume.
+
+        Raises:
+            InputError: One does not.
+        """
+        for click in clicks:
+            self._check_inside(click.slice_index, (click.i + 1, click.j + 1), "click")
+
+    def put_clicks(self, slice_index: int, clicks: Iterable[Click]) -> None:
+        """Replaces the clicks of a slice, with or without boxes; of several on one voxel the last one counts.
+
+        Args:
+            slice_index: The slice.
+            clicks: Its clicks, on this volume's grid.
+
+        Raises:
+            InputError: A click lies on another slice or outside the volume; nothing has changed.
+        """
+        slice_index, clicks = self._check_slice(slice_index), tuple(clicks)
+        self.check_clicks(clicks)
+        for click in clicks:
+            self._check_on(slice_index, click.slice_index, "click")
+        by_voxel = {(click.i, click.j): click for click in clicks}
+        if by_voxel:
+            self._clicks[slice_index] = tuple(by_voxel[voxel] for voxel in sorted(by_voxel))
+        else:
+            self._clicks.pop(slice_index, None)
+
     def set(self, box: Box) -> bool:
         """Puts a box on its slice for its part, unless what is there came from someone with more say.
 
@@ -172,7 +219,7 @@ class BoxTrack(Mapping[int, tuple[Box, ...]]):
         Raises:
             InputError: The box lies outside the volume.
         """
-        self._check_inside(box)
+        self._check_box(box)
         index, rank = box.slice_index, _RANK[box.source]
         there = self._boxes.get(index, {})
         beside = [other for other in there.values() if other.part != box.part and _in_same_place(other, box)]
@@ -217,7 +264,7 @@ class BoxTrack(Mapping[int, tuple[Box, ...]]):
         """
         found: dict[int, list[Box]] = {}
         for box in boxes:
-            self._check_inside(box)
+            self._check_box(box)
             found.setdefault(box.slice_index, []).append(box)
         for index in list(self._boxes):
             self._keep(index, [box for box in self[index] if box.source is not BoxSource.AUTO])
@@ -247,7 +294,7 @@ class BoxTrack(Mapping[int, tuple[Box, ...]]):
         """
         slice_index = self._check_slice(slice_index)
         for box in boxes:
-            self._check_on(slice_index, box)
+            self._check_box_on(slice_index, box)
         before = [box for box in self.on(slice_index) if box not in boxes]
         rank = max((_RANK[box.source] for box in boxes), default=_RANK[BoxSource.EDITED])
         if any(_RANK[box.source] > rank for box in before):
@@ -266,7 +313,12 @@ class BoxTrack(Mapping[int, tuple[Box, ...]]):
                 self._remember_deleted(box)
 
     def restore(
-        self, slice_index: int, boxes: Sequence[Box], deleted: bool = False, deleted_boxes: Sequence[Box] = ()
+        self,
+        slice_index: int,
+        boxes: Sequence[Box],
+        deleted: bool = False,
+        deleted_boxes: Sequence[Box] = (),
+        clicks: Sequence[Click] = (),
     ) -> None:
         """Sets all that is known of a slice, whoever set what was there: for undo and saved states.
 
@@ -275,15 +327,18 @@ class BoxTrack(Mapping[int, tuple[Box, ...]]):
             boxes: Its boxes.
             deleted: Whether a person deleted all boxes.
             deleted_boxes: Boxes that a person deleted beside others.
+            clicks: Its clicks.
 
         Raises:
-            InputError: A box lies on another slice or outside the volume, or two have one number; nothing has changed.
+            InputError: A box or click lies on another slice or outside the volume, or two boxes have one number;
+                nothing has changed.
         """
         for box in (*boxes, *deleted_boxes):
-            self._check_on(slice_index, box)
+            self._check_box_on(slice_index, box)
         if len({box.part for box in boxes}) < len(boxes):
             raise InputError(f"There are two boxes with one part number on slice {slice_index}.")
         slice_index = self._check_slice(slice_index)
+        self.put_clicks(slice_index, clicks)
         self._keep(slice_index, boxes)
         self._set_deleted_boxes(slice_index, deleted_boxes)
         (self._deleted.add if deleted and not boxes else self._deleted.discard)(slice_index)
@@ -337,12 +392,13 @@ class BoxTrack(Mapping[int, tuple[Box, ...]]):
             InputError: The volume has no such slice.
         """
         if slice_index is None:
-            indices = {*self._boxes, *self._deleted, *self._deleted_boxes}
+            indices = {*self._boxes, *self._deleted, *self._deleted_boxes, *self._clicks}
         else:
             indices = {self._check_slice(slice_index)}
         self._deleted -= indices
         for index in indices:
             self._deleted_boxes.pop(index, None)
+            self._clicks.pop(index, None)
             self._keep(index, [box for box in self.on(index) if box.source is BoxSource.AUTO])
 
     def interpolate(self, first: int | None = None, last: int | None = None) -> list[int]:
@@ -385,7 +441,7 @@ class BoxTrack(Mapping[int, tuple[Box, ...]]):
     def copy(self) -> BoxTrack:
         """A track of its own with the same boxes (which are immutable)."""
         twin = BoxTrack(self._shape, self._slice_axis, grid=self.grid)
-        twin.clicks = self.clicks
+        twin._clicks = dict(self._clicks)
         twin._boxes = {index: dict(parts) for index, parts in self._boxes.items()}
         twin._deleted = set(self._deleted)
         twin._deleted_boxes = dict(self._deleted_boxes)
@@ -406,13 +462,13 @@ class BoxTrack(Mapping[int, tuple[Box, ...]]):
             volume: The volume that the boxes shall be used on.
 
         Returns:
-            A track of its own on the volume's grid, and plain sentences on what was done, left out or not checked.
+            A track of its own on the volume's grid, and plain sentences on what was done or not checked.
 
         Raises:
             InputError: The boxes are of another CT or another grid, or not on axial slices.
         """
         file, notes = self.to_file().placed_on(volume)
-        return BoxTrack.from_file(file), (*notes, *([_CLICKS_UNUSED] if file.clicks else []))
+        return BoxTrack.from_file(file), notes
 
     def to_file(self) -> BoxFile:
         """What a file says of the track."""
@@ -432,7 +488,7 @@ class BoxTrack(Mapping[int, tuple[Box, ...]]):
         track = cls(file.shape, file.slice_axis, grid=file.grid)
         for box in file.boxes:
             track._place(box)
-        track.clicks = file.clicks
+        track.add_clicks(file.clicks)
         track._deleted.update(file.deleted)
         for box in file.deleted_boxes:
             track._remember_deleted(box)
@@ -484,12 +540,15 @@ class BoxTrack(Mapping[int, tuple[Box, ...]]):
         return cls.from_file(BoxFile.read(path))
 
     def _compared(self) -> tuple[Any, ...]:
-        return self._shape, self._slice_axis, self._boxes, self._deleted, self._deleted_boxes, self.clicks
+        return self._shape, self._slice_axis, self._boxes, self._deleted, self._deleted_boxes, self._clicks
 
-    def _check_on(self, slice_index: int, box: Box) -> None:
-        if box.slice_index != slice_index:
-            raise InputError(f"The box lies on slice {box.slice_index}, not on slice {slice_index}.")
-        self._check_inside(box)
+    def _check_box_on(self, slice_index: int, box: Box) -> None:
+        self._check_on(slice_index, box.slice_index, "box")
+        self._check_box(box)
+
+    def _check_on(self, slice_index: int, there: int, what: str) -> None:
+        if there != slice_index:
+            raise InputError(f"The {what} lies on slice {there}, not on slice {slice_index}.")
 
     def _place(self, box: Box) -> None:
         """Puts a box whatever is there; what a person deleted in this place is forgotten."""
@@ -533,10 +592,13 @@ class BoxTrack(Mapping[int, tuple[Box, ...]]):
     def _check_slice(self, slice_index: int) -> int:
         return check_slice(slice_index, self.slice_count)
 
-    def _check_inside(self, box: Box) -> None:
-        self._check_slice(box.slice_index)
+    def _check_box(self, box: Box) -> None:
+        self._check_inside(box.slice_index, (box.i_max, box.j_max), "box")
+
+    def _check_inside(self, slice_index: int, ends: tuple[int, int], what: str) -> None:
+        self._check_slice(slice_index)
         first, second = (self._size(axis) for axis in self.in_plane_axes)
-        check_in_plane(box.slice_index, (box.i_max, box.j_max), (first, second), "box")
+        check_in_plane(slice_index, ends, (first, second), what)
 
 
 def _in_same_place(first: Box, second: Box) -> bool:

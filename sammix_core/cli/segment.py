@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sammix_core.cli import console
+from sammix_core.cli.click_options import ClickOptions
 from sammix_core.cli.dicomweb_input import CaFile, is_address, local_ct
 from sammix_core.cli.lesion_table import print_lesions
 from sammix_core.cli.options import Device, DeviceName, ModelName, Precision, Quiet, ValuesAreHu, option_groups
@@ -56,8 +57,10 @@ class SegmentFiles:
         str | None, typer.Option(help="Which series of a DICOM folder with several; without it they are listed.")
     ] = None
     values_are_hu: ValuesAreHu = False
-    boxes_in: Annotated[Path | None, typer.Option(help="Boxes to segment from, as edited (sammix-boxes/2).")] = None
-    boxes_out: Annotated[Path | None, typer.Option(help="Where to write the boxes (sammix-boxes/2).")] = None
+    boxes_in: Annotated[
+        Path | None, typer.Option(help="Boxes and clicks to segment from, as edited (sammix-boxes/2).")
+    ] = None
+    boxes_out: Annotated[Path | None, typer.Option(help="Where to write the boxes and clicks (sammix-boxes/2).")] = None
     preview: Annotated[Path | None, typer.Option(help="Where to write a contact sheet, as PNG.")] = None
     report: Annotated[Path | None, typer.Option(help="Where to write a report (sammix-report/1).")] = None
     uncertainty: Annotated[
@@ -157,6 +160,7 @@ class ModelOptions:
 def segment(
     files: SegmentFiles,
     network: ModelOptions,
+    points: ClickOptions,
     lesions: LesionOptions,
     refinement: RefineOptions,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Same input, seed and machine: same mask.")] = 0,
@@ -164,6 +168,7 @@ def segment(
 ) -> None:
     """Segment the liver in a CT, or what the model was made for."""
     lesions.check()
+    points.check()
     with Interrupts() as interrupts:
         started = time.monotonic()
         seconds: dict[str, float] = {}
@@ -173,6 +178,7 @@ def segment(
             boxes = _read_boxes(files.boxes_in)
             with _timed(seconds, "read"):
                 volume = _read_volume(files, boxes, show)
+                clicks = points.clicks_on(volume)
                 source = _dicom_source(files, volume)
             with _timed(seconds, "load"):
                 # With --refine N the chosen refiner takes the place of the model's own, or of none for lesions.
@@ -188,6 +194,7 @@ def segment(
                 uncertainty=files.uncertainty is not None,
                 sampling=network.sampling,
                 keep_embeddings=network.keep_embeddings,
+                clicks=clicks,
             )
             if refiner is not None:
                 result.notes.append(refiner.note)
@@ -204,7 +211,7 @@ def segment(
                 from sammix_core.evaluation.dicom_results import DicomResults
 
                 found = None if lesion_result is None else (lesion_result.labelmap, lesion_result.table)
-                by_person = boxes is not None or bool(lesions.clicks)
+                by_person = boxes is not None or bool(clicks or lesions.clicks)
                 writers = _in_dicom(writers, files, result, DicomResults.of(volume, source, result, by_person, found))
             write_together(writers, interrupts)
         if not quiet:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import torch
 
 from sammix_core.boxes import tight_box
+from sammix_core.preprocessing.frame import Frame
 from sammix_core.refinement.msam.clicks import Clicks
 from sammix_core.refinement.msam.prompt_encoder import POSITIVE
 
@@ -24,6 +28,27 @@ def mask_as_logits(shares: torch.Tensor) -> torch.Tensor:
         Logits of the same shape.
     """
     return MASK_LOGIT * (2 * shares.float() - 1)
+
+
+def slice_mask_as_logits(mask: np.ndarray, frame: Frame) -> torch.Tensor:
+    """A slice's mask as the last mask of a stage, in the network's frame.
+
+    Args:
+        mask: (rows, cols) bool on the canonical slice.
+        frame: Where the network's image lies on it.
+
+    Returns:
+        (1, 1, size, size) logits; zeros, the prompt without a mask, where the mask is empty.
+    """
+    shares = torch.from_numpy(frame.to_network(mask.astype(np.float32), 0.0))[None, None]
+    return mask_as_logits(shares) if mask.any() else torch.zeros_like(shares)
+
+
+def network_pixel(point: tuple[int, int], frame: Frame) -> tuple[int, int]:
+    """The (row, col) of the network's image, or past it, that the centre of a canonical slice's pixel lies in."""
+    row, col = point
+    x, y, _, _ = frame.box_to_network((col + 0.5, row + 0.5, col + 1, row + 1))
+    return math.floor(y), math.floor(x)
 
 
 def boxes_of(mask_logits: torch.Tensor, clicks: Clicks) -> torch.Tensor:

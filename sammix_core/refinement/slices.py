@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +14,7 @@ from sammix_core.preprocessing.axial_slices import AxialSlices
 from sammix_core.refinement.msam.clicks import Clicks
 from sammix_core.refinement.msam.prompt_encoder import NEGATIVE, POSITIVE
 from sammix_core.refinement.network import SliceRefiner
-from sammix_core.refinement.prompts import mask_as_logits
+from sammix_core.refinement.prompts import network_pixel, slice_mask_as_logits
 from sammix_core.refinement.protocol import NOTHING_TO_REFINE, Click, StagedRefinement
 
 RowCol = tuple[int, int]
@@ -114,9 +113,7 @@ class SliceRefinement(StagedRefinement[RowCol, torch.Tensor]):
         return (*self._axial.plane_shape, size, size)
 
     def _network_pixel(self, point: RowCol) -> RowCol:
-        row, col = point
-        x, y, _, _ = self._axial.frame.box_to_network((col + 0.5, row + 0.5, col + 1, row + 1))
-        return math.floor(y), math.floor(x)
+        return network_pixel(point, self._axial.frame)
 
     @torch.inference_mode()
     def _run(self, click: Click[RowCol] | None = None) -> None:
@@ -125,10 +122,7 @@ class SliceRefinement(StagedRefinement[RowCol, torch.Tensor]):
         self._add_stage(self._refiner(self._embedding, last, clicks).float(), click)
 
     def _first_logits(self) -> torch.Tensor:
-        shares = self._axial.frame.to_network(self._before.astype(np.float32), 0.0)
-        logits = mask_as_logits(torch.from_numpy(shares)[None, None].to(self._embedding.device))
-        # As in training: zeros are the prompt without a mask.
-        return logits if self._before.any() else torch.zeros_like(logits)
+        return slice_mask_as_logits(self._before, self._axial.frame).to(self._embedding.device)
 
     def _network_clicks(self, clicks: tuple[Click[RowCol], ...]) -> Clicks:
         device = self._embedding.device

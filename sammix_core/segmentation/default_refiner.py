@@ -9,9 +9,11 @@ from sammix_core.refinement.folder import SHIPPED, open_refiner
 from sammix_core.refinement.model import load_refiner
 from sammix_core.refinement.organ import OrganRefiner
 from sammix_core.refinement.stage import stage_of
+from sammix_core.sam.litemedsam import LiteMedSam
 
 if TYPE_CHECKING:
     from sammix_core.model_store.store import ModelFolder
+    from sammix_core.refinement.network import SliceRefiner
     from sammix_core.segmentation.model_loading import LoadedModel
 
 
@@ -40,11 +42,28 @@ def default_refiner(model: LoadedModel) -> OrganRefiner | None:
     Raises:
         InputError: Its files are damaged.
     """
+    folder = _shipped_refiner(model)
+    if folder is None or folder.manifest.guidance.get("decoder") != model.spec:
+        return None
+    return organ_refiner(model, folder, 1, every_box=False)
+
+
+def click_refiner(model: LoadedModel) -> SliceRefiner | None:
+    """The shipped refiner for a person's clicks on masks of a model, its fine-tuned versions included.
+
+    None for a model of another target or on another encoder than LiteMedSAM.
+
+    Raises:
+        InputError: Its files are damaged.
+    """
+    folder = _shipped_refiner(model) if model.backend.name == LiteMedSam.name else None
+    return None if folder is None else load_refiner(folder, model.preprocessing, model.device.type)
+
+
+def _shipped_refiner(model: LoadedModel) -> ModelFolder | None:
+    """The shipped refiner of a model's target, if it was trained on slices that are prepared as the model's are."""
     if model.target not in SHIPPED:
         return None
     folder = open_refiner(None, model.target)
-    manifest = folder.manifest
-    fits = PreprocessingSpec.from_dict(manifest.preprocessing) == model.preprocessing
-    if not fits or manifest.guidance.get("decoder") != model.spec:
-        return None
-    return organ_refiner(model, folder, 1, every_box=False)
+    fits = PreprocessingSpec.from_dict(folder.manifest.preprocessing) == model.preprocessing
+    return folder if fits else None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from sammix_core.boxes import BoxTrack
+from sammix_core.boxes import BoxTrack, Click
 from sammix_core.embeddings.disk_store import EmbeddingStore
 from sammix_core.embeddings.limits import EMBEDDING_LIMIT_BYTES
 from sammix_core.engines import openvino_compiler
@@ -119,6 +120,7 @@ class Segmenter:
         uncertainty: bool = False,
         sampling: SliceSampling = DEFAULT_SAMPLING,
         keep_embeddings: bool = False,
+        clicks: Sequence[Click] = (),
     ) -> SegmentationResult:
         """Segments a whole volume.
 
@@ -126,23 +128,26 @@ class Segmenter:
             volume: The CT.
             progress: Called after each slice.
             cancel: Polled after each slice; return True to stop.
-            boxes: Boxes to use as they are (a slice without one gets no mask), or None to find them. They may have been
-                made on the same CT in another order of axes.
+            boxes: Boxes to use as they are, with their clicks (a slice without either gets no mask), or None to find
+                them. They may have been made on the same CT in another order of axes.
             uncertainty: Whether the result says how far the three masks are apart.
             sampling: Which slices may go without the encoder; `EVERY_SLICE` for none.
             keep_embeddings: Whether embeddings are kept on disk, so that the same CT is quicker another time.
+            clicks: Further clicks, in voxel indices of the volume; see `SegmentationSession.add_click`.
 
         Returns:
             The mask on the volume's own grid, with boxes and a report a slice.
 
         Raises:
             Cancelled: The user stopped; nothing remains.
-            InputError: The boxes do not fit the volume.
+            InputError: The boxes or clicks do not fit the volume.
         """
         session = self.open_session(volume, uncertainty, sampling, keep_embeddings)
         if boxes is not None:
             boxes.check_fits(volume)
+        session.boxes.check_clicks(clicks)
         session.find_boxes(progress, cancel)
         if boxes is not None:
             session.boxes = boxes
+        session.boxes.add_clicks(clicks)
         return session.segment_boxes(progress, cancel)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from sammix_core.boxes import Box, BoxTrack
+from sammix_core.boxes import Box, BoxTrack, Click
 from sammix_core.embeddings.disk_store import EmbeddingStore
 from sammix_core.embeddings.limits import EMBEDDING_LIMIT_BYTES
 from sammix_core.errors import InputError
@@ -20,6 +20,7 @@ from sammix_core.preprocessing.axial_slices import AxialSlices
 from sammix_core.progress import CancelCheck, ProgressCallback, ProgressReporter
 from sammix_core.sam.decoding import inside_box
 from sammix_core.segmentation.box_finder import BoxFinder
+from sammix_core.segmentation.clicked_slices import ClickedSlices
 from sammix_core.segmentation.result import SegmentationResult, SliceReport, cam_on_slice
 from sammix_core.segmentation.slice_decoder import MaskRefiner, SliceMask
 from sammix_core.segmentation.slice_sampling import EVERY_SLICE, SliceSampling
@@ -51,7 +52,7 @@ class SegmentationSession:
 
     Attributes:
         volume: The volume.
-        slices: Boxes and masks by slice, automatic ones and a person's; for undo and for saving.
+        slices: Boxes, clicks and masks by slice, automatic ones and a person's; for undo and for saving.
 
     Example:
         A person draws a box on one slice of a small CT, and the mask follows. `model` is a `LoadedModel`;
@@ -86,11 +87,12 @@ class SegmentationSession:
         self._seconds: dict[str, float] = {}
         self._box_notes: tuple[str, ...] = ()
         self._segmenter = SliceSegmenter(model, self._finder, self.slices)
+        self._clicked = ClickedSlices(model, self._finder)
         self._uncertainty = UncertaintyPlanes() if keep_uncertainty else None
 
     @property
     def boxes(self) -> BoxTrack:
-        """Boxes in use, automatic and edited, in voxel indices of the volume.
+        """Boxes in use, automatic and edited, in voxel indices of the volume, and a person's clicks.
 
         Boxes that are set were made on the same voxels, in this or another order of axes; they are copied.
 
@@ -102,6 +104,11 @@ class SegmentationSession:
     @boxes.setter
     def boxes(self, boxes: BoxTrack) -> None:
         self.slices.boxes, self._box_notes = boxes.placed_on(self.volume)
+
+    @property
+    def clicks(self) -> tuple[Click, ...]:
+        """A person's clicks, in voxel indices of the volume, sorted by slice and voxel."""
+        return self.boxes.clicks
 
     @property
     def decoded(self) -> int:
@@ -204,7 +211,7 @@ class SegmentationSession:
     def segment_boxes(
         self, progress: ProgressCallback | None = None, cancel: CancelCheck | None = None
     ) -> SegmentationResult:
-        """Computes the mask of every slice with a box; see `segment_slices`.
+        """Computes the mask of every slice with a box or a click; see `segment_slices`.
 
         Raises:
             Cancelled: The user stopped.
@@ -222,6 +229,8 @@ class SegmentationSession:
         before_slice: Callable[[int], object] | None = None,
     ) -> list[int]:
         """Computes the masks of slices, each the union of its boxes' masks; a slice without a box becomes empty.
+
+        The clicks of a slice are applied to its new mask.
 
         Args:
             slices: Indices along the user's slice axis.
@@ -246,7 +255,8 @@ class SegmentationSession:
             for index, mask in masks:
                 if mask is not None:
                     self._write(index, mask)
-                if (mask is not None or self.slices.empty(index)) and on_changed is not None:
+                changed = mask is not None or self.slices.empty(index)
+                if (self._apply(index, self.boxes.clicks_on(index)) or changed) and on_changed is not None:
                     on_changed(index)
                 if index in counted:
                     stage.step()
@@ -280,7 +290,52 @@ class SegmentationSession:
             self._write(slice_index, self._segmenter.segment(now, interpolate=False))
         else:
             self.slices.empty(slice_index)
+        self._apply(slice_index, self.boxes.clicks_on(slice_index))
         return self.slices.plane(slice_index)
+
+    def add_click(self, slice_index: int, i: int, j: int, positive: bool = True) -> np.ndarray:
+        """Includes a point in a slice's mask or excludes it, with the region that it belongs to; see `ClickedSlices`.
+
+        The order of clicks does not matter. A slice may have boxes or none, and may have been corrected by hand; its
+        mask without clicks is kept, and whatever computes it again applies the clicks to the new one.
+
+        Args:
+            slice_index: Index along the user's slice axis.
+            i: Voxel along the first in-plane axis, as in `Click`.
+            j: Voxel along the second one.
+            positive: Whether the point belongs to the structure. A click on the voxel of another one replaces it.
+
+        Returns:
+            (rows, cols) uint8 in the user's two in-plane axes, as of `segment_slice`.
+
+        Raises:
+            InputError: The point lies outside the volume.
+        """
+        click = Click(slice_index, i, j, positive)
+        others = [
+            other for other in self.boxes.clicks_on(click.slice_index) if (other.i, other.j) != (click.i, click.j)
+        ]
+        return self._set_clicks(click.slice_index, [*others, click])
+
+    def remove_click(self, slice_index: int, i: int, j: int) -> np.ndarray:
+        """Takes a click back: the slice gets the mask of the remaining ones.
+
+        Args:
+            slice_index: As of `add_click`.
+            i: Likewise.
+            j: Likewise.
+
+        Returns:
+            As `add_click`; without a click left exactly the mask that the slice had before its clicks.
+
+        Raises:
+            InputError: There is no such click.
+        """
+        clicks = self.boxes.clicks_on(slice_index)
+        remaining = [click for click in clicks if (click.i, click.j) != (i, j)]
+        if len(remaining) == len(clicks):
+            raise InputError(f"There is no click on the voxel {i}, {j} of slice {slice_index}.")
+        return self._set_clicks(slice_index, remaining)
 
     def result(self) -> SegmentationResult:
         """The result so far; a copy."""
@@ -334,6 +389,19 @@ class SegmentationSession:
         if guided is not None:
             cam = cam_on_slice(sigmoid(guided.cam_logits[axial.canonical(slice_index)]), axial.frame, axial.plane_shape)
         return np.ascontiguousarray(axial.order.slice_to_volume(cam))
+
+    def _set_clicks(self, slice_index: int, clicks: Sequence[Click]) -> np.ndarray:
+        self.boxes.check_clicks(clicks)
+        if not self._apply(slice_index, clicks):
+            self.slices.unclick(slice_index)
+        self.boxes.put_clicks(slice_index, clicks)
+        return self.slices.plane(slice_index)
+
+    def _apply(self, slice_index: int, clicks: Sequence[Click]) -> bool:
+        """Makes a slice's mask of the one without clicks; returns whether there are clicks."""
+        if clicks:
+            self.slices.write_clicked(slice_index, self._clicked.mask(self.slices.unclicked(slice_index), clicks))
+        return bool(clicks)
 
     def _reorder(self, order: AxialOrder) -> None:
         self.slices.turn(order)

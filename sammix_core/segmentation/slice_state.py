@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sammix_core.boxes import Box
+from sammix_core.boxes import Box, Click
 from sammix_core.masks.packed_mask import PackedMask
 
 
@@ -36,7 +36,7 @@ UNSCORED = SliceScores()
 
 @dataclass(frozen=True, slots=True)
 class SliceState:
-    """One slice of a session: its boxes, its mask and who made them.
+    """One slice of a session: its boxes and clicks, its mask and who made them.
 
     Attributes:
         slice_index: Index along the user's slice axis.
@@ -48,6 +48,8 @@ class SliceState:
         mask: The mask; None where the slice is empty.
         scores: The figures computed with the mask.
         corrected: Whether a person made the mask by hand; it is protected from being computed again.
+        clicks: A person's clicks, sorted by voxel; the mask is what they made of `unclicked`.
+        unclicked: The mask without the clicks, from the boxes or by hand; None where that is empty, or without clicks.
     """
 
     slice_index: int
@@ -58,6 +60,8 @@ class SliceState:
     mask: PackedMask | None = None
     scores: SliceScores = UNSCORED
     corrected: bool = False
+    clicks: tuple[Click, ...] = ()
+    unclicked: PackedMask | None = None
 
     @property
     def area_px(self) -> int:
@@ -65,11 +69,11 @@ class SliceState:
         return 0 if self.mask is None else self.mask.area_px
 
     def cleared(self) -> SliceState:
-        """The slice after a person has said that nothing is there: no box, no mask, and no automatic box comes back."""
+        """The slice after a person has said that nothing is there: no box, click or mask; no automatic box returns."""
         return SliceState(self.slice_index, automatic_boxes=self.automatic_boxes, deleted=True)
 
     def corrected_to(self, mask: np.ndarray) -> SliceState:
-        """The slice with a mask that a person made.
+        """The slice with a mask that a person made; it stands for the clicks too, which are gone.
 
         Args:
             mask: (rows, cols) in the user's two in-plane axes; what is not 0 is inside.
@@ -79,4 +83,6 @@ class SliceState:
             mask=PackedMask.pack(mask) if np.any(mask) else None,
             scores=UNSCORED,
             corrected=True,
+            clicks=(),
+            unclicked=None,
         )

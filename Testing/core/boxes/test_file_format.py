@@ -114,7 +114,7 @@ def test_the_document_in_full() -> None:
     track.set(Box(9, 11, 21, 31, 41, BoxSource.EDITED, part=2))
     track.set(Box(7, 10, 20, 30, 40, BoxSource.AUTO, score=0.5))
     track.delete(8)
-    track.clicks = (Click(9, 15, 399, positive=False),)
+    track.put_clicks(9, [Click(9, 15, 399, positive=False)])
     assert track.to_json() == document()
     read = BoxTrack.from_json(document())
     assert (read, read.grid) == (track, grid)

@@ -482,10 +482,29 @@ def test_boxes_must_be_for_this_volume(track: BoxTrack) -> None:
         track.check_fits(volume_like((20, 80, 100), "j"))
 
 
-def test_clicks_stay_with_the_boxes_and_are_said_to_be_unused() -> None:
+def test_clicks_stay_with_the_boxes() -> None:
     clicks = (Click(2, 1, 1), Click(3, 5, 5, positive=False))
     track = BoxTrack.from_file(BoxFile((9, 9, 9), "k", clicks=clicks))
     assert track.copy().to_file().clicks == clicks
-    placed, notes = track.placed_on(volume_like((9, 9, 9), "k"))
+    placed, _ = track.placed_on(volume_like((9, 9, 9), "k"))
     assert placed.clicks == clicks
-    assert any("clicks in the box file were left out" in note for note in notes)
+    placed.reset(2)
+    assert placed.clicks == clicks[1:]
+    assert track.clicks == clicks
+
+
+def test_a_voxel_has_one_click_inside_the_volume() -> None:
+    track = BoxTrack((9, 8, 7))
+    track.add_clicks([Click(2, 4, 5), Click(2, 1, 7), Click(2, 4, 5, positive=False)])
+    assert track.clicks_on(2) == (Click(2, 1, 7), Click(2, 4, 5, positive=False))
+    for wrong, sentence in (
+        (Click(7, 1, 1), "Slice 7 is outside"),
+        (Click(2, 9, 1), "click on slice 2 reaches to 10, 2"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            track.add_clicks([Click(3, 1, 1), wrong])
+    with pytest.raises(InputError, match="click lies on slice 3, not on slice 2"):
+        track.put_clicks(2, [Click(3, 1, 1)])
+    assert track.clicks_on(3) == ()
+    track.put_clicks(2, [])
+    assert track.clicks == ()

@@ -28,7 +28,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import sammix_core.segmentation.segmenter
-from sammix_core.boxes import Box, BoxSource, BoxTrack
+from sammix_core.boxes import Box, BoxSource, BoxTrack, Click
 from sammix_core.cli import app as cli
 from sammix_core.model_store import resolve
 from sammix_core.progress import Progress
@@ -44,6 +44,7 @@ class InstantSegmenter:
     def __init__(self) -> None:
         self.loaded: dict[str, Any] | None = None
         self.boxes: BoxTrack | None = None
+        self.clicks: tuple[Click, ...] = ()
         self.sampling: SliceSampling | None = None
         self.keep_embeddings: bool | None = None
         self.answer: Callable[[Volume], MadeResult] = a_result
@@ -63,8 +64,9 @@ class InstantSegmenter:
         uncertainty: bool,
         sampling: SliceSampling,
         keep_embeddings: bool,
+        clicks: tuple[Click, ...],
     ) -> MadeResult:
-        self.boxes = boxes
+        self.boxes, self.clicks = boxes, clicks
         self.sampling, self.keep_embeddings = sampling, keep_embeddings
         progress(Progress("Encoding", 1, 12, 3.0))
         assert not cancel()

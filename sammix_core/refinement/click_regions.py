@@ -1,0 +1,180 @@
+"""Which pixels of a slice belong to a click: what an Include adds to a mask, and what an Exclude takes out.
+
+A click names one pixel, but means a region: a tip that the mask lacks, a piece of stomach that it holds. Each pixel near
+a click gets a score from a logistic model of ten figures, such as the refiner's logits and how much the density changes
+on the way from the click. The region is what is connected with the click and scores above a level, and closer in score
+to it than to any click of the other kind. Fitted and measured by `benchmarks/clicks.py`; see docs/decisions/clicks.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from sammix_core.masks.components import component_at, component_sizes, label_components, select_components
+
+REACH_MM = 60.0  # what is farther from a click stays as it is
+LEVEL = -0.25  # score from which a pixel belongs to a click
+FIGURES = (
+    "logit",
+    "logit - that of the click",
+    "log HU difference from the click",
+    "log largest HU difference on the way",
+    "log distance from the click",
+    "depth",
+    "log depth of the click",
+    "log distance / depth of the click",
+    "log gradient",
+    "1",
+)
+WEIGHTS = np.array([0.275, 0.274, -0.073, -1.147, -0.695, -0.023, 0.769, -0.752, 0.381, 4.31])
+
+_HU_LEVELS = (6.0, 9.0, 12.0, 16.0, 20.0, 25.0, 32.0, 40.0, 52.0, 68.0, 90.0, 120.0)
+_HU_RANGE = (-200.0, 400.0)
+_NO_WAY = 160.0  # HU where no way leads to a pixel
+_SMOOTHING_MM = 1.2
+_ABOUT_MM = 2.5  # radius within which the click's own density is measured
+_MOST_LOGIT = 8.0
+_MOST_DEPTH_MM = 40.0
+_LEAST_PIECE_MM2 = 25.0  # a smaller piece that a click leaves behind goes with it
+
+
+@dataclass(frozen=True, slots=True)
+class PixelClick:
+    """A click on a canonical slice.
+
+    Attributes:
+        row: Its pixel.
+        col: Likewise.
+        inside: Whether the pixel belongs to the structure.
+    """
+
+    row: int
+    col: int
+    inside: bool
+
+
+def apply_clicks(
+    mask: np.ndarray, logits: np.ndarray, hu: np.ndarray, clicks: Sequence[PixelClick], pixel_mm: tuple[float, float]
+) -> np.ndarray:
+    """Changes a mask by clicks; their order does not matter.
+
+    Every clicked pixel is as its click says. Clicks of one kind outside of each other's regions act apart.
+
+    Args:
+        mask: (rows, cols) bool, before the clicks.
+        logits: (rows, cols) of a network that saw mask and clicks; above 0 is inside.
+        hu: (rows, cols) HU.
+        clicks: No two on one pixel.
+        pixel_mm: (row, col) spacing.
+
+    Returns:
+        (rows, cols) bool.
+    """
+    best = {inside: np.full(mask.shape, -np.inf) for inside in (True, False)}
+    for click in clicks:
+        window, scores = scores_near(mask, logits, hu, click, pixel_mm)
+        np.maximum(best[click.inside][window], scores, out=best[click.inside][window])
+    result = mask.copy()
+    for click in clicks:
+        # A click on a pixel that is right already only keeps others off.
+        if bool(mask[click.row, click.col]) != click.inside:
+            window = _window(mask.shape, click, pixel_mm)
+            belongs = (mask[window] != click.inside) & (best[click.inside][window] > LEVEL)
+            belongs &= best[click.inside][window] > best[not click.inside][window]
+            place = (click.row - window[0].start, click.col - window[1].start)
+            belongs[place] = True
+            result[window][component_at(belongs, place)] = click.inside
+    _tidy(result, mask, clicks, pixel_mm)
+    for click in clicks:
+        result[click.row, click.col] = click.inside
+    return result
+
+
+def scores_near(
+    mask: np.ndarray, logits: np.ndarray, hu: np.ndarray, click: PixelClick, pixel_mm: tuple[float, float]
+) -> tuple[tuple[slice, slice], np.ndarray]:
+    """How surely pixels belong to a click.
+
+    Returns:
+        The window round the click, and (rows, cols) float of it: above 0 is more likely than not; -inf on the pixels
+        on the other side of the mask's edge and out of reach.
+    """
+    window, figures, eligible = figures_near(mask, logits, hu, click, pixel_mm)
+    return window, np.where(eligible, figures @ WEIGHTS, -np.inf)
+
+
+def figures_near(
+    mask: np.ndarray, logits: np.ndarray, hu: np.ndarray, click: PixelClick, pixel_mm: tuple[float, float]
+) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray]:
+    """What a click's scores are made of.
+
+    Returns:
+        The window round the click, (rows, cols, figures) in the order of `FIGURES`, and (rows, cols) bool, the pixels
+        on the click's side of the mask's edge within reach.
+    """
+    window = _window(mask.shape, click, pixel_mm)
+    place = (click.row - window[0].start, click.col - window[1].start)
+    side = mask[window] == mask[click.row, click.col]
+    logit = (logits[window] if click.inside else -logits[window]).clip(-_MOST_LOGIT, _MOST_LOGIT)
+    sigma = [_SMOOTHING_MM / size for size in pixel_mm]
+    smooth = ndimage.gaussian_filter(hu[window].astype(np.float32).clip(*_HU_RANGE), sigma)
+    rows, cols = np.ogrid[: side.shape[0], : side.shape[1]]
+    distance = np.hypot((rows - place[0]) * pixel_mm[0], (cols - place[1]) * pixel_mm[1])
+    difference = np.abs(smooth - np.median(smooth[side & (distance <= _ABOUT_MM)]))
+    depth = np.full(side.shape, _MOST_DEPTH_MM)
+    if not side.all():
+        depth = ndimage.distance_transform_edt(side, pixel_mm).clip(max=_MOST_DEPTH_MM)
+    own_depth = float(depth[place])
+    gradient = np.hypot(*np.gradient(smooth, *pixel_mm))
+    figures = (
+        logit,
+        logit - logit[place],
+        np.log(difference + 4),
+        np.log(_on_the_way(difference, side, place)),
+        np.log(distance + 1),
+        depth,
+        np.full(side.shape, np.log(own_depth + 1)),
+        np.log((distance + 1) / (own_depth + 1)),
+        np.log(gradient + 1),
+        np.ones(side.shape),
+    )
+    return window, np.stack(figures, axis=-1), side & (distance <= REACH_MM)
+
+
+def _on_the_way(difference: np.ndarray, side: np.ndarray, place: tuple[int, int]) -> np.ndarray:
+    """The largest difference that no way from the click to a pixel avoids, rounded up to a level."""
+    result = np.full(difference.shape, _NO_WAY)
+    for level in reversed(_HU_LEVELS):
+        below = side & (difference <= level)
+        below[place] = True
+        result[component_at(below, place)] = level
+    return result
+
+
+def _window(shape: tuple[int, ...], click: PixelClick, pixel_mm: tuple[float, float]) -> tuple[slice, slice]:
+    """Rows and columns within reach of a click."""
+    rows, cols = (
+        slice(max(0, at - reach), min(size, at + reach + 1))
+        for at, size, reach in zip(
+            (click.row, click.col), shape, (int(REACH_MM / size) for size in pixel_mm), strict=True
+        )
+    )
+    return rows, cols
+
+
+def _tidy(result: np.ndarray, before: np.ndarray, clicks: Sequence[PixelClick], pixel_mm: tuple[float, float]) -> None:
+    """Lets small pieces and holes go that clicks have cut off, in place."""
+    least = _LEAST_PIECE_MM2 / (pixel_mm[0] * pixel_mm[1])
+    for inside in (True, False):
+        labels, count = label_components(result == inside)
+        small = component_sizes(labels, count) < least
+        untouched = np.ones(count, dtype=bool)
+        changed = ndimage.binary_dilation(result != before)
+        untouched[np.unique(labels[changed & (labels > 0)]) - 1] = False
+        kept = [labels[click.row, click.col] for click in clicks if click.inside == inside]
+        small[[label - 1 for label in kept if label > 0]] = False
+        result[select_components(labels, small & ~untouched)] = not inside
