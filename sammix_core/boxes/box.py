@@ -14,11 +14,12 @@ _EDGES = ("i_min", "j_min", "i_max", "j_max")
 
 
 class BoxSource(StrEnum):
-    """Who set a box."""
+    """Who set a box: the guidance, a person, or the program from what a person did on other slices."""
 
     AUTO = "auto"
     EDITED = "edited"
-    INTERPOLATED = "interpolated"
+    INTERPOLATED = "interpolated"  # between two that a person set
+    CARRIED = "carried"  # round a mask that a correction of another slice was carried to
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sammix_core.volume.volume import Volume
 
 # A box replaces one of its own rank or below, so that what a person did outlives what the program guesses.
-_RANK = {BoxSource.AUTO: 0, BoxSource.INTERPOLATED: 1, BoxSource.EDITED: 2}
+_RANK = {BoxSource.AUTO: 0, BoxSource.INTERPOLATED: 1, BoxSource.CARRIED: 1, BoxSource.EDITED: 2}
 _SAME_PART = 0.2  # IoU from which a box is the deleted one of its number again
 
 
@@ -206,7 +206,7 @@ class BoxTrack(Mapping[int, tuple[Box, ...]]):
     def set(self, box: Box) -> bool:
         """Puts a box on its slice for its part, unless what is there came from someone with more say.
 
-        An edited box replaces any other, an interpolated one replaces interpolated and automatic ones, an automatic
+        An edited box replaces any other, an interpolated or carried one replaces all but edited ones, an automatic
         one only automatic ones. That holds for the slice's box of the same part, and for boxes of other parts in mostly
         the same place. An automatic box does not come back where a person deleted it, or all boxes of its slice.
 
@@ -252,7 +252,7 @@ class BoxTrack(Mapping[int, tuple[Box, ...]]):
         """Replaces all automatic boxes by those of another run, beside what a person did.
 
         The parts of two runs may be numbered differently, so that a box of the run is first compared with a person's
-        (edited or interpolated ones) by place, and only then by number. One in mostly the same place as a person's box
+        (edited, interpolated or carried ones) by place, and only then by number. One in mostly the same place as a person's box
         is left out, and so is one whose number is that of a person's box in a place where the run has none: it was
         moved there. Others stay beside the person's, with a free number where theirs is taken.
 

@@ -80,6 +80,10 @@ class EmbeddingCache:
         """Bytes of the cached embeddings."""
         return self._bytes
 
+    def __contains__(self, index: int) -> bool:
+        """Whether a slice's embedding is cached."""
+        return index in self._cached
+
     def image(self, index: int) -> torch.Tensor:
         """(1, 1, size, size) float32 in [0, 1], the encoder's input of a slice."""
         return torch.from_numpy(self._image_of(index))[None, None]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from sammix_core.boxes import Box, BoxTrack
+from sammix_core.boxes import Box, BoxSource, BoxTrack
 from sammix_core.errors import InputError
 from sammix_core.masks.packed_mask import PackedMask
 from sammix_core.segmentation.slice_state import UNSCORED, SliceScores, SliceState
@@ -87,6 +87,16 @@ class SliceStore:
         """Brings back the mask without clicks, exactly as it was."""
         self._canonical_mask[self._canonical(slice_index)] = self.unclicked(slice_index)
         self._unclicked.pop(slice_index, None)
+
+    def is_persons(self, slice_index: int) -> bool:
+        """Whether a person did something to the slice: painted its mask, clicked, or set or deleted a box."""
+        return (
+            slice_index in self.corrected
+            or bool(self.boxes.clicks_on(slice_index))
+            or slice_index in self.boxes.deleted
+            or any(box.source is BoxSource.EDITED for box in self.boxes.on(slice_index))
+            or any(box.slice_index == slice_index for box in self.boxes.deleted_boxes)
+        )
 
     def set_automatic(self, boxes: Mapping[int, tuple[Box, ...]]) -> None:
         """Replaces all automatic boxes; what a person set or deleted stays, box by box."""

@@ -144,7 +144,7 @@ class Actions:
 
     def summary(self, action: Action, event: Finished) -> str:
         """The sentence that says how an action ended."""
-        if event.outcome is Outcome.CANCELLED and action.done:  # an action that is not counted in slices
+        if event.outcome is Outcome.CANCELLED and (action.done or action.isCarry):  # not counted in finished slices
             return _("{name}: stopped.").format(name=action.name)
         if event.outcome is Outcome.CANCELLED:
             return _("{name}: stopped. {count} finished slices are kept.").format(

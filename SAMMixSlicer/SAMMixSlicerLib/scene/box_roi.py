@@ -20,6 +20,7 @@ COLORS = {
     BoxSource.AUTO: (86 / 255, 190 / 255, 255 / 255),
     BoxSource.EDITED: (255 / 255, 110 / 255, 190 / 255),
     BoxSource.INTERPOLATED: (196 / 255, 150 / 255, 255 / 255),
+    BoxSource.CARRIED: (240 / 255, 228 / 255, 120 / 255),
 }
 _FAINT = 0.5
 

@@ -25,6 +25,7 @@ def sourceLabel(source: BoxSource) -> str:
         BoxSource.AUTO: _("auto"),
         BoxSource.EDITED: _("edited"),
         BoxSource.INTERPOLATED: _("interpolated"),
+        BoxSource.CARRIED: _("carried"),
     }
     return labels[source]
 

@@ -252,7 +252,7 @@ class DeleteClick(VolumeCommand):
 class Carry(VolumeCommand):
     """Carry the correction of a slice to its neighbours: answered by `Progressed` and `SliceChanged`.
 
-    Slices that a person has worked on stay as they are.
+    Slices that a person has worked on stay as they are. Where it is cancelled, all do.
 
     Attributes:
         slice_index: The corrected slice.

@@ -17,11 +17,13 @@ BOX = {
     BoxSource.AUTO: (86, 190, 255),
     BoxSource.EDITED: (255, 110, 190),
     BoxSource.INTERPOLATED: (196, 150, 255),
+    BoxSource.CARRIED: (240, 228, 120),
 }
 BOX_NAME = {
     BoxSource.AUTO: "automatic box",
     BoxSource.EDITED: "edited box",
     BoxSource.INTERPOLATED: "interpolated box",
+    BoxSource.CARRIED: "carried box",
 }
 PROBABILITY = (251, 176, 64)
 

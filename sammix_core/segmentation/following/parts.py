@@ -20,6 +20,7 @@ from scipy import ndimage
 
 from sammix_core.boxes.network_box import tight_box
 from sammix_core.masks.components import label_components
+from sammix_core.segmentation.following.density import disc, mean_inside, sd_inside
 from sammix_core.segmentation.following.neighbours import both_ways
 from sammix_core.segmentation.following.settings import FollowSettings
 from sammix_core.segmentation.following.track import Track
@@ -28,8 +29,6 @@ from sammix_core.segmentation.slice_decoder import NetworkMask
 _PASSES = 2
 _SMOOTH_MM = 1.5  # sigma in a slice: less noise, and edges stay
 _LOCAL_MM = 4.0  # sigma of the neighbour's own density about a place
-_LEAST_PIXELS = 50  # to estimate noise from
-_TYPICAL_SD = 8.0
 _EVEN_HU, _EVEN_SD = 20.0, 2.0
 _KEPT_SLICES = 64  # smoothed; a quarter of a MB each
 _IN_PLACE = 0.5  # share of a run's last mask that the mask beyond it covers where the run closes a gap
@@ -74,7 +73,7 @@ class _Search:
         self._track = track
         self._settings = settings
         self._pixels = 1 / track.decoder.pixel_mm  # of a mm
-        self._open = _disc(settings.missing_open_mm * self._pixels)
+        self._open = disc(settings.missing_open_mm * self._pixels)
         self._rejected: set[tuple[int, tuple[float, ...]]] = set()
         self._smooth = lru_cache(_KEPT_SLICES)(
             lambda index: ndimage.gaussian_filter(track.decoder.hu(index), _SMOOTH_MM * self._pixels)
@@ -102,8 +101,8 @@ class _Search:
         least = settings.missing_mm2 * self._pixels**2
         if np.count_nonzero(lacking) < least:
             return
-        expected = _mean_inside(self._track.decoder.hu(beside), self.masks[beside], _LOCAL_MM * self._pixels)
-        noise = _sd_inside(self._smooth(beside) - expected, ndimage.binary_erosion(self.masks[beside], iterations=2))
+        expected = mean_inside(self._track.decoder.hu(beside), self.masks[beside], _LOCAL_MM * self._pixels)
+        noise = sd_inside(self._smooth(beside) - expected, ndimage.binary_erosion(self.masks[beside], iterations=2))
         alike = np.abs(self._smooth(index) - expected) <= max(settings.missing_hu, settings.missing_sd * noise)
         labels, count = label_components(ndimage.binary_opening(lacking & alike, self._open))
         for number in range(1, count + 1):
@@ -121,29 +120,12 @@ class _Search:
             area = np.count_nonzero(part)
             covered = np.count_nonzero(answer.mask & part) >= settings.missing_cover * area
             here = self._smooth(index)
-            noise = _sd_inside(here, ndimage.binary_erosion(part))
+            noise = sd_inside(here, ndimage.binary_erosion(part))
             even = np.abs(here[answer.mask] - np.median(here[part])) <= max(_EVEN_HU, _EVEN_SD * noise)
             if covered and answer.area < settings.missing_growth * area and even.mean() >= settings.missing_even:
                 return answer
         self._rejected.add((index, box))
         return None
-
-
-def _mean_inside(hu: np.ndarray, mask: np.ndarray, sigma: float) -> np.ndarray:
-    """(size, size) Gaussian mean of the HU inside a mask."""
-    weights = mask.astype(np.float32)
-    return ndimage.gaussian_filter(hu * weights, sigma) / np.maximum(ndimage.gaussian_filter(weights, sigma), 1e-3)
-
-
-def _sd_inside(hu: np.ndarray, mask: np.ndarray) -> float:
-    """The standard deviation of the HU inside a mask, or a typical one where the mask is too small to tell."""
-    return float(hu[mask].std()) if np.count_nonzero(mask) > _LEAST_PIXELS else _TYPICAL_SD
-
-
-def _disc(radius: float) -> np.ndarray:
-    reach = int(np.ceil(radius))
-    rows, cols = np.mgrid[-reach : reach + 1, -reach : reach + 1]
-    return rows**2 + cols**2 <= radius**2 + 1e-6
 
 
 def _runs(added: list[_Added]) -> list[list[_Added]]:

@@ -87,10 +87,9 @@ class SegmentationHandlers:
     @handles(c.Carry)
     def carry(self, command: c.Carry, job: Job) -> None:
         """Carries the correction of a slice to its neighbours."""
-        session = self._session_of(command.volume_id)
-        session.carry(
-            command.slice_index, self._progress(command, job), job.is_cancelled, self._on_changed(command, job)
-        )
+        session, changed = self._session_of(command.volume_id), self._on_changed(command, job)
+        carried = session.carry(command.slice_index, self._progress(command, job), job.is_cancelled, changed)
+        job.changed = set(carried)  # without those that were on the way alone
 
     @handles(c.DeleteBox)
     def delete_box(self, command: c.DeleteBox, job: Job) -> None:

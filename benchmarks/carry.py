@@ -1,0 +1,242 @@
+"""Measures what carrying a correction to the neighbours brings, against doing nothing and copying the neighbour's mask.
+
+    python benchmarks/carry.py --data ../shared/data [--case hcc009_portal ...] [--keep FOLDER]
+    python benchmarks/carry.py --table
+
+Volumes that liver/1.1.0 and its refiner were not trained on, with labels that were painted slice by slice from this
+model's own masks (`benchmarks/liver_model/labels`), which flatters doing nothing. The label is put on a slice, as if
+painted, and carried; each of these corrections by itself, from the automatic result. `wrong` slices are those where the
+automatic mask is wrong by most, `good` ones where it is nearly right. Dice is that of the slices nearest to 2, 5 and
+10 mm away, and wrong voxels are counted over all labelled slices but the painted one. `one after the other` paints all
+wrong slices of a volume, with and without carrying each. Rules were chosen on `CHOSEN_ON`, and read on the others.
+Rows go to benchmarks/carry.jsonl. `--keep` keeps the automatic results between runs of this script.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pickle
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from sammix_core.datasets.cases import CaseConfig, LabelledCase, load_case
+from sammix_core.masks.overlap import mask_dice
+from sammix_core.segmentation.segmenter import Segmenter
+from sammix_core.segmentation.session import SegmentationSession
+from sammix_core.volume_io import read_volume
+
+RESULTS = Path(__file__).with_suffix(".jsonl")
+LABELS = Path(__file__).with_name("liver_model") / "labels"
+CHOSEN_ON = ("hcc007", "hcc009")
+CASES = ("hcc009_portal", "hcc007_arterial", "hcc007_plain10mm", "hcc002_portal", "hcc015_portal", "kits00072_slab")
+AWAY_MM = (2, 5, 10)
+WRONG_MM2, GOOD_MM2, APART_MM, WRONG, GOOD = 400.0, 100.0, 10.0, 5, 3
+
+
+class Corrected:
+    """A volume, its labels and its automatic result; canonical slices.
+
+    Args:
+        session: Segmented.
+        case: The labels.
+    """
+
+    def __init__(self, session: SegmentationSession, case: LabelledCase) -> None:
+        self.session = session
+        self.case = case
+        self.label = case.mask_volume()
+        self.labelled = case.labelled
+        self.automatic = self.masks()
+        slice_mm, row_mm, col_mm = case.spacing
+        self.slice_mm, self.pixel_mm2 = slice_mm, row_mm * col_mm
+        self._states = [session.slices.state(index) for index in range(session.boxes.slice_count)]
+
+    def masks(self) -> np.ndarray:
+        """(slices, rows, cols) bool as they are now."""
+        return self.session.axial.order.forward(self.session.slices.mask()) > 0
+
+    def wrong_mm2(self, index: int) -> float:
+        """Where the automatic mask of a slice differs from its label."""
+        return float(np.count_nonzero(self.label[index] ^ self.automatic[index])) * self.pixel_mm2
+
+    def wrong_ml(self, masks: np.ndarray, without: int | None = None) -> float:
+        """Wrong voxels of the labelled slices, in ml."""
+        counted = self.labelled.copy()
+        if without is not None:
+            counted[without] = False
+        return float(np.count_nonzero((masks ^ self.label)[counted])) * self.pixel_mm2 * self.slice_mm / 1000
+
+    def chosen(self, wrong: bool) -> list[int]:
+        """Slices to correct, apart from each other: the wrongest, or good ones with the largest error."""
+        labelled = [int(index) for index in np.flatnonzero(self.labelled)]
+        most = np.inf if wrong else GOOD_MM2
+        fit = [index for index in labelled if (WRONG_MM2 if wrong else 1.0) <= self.wrong_mm2(index) <= most]
+        chosen: list[int] = []
+        for index in sorted(fit, key=self.wrong_mm2, reverse=True):
+            if all(abs(index - other) * self.slice_mm >= APART_MM for other in chosen):
+                chosen.append(index)
+        return chosen[: WRONG if wrong else GOOD]
+
+    def paint(self, index: int) -> int:
+        """Puts the label on a slice; returns its index along the user's axis."""
+        at = self.session.axial.slice_index(index)
+        plane = self.session.axial.order.slice_to_volume(self.label[index])
+        self.session.slices.put(self.session.slices.state(at).corrected_to(plane))
+        return at
+
+    def restore(self) -> None:
+        """The automatic result again."""
+        for state in self._states:
+            self.session.slices.put(state)
+
+    def away(self, index: int) -> Iterator[tuple[int, int]]:
+        """(mm, slice): the labelled slices with liver at the distances to score, on both sides."""
+        for mm in AWAY_MM:
+            steps = max(1, round(mm / self.slice_mm))
+            if abs(steps * self.slice_mm - mm) <= 1.25:
+                for other in (index - steps, index + steps):
+                    if 0 <= other < len(self.label) and self.labelled[other] and self.label[other].any():
+                        yield mm, other
+
+
+def main() -> None:
+    """Measures the cases that the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--case", nargs="*", default=CASES)
+    parser.add_argument("--keep", type=Path)
+    parser.add_argument("--table", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.table:
+        print(table())
+        return
+    segmenter = Segmenter.load("liver/1.1.0")
+    for name in arguments.case:
+        corrected = _opened(segmenter, name, arguments.data, arguments.keep)
+        for row in measured(corrected):
+            row = {"model": segmenter.model.spec, "case": name, **row}
+            with RESULTS.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+            print(row, flush=True)
+
+
+def measured(corrected: Corrected) -> Iterator[dict[str, Any]]:
+    """The rows of one volume."""
+    for kind in ("wrong", "good"):
+        for index in corrected.chosen(kind == "wrong"):
+            yield {"kind": kind, "slice": index, **_one(corrected, index)}
+            corrected.restore()
+    chosen = corrected.chosen(wrong=True)
+    left = {}
+    for carried in (False, True):
+        for index in chosen:
+            at = corrected.paint(index)
+            if carried:
+                corrected.session.carry(at)
+        left[carried] = round(corrected.wrong_ml(corrected.masks()), 2)
+        corrected.restore()
+    yield {
+        "kind": "one after the other",
+        "painted": len(chosen),
+        "wrong_ml_automatic": round(corrected.wrong_ml(corrected.automatic), 2),
+        "wrong_ml_painted": left[False],
+        "wrong_ml_carried": left[True],
+    }
+
+
+def _one(corrected: Corrected, index: int) -> dict[str, Any]:
+    """What carrying one correction does."""
+    at, reported = corrected.paint(index), list[float]()
+    start = time.perf_counter()
+    changed = corrected.session.carry(at, on_changed=lambda _: reported.append(time.perf_counter() - start))
+    seconds = time.perf_counter() - start
+    masks, label = corrected.masks(), corrected.label
+    dice: dict[str, Any] = {}
+    for mm, other in corrected.away(index):
+        compared = (corrected.automatic[other], label[index], masks[other])
+        dice.setdefault(str(mm), []).append([round(mask_dice(mask, label[other]), 4) for mask in compared])
+    worse = [
+        float(np.count_nonzero(masks[k] ^ label[k])) * corrected.pixel_mm2 - corrected.wrong_mm2(k)
+        for k in map(corrected.session.axial.canonical, changed)
+        if corrected.labelled[k]
+    ]
+    return {
+        "wrong_mm2": round(corrected.wrong_mm2(index)),
+        "changed": changed,
+        "slices_worse": sum(mm2 > 0 for mm2 in worse),
+        "wrong_ml_before": round(corrected.wrong_ml(corrected.automatic, index), 3),
+        "wrong_ml_after": round(corrected.wrong_ml(masks, index), 3),
+        "dice_nothing_copy_carried": dice,
+        "first_seconds": round(reported[0], 2) if reported else None,
+        "seconds": round(seconds, 2),
+    }
+
+
+def _opened(segmenter: Segmenter, name: str, data: Path, keep: Path | None) -> Corrected:
+    config = CaseConfig(name, data / f"{name}_ct.nii.gz", LABELS / f"{name}.json")
+    volume = read_volume(config.ct)
+    session = segmenter.open_session(volume)
+    kept = None if keep is None else keep / f"{name}.pkl"
+    if kept is not None and kept.exists():
+        content = pickle.loads(kept.read_bytes())
+        session.restore_guidance(content["guidance"])
+        for state in content["states"]:
+            session.slices.put(state)
+        for index, embedding in content["embeddings"].items():
+            session.preload(index, embedding[0])
+        return Corrected(session, load_case(config, volume))
+    session.find_boxes()
+    session.segment_boxes()
+    if kept is not None:
+        states = [session.slices.state(index) for index in range(session.boxes.slice_count)]
+        indices = [session.axial.canonical(state.slice_index) for state in states if state.area_px]
+        embeddings = {index: session.embedding(index).cpu().numpy().astype(np.float16) for index in indices}
+        content = {"guidance": session.guidance, "states": states, "embeddings": embeddings}
+        kept.write_bytes(pickle.dumps(content))
+    return Corrected(session, load_case(config, volume))
+
+
+def table() -> str:
+    """The rows as Markdown."""
+    rows = [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()]
+    lines = [
+        "| patients | slices painted | mm away | Dice: nothing | copy | carried |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    groups = [
+        (f"{'chosen on' if chosen else 'read on'}, {kind} slices", of_kind)
+        for kind in ("wrong", "good")
+        for chosen in (True, False)
+        if (of_kind := [r for r in rows if r["kind"] == kind and (r["case"].split("_")[0] in CHOSEN_ON) is chosen])
+    ]
+    for group, of_group in groups:
+        for mm in map(str, AWAY_MM):
+            scores = [score for row in of_group for score in row["dice_nothing_copy_carried"].get(mm, [])]
+            if scores:
+                means = " | ".join(f"{fmean(column):.4f}" for column in zip(*scores, strict=True))
+                lines.append(f"| {group} | {len(of_group)} | {mm} | {means} |")
+    lines += [
+        "",
+        "| patients | slices painted | carried to | of these worse | ml wrong before | after |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for group, of_group in groups:
+        before, after = (sum(row[key] for row in of_group) for key in ("wrong_ml_before", "wrong_ml_after"))
+        reached, worse = sum(len(row["changed"]) for row in of_group), sum(row["slices_worse"] for row in of_group)
+        lines.append(f"| {group} | {len(of_group)} | {reached} | {worse} | {before:.1f} | {after:.1f} |")
+    lines += ["", "| volume | painted | ml wrong, automatic | painted | painted and carried |", "| --- | --- | --- | --- | --- |"]
+    for row in rows:
+        if row["kind"] == "one after the other":
+            figures = " | ".join(f"{row[f'wrong_ml_{what}']:.1f}" for what in ("automatic", "painted", "carried"))
+            lines.append(f"| {row['case']} | {row['painted']} | {figures} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
