@@ -144,9 +144,10 @@ class ClickLogic:
 
     def _submit(self, name: str, case: Case, click: Click, command: Command) -> None:
         index = click.slice_index
-        before = {index: case.state(index)}
+        state = case.state(index)
         self._request = self._workspace.worker.submit(command)
-        self._actions.begin(name, case, before, self._request, corrected=index)
+        corrected = None if state.clicks == (click,) else index  # without its last click nothing is to be carried
+        self._actions.begin(name, case, {index: state}, self._request, corrected=corrected)
 
     def _encode(self, index: int | None) -> None:
         """Encodes the slice in view while clicks are expected, so that the first one is answered as fast as others."""

@@ -106,7 +106,7 @@ class CorrectSection:
             button.setEnabled(hasVolume)
             button.setChecked(self._clicks.mode is mode)
         self._escape.setEnabled(self._clicks.isOn)  # left to others while no clicks are accepted
-        ui.carryButton.setEnabled(state is not None and state.mask is not None and not self._actions.isBusy)
+        ui.carryButton.setEnabled(state is not None and not self._actions.isBusy)
         ui.paintButton.setEnabled(case is not None and case.labelmap is not None)
         ui.deleteBoxButton.setEnabled(state is not None and (bool(state.boxes) or state.mask is not None))
         ui.resetBoxButton.setEnabled(state is not None and (state.boxes != state.automatic_boxes or bool(state.clicks)))
