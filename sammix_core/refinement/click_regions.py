@@ -1,9 +1,10 @@
 """Which pixels of a slice belong to a click: what an Include adds to a mask, and what an Exclude takes out.
 
-A click names one pixel, but means a region: a tip that the mask lacks, a piece of stomach that it holds. Each pixel near
-a click gets a score from a logistic model of ten figures, such as the refiner's logits and how much the density changes
-on the way from the click. The region is what is connected with the click and scores above a level, and closer in score
-to it than to any click of the other kind. Fitted and measured by `benchmarks/clicks.py`; see docs/decisions/clicks.md.
+A click names one pixel, but means a region: a tip that the mask lacks, a piece of stomach that it holds. Each pixel
+near a click gets a score from a logistic model of a few figures, such as the refiner's logits and how much the density
+changes on the way from the click. The region is what is connected with the click, scores above a level, and scores
+higher for it than for any click of the other kind. Fitted and measured by `benchmarks/clicks.py`; see
+docs/decisions/clicks.md.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from scipy import ndimage
 from sammix_core.masks.components import component_at, component_sizes, label_components, select_components
 
 REACH_MM = 60.0  # what is farther from a click stays as it is
-LEVEL = -0.25  # score from which a pixel belongs to a click
+LEVEL = 0.2  # score from which a pixel belongs to a click
 FIGURES = (
     "logit",
     "logit - that of the click",
@@ -28,9 +29,11 @@ FIGURES = (
     "log depth of the click",
     "log distance / depth of the click",
     "log gradient",
+    "log HU difference from the mask; negative for an exclude",
+    "the same, less that of the click",
     "1",
 )
-WEIGHTS = np.array([0.275, 0.274, -0.073, -1.147, -0.695, -0.023, 0.769, -0.752, 0.381, 4.31])
+WEIGHTS = np.array([0.457, 0.118, 0.1, -1.335, -0.624, 0.006, 1.022, -0.935, 0.416, 0.164, -0.838, 3.803])
 
 _HU_LEVELS = (6.0, 9.0, 12.0, 16.0, 20.0, 25.0, 32.0, 40.0, 52.0, 68.0, 90.0, 120.0)
 _HU_RANGE = (-200.0, 400.0)
@@ -124,7 +127,10 @@ def figures_near(
     smooth = ndimage.gaussian_filter(hu[window].astype(np.float32).clip(*_HU_RANGE), sigma)
     rows, cols = np.ogrid[: side.shape[0], : side.shape[1]]
     distance = np.hypot((rows - place[0]) * pixel_mm[0], (cols - place[1]) * pixel_mm[1])
-    difference = np.abs(smooth - np.median(smooth[side & (distance <= _ABOUT_MM)]))
+    own_hu = np.median(smooth[side & (distance <= _ABOUT_MM)])
+    mask_hu = np.median(hu[mask]) if mask.any() else own_hu
+    difference = np.abs(smooth - own_hu)
+    unlike = np.log(np.abs(smooth - mask_hu) + 8) * (1 if click.inside else -1)
     depth = np.full(side.shape, _MOST_DEPTH_MM)
     if not side.all():
         depth = ndimage.distance_transform_edt(side, pixel_mm).clip(max=_MOST_DEPTH_MM)
@@ -140,6 +146,8 @@ def figures_near(
         np.full(side.shape, np.log(own_depth + 1)),
         np.log((distance + 1) / (own_depth + 1)),
         np.log(gradient + 1),
+        unlike,
+        unlike - unlike[place],
         np.ones(side.shape),
     )
     return window, np.stack(figures, axis=-1), side & (distance <= REACH_MM)

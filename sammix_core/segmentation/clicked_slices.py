@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -27,6 +27,16 @@ if TYPE_CHECKING:
 
 _OUTSIDE_LOGIT = -10.0  # past what the network sees of a slice
 _LEAST_MAP_LOGIT = -4.0  # of the guidance's map; below, it shows nothing at a click
+
+
+class ClickEvidence(NamedTuple):
+    """The arguments of `apply_clicks`."""
+
+    mask: np.ndarray
+    logits: np.ndarray
+    hu: np.ndarray
+    clicks: list[PixelClick]
+    pixel_mm: tuple[float, float]
 
 
 class ClickedSlices:
@@ -59,6 +69,10 @@ class ClickedSlices:
         Raises:
             InputError: The refiner's files are damaged.
         """
+        return apply_clicks(*self.evidence(unclicked, clicks))
+
+    def evidence(self, unclicked: np.ndarray, clicks: Sequence[Click]) -> ClickEvidence:
+        """What `mask` decides on, with the same arguments and errors."""
         axial = self._finder.axial
         index = axial.canonical(clicks[0].slice_index)
         pixels = [self._pixel(click) for click in clicks]
@@ -67,7 +81,7 @@ class ClickedSlices:
         on_slice = axial.frame.to_slice(logits, axial.plane_shape, fill=_OUTSIDE_LOGIT)
         mm = self._finder.decoder().pixel_mm
         pixel_mm = (mm * axial.frame.scale_y, mm * axial.frame.scale_x)
-        return apply_clicks(mask, on_slice, axial.hu[index], pixels, pixel_mm)
+        return ClickEvidence(mask, on_slice, axial.hu[index], pixels, pixel_mm)
 
     def _organs_at(self, index: int, pixels: Sequence[PixelClick]) -> np.ndarray:
         """(rows, cols) bool to begin from on a slice without a mask: what the model decodes round each include.

@@ -54,6 +54,7 @@ class SegmentationSession:
     Attributes:
         volume: The volume.
         slices: Boxes, clicks and masks by slice, automatic ones and a person's; for undo and for saving.
+        clicked: Applies the clicks of a slice.
 
     Example:
         A person draws a box on one slice of a small CT, and the mask follows. `model` is a `LoadedModel`;
@@ -88,7 +89,7 @@ class SegmentationSession:
         self._seconds: dict[str, float] = {}
         self._box_notes: tuple[str, ...] = ()
         self._segmenter = SliceSegmenter(model, self._finder, self.slices)
-        self._clicked = ClickedSlices(model, self._finder)
+        self.clicked = ClickedSlices(model, self._finder)
         self._uncertainty = UncertaintyPlanes() if keep_uncertainty else None
 
     @property
@@ -430,7 +431,7 @@ class SegmentationSession:
     def _apply(self, slice_index: int, clicks: Sequence[Click]) -> bool:
         """Makes a slice's mask of the one without clicks; returns whether there are clicks."""
         if clicks:
-            self.slices.write_clicked(slice_index, self._clicked.mask(self.slices.unclicked(slice_index), clicks))
+            self.slices.write_clicked(slice_index, self.clicked.mask(self.slices.unclicked(slice_index), clicks))
         return bool(clicks)
 
     def _reorder(self, order: AxialOrder) -> None:

@@ -1,4 +1,4 @@
-"""What belongs to a click, on drawn slices: a missing half, a piece too much, two sides of a vessel, other clicks' points."""
+"""What belongs to a click, on drawn slices: a missing half, a piece too much, two sides of a vessel, other clicks."""
 
 from __future__ import annotations
 

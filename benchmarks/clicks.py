@@ -1,0 +1,223 @@
+"""Measures clicks on automatic masks: what one click takes of the largest wrong region, and Dice after several.
+
+    python benchmarks/clicks.py --data ../shared/data [--model liver] [--case hcc009_portal ...]
+    python benchmarks/clicks.py --data ../shared/data --fit    # prints weights for sammix_core.refinement.click_regions
+    python benchmarks/clicks.py --table
+
+The hcc cases and kits00072 are patients that liver/1.1.0 and its refiner were not trained on; for a later model name
+cases that it has not seen. Each volume is segmented once. On the eight painted slices with the largest wrong regions a
+click lies in the middle of the region (the pixel farthest from its edge), then another one in the largest region that
+is left, five in all; a region is a connected component of what is missing or too much. Weights and level were chosen on
+the patients of CHOSEN_ON alone. Rows, one a slice, go to benchmarks/clicks.jsonl.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import ndimage, optimize
+
+from sammix_core.boxes import Click
+from sammix_core.datasets.cases import CaseConfig, LabelledCase, load_case
+from sammix_core.masks.components import component_sizes, label_components
+from sammix_core.masks.overlap import mask_dice
+from sammix_core.refinement.click_regions import FIGURES, figures_near
+from sammix_core.segmentation.segmenter import Segmenter
+from sammix_core.segmentation.session import SegmentationSession
+from sammix_core.training.config import TrainingConfig
+
+RESULTS = Path(__file__).with_suffix(".jsonl")
+CASES = Path(__file__).with_name("liver_model") / "config-2.yaml"
+CHOSEN_ON = ("hcc002", "hcc005", "hcc007")
+SLICES, CLICKS, LEAST_REGION = 8, 5, 60
+SHOWN = (1, 2, 3, 5)
+FITTED_PIXELS = 700  # of each click
+SHRINKAGE = 3e-3
+
+Region = tuple[np.ndarray, bool]  # a wrong region, and whether it is missing
+
+
+def main() -> None:
+    """Measures, fits, or prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="the folder with the CTs")
+    parser.add_argument("--model", default="liver")
+    parser.add_argument("--case", nargs="*", help="cases of config-2.yaml; without it hcc and kits00072")
+    parser.add_argument("--fit", action="store_true", help="fit weights on the patients of CHOSEN_ON instead")
+    parser.add_argument("--table", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.table:
+        print(table([json.loads(line) for line in RESULTS.read_text().splitlines()]))
+        return
+    segmenter = Segmenter.load(arguments.model)
+    gathered = []
+    for config in chosen_cases(arguments.case, arguments.data):
+        if arguments.fit and config.patient not in CHOSEN_ON:
+            continue
+        case, session = segmented(segmenter, config)
+        for index in worst_slices(session, case):
+            if arguments.fit:
+                gathered += pixels_of(session, index, case.planes()[index])
+            else:
+                row = {"model": segmenter.model.spec, "case": case.name, "patient": case.patient, "slice": index}
+                row |= measured(session, index, case.planes()[index])
+                with RESULTS.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(row) + "\n")
+                print(row, flush=True)
+    if arguments.fit:
+        for name, weight in zip(FIGURES, fitted(gathered), strict=True):
+            print(f"{weight:8.3f}  {name}")
+
+
+def chosen_cases(names: list[str] | None, data: Path | None) -> list[CaseConfig]:
+    """The cases of config-2.yaml that are named, or those that liver/1.1.0 has not seen."""
+    config = TrainingConfig.read(CASES)
+    cases = [case for case in config.cases if case.name in (names or ()) or (not names and unseen(case))]
+    if data is None:
+        return list(cases)
+    return [CaseConfig(**{**vars(case), "ct": data / case.ct.name}) for case in cases]
+
+
+def unseen(case: CaseConfig) -> bool:
+    """Whether liver/1.1.0 was not trained on a case."""
+    return case.name.startswith(("hcc", "kits"))
+
+
+def segmented(segmenter: Segmenter, config: CaseConfig) -> tuple[LabelledCase, SegmentationSession]:
+    """A case, and its session with the automatic masks."""
+    case = load_case(config)
+    session = segmenter.open_session(case.volume)
+    session.find_boxes()
+    session.segment_boxes()
+    return case, session
+
+
+def worst_slices(session: SegmentationSession, case: LabelledCase) -> list[int]:
+    """The painted slices with the largest wrong regions."""
+    sizes = {}
+    for index, label in case.planes().items():
+        regions = wrong_regions(label, session.slices.plane(index) > 0)
+        sizes[index] = int(regions[0][0].sum()) if regions else 0
+    return [index for index in sorted(sizes, key=lambda index: -sizes[index]) if sizes[index] >= LEAST_REGION][:SLICES]
+
+
+def wrong_regions(label: np.ndarray, mask: np.ndarray) -> list[Region]:
+    """The components of what is missing and of what is too much, the largest first."""
+    regions: list[tuple[int, Region]] = []
+    for wrong, missing in ((label & ~mask, True), (mask & ~label, False)):
+        labels, count = label_components(wrong)
+        sizes = component_sizes(labels, count)
+        regions += [(int(sizes[n - 1]), (labels == n, missing)) for n in np.argsort(-sizes)[:3] + 1]
+    return [region for _, region in sorted(regions, key=lambda sized: -sized[0])]
+
+
+def middle_of(region: np.ndarray) -> tuple[int, int]:
+    """The pixel farthest from a region's edge."""
+    depth = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
+    row, col = np.unravel_index(int(depth.argmax()), depth.shape)
+    return int(row), int(col)
+
+
+def measured(session: SegmentationSession, index: int, label: np.ndarray) -> dict[str, Any]:
+    """Clicks a slice right, and takes the clicks back.
+
+    Args:
+        session: With the slice's automatic mask.
+        index: The slice.
+        label: (rows, cols) bool in the user's two in-plane axes.
+    """
+    session.prepare_slice(index)
+    mask = before = session.slices.plane(index) > 0
+    row: dict[str, Any] = {"dice": [mask_dice(mask, label)], "ms": []}
+    for number in range(CLICKS):
+        regions = wrong_regions(label, mask)
+        if regions:
+            region, missing = regions[0]
+            j, i = middle_of(region)
+            start = time.perf_counter()
+            changed = session.add_click(index, i, j, positive=missing) > 0
+            row["ms"].append(round(1000 * (time.perf_counter() - start)))
+            if number == 0:
+                row["positive"], row["region"] = missing, int(region.sum())
+                row["removed"] = round(float((region & (changed == label)).sum()) / row["region"], 4)
+                row["fixed"] = int(((mask != label) & (changed == label)).sum())
+                row["broken"] = int(((mask == label) & (changed != label)).sum())
+            mask = changed
+        row["dice"].append(mask_dice(mask, label))
+    for click in session.boxes.clicks_on(index):
+        session.remove_click(index, click.i, click.j)
+    if not np.array_equal(session.slices.plane(index) > 0, before):
+        raise RuntimeError(f"slice {index} is not as it was after its clicks were taken back")
+    row["dice"] = [round(value, 4) for value in row["dice"]]
+    return row
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown: a line for the patients that settings were chosen on, one for the others, one a patient."""
+    shown = " | ".join(f"Dice after {count}" for count in (0, *SHOWN))
+    lines = [
+        f"| patients | slices | region removed, median | by half or more | better | {shown} | ms, median |",
+        "|" + " --- |" * (6 + len((0, *SHOWN))),
+    ]
+    patients = sorted({row["patient"] for row in rows})
+    groups = {
+        "chosen on": [row for row in rows if row["patient"] in CHOSEN_ON],
+        "**others**": [row for row in rows if row["patient"] not in CHOSEN_ON],
+        **{patient: [row for row in rows if row["patient"] == patient] for patient in patients},
+    }
+    for name, of_group in groups.items():
+        if of_group:
+            removed = np.array([row["removed"] for row in of_group])
+            better = np.mean([row["fixed"] > row["broken"] for row in of_group])
+            dice = np.mean([[row["dice"][count] for count in (0, *SHOWN)] for row in of_group], axis=0)
+            times = np.median([ms for row in of_group for ms in row["ms"]])
+            shares = f"{np.median(removed):.2f} | {np.mean(removed >= 0.5):.0%} | {better:.1%}"
+            values = " | ".join(f"{value:.4f}" for value in dice)
+            lines.append(f"| {name} | {len(of_group)} | {shares} | {values} | {times:.0f} |")
+    return "\n".join(lines)
+
+
+def pixels_of(
+    session: SegmentationSession, index: int, label: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
+    """For a click in each of the two largest regions: figures of pixels, whether they are the region's, and its say."""
+    mask = session.slices.plane(index) > 0
+    rng = np.random.default_rng(index)
+    for region, missing in wrong_regions(label, mask)[:2]:
+        if region.sum() < LEAST_REGION:
+            continue
+        j, i = middle_of(region)
+        seen = session.clicked.evidence(session.slices.unclicked(index), [Click(index, i, j, missing)])
+        window, figures, eligible = figures_near(seen.mask, seen.logits, seen.hu, seen.clicks[0], seen.pixel_mm)
+        drawn = rng.permutation(np.flatnonzero(eligible))[:FITTED_PIXELS]
+        of_region = session.axial.order.slice_to_canonical(region)[window]
+        say = min(float(region.sum()), 2000.0) ** 0.25
+        yield figures.reshape(-1, len(FIGURES))[drawn], of_region.ravel()[drawn], say
+
+
+def fitted(clicks: list[tuple[np.ndarray, np.ndarray, float]]) -> np.ndarray:
+    """The weights of a logistic model: most likely for the pixels of all clicks, shrunk a little towards zero."""
+    figures = np.concatenate([of_click for of_click, _, _ in clicks])
+    sign = np.where(np.concatenate([inside for _, inside, _ in clicks]), 1.0, -1.0)
+    say = np.concatenate([np.full(len(inside), of_click / len(inside)) for _, inside, of_click in clicks])
+    say /= say.sum()
+    scale = np.append(figures[:, :-1].std(axis=0), 1.0)
+    shrunk = np.append(np.full(len(scale) - 1, SHRINKAGE), 0.0)
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        margin = sign * (figures / scale @ weights)
+        slope = -(say * sign / (1 + np.exp(margin))) @ (figures / scale)
+        return float(say @ np.logaddexp(0, -margin) + 0.5 * shrunk @ weights**2), slope + shrunk * weights
+
+    found = optimize.minimize(loss, np.zeros(len(scale)), jac=True, method="L-BFGS-B", options={"maxiter": 2000})
+    return np.asarray(found.x / scale)
+
+
+if __name__ == "__main__":
+    main()
