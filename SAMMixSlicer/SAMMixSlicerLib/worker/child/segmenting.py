@@ -125,11 +125,12 @@ class SegmentationHandlers:
 
     @handles(c.EncodeSlices)
     def encode_slices(self, command: c.EncodeSlices, job: Job) -> None:
-        """Encodes slices while no other command waits."""
+        """Encodes slices while no other command waits, and loads what clicks on them need."""
         for index in command.slices:
             if job.is_cancelled() or job.others_wait():
                 return
             self._session_of(command.volume_id).prepare_slice(index)
+            self._session_of(command.volume_id).prepare_clicks()
 
     def _segment(
         self,
