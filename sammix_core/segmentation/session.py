@@ -179,14 +179,6 @@ class SegmentationSession:
         if self._finder.guided is None:
             self._finder.maps_at(index)
 
-    def prepare_clicks(self) -> None:
-        """Loads what clicks need besides a slice's embedding, so that the first click is as quick as others.
-
-        Raises:
-            InputError: The files of the refiner for clicks are damaged.
-        """
-        self._clicked.prepare()
-
     def set_refiner(self, refiner: MaskRefiner | None) -> None:
         """Sets the refiner of masks computed from now on; None for none."""
         self._segmenter.refiner = refiner

@@ -129,8 +129,9 @@ class SegmentationHandlers:
         for index in command.slices:
             if job.is_cancelled() or job.others_wait():
                 return
-            self._session_of(command.volume_id).prepare_slice(index)
-            self._session_of(command.volume_id).prepare_clicks()
+            session = self._session_of(command.volume_id)
+            session.prepare_slice(index)
+            session.clicked.prepare()
 
     def _segment(
         self,
