@@ -96,6 +96,7 @@ class Corrections:
     def panel(self) -> None:
         """The section, with the clicks that were made."""
         show_only(self._driver, "correctSection")
+        self._driver.ui.clickTable.selectRow(0)
         save(picture(self._driver.ui.correctSection), TUTORIAL / "3_correct.png")
 
     def _worst(self, positive: bool) -> tuple[int, tuple[int, int]]:
@@ -137,9 +138,8 @@ def main() -> None:
     driver.segment(volume_node)
     corrections = Corrections(driver, CaseLabels.read(LABELS / f"{volume_node.GetName()}.json").masks)
     corrections.box()
-    corrections.click(positive=True)
-    index = corrections.click(positive=False)
-    corrections.carry(index)
+    corrections.carry(corrections.click(positive=True))
+    corrections.click(positive=False)
     corrections.panel()
     corrections.paint()
     loaded.close()

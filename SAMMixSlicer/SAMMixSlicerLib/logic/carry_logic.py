@@ -34,6 +34,7 @@ class CarryLogic:
         self._actions = actions
         self._clicks = clicks
         self._corrected: list[int] = []
+        self._running: tuple[int, int] | None = None  # request and slice of what is carried by itself
         actions.ended.connect(self._onEnded)
         corrections.noticed.connect(self._onPainted)
         workspace.caseChanged.connect(lambda _case: self._corrected.clear())
@@ -41,19 +42,28 @@ class CarryLogic:
     @property
     def isWaiting(self) -> bool:
         """Whether a correction is to be carried by itself, and was not yet."""
-        return bool(self._corrected)
+        return bool(self._corrected) or self._running is not None
 
     def tick(self) -> None:
         """Carries the next correction, if that shall happen by itself; called by the panel's timer."""
-        if self._corrected and not self._actions.isBusy and not self._clicks.isBusy:
+        if self._running is not None and self._clicks.isBusy:
+            # The click shall not wait; what it makes of the slice is carried afterwards.
+            (request, index), self._running = self._running, None
+            self._workspace.worker.cancel(request)
+            self._remember([index])
+        elif self._corrected and not self._actions.isBusy and not self._clicks.isBusy:
             index = self._corrected.pop(0)
-            self._workspace.attempt(lambda: self.carry(index))
+            request = self._workspace.attempt(lambda: self.carry(index))
+            self._running = None if request is None else (request, index)
 
-    def carry(self, index: int | None = None) -> None:
+    def carry(self, index: int | None = None) -> int:
         """Carries the correction of a slice to its neighbours.
 
         Args:
             index: The slice; None for the slice in view.
+
+        Returns:
+            The worker's number of the command.
 
         Raises:
             InputError: No slice is in view, it has no mask to carry, or something else is being computed.
@@ -67,8 +77,11 @@ class CarryLogic:
         before = {other: case.state(other) for other in range(case.sliceCount)}
         request = self._workspace.worker.submit(Carry(case.volumeId, index))
         self._actions.begin(_("Carry"), case, before, request, isCarry=True)
+        return request
 
     def _onEnded(self, action: Action, event: Finished) -> None:
+        if self._running is not None and event.request == self._running[0]:
+            self._running = None
         if event.outcome is not Outcome.DONE:
             return
         if action.isCarry and not event.sentence:

@@ -36,7 +36,7 @@ class ClickLogic:
         actions: The actions in progress.
 
     Attributes:
-        changed: Emits when the mode or the clicks of the case change.
+        changed: Emits when the mode or the clicks of the case change, or a click was handled.
         starting: Emits before clicks are received, so that others receive none.
         mode: What a click does at the moment.
         points: The clicks in view.
@@ -172,6 +172,7 @@ class ClickLogic:
     def _onFinished(self, event: Finished) -> None:
         if event.request == self._request:
             self._request = None
+            self.changed.emit()
 
     def _onCaseChanged(self, case: Case | None) -> None:
         if self._case is not None:

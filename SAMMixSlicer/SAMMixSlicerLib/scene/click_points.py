@@ -16,7 +16,7 @@ from SAMMixSlicerLib.scene.place_mode import keepActivePlaceNode
 
 COLORS = {True: (60 / 255, 220 / 255, 100 / 255), False: (255 / 255, 80 / 255, 70 / 255)}
 _GLYPHS = {True: "ThickCross2D", False: "Diamond2D"}  # told apart without colours, too
-_GLYPH_PERCENT = 2.2  # of the view
+_GLYPH_PERCENT = 4.0  # of the view
 
 
 class ClickPoints:

@@ -12,7 +12,9 @@ from SAMMixSlicerLib.logic.actions import Actions
 from SAMMixSlicerLib.logic.click_logic import ClickLogic
 from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.scene.click_points import COLORS
-from SAMMixSlicerLib.widgets.read_only_table import prepareReadOnlyTable, setRow
+from SAMMixSlicerLib.widgets.read_only_table import fitHeight, prepareReadOnlyTable, setRow
+
+_MAX_ROWS = 5  # further ones are scrolled to
 
 
 class ClickList:
@@ -55,6 +57,7 @@ class ClickList:
                 table.item(row, 1).setData(qt.Qt.DecorationRole, qt.QColor(red, green, blue))
             if selected in clicks:
                 table.selectRow(clicks.index(selected))
+            fitHeight(table, _MAX_ROWS)
             self._listed, self._isFilling = clicks, False
         self._ui.clicksFrame.setVisible(bool(clicks))
         self._refreshButton()

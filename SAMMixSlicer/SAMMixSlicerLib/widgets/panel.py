@@ -67,6 +67,7 @@ class Panel:
         self._timer.setInterval(self._intervalMs)
         self._timer.connect("timeout()", self._onTimeout)
         actions.changed.connect(self._updateInterval)
+        logic.clicks.changed.connect(self._updateInterval)
         self._timer.start()
 
     def stop(self) -> None:

@@ -88,7 +88,9 @@ class SegmentationHandlers:
     def carry(self, command: c.Carry, job: Job) -> None:
         """Carries the correction of a slice to its neighbours."""
         session, changed = self._session_of(command.volume_id), self._on_changed(command, job)
-        carried = session.carry(command.slice_index, self._progress(command, job), job.is_cancelled, changed)
+        # Nothing else is done meanwhile: where it is cancelled, every slice becomes what it was.
+        progress = self._progress(command, job, may_be_interrupted=False)
+        carried = session.carry(command.slice_index, progress, job.is_cancelled, changed)
         job.changed = set(carried)  # without those that were on the way alone
 
     @handles(c.DeleteBox)
@@ -170,10 +172,12 @@ class SegmentationHandlers:
 
         return changed
 
-    def _progress(self, command: c.VolumeCommand, job: Job) -> Callable[[Progress], None]:
+    def _progress(
+        self, command: c.VolumeCommand, job: Job, may_be_interrupted: bool = True
+    ) -> Callable[[Progress], None]:
         def send(progress: Progress) -> None:
             # While the orientation is being determined, a box could land on the slices upside down.
-            job.may_be_interrupted = progress.stage != DETECTING_ORIENTATION
+            job.may_be_interrupted = may_be_interrupted and progress.stage != DETECTING_ORIENTATION
             self._send(
                 e.Progressed(
                     command.volume_id, job.request, progress.stage, progress.done, progress.total, progress.seconds_left
