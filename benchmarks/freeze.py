@@ -115,7 +115,16 @@ def work(bench: Bench, first: Any, second: Any, repeats: int, folder: Path) -> N
     def click(name: str) -> Callable[[], None]:
         return lambda: driver.click(name)
 
-    for section in ("inputSection", "slicesSection", "boxesSection", "showSection", "correctSection", "exportSection"):
+    def click_on(i: int, j: int) -> Callable[[], None]:
+        def act() -> None:
+            from slicer_host import mouse
+
+            driver.click_voxel((i, j, driver.logic.workspace.views.current))
+            mouse.wait_until(lambda: not driver.logic.clicks.isBusy, _RUN_S)
+
+        return act
+
+    for section in ("inputSection", "slicesSection", "correctSection", "showSection", "exportSection"):
         getattr(ui, section).collapsed = False
     slicer.util.setSliceViewerLayers(background=first, fit=True)
     for repeat in range(repeats):
@@ -128,6 +137,16 @@ def work(bench: Bench, first: Any, second: Any, repeats: int, folder: Path) -> N
         bench.do("drag an edge", lambda: driver.drag_edge("i_max", -40))
         bench.do("undo", click("undoButton"))
         bench.do("redo", click("redoButton"))
+        bench.do("include", click("includeButton"))
+        for number in range(3):
+            bench.do("click to include", click_on(256 + 8 * number, 256))
+        bench.do("exclude", click("excludeButton"))
+        bench.do("click to exclude", click_on(200, 256))
+        bench.do("end of clicks", click("excludeButton"))
+        bench.do("carry", click("carryButton"))
+        bench.do("undo of carrying", click("undoButton"))
+        bench.do("select a click", bench.call(lambda: ui.clickTable.selectRow(0)))
+        bench.do("delete a click", click("deleteClickButton"))
         driver.go_to(middle + 20)
         bench.do("drag an edge", lambda: driver.drag_edge("j_max", -30))
         bench.do("interpolate", click("interpolateButton"))

@@ -2,6 +2,8 @@
 
     make screenshots     (or: python benchmarks/screenshots.py --ct ../shared/data/crlm1004_ct.nii.gz)
 
+The pictures of corrections are made by correction_screenshots.py.
+
 Everything in them is real: the CT is segmented, the button is clicked and the box dragged as a user would, and the
 views are drawn by Slicer's own libraries. The widgets of the panel are Qt's, in Qt's plain style and not in Slicer's.
 The CT is crlm1004 of TCIA's Colorectal-Liver-Metastases (doi 10.7937/QXK2-QG03, CC BY 4.0), or else the demo case
@@ -11,6 +13,7 @@ The CT is crlm1004 of TCIA's Colorectal-Liver-Metastases (doi 10.7937/QXK2-QG03,
 from __future__ import annotations
 
 import argparse
+import atexit
 import os
 import sys
 import tempfile
@@ -27,17 +30,16 @@ TUTORIAL = ROOT / "docs" / "images" / "tutorial"
 OVERVIEW = ROOT / "Resources" / "Screenshots" / "overview.png"
 WINDOW = (1500, 940)  # pixels
 _COLOURS = 256
-_RUN_S = 3600.0
+RUN_S = 3600.0
 _CORRECTED = 6  # slices
 SECTIONS = [
-    f"{name}Section"
-    for name in ("input", "slices", "boxes", "show", "correct", "lesions", "fineTune", "export", "about")
+    f"{name}Section" for name in ("input", "slices", "correct", "show", "lesions", "fineTune", "export", "about")
 ]
 
 sys.path += [str(ROOT), *(str(ROOT / "Testing" / name) for name in ("slicer_host", "makers"))]
 
 
-def _picture(widget: Any) -> Image.Image:
+def picture(widget: Any) -> Image.Image:
     """What a widget shows."""
     from PySide6.QtGui import QImage
 
@@ -46,21 +48,21 @@ def _picture(widget: Any) -> Image.Image:
     return Image.fromarray(rows[:, : image.width() * 3].reshape(image.height(), image.width(), 3).copy())
 
 
-def _save(picture: Image.Image, path: Path, method: Image.Quantize = Image.Quantize.MEDIANCUT) -> None:
+def save(image: Image.Image, path: Path, method: Image.Quantize = Image.Quantize.MEDIANCUT) -> None:
     """Write a picture small enough for a repository."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.quantize(_COLOURS, method, dither=Image.Dither.NONE).save(path, optimize=True)
+    image.quantize(_COLOURS, method, dither=Image.Dither.NONE).save(path, optimize=True)
     print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1e3:.0f} kB")
 
 
-def _beside(*pictures: Image.Image, gap: int = 8) -> Image.Image:
+def beside(*images: Image.Image, gap: int = 8) -> Image.Image:
     """Pictures of one height in a row."""
-    width = sum(picture.width for picture in pictures) + gap * (len(pictures) - 1)
-    row = Image.new("RGB", (width, pictures[0].height), "white")
+    width = sum(image.width for image in images) + gap * (len(images) - 1)
+    row = Image.new("RGB", (width, images[0].height), "white")
     x = 0
-    for picture in pictures:
-        row.paste(picture, (x, 0))
-        x += picture.width + gap
+    for image in images:
+        row.paste(image, (x, 0))
+        x += image.width + gap
     return row
 
 
@@ -124,42 +126,35 @@ def take(driver: Any, volume_node: Any) -> None:
     view = driver.red.sliceView()
     driver.choose(volume_node)
     mouse.wait_until(lambda: driver.ui.segmentButton.enabled and "(" in driver.ui.targetBox.currentText, 120)
-    _save(_picture(window), TUTORIAL / "1_choose.png")
+    save(picture(window), TUTORIAL / "1_choose.png")
 
     driver.click("segmentButton")
-    mouse.wait_until(lambda: driver.ui.progressBar.value > driver.ui.progressBar.maximum / 2, _RUN_S)
-    _save(_picture(window), TUTORIAL / "2_running.png")
-    driver.wait(_RUN_S)
+    mouse.wait_until(lambda: driver.ui.progressBar.value > driver.ui.progressBar.maximum / 2, RUN_S)
+    save(picture(window), TUTORIAL / "2_running.png")
+    driver.wait(RUN_S)
     # Then the status line gives a reason for a look, and not the seconds of a machine that may have been busy.
     mouse.wait_until(lambda: driver.ui.nextReviewButton.enabled, 30)
     driver.click("nextReviewButton")
     driver.go_to(_largest_slice(driver))
     _zoom(driver, _largest_slice(driver))
     driver.click("surfaceButton")
-    driver.wait(_RUN_S)
+    driver.wait(RUN_S)
     threed = _turn_3d()
-    _save(_picture(window), OVERVIEW)
-    _save(_picture(threed), TUTORIAL / "6_surface.png")
-
-    before = _picture(view)
-    driver.drag_edge("i_max", -45)
-    driver.wait()
-    _save(_beside(before, _picture(view)), TUTORIAL / "3_box.png")
-    driver.click("undoButton")
-    driver.wait()
+    save(picture(window), OVERVIEW)
+    save(picture(threed), TUTORIAL / "6_surface.png")
 
     driver.click("fillCheck")
-    outline = _picture(view)
+    outline = picture(view)
     driver.click("mapCheck")
     composite = driver.red.mrmlSliceCompositeNode()
     mouse.wait_until(lambda: _is_drawn(composite.GetForegroundVolumeID(), _largest_slice(driver)), 120)
-    _save(_beside(outline, _picture(view)), TUTORIAL / "4_map.png")
+    save(beside(outline, picture(view)), TUTORIAL / "4_map.png")
     driver.click("mapCheck")
     driver.click("fillCheck")
 
     driver.click("plotButton")
     slicer.app.processEvents()
-    _save(_picture(layout.plotWidget(0)), TUTORIAL / "5_plot.png")
+    save(picture(layout.plotWidget(0)), TUTORIAL / "5_plot.png")
 
 
 def find_lesions(driver: Any, name: str) -> None:
@@ -175,7 +170,7 @@ def find_lesions(driver: Any, name: str) -> None:
     from sammix_core.lesions.growing import deepest_voxel
     from sammix_core.masks.packed_mask import BoxedMask
 
-    _show_only(driver, "lesionsSection")
+    show_only(driver, "lesionsSection")
     slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
     driver.click("boxesCheck")
     driver.ui.showSection.collapsed = True
@@ -189,24 +184,24 @@ def find_lesions(driver: Any, name: str) -> None:
         labels[index] = plane
     if labels.any():
         i, j, k = deepest_voxel(BoxedMask.pack(labels))
-        _look_at(driver, (i, j, k), 150.0)
+        look_at(driver, (i, j, k), 150.0)
         driver.click("addLesionButton")
         driver.click_at((k, j, i))
         driver.click("addLesionButton")
         driver.logic.lesions.jumpTo(driver.logic.lesionClicks.selected)
     if not driver.ui.surfaceButton.checked:
         driver.click("surfaceButton")
-        driver.wait(_RUN_S)
+        driver.wait(RUN_S)
     driver.ui.showSection.collapsed = True
     driver.case.segmentationNode.GetDisplayNode().SetSegmentOpacity3D(driver.case.segmentId, 0.35)
     _turn_3d()
     slicer.app.processEvents()
-    _save(_picture(slicer.util.mainWindow()), TUTORIAL / "8_lesions.png", Image.Quantize.FASTOCTREE)
+    save(picture(slicer.util.mainWindow()), TUTORIAL / "8_lesions.png", Image.Quantize.FASTOCTREE)
     driver.case.segmentationNode.GetDisplayNode().SetSegmentOpacity3D(driver.case.segmentId, 1.0)
     driver.click("boxesCheck")
 
 
-def _look_at(driver: Any, ijk: tuple[int, int, int], millimetres: float) -> None:
+def look_at(driver: Any, ijk: tuple[int, int, int], millimetres: float) -> None:
     """Have the axial view show so many millimetres round a voxel."""
     from SAMMixSlicerLib.scene.geometry import ijkToWorld
 
@@ -216,7 +211,7 @@ def _look_at(driver: Any, ijk: tuple[int, int, int], millimetres: float) -> None
     node.JumpSliceByCentering(*(ijkToWorld(driver.case.volumeNode) @ [*ijk, 1.0])[:3])
 
 
-def _show_only(driver: Any, opened: str) -> None:
+def show_only(driver: Any, opened: str) -> None:
     """Open one section and close the others, so that all of it is in the picture."""
     for section in SECTIONS:
         getattr(driver.ui, section).collapsed = section != opened
@@ -261,29 +256,29 @@ def fine_tune(driver: Any, name: str) -> None:
     import slicer
     from slicer_host import mouse
 
-    _show_only(driver, "fineTuneSection")
+    show_only(driver, "fineTuneSection")
     correct(driver, name)
     tuning = driver.logic.fineTuning
     driver.click("fineTuneButton")
-    mouse.wait_until(lambda: tuning.state in ("finished", "failed"), _RUN_S)
+    mouse.wait_until(lambda: tuning.state in ("finished", "failed"), RUN_S)
     if tuning.state == "failed":
         raise SystemExit(driver.status)
     driver.click("curvesButton")
     slicer.app.processEvents()
-    _save(_picture(slicer.util.mainWindow()), TUTORIAL / "7_finetune.png")
+    save(picture(slicer.util.mainWindow()), TUTORIAL / "7_finetune.png")
 
 
-def main() -> None:
-    """Start the host, load CT and module, take the pictures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ct", type=Path, required=True)
-    parser.add_argument("--lesions", action="store_true", help="the picture of the lesions alone")
-    arguments = parser.parse_args()
+def opened(ct: Path) -> tuple[Any, Any, Any]:
+    """Starts the host, and loads a CT and the module into its window.
 
+    Returns:
+        The panel's driver, the CT's node, and the loaded module.
+    """
     from slicer_host import environment
 
     # What is corrected here is none of the user's own corrections.
     home = tempfile.TemporaryDirectory(prefix="sammix-screenshots-")
+    atexit.register(home.cleanup)
     os.environ["SAMMIX_HOME"] = home.name
     reason = environment.why_unavailable()
     if reason:
@@ -299,10 +294,19 @@ def main() -> None:
     window = slicer.util.mainWindow()
     window.resize(*WINDOW)
     window.show()
-    volume_node = slicer.util.loadVolume(str(arguments.ct), {"name": arguments.ct.name.split("_ct")[0].split(".")[0]})
+    volume_node = slicer.util.loadVolume(str(ct), {"name": ct.name.split("_ct")[0].split(".")[0]})
     loaded = load_module(MODULE, show=False)
     slicer.util.selectModule(loaded.panel.moduleName)
-    driver = LesionPanel(loaded)
+    return LesionPanel(loaded), volume_node, loaded
+
+
+def main() -> None:
+    """Take the pictures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ct", type=Path, required=True)
+    parser.add_argument("--lesions", action="store_true", help="the picture of the lesions alone")
+    arguments = parser.parse_args()
+    driver, volume_node, loaded = opened(arguments.ct)
     if arguments.lesions:
         driver.segment(volume_node)
         driver.go_to(_largest_slice(driver))

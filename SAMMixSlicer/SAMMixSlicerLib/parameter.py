@@ -26,9 +26,10 @@ class Parameter:
         baseWeights: A local file with the base model's weights, or "" for the installed ones.
         showMap: Whether to show the class activation map.
         mapOpacity: Opacity of the map, from 0 to 1.
-        showBoxes: Whether to show the box of the slice in view.
+        showBoxes: Whether to show the boxes and clicks of the slice in view.
         showFill: Whether to fill the mask.
         showOutline: Whether to outline the mask.
+        carryByItself: Whether each correction of a slice is carried to its neighbours at once.
         keepCorrections: Whether to save corrected slices to disk for fine-tuning.
         newTarget: A structure that no model knows yet and that the user draws, or "".
         newModel: Name of the next fine-tuned model.
@@ -47,6 +48,7 @@ class Parameter:
     showBoxes: bool = True
     showFill: bool = True
     showOutline: bool = True
+    carryByItself: bool = False
     keepCorrections: bool = True
     newTarget: str = ""
     newModel: str = "my-liver"

@@ -9,7 +9,7 @@ import numpy as np
 import slicer
 from slicer.util import arrayFromSegmentBinaryLabelmap
 
-from sammix_core.boxes import Box, BoxSource
+from sammix_core.boxes import Box, BoxSource, Click
 from sammix_core.masks.packed_mask import PackedMask
 from sammix_core.segmentation.slice_state import SliceScores, SliceState
 from SAMMixSlicerLib.array_slices import sliceOf
@@ -75,6 +75,8 @@ def testCaseNode() -> None:
         mask=PackedMask.pack(np.ones((20, 24))),
         scores=SliceScores((0.5, 0.75, 0.25), score=0.75),
         corrected=True,
+        clicks=(Click(3, 4, 5), Click(3, 9, 5, positive=False)),
+        unclicked=PackedMask.pack(np.eye(20, 24)),
     )
     case_node.writeStates(node, {3: state}, {3: 0.25}, "liver/1.0.0")
     states, probabilities, model = case_node.readStates(node)

@@ -82,13 +82,7 @@ class LesionPanel(PanelDriver):
 
     def click_at(self, kji: tuple[int, int, int]) -> None:
         """Clicks on a voxel in the axial view, and waits until that was done."""
-        from SAMMixSlicerLib.scene.geometry import ijkToWorld
         from slicer_host import mouse
 
-        k, j, i = kji
-        self.logic.workspace.views.jumpToVoxel((i, j, k))
-        view = self.red.sliceView()
-        view.forceRender()
-        place = (ijkToWorld(self.case.volumeNode) @ [i, j, k, 1.0])[:3]
-        mouse.click_in_slice_view(view, tuple(place.tolist()))
+        self.click_voxel(kji[::-1])
         mouse.wait_until(lambda: not self.logic.lesionClicks.isBusy, 60)

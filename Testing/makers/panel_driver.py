@@ -151,6 +151,17 @@ class PanelDriver:
         case.setStates([SliceState(index, boxes=found, automatic_boxes=found) for index, found in of_slice.items()])
         workspace.chooseVolume(volume_node)
 
+    def click_voxel(self, ijk: tuple[int, int, int]) -> None:
+        """Goes to a voxel, and clicks on it in the axial view."""
+        from SAMMixSlicerLib.scene.geometry import ijkToWorld
+        from slicer_host import mouse
+
+        self.logic.workspace.views.jumpToVoxel(ijk)
+        view = self.red.sliceView()
+        view.forceRender()
+        place = (ijkToWorld(self.case.volumeNode) @ [*ijk, 1.0])[:3]
+        mouse.click_in_slice_view(view, tuple(place.tolist()))
+
     def drag_edge(self, edge: str, voxels: int, part: int | None = None) -> None:
         """Drags an edge of a box in view with the mouse.
 

@@ -117,9 +117,9 @@ def test_a_released_slice_keeps_its_mask_and_loses_its_protection(panel, a_ct):
 def test_the_segment_editor_opens_on_the_segment(panel, a_ct):
     import slicer
 
-    assert not panel.ui.editorButton.enabled
+    assert not panel.ui.paintButton.enabled
     panel.draw(a_ct, 2)
-    panel.click("editorButton")
+    panel.click("paintButton")
     editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor
     assert editor.segmentationNode() is panel.case.segmentationNode
     assert editor.sourceVolumeNode() is a_ct

@@ -18,7 +18,7 @@ from scipy import ndimage
 from sammix_core.masks.components import component_at, component_sizes, label_components, select_components
 
 REACH_MM = 60.0  # what is farther from a click stays as it is
-LEVEL = 0.2  # score from which a pixel belongs to a click
+LEVEL = 0.3  # score from which a pixel belongs to a click
 FIGURES = (
     "logit",
     "logit - that of the click",
@@ -33,15 +33,17 @@ FIGURES = (
     "the same, less that of the click",
     "1",
 )
-WEIGHTS = np.array([0.457, 0.118, 0.1, -1.335, -0.624, 0.006, 1.022, -0.935, 0.416, 0.164, -0.838, 3.803])
+WEIGHTS = np.array([0.395, 0.162, -0.309, -0.795, -0.958, -0.014, 1.285, -1.21, 0.357, 0.24, -0.498, 3.955])
 
 _HU_LEVELS = (6.0, 9.0, 12.0, 16.0, 20.0, 25.0, 32.0, 40.0, 52.0, 68.0, 90.0, 120.0)
 _HU_RANGE = (-200.0, 400.0)
 _NO_WAY = 160.0  # HU where no way leads to a pixel
-_SMOOTHING_MM = 1.2
+_SMOOTHING_MM = 2.0
+_SCORE_SMOOTHING_MM = 1.5  # so that the edge of a region is not frayed by noise
+_MOST_SCORE = 6.0
 _ABOUT_MM = 2.5  # radius within which the click's own density is measured
 _MOST_LOGIT = 8.0
-_MOST_DEPTH_MM = 40.0
+_MOST_DEPTH_MM = 15.0
 _LEAST_PIECE_MM2 = 25.0  # a smaller piece that a click leaves behind goes with it
 
 
@@ -107,7 +109,10 @@ def scores_near(
         on the other side of the mask's edge and out of reach.
     """
     window, figures, eligible = figures_near(mask, logits, hu, click, pixel_mm)
-    return window, np.where(eligible, figures @ WEIGHTS, -np.inf)
+    scores = np.where(eligible, (figures @ WEIGHTS).clip(-_MOST_SCORE, _MOST_SCORE), 0.0)
+    sigma = [_SCORE_SMOOTHING_MM / size for size in pixel_mm]
+    shares = ndimage.gaussian_filter(eligible.astype(float), sigma).clip(min=1e-3)
+    return window, np.where(eligible, ndimage.gaussian_filter(scores, sigma) / shares, -np.inf)
 
 
 def figures_near(

@@ -56,6 +56,14 @@ class ClickedSlices:
         self._model = model
         self._finder = finder
 
+    def prepare(self) -> None:
+        """Loads the refiner, so that the first click is answered as fast as others.
+
+        Raises:
+            InputError: The refiner's files are damaged.
+        """
+        _ = self._refiner
+
     def mask(self, unclicked: np.ndarray, clicks: Sequence[Click]) -> np.ndarray:
         """Applies the clicks of one slice.
 

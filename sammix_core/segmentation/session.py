@@ -307,35 +307,6 @@ class SegmentationSession:
         states, probabilities = self._known()
         return [review.slice_index for review in review_order(self._reviewer.review(states, probabilities))]
 
-    def carry(
-        self,
-        slice_index: int,
-        progress: ProgressCallback | None = None,
-        cancel: CancelCheck | None = None,
-        on_changed: Callable[[int], None] | None = None,
-    ) -> list[int]:
-        """Carries the correction of a slice up and down, until little changes or a slice of the person's own comes.
-
-        Between two slices of the person's own both corrections count, the nearer one more. A slice that was carried to
-        gets boxes round its new mask, of the source "carried". Carried to again, it begins from its automatic mask.
-
-        Args:
-            slice_index: A slice that a person painted, or whose boxes a person set or deleted.
-            progress: Called after each slice; slices that are not reached count at the end.
-            cancel: Polled after each slice; return True to stop.
-            on_changed: Called with the index of each slice whose mask was set, nearest ones first, perhaps several
-                times.
-
-        Returns:
-            The slices that changed, sorted.
-
-        Raises:
-            InputError: There is no such slice, or no person did anything to it.
-            Cancelled: The user stopped; all slices are as they were, and those that had changed were reported again.
-        """
-        session = CarriedSession(self._finder, self._segmenter, self.slices, self._write)
-        return carry_correction(session, slice_index, progress, cancel, on_changed)
-
     def add_click(self, slice_index: int, i: int, j: int, positive: bool = True) -> np.ndarray:
         """Includes a point in a slice's mask or excludes it, with the region that it belongs to; see `ClickedSlices`.
 
@@ -379,6 +350,35 @@ class SegmentationSession:
         if len(remaining) == len(clicks):
             raise InputError(f"There is no click on the voxel {i}, {j} of slice {slice_index}.")
         return self._set_clicks(slice_index, remaining)
+
+    def carry(
+        self,
+        slice_index: int,
+        progress: ProgressCallback | None = None,
+        cancel: CancelCheck | None = None,
+        on_changed: Callable[[int], None] | None = None,
+    ) -> list[int]:
+        """Carries the correction of a slice up and down, until little changes or a slice of the person's own comes.
+
+        Between two slices of the person's own both corrections count, the nearer one more. A slice that was carried to
+        gets boxes round its new mask, of the source "carried". Carried to again, it begins from its automatic mask.
+
+        Args:
+            slice_index: A slice that a person painted or clicked on, or whose boxes a person set or deleted.
+            progress: Called after each slice; slices that are not reached count at the end.
+            cancel: Polled after each slice; return True to stop.
+            on_changed: Called with the index of each slice whose mask was set, nearest ones first, perhaps several
+                times.
+
+        Returns:
+            The slices that changed, sorted.
+
+        Raises:
+            InputError: There is no such slice, or no person did anything to it.
+            Cancelled: The user stopped; all slices are as they were, and those that had changed were reported again.
+        """
+        session = CarriedSession(self._finder, self._segmenter, self.slices, self._write)
+        return carry_correction(session, slice_index, progress, cancel, on_changed)
 
     def result(self) -> SegmentationResult:
         """The result so far; a copy."""

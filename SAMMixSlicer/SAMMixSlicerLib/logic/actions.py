@@ -26,6 +26,8 @@ class Action:
         before: The slices that it may change, as they were.
         done: Message when it succeeds; "" for the number of changed slices.
         isRun: Whether it is a run through the whole volume.
+        isCarry: Whether it carries a correction to other slices; slices that a person changes meanwhile are not its.
+        corrected: The slice that a person corrects with it, or None.
     """
 
     name: str
@@ -33,6 +35,8 @@ class Action:
     before: Mapping[int, SliceState]
     done: str = ""
     isRun: bool = False
+    isCarry: bool = False
+    corrected: int | None = None
 
 
 class Actions:
@@ -64,6 +68,11 @@ class Actions:
         """Whether a run through a whole volume is in progress."""
         return any(action.isRun for action in self._running.values())
 
+    @property
+    def isLong(self) -> bool:
+        """Whether an action is in progress that goes through many slices."""
+        return any(action.isRun or action.isCarry for action in self._running.values())
+
     def begin(
         self,
         name: str,
@@ -72,6 +81,8 @@ class Actions:
         request: int,
         done: str = "",
         isRun: bool = False,
+        isCarry: bool = False,
+        corrected: int | None = None,
     ) -> None:
         """Registers an action whose command was sent.
 
@@ -82,8 +93,10 @@ class Actions:
             request: The worker's number of the command.
             done: Message when it succeeds; "" for the number of changed slices.
             isRun: Whether it is a run through the whole volume.
+            isCarry: Whether it carries a correction to other slices.
+            corrected: The slice that a person corrects with it, or None.
         """
-        self._running[request] = Action(name, case, before, done, isRun)
+        self._running[request] = Action(name, case, before, done, isRun, isCarry, corrected)
         self.changed.emit()
 
     def cancel(self) -> None:
@@ -119,7 +132,10 @@ class Actions:
             if event.sentence and event.outcome is Outcome.FAILED:
                 self._workspace.showMessage(event.sentence, isError=True)
             return
-        action.case.undo.push(action.name, action.before)
+        before = action.before
+        if action.isCarry:
+            before = {index: state for index, state in before.items() if index in event.changed}
+        action.case.undo.push(action.name, before)
         self.changed.emit()
         self._workspace.showMessage(
             event.sentence or self.summary(action, event), isError=event.outcome is Outcome.FAILED
@@ -128,7 +144,7 @@ class Actions:
 
     def summary(self, action: Action, event: Finished) -> str:
         """The sentence that says how an action ended."""
-        if event.outcome is Outcome.CANCELLED and action.done:  # an action that is not counted in slices
+        if event.outcome is Outcome.CANCELLED and (action.done or action.isCarry):  # not counted in finished slices
             return _("{name}: stopped.").format(name=action.name)
         if event.outcome is Outcome.CANCELLED:
             return _("{name}: stopped. {count} finished slices are kept.").format(

@@ -97,7 +97,7 @@ class BoxLogic:
             part = boxes[0].part if boxes else case.boxes().part_at(index, edges)
         box = Box(index, *edges, source=BoxSource.EDITED, part=part)
         request = self._workspace.worker.submit(SegmentSlice(case.volumeId, box, force))
-        self._actions.begin(_("Box"), case, before, request)
+        self._actions.begin(_("Box"), case, before, request, corrected=index)
 
     def add(self) -> None:
         """Adds a box to the slice in view, and selects it.
@@ -136,7 +136,7 @@ class BoxLogic:
             return
         case = self._workspace.prepareCase()
         request = self._workspace.worker.submit(DeleteBox(case.volumeId, index, selected.part, force))
-        self._actions.begin(_("Delete box"), case, {index: before}, request)
+        self._actions.begin(_("Delete box"), case, {index: before}, request, corrected=index)
 
     def reset(self) -> None:
         """Restores the automatic box of the slice in view.

@@ -125,7 +125,7 @@ class Case:
         n_k, n_j, n_i = self.shapeKji
         track = BoxTrack((n_i, n_j, n_k), self.sliceAxis, grid=self.source.grid())
         for state in self.states.values():
-            track.restore(state.slice_index, state.boxes, state.deleted, state.deleted_boxes)
+            track.restore(state.slice_index, state.boxes, state.deleted, state.deleted_boxes, state.clicks)
         return track
 
     def maskOnGrid(self, ijkToRas: np.ndarray) -> MaskOnGrid:

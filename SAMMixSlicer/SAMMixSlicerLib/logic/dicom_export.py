@@ -74,6 +74,8 @@ class DicomExport:
 
 
 def _isEdited(case: Case) -> bool:
-    """Whether a person corrected slices or edited boxes."""
-    boxes = (box for state in case.states.values() for box in state.boxes)
-    return bool(case.corrected()) or any(box.source is BoxSource.EDITED for box in boxes)
+    """Whether a person corrected slices, edited boxes or clicked."""
+    return any(
+        state.corrected or state.clicks or any(box.source is BoxSource.EDITED for box in state.boxes)
+        for state in case.states.values()
+    )

@@ -83,15 +83,15 @@ class ExportLogic:
         self._actions.begin(_("Export"), case, {}, request, done=_("Wrote {name}.").format(name=Path(path).name))
 
     def boxes(self, path: str) -> Path:
-        """Writes the boxes to a JSON file.
+        """Writes the boxes and clicks to a JSON file.
 
         Raises:
-            InputError: There is no box, or the file cannot be written.
+            InputError: There is neither, or the file cannot be written.
         """
-        case = self._workspace.case
-        if case is None or not len(case.boxes()):
+        track = None if self._workspace.case is None else self._workspace.case.boxes()
+        if track is None or not (len(track) or track.clicks):
             raise InputError(_("There are no boxes yet."))
-        written = export.writeBoxes(case.boxes(), path)
+        written = export.writeBoxes(track, path)
         self._workspace.showMessage(_("Wrote {name}.").format(name=written.name))
         return written
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import replace
 from enum import StrEnum
 
-import numpy as np
 from slicer.i18n import tr as _
 
 from sammix_core.errors import InputError
 from sammix_core.lesions.state import Ijk
 from SAMMixSlicerLib.logic.actions import Actions
+from SAMMixSlicerLib.logic.click_queue import ClickQueue
 from SAMMixSlicerLib.logic.lesion_logic import LesionLogic
 from SAMMixSlicerLib.logic.workspace import Workspace
-from SAMMixSlicerLib.scene.click_mode import ClickMode
-from SAMMixSlicerLib.scene.geometry import ijkToWorld
 from SAMMixSlicerLib.signals import Signal
 from SAMMixSlicerLib.worker import Finished, LesionUpdated
 from SAMMixSlicerLib.worker.lesion_commands import ClickLesion
@@ -42,23 +39,23 @@ class LesionClicks:
 
     Attributes:
         changed: Emits when the mode or the selected lesion changes.
+        starting: Emits before clicks are received, so that others receive none.
         mode: What a click does at the moment.
         selected: Number of the selected lesion; 0 for none.
     """
 
     def __init__(self, workspace: Workspace, actions: Actions, lesions: LesionLogic) -> None:
         self.changed = Signal()
+        self.starting = Signal()
         self.mode = Mode.OFF
         self.selected = 0
         self._workspace = workspace
         self._actions = actions
         self._lesions = lesions
-        self._clickMode = ClickMode()
-        self._queue: deque[tuple[Ijk, Mode]] = deque()
+        self._queue = ClickQueue[Mode](workspace, _MAX_QUEUED)
         self._request: int | None = None
         self._message = ""
-        self._clickMode.placed.connect(self._onPlaced)
-        self._clickMode.ended.connect(lambda: self.setMode(Mode.OFF))
+        self._queue.ended.connect(lambda: self.setMode(Mode.OFF))
         workspace.caseChanged.connect(lambda _case: self._onCaseChanged())
         lesions.changed.connect(self._onLesionsChanged)
         workspace.worker.on(LesionUpdated).connect(self._onUpdated)
@@ -66,16 +63,21 @@ class LesionClicks:
         actions.ended.connect(lambda _action, _event: self._showResult())
 
     @property
+    def isOn(self) -> bool:
+        """Whether clicks are received."""
+        return self.mode is not Mode.OFF
+
+    @property
     def isBusy(self) -> bool:
         """Whether a click was not handled yet."""
-        return self._clickMode.isWaiting or bool(self._queue) or self._request is not None
+        return self._queue.isWaiting or self._request is not None
 
     def tick(self) -> None:
         """Handles the next click; called by the panel's timer."""
-        self._clickMode.tick()
-        if self._queue and not self._actions.isBusy:
-            ijk, mode = self._queue.popleft()
-            self._workspace.attempt(lambda: self.click(ijk, mode))
+        self._queue.tick()
+        clicked = None if self._actions.isBusy else self._queue.take()
+        if clicked is not None:
+            self._workspace.attempt(lambda: self.click(*clicked))
 
     def setMode(self, mode: Mode) -> None:
         """Changes what clicks do.
@@ -89,14 +91,15 @@ class LesionClicks:
                 raise InputError(_("Select a lesion in the table first."))
         self.mode = mode
         if mode is Mode.OFF:
-            self._clickMode.stop()
+            self._queue.stop()
         else:
-            self._clickMode.start()
+            self.starting.emit()
+            self._queue.start(mode)
         self.changed.emit()
 
     def stop(self) -> None:
         """Accepts no more clicks; those already made are still handled."""
-        if self.mode is not Mode.OFF:
+        if self.isOn:
             self.setMode(Mode.OFF)
 
     def select(self, number: int) -> None:
@@ -132,17 +135,7 @@ class LesionClicks:
     def teardown(self) -> None:
         """Drops queued clicks and accepts no more."""
         self._queue.clear()
-        self._clickMode.stop()
-        self._clickMode.tick()
-
-    def _onPlaced(self, ras: tuple[float, float, float]) -> None:
-        volumeNode = self._workspace.volumeNode
-        if volumeNode is None or self.mode is Mode.OFF or len(self._queue) >= _MAX_QUEUED:
-            return
-        ijk = np.linalg.inv(ijkToWorld(volumeNode)) @ [*ras, 1.0]
-        i, j, k = (int(index) for index in np.floor(ijk[:3] + 0.5))
-        self._queue.append(((i, j, k), self.mode))
-        self.tick()
+        self._queue.tick()
 
     def _onUpdated(self, event: LesionUpdated) -> None:
         lesions = self._lesions.listOf(event.volume_id)

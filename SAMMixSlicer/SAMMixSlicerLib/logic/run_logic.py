@@ -35,11 +35,6 @@ class RunLogic:
         workspace.worker.on(GuidanceFound).connect(self._onGuidanceFound)
         actions.ended.connect(self._onEnded)
 
-    @property
-    def isRunning(self) -> bool:
-        """Whether a run is in progress."""
-        return self._actions.isRunInProgress
-
     def run(self) -> None:
         """Segments the selected volume; boxes and masks made by hand stay.
 

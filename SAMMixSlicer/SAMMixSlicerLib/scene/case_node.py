@@ -11,11 +11,12 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from sammix_core.boxes import Box
+from sammix_core.boxes import Box, Click
 from sammix_core.errors import InputError
 from sammix_core.masks.packed_mask import PackedMask
 from sammix_core.segmentation.slice_state import SliceScores, SliceState
 from SAMMixSlicerLib.array_slices import sliceOf
+from SAMMixSlicerLib.scene.packed_bits import bitsFromText, bitsToText
 
 SCHEMA = "sammix-case/1"
 _BOXES = ("boxes", "automatic_boxes", "deleted_boxes")
@@ -55,7 +56,7 @@ def setSegmentId(node: Any, segmentId: str) -> None:
 
 
 def writeStates(node: Any, states: dict[int, SliceState], probabilities: dict[int, float], model: str) -> None:
-    """Writes boxes with their sources, scores and corrected slices; the segment itself holds the masks."""
+    """Writes boxes with their sources, clicks, scores and corrected slices; the segment itself holds the masks."""
     entries = [_toJson(state) for _index, state in sorted(states.items())]
     document = {
         "schema": SCHEMA,
@@ -140,6 +141,7 @@ def _toJson(state: SliceState) -> dict[str, Any]:
         "deleted": state.deleted,
         **asdict(state.scores),
         "corrected": state.corrected,
+        **_clicksToJson(state),
     }
 
 
@@ -149,7 +151,25 @@ def _fromJson(entry: dict[str, Any]) -> SliceState:
         entry[name] = tuple(Box(**box) for box in entry[name])
     scores = {field.name: entry.pop(field.name) for field in fields(SliceScores)}
     scores["mask_scores"] = tuple(scores["mask_scores"])
-    return SliceState(mask=None, scores=SliceScores(**scores), **entry)
+    unclicked = entry.pop("unclicked", None)
+    entry["clicks"] = tuple(Click(**click) for click in entry.get("clicks", []))
+    return SliceState(
+        mask=None, scores=SliceScores(**scores), unclicked=None if unclicked is None else _unpacked(unclicked), **entry
+    )
+
+
+def _clicksToJson(state: SliceState) -> dict[str, Any]:
+    """The clicks and the mask without them; nothing for a slice without clicks, which older versions can read, too."""
+    if not state.clicks:
+        return {}
+    mask = state.unclicked
+    packed = None if mask is None else {"shape": list(mask.shape), "bits": bitsToText(mask.bits)}
+    return {"clicks": [asdict(click) for click in state.clicks], "unclicked": packed}
+
+
+def _unpacked(entry: dict[str, Any]) -> PackedMask:
+    rows, cols = (int(size) for size in entry["shape"])
+    return PackedMask((rows, cols), bitsFromText(entry["bits"], (rows, cols)))
 
 
 def _boxToJson(box: Box) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import slicer
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
-from SAMMixSlicerLib.scene.place_mode import PlaceMode
+from SAMMixSlicerLib.scene.place_mode import PlaceMode, isActiveNodeKept
 from SAMMixSlicerLib.signals import Signal
 
 
@@ -16,7 +16,7 @@ class ClickMode(VTKObservationMixin):
     """While it is on, reports each left click in a view as a position.
 
     Attributes:
-        placed: Emits (ras), world RAS mm; emitted by `tick`, after Slicer has processed the click.
+        placed: Emits (ras), world RAS mm; by `tick`, after Slicer has processed the click, or before `ended`.
         ended: Emits when it was ended without `stop`: by Esc, another tool, or closing the scene.
     """
 
@@ -85,14 +85,10 @@ class ClickMode(VTKObservationMixin):
         node = self._node
         if node is None:
             return
-        positions = []
-        for index in reversed(range(node.GetNumberOfControlPoints())):
-            if node.GetNthControlPointPositionStatus(index) == node.PositionDefined:
-                position = [0.0, 0.0, 0.0]
-                node.GetNthControlPointPositionWorld(index, position)
-                node.RemoveNthControlPoint(index)
-                positions.append(tuple(position))
-        for ras in reversed(positions):
+        positions = _positions(node)
+        for index in reversed(positions):
+            node.RemoveNthControlPoint(index)
+        for ras in positions.values():
             self.placed.emit(ras)
 
     def _isActive(self, node: Any) -> bool:
@@ -100,7 +96,7 @@ class ClickMode(VTKObservationMixin):
 
     def _onChanged(self, *_event: Any) -> None:
         node = self._node
-        if node is None:
+        if node is None or isActiveNodeKept():
             return
         interaction = slicer.app.applicationLogic().GetInteractionNode()
         isPlacing = interaction.GetCurrentInteractionMode() == interaction.Place
@@ -109,6 +105,8 @@ class ClickMode(VTKObservationMixin):
         self._detachNode()
         if not slicer.mrmlScene.IsClosing():
             self._restorePlaceMode(node)
+            for ras in _positions(node).values():  # of clicks since the last tick
+                self.placed.emit(ras)
         self._nodesToRemove.append(node)  # not inside Slicer's own event
         self.ended.emit()
 
@@ -125,6 +123,17 @@ class ClickMode(VTKObservationMixin):
         node, self._node = self._node, None
         self.removeObservers()
         return node
+
+
+def _positions(node: Any) -> dict[int, tuple[float, ...]]:
+    """The places that were clicked, world RAS mm, by the index of their control point."""
+    positions = {}
+    for index in range(node.GetNumberOfControlPoints()):
+        if node.GetNthControlPointPositionStatus(index) == node.PositionDefined:
+            position = [0.0, 0.0, 0.0]
+            node.GetNthControlPointPositionWorld(index, position)
+            positions[index] = tuple(position)
+    return positions
 
 
 def _remove(node: Any) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import zlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -15,6 +13,7 @@ from sammix_core.errors import InputError
 from sammix_core.lesions.lesion import Lesion
 from sammix_core.lesions.state import LesionClick, LesionState, LesionStatus
 from sammix_core.masks.packed_mask import BoxedMask
+from SAMMixSlicerLib.scene.packed_bits import bitsFromText, bitsToText
 
 SCHEMA = "sammix-case-lesions/1"
 _LESIONS = "SAMMix.Lesions"
@@ -50,7 +49,7 @@ def readLesions(node: Any) -> tuple[dict[int, LesionState], dict[int, str]]:
         states = [_fromJson(entry) for entry in document["lesions"]]
         ids = {int(entry["number"]): str(entry["segment"]) for entry in document["lesions"] if entry["segment"]}
         return {state.number: state for state in states}, ids
-    except (KeyError, TypeError, ValueError, zlib.error) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             _("The lesions saved for {name} cannot be read by this version ({error}). Their segments are kept.").format(
                 name=node.GetName(), error=error
@@ -91,16 +90,14 @@ def _fromJson(entry: dict[str, Any]) -> LesionState:
 
 
 def _packed(mask: BoxedMask) -> dict[str, Any]:
-    bits = base64.b64encode(zlib.compress(mask.bits)).decode("ascii")
-    return {"start": list(mask.start), "shape": list(mask.shape), "bits": bits}
+    return {"start": list(mask.start), "shape": list(mask.shape), "bits": bitsToText(mask.bits)}
 
 
 def _unpacked(entry: dict[str, Any]) -> BoxedMask:
     start, shape = _triple(entry["start"]), _triple(entry["shape"])
-    bits = zlib.decompress(base64.b64decode(entry["bits"], validate=True))
-    if min(*start, 0) < 0 or min(shape) < 1 or len(bits) != (shape[0] * shape[1] * shape[2] + 7) // 8:
-        raise ValueError("the size of a mask is wrong")
-    return BoxedMask(start, shape, bits)
+    if min(start) < 0:
+        raise ValueError("a mask lies outside the volume")
+    return BoxedMask(start, shape, bitsFromText(entry["bits"], shape))
 
 
 def _triple(values: list[Any]) -> tuple[int, int, int]:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Self
 
 import slicer
 
 _DEFAULT_CLASS = "vtkMRMLMarkupsFiducialNode"
+_isKept: ContextVar[bool] = ContextVar("isKept", default=False)
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,14 @@ class PlaceMode:
 @contextmanager
 def keepActivePlaceNode() -> Iterator[None]:
     """Leaves the active node as it was, whatever markups nodes the block adds or removes."""
-    before = PlaceMode.current()
+    before, token = PlaceMode.current(), _isKept.set(True)
     try:
         yield
     finally:
         before.restoreActiveNode()
+        _isKept.reset(token)
+
+
+def isActiveNodeKept() -> bool:
+    """Whether another active node than before is there for a moment alone, inside `keepActivePlaceNode`."""
+    return _isKept.get()

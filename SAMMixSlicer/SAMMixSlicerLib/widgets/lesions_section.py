@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import qt
-import slicer
 from slicer.i18n import tr as _
 
 from sammix_core.lesions.state import LesionState, LesionStatus
@@ -16,6 +15,7 @@ from SAMMixSlicerLib.logic.lesion_logic import LesionLogic
 from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.scene.lesion_segments import colorOf
 from SAMMixSlicerLib.widgets.dialogs import Dialogs
+from SAMMixSlicerLib.widgets.keys import Keys
 from SAMMixSlicerLib.widgets.read_only_table import prepareReadOnlyTable, setRow
 
 _LABELMAPS = "Slicer segmentation (*.seg.nrrd);;NIfTI (*.nii.gz);;NRRD (*.nrrd);;MetaImage (*.mha)"
@@ -74,10 +74,8 @@ class LesionsSection:
             self._shortcut("A", lambda: self._decide(lesions.accept)),
             self._shortcut("R", lambda: self._decide(lesions.reject)),
         ]
-        self._escape = qt.QShortcut(qt.QKeySequence("Esc"), slicer.util.mainWindow() or ui.lesionTable)
-        self._escape.setContext(qt.Qt.ApplicationShortcut)  # views may be in separate windows
-        self._escape.setEnabled(False)  # leave Esc to others while no clicks are accepted
-        self._escape.connect("activated()", clicks.stop)
+        self._escape = Keys(ui.lesionTable)
+        self._escape.add("Esc", clicks.stop)
         lesions.changed.connect(self.refresh)
         actions.changed.connect(self._refreshButtons)
         clicks.changed.connect(self._onClicksChanged)
@@ -85,10 +83,8 @@ class LesionsSection:
         self.refresh()
 
     def teardown(self) -> None:
-        """Removes the shortcut from Slicer's window, which outlives the panel; of two for one key Qt calls neither."""
-        self._escape.setEnabled(False)
-        self._escape.setParent(None)
-        self._escape.deleteLater()
+        """Removes the key from Slicer's window."""
+        self._escape.teardown()
 
     def refresh(self) -> None:
         """Shows the lesions, and enables the possible actions."""
@@ -118,7 +114,7 @@ class LesionsSection:
         hasLiver = self._hasLiver()
         canCompute = hasLiver and not busy
         state = None if lesions is None else lesions.state(self._clicks.selected)
-        self._escape.setEnabled(self._clicks.mode is not Mode.OFF)
+        self._escape.setEnabled(self._clicks.isOn)  # left to others while no clicks are accepted
         ui.findLesionsButton.setEnabled(canCompute)
         self._isLesionAction = self._isLesionAction and busy
         ui.stopLesionButton.setEnabled(self._isLesionAction)

@@ -8,10 +8,9 @@ import qt
 
 from SAMMixSlicerLib.core_location import CoreInfo
 from SAMMixSlicerLib.logic.diagnostics import Diagnostics
-from SAMMixSlicerLib.logic.lesion_clicks import Mode
 from SAMMixSlicerLib.logic.panel_logic import PanelLogic, pythonInterpreter
 from SAMMixSlicerLib.widgets.about_section import AboutSection
-from SAMMixSlicerLib.widgets.boxes_section import BoxesSection
+from SAMMixSlicerLib.widgets.click_list import ClickList
 from SAMMixSlicerLib.widgets.correct_section import CorrectSection
 from SAMMixSlicerLib.widgets.corrections_list import CorrectionsList
 from SAMMixSlicerLib.widgets.dialogs import Dialogs
@@ -45,13 +44,16 @@ class Panel:
         self._diagnostics = Diagnostics(logic.worker, core, pythonInterpreter())
         lesions = LesionsSection(ui, workspace, logic.lesions, logic.lesionClicks, logic.lesionExport, actions, dialogs)
         self._lesions = lesions
+        self._correct = CorrectSection(
+            ui, workspace, logic.boxes, logic.clicks, logic.carry, logic.corrections, actions, logic.visited
+        )
         self.sections = [
             InputSection(ui, workspace, logic.install),
             RunSection(ui, workspace, logic.run, actions, logic.install, dialogs),
             self.slices,
-            BoxesSection(ui, workspace, logic.boxes, actions),
+            self._correct,
+            ClickList(ui, workspace, logic.clicks, actions),
             ShowSection(ui, workspace, logic.surface),
-            CorrectSection(ui, workspace, logic.corrections),
             lesions,
             CorrectionsList(ui, workspace, logic.recorder, logic.newStructure, logic.install),
             FineTuneSection(ui, workspace, logic.fineTuning, logic.recorder, logic.install, dialogs),
@@ -65,12 +67,14 @@ class Panel:
         self._timer.setInterval(self._intervalMs)
         self._timer.connect("timeout()", self._onTimeout)
         actions.changed.connect(self._updateInterval)
+        logic.clicks.changed.connect(self._updateInterval)
         self._timer.start()
 
     def stop(self) -> None:
         """Stops the timer, and blocks the signals of the selectors."""
         self._timer.stop()
         self._lesions.teardown()
+        self._correct.teardown()
         self._diagnostics.teardown()
         self._ui.volumeSelector.blockSignals(True)
         self._ui.segmentationSelector.blockSignals(True)
@@ -82,7 +86,7 @@ class Panel:
 
     def _updateInterval(self) -> None:
         logic = self._logic
-        isClicking = logic.lesionClicks.mode is not Mode.OFF
+        isClicking = logic.clicks.isOn or logic.lesionClicks.isOn
         interval = _BUSY_MS if logic.workspace.worker.busy or isClicking else _IDLE_MS
         if interval != self._intervalMs:
             self._intervalMs = interval

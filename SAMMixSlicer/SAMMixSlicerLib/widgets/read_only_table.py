@@ -53,7 +53,8 @@ def setRow(table: Any, row: int, texts: Sequence[str], numbers: Iterable[int] = 
         table.item(row, column).setText(text)
 
 
-def fitHeight(table: Any) -> None:
-    """Sets the height of a table to that of its rows."""
+def fitHeight(table: Any, limit: int | None = None) -> None:
+    """Sets the height of a table to that of its rows, or of so many at most."""
     header = _ROW_PX + 6 if table.horizontalHeader().visible else 0
-    table.setFixedHeight(_ROW_PX * table.rowCount + header + 2)
+    rows = table.rowCount if limit is None else min(table.rowCount, limit)
+    table.setFixedHeight(_ROW_PX * rows + header + 2)

@@ -67,7 +67,10 @@ class RunSection:
         self._ui.segmentButton.setEnabled(self._isInstalled and hasVolume and not busy and not isDrawing)
         self._ui.segmentButton.setText(_("Segment {target}").format(target=self._workspace.target))
         self._ui.cancelButton.setEnabled(busy)
-        self._ui.progressBar.setVisible(self._run.isRunning)
+        isShown = self._actions.isLong
+        if isShown and not self._ui.progressBar.visible:
+            self._ui.progressBar.setRange(0, 0)  # nothing of what was shown last
+        self._ui.progressBar.setVisible(isShown)
 
     def _onSegment(self) -> None:
         try:

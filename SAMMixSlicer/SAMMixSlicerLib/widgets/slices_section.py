@@ -31,12 +31,15 @@ def sourceLabel(source: BoxSource) -> str:
 
 
 def boxesLabel(state: SliceState) -> str:
-    """How many boxes a slice has, where there are several, and who set them: "auto", "2: auto, edited"."""
+    """A slice's boxes, how many where there are several and who set them, and clicks: "2: auto, edited, 3 clicks"."""
+    words = list(dict.fromkeys(sourceLabel(box.source) for box in state.boxes))
     if state.deleted:
-        return _("deleted")
-    sources = dict.fromkeys(sourceLabel(box.source) for box in state.boxes)
-    count = f"{len(state.boxes)}: " if len(state.boxes) > 1 else ""
-    return count + ", ".join(sources)
+        words.append(_("deleted"))
+    if state.clicks:
+        clicks = len(state.clicks)
+        words.append(_("1 click") if clicks == 1 else _("{count} clicks").format(count=clicks))
+    several = f"{len(state.boxes)}: " if len(state.boxes) > 1 else ""
+    return several + ", ".join(words)
 
 
 class SlicesSection:

@@ -22,7 +22,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from sammix_core.boxes import Box
+from sammix_core.boxes import Box, Click
 from sammix_core.segmentation.slice_state import SliceState
 
 
@@ -220,6 +220,46 @@ class DeleteBox(VolumeCommand):
     force: bool = False
     stoppable: ClassVar[bool] = True
     quick: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class AddClick(VolumeCommand):
+    """Add a click to a slice, in place of one on the same voxel, and segment it: answered by one `SliceChanged`.
+
+    Attributes:
+        click: The click.
+    """
+
+    click: Click
+    stoppable: ClassVar[bool] = True
+    quick: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class DeleteClick(VolumeCommand):
+    """Delete a click, and segment its slice without it: answered by one `SliceChanged`.
+
+    Attributes:
+        click: The click.
+    """
+
+    click: Click
+    stoppable: ClassVar[bool] = True
+    quick: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class Carry(VolumeCommand):
+    """Carry the correction of a slice to its neighbours: answered by `Progressed` and `SliceChanged`.
+
+    Slices that a person has worked on stay as they are. Where it is cancelled, all do.
+
+    Attributes:
+        slice_index: The corrected slice.
+    """
+
+    slice_index: int
+    stoppable: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ class VolumeState:
         n_k, n_j, n_i = self.array.shape
         track = BoxTrack((n_i, n_j, n_k), self.sliceAxis)
         for state in self._states.values():
-            track.restore(state.slice_index, state.boxes, state.deleted, state.deleted_boxes)
+            track.restore(state.slice_index, state.boxes, state.deleted, state.deleted_boxes, state.clicks)
         return track
 
     def check(self, states: Iterable[SliceState]) -> None:

@@ -529,3 +529,27 @@ def test_the_former_name_of_the_default_precision_still_works(
     code, _, _ = run(ct, "-o", out / "m.nii.gz", *words)
     assert code == 0
     assert instant.loaded["precision"] == "default"
+
+
+def test_clicks_are_voxels_of_the_ct(instant: InstantSegmenter, ct: Path, out: Path) -> None:
+    clicks = ("--include", "40,30,6", "--exclude", "12,8,3", "--include", "41,30,6")
+    assert run(ct, "-o", out / "liver.nii.gz", *clicks)[0] == 0
+    assert instant.clicks == (Click(6, 40, 30), Click(6, 41, 30), Click(3, 12, 8, positive=False))
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--include", "40,30"), "--include 40,30 is no voxel: type it as I,J,K"),
+        (("--exclude", "80,30,6"), "click on slice 6 reaches to 81, 31, outside the slice"),
+        (("--include", "40,30,6", "--exclude", "40,30,6"), "The voxel 40,30,6 is named twice"),
+    ],
+    ids=["no voxel", "outside", "twice"],
+)
+def test_clicks_that_cannot_be_are_refused(
+    instant: InstantSegmenter, ct: Path, out: Path, words: tuple[str, ...], sentence: str
+) -> None:
+    code, _, error = run(ct, "-o", out / "liver.nii.gz", *words)
+    assert code == 2
+    assert sentence in " ".join(error.split())
+    assert not list(out.iterdir())

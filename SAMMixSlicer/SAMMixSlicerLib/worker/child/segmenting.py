@@ -63,22 +63,35 @@ class SegmentationHandlers:
     @handles(c.SegmentSlice)
     def segment_slice(self, command: c.SegmentSlice, job: Job) -> None:
         """Segments one slice with a box that replaces the one of its part."""
-        waited = time.monotonic() - job.received_at
-        session = self._session_of(command.volume_id)
-        index = command.box.slice_index
-        started = time.perf_counter()
+        session, index = self._session_of(command.volume_id), command.box.slice_index
         others = [box for box in session.boxes.on(index) if box.part != command.box.part]
-        session.segment_slice(index, [*others, command.box], command.force)
-        segmented = time.perf_counter()
-        state = session.slices.state(index)
-        packed = time.perf_counter()
-        milliseconds = {
-            "wait": 1000 * waited,
-            "segment": 1000 * (segmented - started),
-            "pack": 1000 * (packed - segmented),
-        }
-        job.changed.add(index)
-        self._send(e.SliceChanged(command.volume_id, job.request, state, milliseconds))
+        self._edit(command, job, index, lambda: session.segment_slice(index, [*others, command.box], command.force))
+
+    @handles(c.AddClick)
+    def add_click(self, command: c.AddClick, job: Job) -> None:
+        """Segments one slice with a click more."""
+        session, click = self._session_of(command.volume_id), command.click
+        self._edit(
+            command,
+            job,
+            click.slice_index,
+            lambda: session.add_click(click.slice_index, click.i, click.j, click.positive),
+        )
+
+    @handles(c.DeleteClick)
+    def delete_click(self, command: c.DeleteClick, job: Job) -> None:
+        """Segments one slice with a click less."""
+        session, click = self._session_of(command.volume_id), command.click
+        self._edit(command, job, click.slice_index, lambda: session.remove_click(click.slice_index, click.i, click.j))
+
+    @handles(c.Carry)
+    def carry(self, command: c.Carry, job: Job) -> None:
+        """Carries the correction of a slice to its neighbours."""
+        session, changed = self._session_of(command.volume_id), self._on_changed(command, job)
+        # Nothing else is done meanwhile: where it is cancelled, every slice becomes what it was.
+        progress = self._progress(command, job, may_be_interrupted=False)
+        carried = session.carry(command.slice_index, progress, job.is_cancelled, changed)
+        job.changed = set(carried)  # without those that were on the way alone
 
     @handles(c.DeleteBox)
     def delete_box(self, command: c.DeleteBox, job: Job) -> None:
@@ -114,11 +127,13 @@ class SegmentationHandlers:
 
     @handles(c.EncodeSlices)
     def encode_slices(self, command: c.EncodeSlices, job: Job) -> None:
-        """Encodes slices while no other command waits."""
+        """Encodes slices while no other command waits, and loads what clicks on them need."""
         for index in command.slices:
             if job.is_cancelled() or job.others_wait():
                 return
-            self._session_of(command.volume_id).prepare_slice(index)
+            session = self._session_of(command.volume_id)
+            session.prepare_slice(index)
+            session.clicked.prepare()
 
     def _segment(
         self,
@@ -128,19 +143,41 @@ class SegmentationHandlers:
         force: bool,
         set_box: Callable[[int], object] | None = None,
     ) -> None:
+        progress, changed = self._progress(command, job), self._on_changed(command, job)
         session = self._session_of(command.volume_id)
+        job.protected += session.segment_slices(slices, progress, job.is_cancelled, changed, force, set_box)
+
+    def _edit(self, command: c.VolumeCommand, job: Job, index: int, segment: Callable[[], object]) -> None:
+        """Changes one slice by an edit of a person, and says how long each part of that took."""
+        waited = time.monotonic() - job.received_at
+        started = time.perf_counter()
+        segment()
+        segmented = time.perf_counter()
+        state = self._session_of(command.volume_id).slices.state(index)
+        packed = time.perf_counter()
+        milliseconds = {
+            "wait": 1000 * waited,
+            "segment": 1000 * (segmented - started),
+            "pack": 1000 * (packed - segmented),
+        }
+        job.changed.add(index)
+        self._send(e.SliceChanged(command.volume_id, job.request, state, milliseconds))
+
+    def _on_changed(self, command: c.VolumeCommand, job: Job) -> Callable[[int], None]:
+        slices = self._session_of(command.volume_id).slices
 
         def changed(index: int) -> None:
             job.changed.add(index)
-            self._send(e.SliceChanged(command.volume_id, job.request, session.slices.state(index), {}))
+            self._send(e.SliceChanged(command.volume_id, job.request, slices.state(index), {}))
 
-        progress = self._progress(command, job)
-        job.protected += session.segment_slices(slices, progress, job.is_cancelled, changed, force, set_box)
+        return changed
 
-    def _progress(self, command: c.VolumeCommand, job: Job) -> Callable[[Progress], None]:
+    def _progress(
+        self, command: c.VolumeCommand, job: Job, may_be_interrupted: bool = True
+    ) -> Callable[[Progress], None]:
         def send(progress: Progress) -> None:
             # While the orientation is being determined, a box could land on the slices upside down.
-            job.may_be_interrupted = progress.stage != DETECTING_ORIENTATION
+            job.may_be_interrupted = may_be_interrupted and progress.stage != DETECTING_ORIENTATION
             self._send(
                 e.Progressed(
                     command.volume_id, job.request, progress.stage, progress.done, progress.total, progress.seconds_left

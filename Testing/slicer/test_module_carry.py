@@ -1,0 +1,97 @@
+"""Carrying a correction to the neighbours of its slice: by the button, and by itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from panel_driver import MODULE, PanelDriver, use_shared_worker
+from synthetic_ct import ras_grid, synthetic_ct
+
+from sammix_core.boxes import Box, BoxSource
+
+SHAPE = (6, 96, 112)
+BOX = (10, 14, 56, 80)
+
+
+@pytest.fixture
+def panel(load_module, monkeypatch):
+    """The panel with masks from boxes on slices 1 to 4; those of slice 4 a person's."""
+    import slicer
+
+    use_shared_worker(monkeypatch)
+    panel = PanelDriver(load_module(MODULE))
+    panel.logic.workspace.update(keepCorrections=False)
+    ct = slicer.util.addVolumeFromArray(
+        np.repeat(synthetic_ct((1, *SHAPE[1:]), seed=0), SHAPE[0], axis=0), ijkToRAS=ras_grid(3.0, 3.0), name="ct"
+    )
+    panel.draw_boxes(ct, *(Box(index, *BOX, BoxSource.AUTO) for index in range(1, 5)))
+    from SAMMixSlicerLib.worker.commands import SegmentSlices
+
+    case = panel.logic.workspace.prepareCase()
+    panel.logic.worker.submit(SegmentSlices(case.volumeId, (1, 2, 3, 4)))
+    wait(panel)
+    panel.logic.boxes.setBox(4, BOX)
+    wait(panel)
+    panel.go_to(2)
+    return panel
+
+
+def wait(panel):
+    from slicer_host import mouse
+
+    logic = panel.logic
+    mouse.wait_until(lambda: not (logic.clicks.isBusy or logic.carry.isWaiting or logic.worker.busy), 900)
+
+
+def exclude(panel):
+    """Clicks a voxel of the mask of slice 2 away."""
+    inside = np.argwhere(panel.mask()[2])
+    j, i = inside[len(inside) // 2].tolist()
+    panel.click("excludeButton")
+    panel.click_voxel((i, j, 2))
+    wait(panel)
+    panel.click("excludeButton")
+
+
+def test_a_correction_is_carried_in_one_step_and_a_persons_slices_stay(panel):
+    exclude(panel)
+    before = panel.mask()
+    panel.click("carryButton")
+    panel.wait()
+    after = panel.mask()
+    changed = (after != before).any(axis=(1, 2)).nonzero()[0].tolist()
+    assert changed, panel.status
+    assert 2 not in changed
+    assert 4 not in changed, "a person set its box"
+    assert panel.status == f"Carried to {slices_text(changed)}."
+    assert panel.ui.undoButton.toolTip == "Undo: Carry"
+    panel.click("undoButton")
+    np.testing.assert_array_equal(panel.mask(), before)
+    assert panel.ui.undoButton.toolTip == "Undo: Exclude"
+    panel.click("redoButton")
+    np.testing.assert_array_equal(panel.mask(), after)
+
+
+def slices_text(indices):
+    from SAMMixSlicerLib.logic.carry_logic import slicesText
+
+    return slicesText(indices)
+
+
+def test_nothing_is_carried_by_itself_unless_the_user_says_so(panel):
+    exclude(panel)
+    assert panel.ui.undoButton.toolTip == "Undo: Exclude"
+    panel.click("carryCheck")
+    panel.click("undoButton")
+    exclude(panel)
+    assert panel.ui.undoButton.toolTip == "Undo: Carry"
+    assert panel.status.startswith("Carried to slice")
+
+
+def test_a_slice_without_a_correction_is_not_carried(panel):
+    panel.go_to(3)
+    before = panel.mask()
+    panel.click("carryButton")
+    panel.wait()
+    assert panel.ui.statusLabel.text.endswith("."), "one sentence"
+    np.testing.assert_array_equal(panel.mask(), before)
