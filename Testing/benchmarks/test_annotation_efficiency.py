@@ -20,6 +20,7 @@ from benchmarks.annotation_efficiency import bench as bench_module
 from benchmarks.annotation_efficiency import cli, methods, patient, plot, scoring, table
 from benchmarks.annotation_efficiency.baselines import make_network
 from benchmarks.annotation_efficiency.cases import read_cases
+from benchmarks.annotation_efficiency.cells import ONE_PATIENT, Cell, planned
 from benchmarks.annotation_efficiency.embeddings import KeptEncoder
 from benchmarks.annotation_efficiency.methods import COUNTS, METHODS
 from benchmarks.annotation_efficiency.rows import RESULTS, Row, append, done, read_rows
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.slow
 
 CPU = torch.device("cpu")
 KEYS = ["method", "labelled_slices", "seed", "case", "label_origin", "boxes", "dice", "hd95_mm"]
-KEYS += ["surface_dice_2mm", "seconds"]
+KEYS += ["surface_dice_2mm", "seconds", "protocol", "patients_labelled", "draw"]
 
 
 def write_case(folder: Path, name: str, seed: int, spacing: float = 6.0) -> None:
@@ -105,7 +106,7 @@ def test_the_papers_guidance_without_segmentation_training(data: Path, tmp_path:
 
 
 def test_every_method_is_what_it_says() -> None:
-    settings = {name: one.settings for name, one in METHODS.items() if one.network == "sammix"}
+    settings = {name: one.settings(ONE_PATIENT) for name, one in METHODS.items() if one.network == "sammix"}
     assert (settings["sam_pp"].guidance, settings["sam_pp"].train_decoder) == ("resnet38", False)
     assert settings["sam_pp"].mask_prompt is False
     assert settings["sammix_resnet38"].guidance == "resnet38"
@@ -161,7 +162,8 @@ def test_slices_without_a_label_are_not_scored(data: Path) -> None:
     wrong[5] = ~wrong[5]
     known = loaded.known.copy()
     known[5] = False
-    row = scoring.row_of(wrong, scoring.Loaded(case, loaded.volume, loaded.label, known), "unet", 5, 0, "auto", 1.0)
+    training = scoring.Training(Cell(ONE_PATIENT, "unet", 5, 1, 0), 5)
+    row = scoring.row_of(wrong, scoring.Loaded(case, loaded.volume, loaded.label, known), training, "auto", 1.0)
     assert (row.dice, row.label_origin) == (1.0, "ours")
 
 
@@ -193,6 +195,7 @@ def test_wrong_arguments_end_with_a_sentence(
 
 def a_row(method: str, count: int, case: str, dice: float, **more: Any) -> Row:
     head = {"seed": 0, "label_origin": "person", "boxes": "auto", "hd95_mm": None, "surface_dice_2mm": None}
+    head |= {"protocol": ONE_PATIENT, "patients_labelled": 1, "draw": more.get("seed", 0)}
     return Row(
         **{**head, "method": method, "labelled_slices": count, "case": case, "dice": dice, "seconds": 1.0, **more}
     )
@@ -228,9 +231,11 @@ def test_rows_survive_and_are_unique_in_the_result_file(tmp_path: Path) -> None:
     assert read_rows(tmp_path / "r.jsonl") == [row]
     measured = read_rows()
     assert len(done(measured)) == len(measured)
+    cells = {cell: cell for cell in planned()}
     for one in measured:
         assert one.method in METHODS
-        assert one.labelled_slices in COUNTS
+        assert one.labelled_slices in COUNTS if one.protocol == ONE_PATIENT else one.cell in cells
+        assert one.draw == one.seed
         assert one.boxes in ("auto", "oracle")
         assert one.dice is None or 0 <= one.dice <= 1
         assert one.case != "lits117" or one.hd95_mm is None, "its spacing is lost"

@@ -2,12 +2,13 @@
 
 They get the slices with a mask, and those without the organ, whose masks are known to be empty; slices that show it and
 have no mask are of no use to them. Their views are SAM-Mix's, weak and strong; early stopping looks at the same slices.
+Where there are several patients, each is drawn equally often.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from monai.losses import DiceCELoss
 from monai.networks.nets import SegResNet, UNet
 from torch import nn
 
+from sammix_core.datasets.sampling import PatientSampler
 from sammix_core.guidance.boxes_from_cam import supported_components
 from sammix_core.preprocessing.axial_slices import AxialSlices
 from sammix_core.preprocessing.spec import PreprocessingSpec
@@ -44,12 +46,12 @@ def make_network(name: str) -> nn.Module:
 class BestDice:
     """Early stopping on the Dice of the held-back slices."""
 
-    def __init__(self, bank: Bank, split: Split) -> None:
+    def __init__(self, banks: Sequence[Bank], split: Split) -> None:
         self.best, self.last, self.worse = -1.0, 0, 0
         self.weights: dict[str, torch.Tensor] = {}
-        held = split.held_back[bank.case.name]
-        self._images = torch.from_numpy(bank.images[WEAK, 0][list(held)].astype(np.float32))[:, None]
-        self._labels = torch.from_numpy(np.stack([bank.share(index, 0) > 0.5 for index in held]))[:, None]
+        held = [(bank, index) for bank in banks for index in split.held_back.get(bank.case.name, ())]
+        self._images = torch.from_numpy(np.stack([bank.image(index, (WEAK, 0)) for bank, index in held]))[:, None]
+        self._labels = torch.from_numpy(np.stack([bank.share(index, 0) > 0.5 for bank, index in held]))[:, None]
 
     def __call__(self, steps_done: int, average: nn.Module) -> bool:
         """Looks every now and then; whether patience has run out."""
@@ -81,13 +83,13 @@ def masks_of(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
 
 
 def train_baseline(
-    name: str, bank: Bank, split: Split, seed: int, checkpoint: Path, progress: ProgressCallback | None
+    name: str, banks: Sequence[Bank], split: Split, seed: int, checkpoint: Path, progress: ProgressCallback | None
 ) -> nn.Module:
     """Trains a baseline, resuming from the checkpoint.
 
     Args:
         name: "unet" or "segresnet".
-        bank: The patient, with the masks that are used.
+        banks: The cases, with the masks that are used.
         split: What is held back.
         seed: Of weights and draws.
         checkpoint: Its file.
@@ -99,20 +101,19 @@ def train_baseline(
     context = TrainingContext(name, checkpoint, seed, LocalRuntime(PRECISION), progress)
     torch.manual_seed(seed)
     network = make_network(name)
-    early = BestDice(bank, split)
+    early = BestDice(banks, split)
     learning = one_cycle([(network.parameters(), RATE)], 1e-5, STEPS)
-    trained = split.trained_on[bank.case.name]
-    groups = ([k for k in trained if k in bank.case.masks], [k for k in trained if k not in bank.case.masks])
+    groups = (_sampler(banks, split, with_mask=True), _sampler(banks, split, with_mask=False))
     loss = DiceCELoss(sigmoid=True, smooth_nr=1.0, smooth_dr=1.0)
-    views = len(bank.images) // 2
+    views = len(banks[0].images) // 2
 
     def batch(step: int) -> tuple[torch.Tensor, ...]:
         rng = np.random.default_rng([seed, step])
         images, shares = [], []
         for place in range(BATCH):
-            group = groups[place >= round(BATCH * 2 / 3)]
-            index, number = int(group[rng.integers(len(group))]), int(rng.integers(views))
-            images.append(bank.images[(WEAK, STRONG)[int(rng.integers(2))], number][index].astype(np.float32))
+            [(bank, index)] = groups[place >= round(BATCH * 2 / 3)].draw(1, rng)
+            number = int(rng.integers(views))
+            images.append(bank.image(index, ((WEAK, STRONG)[int(rng.integers(2))], number)))
             shares.append(bank.share(index, number))
         return torch.from_numpy(np.stack(images))[:, None], torch.from_numpy(np.stack(shares))[:, None]
 
@@ -126,6 +127,15 @@ def train_baseline(
     average: nn.Module = train_steps(network, learning, batch, loss_of, loop, context, early)
     average.load_state_dict(early.weights)
     return average.eval()
+
+
+def _sampler(banks: Sequence[Bank], split: Split, with_mask: bool) -> PatientSampler[tuple[Bank, int]]:
+    return PatientSampler(
+        (bank.case.patient, bank.case.name, (bank, index))
+        for bank in banks
+        for index in (sorted(bank.case.masks) if with_mask else bank.case.absent)
+        if not split.keeps(bank.case.name, index)
+    )
 
 
 def segment_with(network: nn.Module, volume: Volume, spec: PreprocessingSpec) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from sammix_core.errors import InputError
 from sammix_core.preprocessing.spec import PreprocessingSpec
 from sammix_core.progress import ProgressCallback
 from sammix_core.sam.backend import SamBackend
-from sammix_core.training.semi_supervised.bank import Bank, prepare_bank, prepare_images
+from sammix_core.training.semi_supervised.bank import Bank, BankMaker
 from sammix_core.training.semi_supervised.cases import load_partly_labelled_case
 from sammix_core.training.semi_supervised.split import BY_SLICE, Split
 from sammix_core.volume.volume import Volume
@@ -66,10 +67,9 @@ class Patient:
         if not case.absent:
             raise InputError("The training patient has no slice without the structure; take a CT that reaches past it.")
         case = thinned(case)
-        return cls(
-            prepare_bank(case, views, work / "views", spec, backend, progress, None),
-            prepare_images(case, IMAGE_VIEWS, work / "views", spec, progress, None),
-        )
+        encoding = BankMaker(work / "views", spec, backend, progress=progress)
+        drawing = BankMaker(work / "views", spec, None, progress=progress)
+        return cls(encoding.make(case, views), drawing.make(case, IMAGE_VIEWS))
 
     def with_masks(self, count: int, seed: int, images: bool = False) -> tuple[Bank, Split]:
         """Leaves the patient `count` masks, all others as image-level labels, and holds a part of them back.
@@ -90,11 +90,7 @@ class Patient:
             raise InputError(f"The training patient has {len(case.masks)} slices with a mask, not {count}.")
         rng = np.random.default_rng([seed, count])
         chosen = spread(sorted(case.masks), count, float(rng.random()) * 0.999)
-        fewer: LabelledCase = replace(
-            case,
-            masks={index: case.masks[index] for index in chosen},
-            present=tuple(sorted(case.masks.keys() - set(chosen))),
-        )
+        fewer = with_masks_of(case, chosen)
         held: list[int] = []
         trained: list[int] = []
         for slices in (chosen, list(case.absent)):
@@ -103,6 +99,14 @@ class Patient:
             trained += [index for index in slices if index not in own]
         split = Split(BY_SLICE, {case.name: tuple(sorted(held))}, {case.name: tuple(sorted(trained))})
         return replace(self.images if images else self.bank, case=fewer), split
+
+
+def with_masks_of(case: LabelledCase, slices: Iterable[int]) -> LabelledCase:
+    """A case with the masks of some slices; of the others it is known that they show the structure."""
+    chosen = set(slices)
+    shown = {*case.present, *case.masks} - chosen
+    masks = {index: mask for index, mask in case.masks.items() if index in chosen}
+    return replace(case, masks=masks, present=tuple(sorted(shown)))
 
 
 def thinned(case: LabelledCase) -> LabelledCase:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sammix_core.files import atomic_path
 
+from .cells import ONE_PATIENT
 from .methods import COUNTS, METHODS
 from .rows import Row, read_rows
 from .table import PLOT, by_count, mean_dice
@@ -19,6 +20,7 @@ _SHOWN = ("sammix_embedding", "sammix_resnet38", "sam_pp", "unet", "segresnet", 
 
 def curves(rows: list[Row]) -> dict[str, list[tuple[int, float]]]:
     """(labelled slices, mean Dice) of each method, automatic boxes, over the cases that all methods have there."""
+    rows = [row for row in rows if row.protocol == ONE_PATIENT]
     found = {name: {c: by_count(rows, name, c, "auto") for c in COUNTS} for name in _SHOWN}
     found = {name: counts for name, counts in found.items() if any(counts.values())}
     points: dict[str, list[tuple[int, float]]] = {}

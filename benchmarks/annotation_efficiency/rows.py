@@ -1,4 +1,4 @@
-"""The result file: one JSON object a line, written as rows come, and what is in it is not measured again."""
+"""The result files: one JSON object a line, written as rows come, and what is in one is not measured again."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from .cells import CEILING, Cell
+
 RESULTS = Path(__file__).with_name("results.jsonl")
-Key = tuple[str, int, int, str, str]
+OUT_OF_FOLD = Path(__file__).with_name("out_of_fold.jsonl")
+Key = tuple[Cell, str, str]
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,7 @@ class Row:
 
     Attributes:
         method: Name of the method.
-        labelled_slices: How many masks of the one patient it was given, those for early stopping included.
+        labelled_slices: How many masks it was given, those for early stopping included.
         seed: Of the choice of slices and of the training.
         case: That it was tested on.
         label_origin: "person", "model" or "ours".
@@ -25,6 +28,9 @@ class Row:
         dice: Of the whole volume.
         hd95_mm, surface_dice_2mm: None where the spacing is unknown or a mask is empty.
         seconds: From the embeddings to the mask; a network without them from the CT. Two cores, more or less busy.
+        protocol: See `Cell`.
+        patients_labelled: How many patients the masks are of.
+        draw: Who these are; the seed goes with it.
     """
 
     method: str
@@ -37,11 +43,20 @@ class Row:
     hd95_mm: float | None
     surface_dice_2mm: float | None
     seconds: float
+    protocol: str
+    patients_labelled: int
+    draw: int
+
+    @property
+    def cell(self) -> Cell:
+        """The training that it comes from."""
+        count = None if self.method == CEILING else self.labelled_slices
+        return Cell(self.protocol, self.method, count, self.patients_labelled, self.draw)
 
     @property
     def key(self) -> Key:
         """What makes it another row."""
-        return self.method, self.labelled_slices, self.seed, self.case, self.boxes
+        return self.cell, self.case, self.boxes
 
 
 def read_rows(file: Path = RESULTS) -> list[Row]:

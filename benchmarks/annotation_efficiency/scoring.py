@@ -15,10 +15,12 @@ from sammix_core.preprocessing.spec import PreprocessingSpec
 from sammix_core.segmentation.model_loading import LoadedModel
 from sammix_core.segmentation.segmenter import Segmenter
 from sammix_core.segmentation.slice_sampling import EVERY_SLICE
+from sammix_core.training.semi_supervised.bank import WEAK, Bank
 from sammix_core.volume.volume import Volume
 
 from .baselines import segment_with
 from .cases import TestCase
+from .cells import Cell
 from .rows import Row
 
 AUTO, ORACLE = "auto", "oracle"
@@ -51,41 +53,70 @@ def boxes_of(method_network: str) -> tuple[str, ...]:
     return (AUTO, ORACLE) if method_network == "sammix" else (AUTO,)
 
 
-def rows_with_boxes(model: LoadedModel, loaded: Loaded, method: str, count: int, seed: int) -> Iterator[Row]:
-    """Rows of a SAM: automatic boxes, then the label's own."""
+@dataclass(frozen=True)
+class Training:
+    """What rows say of the training that they come from.
+
+    Attributes:
+        cell: The training.
+        masks: How many masks it was given.
+    """
+
+    cell: Cell
+    masks: int
+
+
+def rows_with_boxes(
+    model: LoadedModel, loaded: Loaded, training: Training, encoded: Bank | None = None
+) -> Iterator[Row]:
+    """Rows of a SAM: automatic boxes, then the label's own.
+
+    Args:
+        model: The model.
+        loaded: The case.
+        training: Where the model comes from.
+        encoded: Plain views of the case by the model's encoder, where it has been a training case; others are encoded.
+    """
     session = Segmenter(model).open_session(loaded.volume, sampling=EVERY_SLICE)
+    for index in () if encoded is None else encoded.slices:
+        session.preload(index, encoded.embedding(index, (WEAK, 0)))
     start = time.monotonic()
     session.find_boxes()
     mask = session.segment_boxes().mask
-    yield row_of(mask, loaded, method, count, seed, AUTO, time.monotonic() - start)
+    yield row_of(mask, loaded, training, AUTO, time.monotonic() - start)
     start = time.monotonic()
     session.boxes = oracle_boxes(loaded.volume, loaded.label)
     mask = session.segment_boxes().mask
-    yield row_of(mask, loaded, method, count, seed, ORACLE, time.monotonic() - start)
+    yield row_of(mask, loaded, training, ORACLE, time.monotonic() - start)
 
 
-def rows_without_boxes(network: nn.Module, loaded: Loaded, method: str, count: int, seed: int) -> Iterator[Row]:
+def rows_without_boxes(
+    network: nn.Module, loaded: Loaded, training: Training, spec: PreprocessingSpec
+) -> Iterator[Row]:
     """The row of a network that makes masks at once."""
     start = time.monotonic()
-    mask = segment_with(network, loaded.volume, PreprocessingSpec())
-    yield row_of(mask, loaded, method, count, seed, AUTO, time.monotonic() - start)
+    mask = segment_with(network, loaded.volume, spec)
+    yield row_of(mask, loaded, training, AUTO, time.monotonic() - start)
 
 
-def row_of(mask: np.ndarray, loaded: Loaded, method: str, count: int, seed: int, boxes: str, seconds: float) -> Row:
+def row_of(mask: np.ndarray, loaded: Loaded, training: Training, boxes: str, seconds: float) -> Row:
     """Scores a mask (k, j, i)."""
     known = np.broadcast_to(loaded.known, loaded.label.shape)
-    volume = loaded.volume
+    volume, cell = loaded.volume, training.cell
     spacing = volume.spacing if volume.spacing_known else None
     scores = score_masks((mask > 0) & known, loaded.label & known, spacing)
     return Row(
-        method,
-        count,
-        seed,
-        loaded.case.name,
-        loaded.case.label_origin,
-        boxes,
-        scores.dice,
-        scores.hd95_mm,
-        scores.surface_dice_2mm,
-        round(seconds, 1),
+        method=cell.method,
+        labelled_slices=training.masks,
+        seed=cell.draw,
+        case=loaded.case.name,
+        label_origin=loaded.case.label_origin,
+        boxes=boxes,
+        dice=scores.dice,
+        hd95_mm=scores.hd95_mm,
+        surface_dice_2mm=scores.surface_dice_2mm,
+        seconds=round(seconds, 1),
+        protocol=cell.protocol,
+        patients_labelled=cell.patients_labelled,
+        draw=cell.draw,
     )

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from statistics import mean
 from textwrap import fill
 
+from . import table_patients
+from .cells import ONE_PATIENT
 from .methods import COUNTS, METHODS, QUICKER
 from .rows import Row
 
@@ -48,11 +50,11 @@ the organ from other boxed regions, by how sure the map is inside a mask: Grad-C
 slice and are sure everywhere. For that reason SAM-PP lost lits117 with 5 slices, and won on totalseg_example with 50.
 """
 _PROTOCOL = """
-Do not compare the two tables directly. The paper trains SAM ViT-B with LoRA on a GPU, on slices of many patients that
+Do not compare the figures directly. The paper trains SAM ViT-B with LoRA on a GPU, on slices of many patients that
 all carry an image-level label and of which the given number carry a mask; it scores slices of the middle 30 % of each
 volume, and it is not known whether its test boxes are found or taken from the label (its successor takes them
-from the label). Here there is one training patient, two CPU cores train LiteMedSAM with a frozen encoder, and the
-scores are for whole volumes with boxes that were found, slices without liver included.
+from the label). Here there are one to twelve training patients, two CPU cores train LiteMedSAM with a frozen encoder,
+and the scores are for whole volumes with boxes that were found, slices without liver included.
 """
 # METHOD: SAM-Mix, arXiv 2412.08575, as the paper gives them.
 PAPER = (
@@ -69,34 +71,46 @@ PAPER = (
 
 def section(rows: list[Row]) -> str:
     """The whole section, without a blank line at its end."""
-    if not rows:
-        return "\n\n".join([TITLE, _wrapped(_ABOUT.format(steps=QUICKER["steps"])), _NONE])
-    cases = sorted({(row.case, row.label_origin) for row in rows})
+    one_patient = [row for row in rows if row.protocol == ONE_PATIENT]
     parts = [
         TITLE,
+        _wrapped(table_patients.for_a_radiologist(rows)),
+        "### Masks of three patients or one, image-level labels of the others",
+        _wrapped(table_patients.ABOUT),
+        *table_patients.parts(rows),
+        "### All slices of one patient",
         _wrapped(_ABOUT.format(steps=QUICKER["steps"])),
-        f"![Dice over labelled slices]({PLOT})",
-        "### Automatic boxes: mean Dice over the cases, mean of the seeds",
-        "\n".join(count_table(rows, "auto", len(cases))),
-        "### Oracle boxes",
-        "\n".join(count_table(rows, "oracle", len(cases))),
-        "### What each part is worth",
-        _wrapped(_PARTS),
-        "\n".join(worth(rows)),
-        "### Case by case",
-        "\n".join(case_table(rows, cases)),
-        "### Where a baseline wins",
-        "\n".join(wins(rows)),
-        "### The paper's own figures",
+        *(_one_patient(one_patient) if one_patient else [_NONE]),
+        "### Both beside the paper",
+        "\n".join(table_patients.beside_the_paper(rows)),
         _wrapped(_PAPER),
         "\n".join(
             ["| model | LiTS | TotalSegmentator |", "| --- | --- | --- |"] + [f"| {' | '.join(p)} |" for p in PAPER]
         ),
         _wrapped(_PROTOCOL),
-        "### Not measured here",
-        "\n".join(absent(rows, [name for name, _ in cases])),
     ]
     return "\n\n".join(parts)
+
+
+def _one_patient(rows: list[Row]) -> list[str]:
+    """The parts on the protocol `one_patient`."""
+    cases = sorted({(row.case, row.label_origin) for row in rows})
+    return [
+        f"![Dice over labelled slices]({PLOT})",
+        "#### Automatic boxes: mean Dice over the cases, mean of the seeds",
+        "\n".join(count_table(rows, "auto", len(cases))),
+        "#### Oracle boxes, one patient",
+        "\n".join(count_table(rows, "oracle", len(cases))),
+        "#### What each part is worth",
+        _wrapped(_PARTS),
+        "\n".join(worth(rows)),
+        "#### Case by case",
+        "\n".join(case_table(rows, cases)),
+        "#### Where a baseline wins",
+        "\n".join(wins(rows)),
+        "#### Not measured with one patient",
+        "\n".join(absent(rows, [name for name, _ in cases])),
+    ]
 
 
 def by_count(rows: Iterable[Row], method: str, count: int, boxes: str) -> dict[str, list[Row]]:

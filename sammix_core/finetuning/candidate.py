@@ -16,6 +16,7 @@ from sammix_core.sam.backend import SamBackend, WrappedBackend
 from sammix_core.sam.litemedsam import is_litemedsam, require_litemedsam
 from sammix_core.segmentation.model_loading import LoadedModel
 from sammix_core.training.decoder_training import PromptedDecoder
+from sammix_core.training.interpolation import Shares, mixed
 
 
 @dataclass(frozen=True)
@@ -56,19 +57,6 @@ def weights_of(model: LoadedModel) -> Weights:
     return Weights({name: tensor.clone() for name, tensor in guidance.head.state_dict().items()}, decoder)
 
 
-@dataclass(frozen=True)
-class Shares:
-    """How far weights go from the parent's to the trained ones: 0 for the parent's, 1 for the trained.
-
-    Attributes:
-        head: Of the guidance head.
-        decoder: Of prompt encoder and mask decoder.
-    """
-
-    head: float
-    decoder: float
-
-
 def between(parent: Weights, trained: Weights, shares: Shares) -> Weights:
     """Weights part of the way from the parent's to the trained ones.
 
@@ -77,12 +65,6 @@ def between(parent: Weights, trained: Weights, shares: Shares) -> Weights:
         trained: Where it ends.
         shares: How far each part goes.
     """
-
-    def mixed(
-        old: Mapping[str, torch.Tensor], new: Mapping[str, torch.Tensor], share: float
-    ) -> dict[str, torch.Tensor]:
-        return {name: torch.lerp(old[name].float(), new[name].float(), share) for name in new}
-
     return Weights(
         mixed(parent.head, trained.head, shares.head), mixed(parent.decoder, trained.decoder, shares.decoder)
     )

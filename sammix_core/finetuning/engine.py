@@ -10,7 +10,7 @@ import torch
 
 from sammix_core.embeddings.view_store import key_of
 from sammix_core.finetuning import recipe as recipes
-from sammix_core.finetuning.candidate import Shares, Weights, head_from, weights_of, with_weights
+from sammix_core.finetuning.candidate import Weights, head_from, weights_of, with_weights
 from sammix_core.finetuning.encoded import EncodedSlice, Encoder, as_views, view_names, within_memory
 from sammix_core.finetuning.figures import CHECKING, SCORING, check_figures, slice_figures
 from sammix_core.finetuning.interpolation import Endpoints, choose_shares, shares_tried, slices_for_share
@@ -38,6 +38,7 @@ from sammix_core.model_store.store import resolve
 from sammix_core.progress import ProgressReporter
 from sammix_core.segmentation.model_loading import LoadedModel, load_model
 from sammix_core.training.calibrate import calibrate_boxes
+from sammix_core.training.interpolation import Shares
 from sammix_core.training.views import CLEAN
 
 ENCODING, CHOOSING = "Encoding slices", "Choosing how far to go"

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from statistics import fmean
 
 from sammix_core.datasets.sampling import spread_with_ends
 from sammix_core.finetuning import recipe as recipes
-from sammix_core.finetuning.candidate import Shares, Weights, between, with_weights
+from sammix_core.finetuning.candidate import Weights, between, with_weights
 from sammix_core.finetuning.encoded import EncodedSlice
 from sammix_core.finetuning.samples import Sample
 from sammix_core.finetuning.scoring import KINDS, mean_dice, score_samples
 from sammix_core.guidance.boxes_from_cam import BoxSettings
 from sammix_core.segmentation.model_loading import LoadedModel
+from sammix_core.training.interpolation import Shares
+from sammix_core.training.interpolation import choose_shares as choose
 
 
 @dataclass(frozen=True)
@@ -85,15 +87,6 @@ def choose_shares(
         scores = [dice for dice in (mean_dice(cases, kind) for kind in KINDS) if dice is not None]
         return fmean(scores) if scores else 0.0
 
-    head = 1.0 if new_structure else 0.0
-    by_decoder = {share: score(Shares(head, share)) for share in recipes.DECODER_SHARES}
-    decoder = _smallest_good(by_decoder)
     if new_structure:
-        return Shares(head, decoder)
-    by_head = {share: score(Shares(share, decoder)) for share in recipes.HEAD_SHARES}
-    return Shares(_smallest_good(by_head), decoder)
-
-
-def _smallest_good(scores: Mapping[float, float]) -> float:
-    best = max(scores.values())
-    return min(share for share, score in scores.items() if score >= best - recipes.CLOSE_ENOUGH)
+        return choose(score, heads=(1.0,), decoders=recipes.DECODER_SHARES, head=1.0)
+    return choose(score, heads=recipes.HEAD_SHARES, decoders=recipes.DECODER_SHARES, head=0.0)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sammix_core.training.interpolation import FROM_THE_BEGINNING, STEPS
 from sammix_core.training.settings import DecoderTraining, HeadTraining
 
 # Shares of the way from the parent's weights to the trained ones that are tried; the head may stay where it is.
-DECODER_SHARES = (0.25, 0.5, 0.75, 1.0)
-HEAD_SHARES = (0.0, *DECODER_SHARES)
-# The smallest share is taken whose Dice on what was learnt from is within this of the best.
-CLOSE_ENOUGH = 0.003
+DECODER_SHARES = STEPS
+HEAD_SHARES = FROM_THE_BEGINNING
 # Slices by which the share is chosen, and by which the live curve is drawn.
 MOST_FOR_SHARE, MOST_FOR_CURVE = 20, 6
 CURVE_POINTS = 4

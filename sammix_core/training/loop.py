@@ -85,6 +85,7 @@ def train_steps(
     settings: LoopSettings,
     context: TrainingContext,
     stopping: StoppingRule | None = None,
+    on_average: Callable[[Any], None] | None = None,
 ) -> Any:
     """Trains a network in place, resuming from the checkpoint to the same result.
 
@@ -96,6 +97,7 @@ def train_steps(
         settings: Steps, averaging, clipping.
         context: Checkpoint, precision, progress.
         stopping: Ends the training early, or None to run all steps.
+        on_average: Called once, before the first step, with the averaged network, which goes along with the training.
 
     Returns:
         The averaged network, of the same class as `network` and in the same mode.
@@ -106,6 +108,8 @@ def train_steps(
     runtime = context.runtime
     averaged = AveragedModel(network, multi_avg_fn=_exponential_average(settings.average_after))
     average = averaged.module
+    if on_average is not None:
+        on_average(average)
     parts = {
         "network": TrainableState(network),
         "average": TrainableState(averaged),

@@ -14,7 +14,7 @@ from fake_network import FakeBackend, a_fake_model
 from sammix_core.datasets.cases import LabelledCase
 from sammix_core.datasets.correction import Correction, corrections_of_volume
 from sammix_core.finetuning import interpolation
-from sammix_core.finetuning.candidate import Shares, Weights, between
+from sammix_core.finetuning.candidate import Weights, between
 from sammix_core.finetuning.encoded import EncodedSlice, Encoder
 from sammix_core.finetuning.part_training import groups_of
 from sammix_core.finetuning.samples import Sample
@@ -23,6 +23,7 @@ from sammix_core.guidance.boxes_from_cam import BoxSettings
 from sammix_core.masks.overlap import Overlap
 from sammix_core.preprocessing.axial_slices import AxialSlices
 from sammix_core.preprocessing.window import slice_image
+from sammix_core.training.interpolation import Shares
 from sammix_core.training.views import CLEAN
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -32,12 +34,30 @@ class Bank:
         images: By kind and number, (slices, size, size) float16 in [0, 1], memory-mapped.
         embeddings: By kind and number, (slices, channels, h, w) float16, memory-mapped; empty for networks that look at
             images alone.
+        slices: The canonical slices that have views, in the order of the arrays.
     """
 
     case: LabelledCase
     frame: Frame
-    images: dict[ViewKey, np.ndarray]
-    embeddings: dict[ViewKey, np.ndarray]
+    images: Mapping[ViewKey, np.ndarray]
+    embeddings: Mapping[ViewKey, np.ndarray]
+    slices: tuple[int, ...]
+
+    @cached_property
+    def _rows(self) -> dict[int, int]:
+        return {index: row for row, index in enumerate(self.slices)}
+
+    def has(self, index: int) -> bool:
+        """Whether a canonical slice has views."""
+        return index in self._rows
+
+    def image(self, index: int, key: ViewKey) -> np.ndarray:
+        """A slice in one of its views: (size, size) float32 in [0, 1]."""
+        return self.images[key][self._rows[index]].astype(np.float32)
+
+    def embedding(self, index: int, key: ViewKey) -> np.ndarray:
+        """The embedding of a slice in one of its views: (channels, h, w) float32."""
+        return self.embeddings[key][self._rows[index]].astype(np.float32)
 
     def share(self, index: int, number: int) -> np.ndarray:
         """A slice's mask as a pair shows it: (size, size) float32 in [0, 1]; empty where there is none."""
@@ -48,75 +68,122 @@ class Bank:
         plain = self.frame.to_network(mask.astype(np.float32), 0.0)
         return np.clip(moved(plain, number, view_seed(self.case.name, index, number)), 0, 1)
 
+    def positions(self, index: int, number: int, cells: int) -> np.ndarray:
+        """Where on the plain slice the cells of a pair's views lie.
+
+        Returns:
+            (cells, cells, 2) float32 (x, y) from -1 to 1 over the network's image, as torch's `grid_sample` takes them.
+        """
+        size = self.frame.size
+        ramp = np.broadcast_to((np.arange(size, dtype=np.float32) + 0.5) * 2 / size - 1, (size, size))
+        seed = view_seed(self.case.name, index, number)
+        x, y = (moved(np.ascontiguousarray(axis), number, seed) for axis in (ramp, ramp.T))
+        across = size // cells
+        return np.stack([axis.reshape(cells, across, cells, across).mean((1, 3)) for axis in (x, y)], axis=-1)
+
 
 def frame_of(case: LabelledCase, spec: PreprocessingSpec) -> Frame:
     """Where the network's image lies on a case's slices, as in a session."""
     return volume_frame(case.axial, case.spacing[1:], spec, case.volume.spacing_known)
 
 
-def bank_store(case: LabelledCase, root: Path, spec: PreprocessingSpec) -> ViewStore:
-    """The store of a case's views; its folder's name changes with anything that changes the views."""
-    voxels = hashlib.sha256(np.ascontiguousarray(case.axial).tobytes()).hexdigest()
-    return ViewStore.keyed(root, case.name, [RECIPE, voxels, spec.to_dict(), str(frame_of(case, spec))])
-
-
-def prepare_bank(
+def bank_store(
     case: LabelledCase,
-    numbers: int,
+    frame: Frame,
     root: Path,
     spec: PreprocessingSpec,
-    encoder: ImageEncoder,
-    progress: ProgressCallback | None,
-    cancel: CancelCheck | None,
-) -> Bank:
-    """Draws and encodes what is not there yet and opens all.
+    slices: Sequence[int] | None = None,
+    encoder: str = "",
+) -> ViewStore:
+    """The store of a case's views; its folder's name changes with anything that changes the views.
 
     Args:
         case: The case.
-        numbers: Pairs a slice.
-        root: Folder that the case's folder is made in.
+        frame: Where the network's image lies on its slices.
+        root: Folder that the store lies in.
         spec: The preprocessing.
-        encoder: Encodes.
+        slices: The canonical slices that have views; None for all.
+        encoder: Identity of the encoder, see `ViewEncoder.identity`; "" for LiteMedSAM's own in float32.
+    """
+    voxels = hashlib.sha256(np.ascontiguousarray(case.axial).tobytes()).hexdigest()
+    parts: list[object] = [RECIPE, voxels, spec.to_dict(), str(frame)]
+    parts += [] if slices is None else [list(slices)]
+    return ViewStore.keyed(root, case.name, [*parts, *([encoder] if encoder else [])])
+
+
+@dataclass(frozen=True)
+class BankMaker:
+    """Draws and encodes views of cases where they are not there yet.
+
+    Attributes:
+        root: Folder that each case's folder is made in.
+        spec: The preprocessing.
+        encoder: Encodes; None for networks that look at images alone.
+        identity: The encoder's, see `ViewEncoder.identity`.
         progress: Called after each view of a slice.
         cancel: Polled after each view of a slice; return True to stop.
-
-    Raises:
-        InputError: The disk is full.
-        Cancelled: The user stopped; files that are complete stay.
     """
-    bank = prepare_images(case, numbers, root, spec, progress, cancel)
-    store = bank_store(case, root, spec)
-    missing = [key for key in bank.images if not store.has(_name(key), (EMBEDDINGS,))]
-    if missing:
-        stage = ProgressReporter(f"embeddings of {case.name}", len(missing) * len(case.axial), progress, cancel)
-        for key in missing:
-            store.write(_name(key), {EMBEDDINGS: encode_images(encoder, bank.images[key], stage.step)})
-    return Bank(case, bank.frame, bank.images, {key: store.open(_name(key), EMBEDDINGS) for key in bank.images})
 
+    root: Path
+    spec: PreprocessingSpec
+    encoder: ImageEncoder | None
+    identity: str = ""
+    progress: ProgressCallback | None = None
+    cancel: CancelCheck | None = None
 
-def prepare_images(
-    case: LabelledCase,
-    numbers: int,
-    root: Path,
-    spec: PreprocessingSpec,
-    progress: ProgressCallback | None,
-    cancel: CancelCheck | None,
-) -> Bank:
-    """As `prepare_bank`, without embeddings, for networks that look at images."""
-    store, frame = bank_store(case, root, spec), frame_of(case, spec)
-    keys = [(kind, number) for number in range(numbers) for kind in (WEAK, STRONG)]
-    missing = sorted({key[1] for key in keys if not store.has(_name(key), (IMAGES,))})
-    if missing:
-        stage = ProgressReporter(f"views of {case.name}", len(missing) * len(case.axial), progress, cancel)
-        for number in missing:
-            pairs = []
-            for index in range(len(case.axial)):
-                image = slice_image(case.axial[index], frame, spec)
-                pairs.append(pair(image, number, view_seed(case.name, index, number)))
-                stage.step()
-            for kind, views in zip((WEAK, STRONG), zip(*pairs, strict=True), strict=True):
-                store.write(_name((kind, number)), {IMAGES: np.stack(views).astype(np.float16)})
-    return Bank(case, frame, {key: store.open(_name(key), IMAGES) for key in keys}, {})
+    def make(
+        self,
+        case: LabelledCase,
+        numbers: int,
+        slices: Sequence[int] | None = None,
+        clean: tuple[Frame, np.ndarray] | None = None,
+    ) -> Bank:
+        """Draws and encodes what is not there yet, and opens all.
+
+        Args:
+            case: The case.
+            numbers: Pairs a slice.
+            slices: The canonical slices that get views; None for all.
+            clean: Embeddings (slices, channels, h, w) of the slices as they are, which another training has made, and
+                the frame that it took; they are used where that is the bank's own.
+
+        Raises:
+            InputError: The disk is full.
+            Cancelled: The user stopped; files that are complete stay.
+        """
+        frame = frame_of(case, self.spec)
+        store = bank_store(case, frame, self.root, self.spec, slices, self.identity)
+        chosen = tuple(range(len(case.axial))) if slices is None else tuple(slices)
+        bank = Bank(case, frame, self._images(case, frame, numbers, chosen, store), {}, chosen)
+        if self.encoder is None:
+            return bank
+        elsewhere = {(WEAK, 0): clean[1]} if clean is not None and clean[0] == frame else {}
+        own = [key for key in bank.images if key not in elsewhere]
+        missing = [key for key in own if not store.has(_name(key), (EMBEDDINGS,))]
+        if missing:
+            total = len(missing) * len(chosen)
+            stage = ProgressReporter(f"embeddings of {case.name}", total, self.progress, self.cancel)
+            for key in missing:
+                store.write(_name(key), {EMBEDDINGS: encode_images(self.encoder, bank.images[key], stage.step)})
+        return replace(bank, embeddings={**elsewhere, **{key: store.open(_name(key), EMBEDDINGS) for key in own}})
+
+    def _images(
+        self, case: LabelledCase, frame: Frame, numbers: int, slices: tuple[int, ...], store: ViewStore
+    ) -> dict[ViewKey, np.ndarray]:
+        keys = [(kind, number) for number in range(numbers) for kind in (WEAK, STRONG)]
+        missing = sorted({key[1] for key in keys if not store.has(_name(key), (IMAGES,))})
+        if missing:
+            total = len(missing) * len(slices)
+            stage = ProgressReporter(f"views of {case.name}", total, self.progress, self.cancel)
+            for number in missing:
+                pairs = []
+                for index in slices:
+                    image = slice_image(case.axial[index], frame, self.spec)
+                    pairs.append(pair(image, number, view_seed(case.name, index, number)))
+                    stage.step()
+                for kind, views in zip((WEAK, STRONG), zip(*pairs, strict=True), strict=True):
+                    store.write(_name((kind, number)), {IMAGES: np.stack(views).astype(np.float16)})
+        return {key: store.open(_name(key), IMAGES) for key in keys}
 
 
 def _name(key: ViewKey) -> str:

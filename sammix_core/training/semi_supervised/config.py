@@ -21,6 +21,7 @@ class SemiSupervisedConfig(MethodConfig):
     Attributes:
         precision: Lightning Fabric's; None for "bf16-mixed" on CUDA and "32-true" on a CPU.
         preprocessing: Window, size and crop.
+        encoder: Precision of the encoder that the views go through: "float32", or "int8" as in use, with OpenVINO.
         sammix: How it is trained.
         accelerator: "auto", "cpu" or "cuda".
         devices, nodes: How many processes Fabric's launcher starts, on how many machines.
@@ -28,6 +29,7 @@ class SemiSupervisedConfig(MethodConfig):
 
     precision: Precision | None = None  # type: ignore[assignment]
     preprocessing: Annotated[PreprocessingSpec, section(PreprocessingSpec)] = PreprocessingSpec()
+    encoder: Literal["float32", "int8"] = "float32"
     sammix: Annotated[SamMixTraining, section(SamMixTraining)] = SamMixTraining()
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     devices: PositiveInt = 1

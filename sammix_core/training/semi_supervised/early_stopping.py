@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from sammix_core.guidance.boxes_from_cam import boxes_from_cam
 from sammix_core.masks.overlap import Overlap
 from sammix_core.sam.decoding import decode_slices
 from sammix_core.training.checkpoint import TrainableState
+from sammix_core.training.interpolation import FROM_THE_BEGINNING, Shares, choose_shares, mixed
 from sammix_core.training.semi_supervised.bank import WEAK, Bank
 from sammix_core.training.semi_supervised.network import SamMix
 from sammix_core.training.semi_supervised.settings import SamMixTraining
@@ -57,8 +59,8 @@ def held_back_dice(network: SamMix, slices: Sequence[tuple[Bank, int]], device: 
 
 def _segmented(network: SamMix, bank: Bank, index: int, device: torch.device) -> np.ndarray:
     """(size, size) bool: the mask of the slice as it is, from the guidance's box on this slice alone."""
-    image = torch.from_numpy(bank.images[WEAK, 0][index].astype(np.float32))[None, None].to(device)
-    kept = torch.from_numpy(bank.embeddings[WEAK, 0][index].astype(np.float32))[None].to(device)
+    image = torch.from_numpy(bank.image(index, (WEAK, 0)))[None, None].to(device)
+    kept = torch.from_numpy(bank.embedding(index, (WEAK, 0)))[None].to(device)
     embedding = network.embed(image, kept)
     maps: GuidanceMaps = network.maps(image, embedding)
     size = image.shape[-1]
@@ -103,9 +105,11 @@ class EarlyStopping:
         best_step: After how many steps it was reached.
         last: After how many steps the last evaluation was.
         stopped: Whether patience has run out.
+        first: The weights of the first evaluation.
     """
 
     def __init__(self, patience: int) -> None:
+        self.first: dict[str, torch.Tensor] = {}
         self.best, self.best_step, self.last, self.stopped = -1.0, 0, 0, False
         self._patience = patience
         self._worse = 0
@@ -118,6 +122,7 @@ class EarlyStopping:
             self.best, self.best_step = dice, step
             # Copies, so that training on does not change what was kept.
             self._weights = {name: tensor.clone() for name, tensor in TrainableState(network).state_dict().items()}
+            self.first = self.first or self._weights
         self.last = step
         self.stopped = self._worse >= self._patience
 
@@ -128,12 +133,13 @@ class EarlyStopping:
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint."""
         counts = {"best": self.best, "best_step": self.best_step, "last": self.last, "worse": self._worse}
-        return {**counts, "stopped": self.stopped, "weights": self._weights}
+        return {**counts, "stopped": self.stopped, "weights": self._weights, "first": self.first}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """From a checkpoint."""
         self.best, self.best_step, self.last = state["best"], state["best_step"], state["last"]
-        self._worse, self.stopped, self._weights = state["worse"], state["stopped"], dict(state["weights"])
+        self._worse, self.stopped = state["worse"], state["stopped"]
+        self._weights, self.first = dict(state["weights"]), dict(state["first"])
 
 
 class HeldBackRule(EarlyStopping):
@@ -160,3 +166,35 @@ class HeldBackRule(EarlyStopping):
             network = average.eval()
             self.record(steps_done, held_back_dice(network, self._slices, self._device), network)  # type: ignore[arg-type]
         return self.stopped
+
+    def go_back(self, network: SamMix) -> Shares:
+        """Takes the best weights back towards those at the end of the warm-up as far as the held-back Dice allows.
+
+        At the end of the warm-up the decoder is still as it began, so that it cannot end worse than untrained on what
+        is held back. LoRA goes with the decoder, which is trained for the encoder.
+
+        Args:
+            network: Gets the weights; in eval mode.
+
+        Returns:
+            How far head and decoder go.
+        """
+        start, trained = self.first, self._weights
+
+        def between(shares: Shares) -> None:
+            guide = {name for name in trained if name.startswith("guide.")}
+            state = dict(trained)
+            for names, share in ((guide, shares.head), (trained.keys() - guide, shares.decoder)):
+                # A count of batches is nothing to interpolate.
+                state |= mixed(start, {n: trained[n] for n in names if trained[n].is_floating_point()}, share)
+            TrainableState(network).load_state_dict(state)
+
+        @cache
+        def score(shares: Shares) -> float:
+            between(shares)
+            return held_back_dice(network, self._slices, self._device)
+
+        chosen = choose_shares(score, heads=FROM_THE_BEGINNING, decoders=FROM_THE_BEGINNING, head=1.0)
+        self.best = score(chosen)
+        between(chosen)
+        return chosen

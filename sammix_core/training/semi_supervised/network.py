@@ -16,9 +16,19 @@ from sammix_core.sam.decoding import MaskSettings
 from sammix_core.training.decoder_training import PromptedDecoder, decoder_loss
 from sammix_core.training.head_training import map_loss
 from sammix_core.training.semi_supervised.guides import make_guide
-from sammix_core.training.semi_supervised.losses import class_loss, consistency_loss, pseudo_loss
+from sammix_core.training.semi_supervised.losses import (
+    agreed,
+    between_loss,
+    class_loss,
+    consistency_loss,
+    multiple_instance_loss,
+    pseudo_loss,
+)
 from sammix_core.training.semi_supervised.prompts import Prompts, PromptSettings, draw_prompts
 from sammix_core.training.semi_supervised.settings import SamMixTraining
+
+NO_FOLD = -1
+Rng = np.random.Generator
 
 
 class Batch(NamedTuple):
@@ -31,6 +41,10 @@ class Batch(NamedTuple):
         unlabelled_present: (m,) 1, 0, or NaN where it is not known.
         kept: (n + m, c) bool, channels that the guidance sees.
         seed: (3,) int64 of what is drawn in the step: seed, step, process.
+        folds: (n,) int64, the fold head that does not learn the slice's mask; `NO_FOLD` where all do.
+        neighbours: (m, 2, c, h, w), the plain views of the slices below and above the m others, NaN where there is
+            none; empty where they take no part.
+        positions: (m, h, w, 2), where the others' views lie on the plain ones, see `Bank.positions`; likewise.
     """
 
     images: torch.Tensor
@@ -44,13 +58,16 @@ class Batch(NamedTuple):
     unlabelled_present: torch.Tensor
     kept: torch.Tensor
     seed: torch.Tensor
+    folds: torch.Tensor
+    neighbours: torch.Tensor
+    positions: torch.Tensor
 
     def cut(self, most: int) -> Batch:
         """The first slices of either kind alone, for an encoder that learns."""
         count = len(self.images)
         kept = torch.cat([self.kept[: min(most, count)], self.kept[count : count + most]])
         parts = {name: part[:most] for name, part in zip(self._fields[:9], self[:9], strict=True)}
-        return self._replace(**parts, kept=kept)
+        return self._replace(**parts, kept=kept, folds=self.folds[:most])
 
 
 class SamMix(nn.Module):
@@ -61,6 +78,7 @@ class SamMix(nn.Module):
         decoder: LiteMedSAM's prompt encoder and mask decoder.
         encoder: LiteMedSAM's image encoder with LoRA, or None where it is frozen and embeddings are kept.
         masks: How masks are prompted and chosen, in training and in use.
+        fold_guides: Guidances that each lack a part of the slices with a mask; they make prompts in training alone.
     """
 
     def __init__(self, base: Any, settings: SamMixTraining) -> None:
@@ -69,12 +87,22 @@ class SamMix(nn.Module):
         self.settings = settings
         self.masks = MaskSettings(mask_prompt=settings.mask_prompt)
         self.guide = make_guide(settings)
+        self.fold_guides = nn.ModuleList(make_guide(settings) for _ in range(settings.fold_heads))
+        self._average: tuple[SamMix, ...] = ()  # in a tuple, so that it is no part of this module
         self.decoder = PromptedDecoder(base).requires_grad_(settings.train_decoder)
         self.encoder: Any = None
         if settings.lora_rank:
             self.encoder = copy.deepcopy(base.image_encoder).eval()
             lora.inject(self.encoder, settings.lora_rank)
         self.frozen = sum(p.numel() for p in base.image_encoder.parameters()) if self.encoder is None else 0
+
+    def follow(self, average: SamMix) -> None:
+        """Names the average of this network, which makes the weak views' masks where it is to be the mean teacher."""
+        self._average = (average,) if self.settings.mean_teacher else ()
+
+    @property
+    def _teacher(self) -> SamMix:
+        return self._average[0] if self._average else self
 
     def train(self, mode: bool = True) -> SamMix:
         """As usual, but the encoder's batch norms stay as they are."""
@@ -84,9 +112,10 @@ class SamMix(nn.Module):
         return self
 
     def trainable_share(self) -> tuple[int, int]:
-        """Numbers that are trained, and all that a slice goes through, a frozen encoder's included."""
-        trained = sum(p.numel() for p in self.parameters() if p.requires_grad)
-        return trained, sum(p.numel() for p in self.parameters()) + self.frozen
+        """Numbers that are trained, and all that a slice goes through in use, a frozen encoder's included."""
+        used = [p for name, p in self.named_parameters() if not name.startswith("fold_guides.")]
+        trained = sum(p.numel() for p in used if p.requires_grad)
+        return trained, sum(p.numel() for p in used) + self.frozen
 
     def embed(self, images: torch.Tensor, embeddings: torch.Tensor) -> torch.Tensor:
         """The embeddings of images: by the encoder where it learns, else those that were kept."""
@@ -112,7 +141,11 @@ class SamMix(nn.Module):
         present = torch.cat([batch.present, batch.unlabelled_present])
         loss = class_loss(slice_logits.float(), present, self.guide.focal)
         if logits is not None:
-            loss = loss + map_loss(logits[:count].float(), functional.avg_pool2d(batch.shares, 4))
+            shares = functional.avg_pool2d(batch.shares, 4)
+            loss = loss + map_loss(logits[:count].float(), shares) + self._fold_losses(batch, labelled, shares)
+            if settings.multiple_instance_weight:
+                instances = multiple_instance_loss(logits[count:].float(), batch.unlabelled_present)
+                loss = loss + settings.multiple_instance_weight * instances
         if warm:
             rng = np.random.default_rng([int(part) for part in batch.seed])
             if settings.train_decoder:
@@ -126,17 +159,27 @@ class SamMix(nn.Module):
         if not warm:
             return batch.embeddings, batch.weak_embeddings, batch.strong_embeddings
         with torch.no_grad():
-            weak = self.embed(batch.weak_images, batch.weak_embeddings)
+            weak = self._teacher.embed(batch.weak_images, batch.weak_embeddings)
         both = self.embed(
             torch.cat([batch.images, batch.strong_images]), torch.cat([batch.embeddings, batch.strong_embeddings])
         )
         return both[: len(batch.images)], weak, both[len(batch.images) :]
 
-    def _prompts(
-        self, images: torch.Tensor, embeddings: torch.Tensor, shares: torch.Tensor | None, rng: np.random.Generator
-    ) -> Prompts:
+    def _fold_losses(self, batch: Batch, labelled: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
+        """What the fold heads learn: as the guidance, each without the masks of its part."""
+        loss = labelled.new_zeros(())
+        kept = batch.kept[: len(labelled)]
+        for number, guide in enumerate(self.fold_guides):
+            seen = batch.folds != number
+            if seen.any():
+                logits, slice_logits = guide(batch.images[seen], labelled[seen].detach(), kept[seen])
+                loss = loss + map_loss(logits.float(), shares[seen])
+                loss = loss + class_loss(slice_logits.float(), batch.present[seen], guide.focal)
+        return loss
+
+    def _prompts(self, maps: GuidanceMaps, images: torch.Tensor, shares: torch.Tensor | None, rng: Rng) -> Prompts:
         drawn = draw_prompts(
-            self.maps(images, embeddings),
+            maps,
             None if shares is None else shares.float().cpu(),  # numpy knows no bfloat16
             images.shape[-1],
             PromptSettings(self.guide.boxes, self.masks, self.settings.guided_share, self.settings.decoded),
@@ -144,51 +187,94 @@ class SamMix(nn.Module):
         )
         return drawn.to(images.device)
 
-    def _segmentation(self, batch: Batch, labelled: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    def _maps_of_labelled(self, images: torch.Tensor, embeddings: torch.Tensor, folds: torch.Tensor) -> GuidanceMaps:
+        """What the guidance shows; with fold heads, of each slice the head that has not learnt its mask."""
+        maps = self.maps(images, embeddings)
+        for number, guide in enumerate(self.fold_guides):
+            mine = (folds == number).cpu()
+            if mine.any():
+                with torch.autocast(images.device.type, enabled=False):
+                    own = guide.maps(images[mine].float(), embeddings[mine].detach().float())
+                maps.cam_logits[mine.numpy()], maps.probabilities[mine.numpy()] = own.cam_logits, own.probabilities
+        return maps
+
+    def _segmentation(self, batch: Batch, labelled: torch.Tensor, rng: Rng) -> torch.Tensor:
         first = slice(self.settings.decoded)  # those with the structure come first, and each of them has a box
-        prompts = self._prompts(batch.images[first], labelled[first], batch.shares[first], rng)
+        maps = self._maps_of_labelled(batch.images[first], labelled[first], batch.folds[first])
+        prompts = self._prompts(maps, batch.images[first], batch.shares[first], rng)
         if not len(prompts.indices):
             return labelled.new_zeros(())
         logits, scores = self.decoder(labelled[prompts.indices], prompts.boxes, prompts.mask)
         return decoder_loss(logits.float(), scores.float(), batch.shares[prompts.indices], self.settings.dice_weight)
 
     def _two_views(
-        self,
-        batch: Batch,
-        weak: torch.Tensor,
-        strong: torch.Tensor,
-        strong_map: torch.Tensor | None,
-        rng: np.random.Generator,
+        self, batch: Batch, weak: torch.Tensor, strong: torch.Tensor, strong_map: torch.Tensor | None, rng: Rng
     ) -> torch.Tensor:
         """What the decoder makes of the weak view teaches the strong view's mask and map."""
-        settings = self.settings
-        nothing = strong.new_zeros(())
+        settings, teacher = self.settings, self._teacher
+        loss = strong.new_zeros(())
         if not settings.train_decoder and strong_map is None:
-            return nothing  # the paper's guidance learns nothing of masks
+            return loss  # the paper's guidance learns nothing of masks
         shows = torch.nonzero(batch.unlabelled_present != 0)[:, 0]  # NaN, not known, is not 0 either
         if not len(shows):
-            return nothing
-        prompts = self._prompts(batch.weak_images[shows], weak[shows], None, rng)
+            return loss
+        neighbours = None
+        if settings.looks_at_neighbours:
+            neighbours = teacher.maps_of_neighbours(batch.neighbours[shows], batch.positions[shows])
+            if settings.along_z_weight and strong_map is not None:
+                follows = between_loss(strong_map[shows], neighbours, settings.confidence)
+                loss = loss + settings.along_z_weight * follows
+        maps = teacher.maps(batch.weak_images[shows], weak[shows])
+        prompts = self._prompts(maps, batch.weak_images[shows], None, rng)
         places = shows[prompts.indices]
         if not len(places):
-            return nothing
+            return loss
         with torch.no_grad():
-            weak_logits, scores = self.decoder(weak[places], prompts.boxes, prompts.mask)
+            weak_logits, scores = teacher.decoder(weak[places], prompts.boxes, prompts.mask)
             best = scores.argmax(1)
-            taught = weak_logits.float()[torch.arange(len(places)), best]
-        loss = nothing
+            taught = weak_logits.float()[torch.arange(len(places)), best][:, None]
+        counted = None
+        if settings.agreement and neighbours is not None:
+            chosen = prompts.indices
+            own = torch.from_numpy(maps.cam_logits)[:, None].to(taught)[chosen]
+            counted = agreed(taught, prompts.boxes, enlarged(own, taught), enlarged(neighbours[chosen], taught))
         if settings.train_decoder:
             logits, _ = self.decoder(strong[places], prompts.boxes, prompts.mask)
-            mine = logits.float()[torch.arange(len(places)), best]
-            loss = loss + settings.segmentation_weight * self._agreement(taught, mine)
+            mine = logits.float()[torch.arange(len(places)), best][:, None]
+            loss = loss + settings.segmentation_weight * self._agreement(taught, mine, counted)
         if strong_map is not None:
-            cells = functional.avg_pool2d(taught[:, None], 4)
-            loss = loss + self._agreement(cells, strong_map[places])
+            everywhere = None if counted is None else functional.avg_pool2d(counted.float(), 4) == 1
+            loss = loss + self._agreement(functional.avg_pool2d(taught, 4), strong_map[places], everywhere)
         return loss
 
-    def _agreement(self, weak: torch.Tensor, strong: torch.Tensor) -> torch.Tensor:
+    @torch.no_grad()
+    def maps_of_neighbours(self, neighbours: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """The neighbouring slices' maps where a view shows them.
+
+        Args:
+            neighbours: (m, 2, c, h, w), see `Batch.neighbours`.
+            positions: (m, h, w, 2).
+
+        Returns:
+            (m, 2, h, w) logits, NaN where there is no neighbour.
+        """
+        flat = neighbours.flatten(0, 1)
+        there = ~torch.isnan(flat[:, 0, 0, 0])
+        logits = flat.new_full((len(flat), 1, *flat.shape[-2:]), torch.nan)
+        if there.any():
+            no_images = flat.new_empty(int(there.sum()), 0)  # the embedding CAM looks at none
+            logits[there] = torch.from_numpy(self.maps(no_images, flat[there]).cam_logits)[:, None].to(flat)
+        moved = functional.grid_sample(
+            logits, positions.repeat_interleave(2, 0), padding_mode="border", align_corners=False
+        )
+        return moved.view(len(neighbours), 2, *flat.shape[-2:])
+
+    def _agreement(self, weak: torch.Tensor, strong: torch.Tensor, counted: torch.Tensor | None) -> torch.Tensor:
         settings = self.settings
-        pseudo = settings.pseudo_weight * pseudo_loss(weak, strong, settings.confidence)
+        if settings.mean_teacher:
+            each = consistency_loss(weak, strong, counted)
+            return (settings.pseudo_weight + settings.consistency_weight) * each
+        pseudo = settings.pseudo_weight * pseudo_loss(weak, strong, settings.confidence, counted)
         return pseudo + settings.consistency_weight * consistency_loss(weak, strong)
 
     def _nothing(self) -> torch.Tensor:
@@ -196,3 +282,8 @@ class SamMix(nn.Module):
         if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
             return next(self.parameters()).new_zeros(())
         return 0 * torch.stack([p.flatten()[0].float() for p in self.parameters() if p.requires_grad]).sum()
+
+
+def enlarged(maps: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Maps at the size of others, linearly."""
+    return functional.interpolate(maps, size=like.shape[-2:], mode="bilinear", align_corners=False)

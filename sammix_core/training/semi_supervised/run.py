@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from sammix_core.embeddings.view_store import key_of
+from sammix_core.engines.openvino_compiler import INT8
 from sammix_core.guidance.embedding_cam import PREFIX
 from sammix_core.guidance.resnet38_cam import WEIGHTS_FILE as RESNET38_FILE
 from sammix_core.model_store.manifest import Manifest
@@ -21,7 +22,7 @@ from sammix_core.sam import lora
 from sammix_core.sam.litemedsam import LiteMedSam
 from sammix_core.training.context import TrainingContext
 from sammix_core.training.output import check_free, litemedsam_manifest, model_card
-from sammix_core.training.semi_supervised.bank import Bank, bank_store, prepare_bank
+from sammix_core.training.semi_supervised.bank import Bank, BankMaker, bank_store
 from sammix_core.training.semi_supervised.cases import load_partly_labelled_case
 from sammix_core.training.semi_supervised.config import METHOD, SemiSupervisedConfig
 from sammix_core.training.semi_supervised.fabric import make_fabric
@@ -29,6 +30,7 @@ from sammix_core.training.semi_supervised.guides import EmbeddingGuide, ResNetGu
 from sammix_core.training.semi_supervised.network import SamMix
 from sammix_core.training.semi_supervised.split import Split, split_of
 from sammix_core.training.semi_supervised.trainer import Outcome, train_sammix
+from sammix_core.training.view_encoder import ViewEncoder
 
 SPLIT_FILE = "split.json"
 
@@ -56,15 +58,18 @@ def train_semi_supervised(
     first = fabric.is_global_zero
     progress = progress if first else None
     # The first process encodes, on a CPU with OpenVINO, which takes a while to set up.
-    backend = LiteMedSam(fabric.device, engine="auto" if first else "torch")
-    root, views = config.work / "views", config.sammix.views
+    encoder = ViewEncoder(config.encoder)
+    encoder.check()
+    device, engine = (torch.device("cpu"), "openvino") if encoder.precision == INT8 else (fabric.device, "auto")
+    backend = LiteMedSam(device, engine=engine if first else "torch", precision=encoder.precision)
+    maker = BankMaker(config.work / "views", config.preprocessing, backend, encoder.identity, progress, cancel)
     if first:
         split_of(cases, config.sammix.held_back, config.seed, config.work / SPLIT_FILE)
         for case in cases:
-            prepare_bank(case, views, root, config.preprocessing, backend, progress, cancel)
+            maker.make(case, config.sammix.views)
     fabric.barrier()
     split = Split.read(config.work / SPLIT_FILE)
-    banks = [prepare_bank(case, views, root, config.preprocessing, backend, None, None) for case in cases]
+    banks = [maker.make(case, config.sammix.views) for case in cases]
     checkpoint = config.work / "checkpoints" / f"sammix-{state_key(banks, split, config, fabric.world_size)}.pt"
     context = TrainingContext("SAM-Mix", checkpoint, config.seed, fabric, progress, cancel)
     outcome = train_sammix(backend.network.cpu(), banks, split, config.sammix, fabric, context)
@@ -85,6 +90,7 @@ def _write(config: SemiSupervisedConfig, outcome: Outcome, split: Split) -> Mode
         "slices": outcome.slices,
         "parameters_trained": trained,
         "parameters": total,
+        **({} if outcome.shares is None else {"shares": asdict(outcome.shares)}),
     }
     state, files = tensors_of(network)
     manifest = _manifest(config, network.guide.entry(), network.masks.to_dict(), metrics)
@@ -121,7 +127,7 @@ def state_key(banks: Sequence[Bank], split: Split, config: SemiSupervisedConfig,
     """Twelve hexadecimal digits of everything that a training depends on."""
     slices = [
         [
-            bank_store(bank.case, Path(), config.preprocessing).folder.name,
+            bank_store(bank.case, bank.frame, Path(), config.preprocessing).folder.name,
             sorted((index, hashlib.sha256(mask.tobytes()).hexdigest()) for index, mask in bank.case.masks.items()),
             bank.case.absent,
             bank.case.present,
@@ -129,4 +135,4 @@ def state_key(banks: Sequence[Bank], split: Split, config: SemiSupervisedConfig,
         for bank in banks
     ]
     held_back = {name: list(indices) for name, indices in split.held_back.items()}
-    return key_of([slices, held_back, asdict(config.sammix), config.seed, config.precision, processes])
+    return key_of([slices, held_back, asdict(config.sammix), config.seed, config.precision, processes, config.encoder])

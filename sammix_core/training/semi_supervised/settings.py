@@ -43,6 +43,19 @@ class SamMixTraining:
         held_back: Share of the patients with masks, or of one patient's slices, that early stopping evaluates.
         check_every: Steps from one look to the next.
         patience: Looks without a gain after which training ends; those during the warm-up don't count.
+        mean_teacher: Whether the averaged network (Tarvainen, Valpola, arXiv 1703.01780) makes prompts and masks of the
+            weak views, and its masks teach as they are; otherwise the network itself, where it is sure.
+        agreement: Whether a pixel of a pseudo-label counts only where the decoder's mask and the map agree on it, and
+            one of the structure only within the box and where a neighbouring slice's map shows it too.
+        fold_heads: Heads of which each learns without one part of the slices with a mask (patients, or stretches of the
+            one patient) and makes the prompts of that part, so that the decoder learns with boxes as wrong as on a new
+            patient; 0 prompts with the guidance itself.
+        multiple_instance_weight: Of the loss by which "shows the structure" shapes the map of a slice without a mask:
+            its strongest cells are the structure's, its weakest half is not.
+        along_z_weight: Of the loss by which the map of a slice without a mask follows both its neighbours where these
+            are sure of the same.
+        interpolate: Whether the weights go back towards those at the end of the warm-up, head and decoder apart, as far
+            as the held-back Dice allows; there the decoder is still LiteMedSAM's own.
     """
 
     guidance: str = EMBEDDING_CAM
@@ -69,6 +82,17 @@ class SamMixTraining:
     held_back: float = 0.2
     check_every: int = 20
     patience: int = 5
+    mean_teacher: bool = False
+    agreement: bool = False
+    fold_heads: int = 0
+    multiple_instance_weight: float = 0.0
+    along_z_weight: float = 0.0
+    interpolate: bool = False
+
+    @property
+    def looks_at_neighbours(self) -> bool:
+        """Whether the maps of neighbouring slices take part."""
+        return self.agreement or self.along_z_weight > 0
 
     def check(self) -> None:
         """Refuses values that cannot work together.
@@ -97,3 +121,23 @@ class SamMixTraining:
             raise InputError("The training configuration's sammix needs a confidence from 0.5 to below 1.")
         if not 0.05 <= self.width <= 2:
             raise InputError("The training configuration's sammix needs a width from 0.05 to 2.")
+        self._check_map()
+
+    def _check_map(self) -> None:
+        """Refuses what needs the embedding CAM's map beside another guidance, or kept embeddings beside LoRA."""
+        of_map = [
+            k for k in ("agreement", "fold_heads", "multiple_instance_weight", "along_z_weight") if getattr(self, k)
+        ]
+        if of_map and self.guidance != EMBEDDING_CAM:
+            raise InputError(
+                f"The training configuration's sammix has {of_map[0]}, which needs the guidance {EMBEDDING_CAM}."
+            )
+        if self.looks_at_neighbours and self.lora_rank:
+            raise InputError(
+                "The training configuration's sammix has agreement or along_z_weight, which need kept embeddings; that "
+                "does not go with lora_rank."
+            )
+        if self.interpolate and not self.warm_up:
+            raise InputError("The training configuration's sammix has interpolate, which goes back to a warm_up's end.")
+        if self.fold_heads == 1:
+            raise InputError("The training configuration's sammix needs fold_heads of 2 or more, or 0 for none.")

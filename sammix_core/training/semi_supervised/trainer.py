@@ -11,6 +11,7 @@ from lightning.fabric import Fabric
 
 from sammix_core.sam import lora
 from sammix_core.training.context import TrainingContext
+from sammix_core.training.interpolation import Shares
 from sammix_core.training.loop import LoopSettings, RatedParameters, one_cycle, train_steps
 from sammix_core.training.semi_supervised.bank import Bank
 from sammix_core.training.semi_supervised.draws import Draws
@@ -32,12 +33,14 @@ class Outcome:
         dice: Its Dice on the held-back slices.
         step: After how many steps it was there.
         slices: How many slices of each kind it was trained on.
+        shares: How far the weights went from those at the end of the warm-up, where that was chosen.
     """
 
     network: SamMix
     dice: float
     step: int
     slices: dict[str, int]
+    shares: Shares | None = None
 
 
 def train_sammix(
@@ -77,14 +80,16 @@ def train_sammix(
 
     loop = LoopSettings(settings.steps, settings.warm_up // 2, _MAX_GRADIENT_NORM, settings.check_every)
     context = replace(context, runtime=fabric, cancel=shared_cancel(fabric, context.cancel))
-    average: SamMix = train_steps(network, learning, draws.batch, loss_of, loop, context, stopping)
+    average: SamMix = train_steps(network, learning, draws.batch, loss_of, loop, context, stopping, network.follow)
     stopping.restore(average)
-    return Outcome(average.cpu().eval(), stopping.best, stopping.best_step, draws.counts())
+    shares = stopping.go_back(average.eval()) if settings.interpolate else None
+    return Outcome(average.cpu().eval(), stopping.best, stopping.best_step, draws.counts(), shares)
 
 
 def _rated(network: SamMix, settings: SamMixTraining) -> list[RatedParameters]:
     """Parameters that learn, each part at its own rate."""
-    parts: list[RatedParameters] = [(network.guide.parameters(), settings.guidance_rate)]
+    guides = [*network.guide.parameters(), *network.fold_guides.parameters()]
+    parts: list[RatedParameters] = [(guides, settings.guidance_rate)]
     if settings.train_decoder:
         parts.append((network.decoder.parameters(), settings.decoder_rate))
     if network.encoder is not None:

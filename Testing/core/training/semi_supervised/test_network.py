@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from guidance_maps import a_map
+from torch.nn import functional
 from training_cases import QuickLiteMedSam, StubEncoder
 
 from sammix_core.guidance.base import GuidanceMaps
 from sammix_core.training.checkpoint import TrainableState
 from sammix_core.training.semi_supervised.guides import EmbeddingGuide
-from sammix_core.training.semi_supervised.network import Batch, SamMix
+from sammix_core.training.semi_supervised.network import NO_FOLD, Batch, SamMix
 from sammix_core.training.semi_supervised.settings import SamMixTraining
 
 pytestmark = pytest.mark.slow
@@ -43,7 +46,11 @@ def a_batch(step: int, unlabelled: int = 2) -> Batch:
     known, weak, strong = picture(3), picture(unlabelled), picture(unlabelled)
     present = torch.tensor([1.0, 1.0, 0.0])
     kept = torch.ones(3 + unlabelled, 256, dtype=torch.bool)
-    return Batch(*known, shares, present, *weak, *strong, torch.ones(unlabelled), kept, torch.tensor([1, step, 0]))
+    seed, folds = torch.tensor([1, step, 0]), torch.tensor([0, 1, NO_FOLD])
+    neighbours = torch.randn(unlabelled, 2, 256, 64, 64, generator=source)
+    plain = functional.affine_grid(torch.eye(2, 3).expand(unlabelled, 2, 3), [unlabelled, 1, 64, 64], False)
+    shown = torch.ones(unlabelled)
+    return Batch(*known, shares, present, *weak, *strong, shown, kept, seed, folds, neighbours, plain)
 
 
 class EverySlice(EmbeddingGuide):
@@ -111,3 +118,72 @@ def test_lora_learns_and_the_rest_of_the_encoder_does_not() -> None:
     frozen = {name for name, p in network.named_parameters() if not p.requires_grad}
     assert any(name.startswith("encoder") for name in frozen)
     assert not frozen & state.keys()
+
+
+def unlabelled_gradients(network: SamMix, batch: Batch) -> dict[str, float]:
+    """Gradients of what the two views teach alone."""
+    network.guide = EverySlice()
+    return gradients(network, batch._replace(shares=torch.zeros(3, 1, 256, 256)))[1]
+
+
+def test_the_mean_teacher_makes_the_masks_that_teach(quick: QuickLiteMedSam) -> None:
+    network = SamMix(quick.network, SamMixTraining(warm_up=0, decoded=2, mean_teacher=True))
+    average = copy.deepcopy(network)
+    average.guide = EverySlice()
+    network.follow(average)
+    assert sum("average" in name for name, _ in network.named_parameters()) == 0
+    with torch.no_grad():
+        for parameter in average.decoder.parameters():
+            parameter.add_(0.01)
+    own = unlabelled_gradients(SamMix(quick.network, SamMixTraining(warm_up=0, decoded=2)), a_batch(5))
+    taught = unlabelled_gradients(network, a_batch(5))
+    assert taught["decoder"] > 0
+    assert taught["decoder"] != own["decoder"]
+    assert all(p.grad is None for p in average.parameters()), "the teacher learns nothing"
+
+
+def test_where_the_neighbours_show_nothing_no_pixel_of_the_structure_counts(quick: QuickLiteMedSam) -> None:
+    network = SamMix(quick.network, SamMixTraining(warm_up=0, decoded=2, agreement=True))
+    network.guide = EverySlice()
+    batch = a_batch(5)
+    with torch.no_grad():
+        beside = network(*batch).item()
+        network.maps_of_neighbours = lambda *_: torch.full((2, 2, 64, 64), -4.0)  # type: ignore[method-assign]
+        assert network(*batch).item() != pytest.approx(beside, abs=1e-6)
+
+
+def test_neighbours_are_seen_where_the_view_shows_them(quick: QuickLiteMedSam) -> None:
+    network = SamMix(quick.network, SamMixTraining())
+    network.guide = EverySlice()  # cells 10 to 35 of each neighbour
+    moved = functional.affine_grid(torch.tensor([[[1.0, 0, 0.25], [0, 1.0, 0]]]), [1, 1, 64, 64], False)
+    neighbours = torch.randn(1, 2, 256, 64, 64)
+    neighbours[0, 1] = torch.nan
+    maps = network.maps_of_neighbours(neighbours, moved)
+    columns = torch.nonzero((maps[0, 0] > 0).any(0))[:, 0]
+    assert (columns.min().item(), columns.max().item()) == (2, 26), "the view shows what lies 8 cells to the right"
+    assert torch.isnan(maps[0, 1]).all()
+
+
+@pytest.mark.parametrize("weight", ["multiple_instance_weight", "along_z_weight"])
+def test_a_weight_that_is_off_by_default_weighs(quick: QuickLiteMedSam, weight: str) -> None:
+    network = SamMix(quick.network, SamMixTraining(warm_up=0, decoded=1))
+    network.guide = EverySlice()
+    with torch.no_grad():
+        usual = network(*a_batch(5)).item()
+        network.settings = replace(network.settings, **{weight: 1.0})
+        assert network(*a_batch(5)).item() > usual + 1e-5
+
+
+def test_fold_heads_prompt_the_slices_whose_masks_they_do_not_learn(quick: QuickLiteMedSam) -> None:
+    network = SamMix(quick.network, SamMixTraining(warm_up=5, decoded=2, fold_heads=2))
+    assert network.trainable_share() == SamMix(quick.network, SamMixTraining()).trainable_share()
+    first = a_batch(4)
+    first.embeddings.requires_grad_()
+    gradients(network, first._replace(folds=torch.tensor([0, 0, 0])))
+    learnt = [any(p.grad is not None and p.grad.any() for p in guide.parameters()) for guide in network.fold_guides]
+    assert learnt == [False, True], "the first head lacks its own slices"
+    network.fold_guides[0] = EverySlice()
+    images, embeddings = torch.rand(2, 1, 256, 256), torch.zeros(2, 256, 64, 64)
+    maps = network._maps_of_labelled(images, embeddings, torch.tensor([1, 0]))
+    assert (maps.cam_logits[1] > 0).any()
+    assert not np.array_equal(maps.cam_logits[0], maps.cam_logits[1])

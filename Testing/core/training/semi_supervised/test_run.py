@@ -37,7 +37,7 @@ def quick() -> QuickLiteMedSam:
 
 @pytest.fixture(autouse=True)
 def _quick_backend(quick: QuickLiteMedSam, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "LiteMedSam", lambda device, engine: quick)
+    monkeypatch.setattr(run, "LiteMedSam", lambda *_, **__: quick)
 
 
 def config(folder: Path, sammix: dict[str, Any] | None = None, **changes: Any) -> Path:
@@ -54,7 +54,7 @@ def config(folder: Path, sammix: dict[str, Any] | None = None, **changes: Any) -
 def trained(quick: QuickLiteMedSam, tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
     """A model trained without a break."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "LiteMedSam", lambda device, engine: quick)
+        patch.setattr(run, "LiteMedSam", lambda *_, **__: quick)
         return train_from_config(config(tmp_path_factory.mktemp("whole")))
 
 
@@ -167,7 +167,7 @@ def test_the_papers_guidance_with_its_own_file(tmp_path: Path, decoder: bool, qu
 def test_lora_goes_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = QuickLiteMedSam(CPU)
     own.network.image_encoder = StubEncoder()
-    monkeypatch.setattr(run, "LiteMedSam", lambda device, engine: own)
+    monkeypatch.setattr(run, "LiteMedSam", lambda *_, **__: own)
     settings = {"lora_rank": 2, "steps": 3, "warm_up": 1, "check_every": 1}
     model = train_from_config(config(tmp_path, settings))
     adapter = load_file(model.path / "lora.safetensors")
@@ -186,6 +186,25 @@ def test_bfloat16_trains_both_parts(tmp_path: Path, trained: ModelFolder, quick:
     assert not all(torch.equal(state[name], base[name].half()) for name in decoder)
     assert all(torch.isfinite(tensor).all() for tensor in state.values())
     assert not same(trained, model)
+
+
+def test_everything_that_is_off_by_default_trains_together_and_resumes_to_the_same(tmp_path: Path) -> None:
+    everything = {
+        **{"mean_teacher": True, "agreement": True, "fold_heads": 2, "interpolate": True},
+        **{"multiple_instance_weight": 0.2, "along_z_weight": 0.2, "steps": 4},
+    }
+    reached = False
+
+    def progress(now: Progress) -> None:
+        nonlocal reached
+        reached = reached or (now.stage == "SAM-Mix" and now.done >= 3)
+
+    path = config(tmp_path / "stopped", everything)
+    with pytest.raises(Cancelled):
+        train_from_config(path, progress, lambda: reached)
+    model = train_from_config(path)
+    assert same(model, train_from_config(config(tmp_path / "whole", everything)))
+    assert model.manifest.metrics["shares"].keys() == {"head", "decoder"}
 
 
 def test_without_unlabelled_slices(tmp_path: Path, trained: ModelFolder) -> None:
@@ -219,6 +238,11 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a share above 1": ({"sammix": {"guided_share": 1.5}}, "guided_share above 1"),
     "nothing held back": ({"sammix": {"held_back": 0.0}}, "share between 0 and 1"),
     "a coin's confidence": ({"sammix": {"confidence": 0.4}}, "confidence from 0.5"),
+    "a single fold": ({"sammix": {"fold_heads": 1}}, "fold_heads of 2 or more"),
+    "agreement of another map": ({"sammix": {"guidance": "resnet38", "agreement": True}}, "agreement, which needs"),
+    "neighbours through LoRA": ({"sammix": {"along_z_weight": 0.1, "lora_rank": 8}}, "does not go with lora_rank"),
+    "back to no warm-up": ({"sammix": {"interpolate": True, "warm_up": 0}}, "goes back to a warm_up's end"),
+    "an encoder": ({"encoder": "int4"}, "no encoder 'int4'; choose one of float32, int8"),
     "a rank of a half": ({"sammix": {"lora_rank": 0.5}}, "lora_rank must be a whole number"),
     "an accelerator": ({"accelerator": "tpu"}, "no accelerator 'tpu'; choose one of auto, cpu, cuda"),
     "no devices": ({"devices": 0}, "devices must be a whole number from 1"),
