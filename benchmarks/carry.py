@@ -9,7 +9,8 @@ painted, and carried; each of these corrections by itself, from the automatic re
 automatic mask is wrong by most, `good` ones where it is nearly right. Dice is that of the slices nearest to 2, 5 and
 10 mm away, and wrong voxels are counted over all labelled slices but the painted one. `one after the other` paints all
 wrong slices of a volume, with and without carrying each. Rules were chosen on `CHOSEN_ON`, and read on the others.
-Rows go to benchmarks/carry.jsonl. `--keep` keeps the automatic results between runs of this script.
+`--speed` measures seconds instead, on an empty volume, where every slice changes. Rows go to benchmarks/carry.jsonl.
+`--keep` keeps the automatic results between runs of this script.
 """
 
 from __future__ import annotations
@@ -111,6 +112,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--case", nargs="*", default=CASES)
     parser.add_argument("--keep", type=Path)
+    parser.add_argument("--speed", action="store_true")
     parser.add_argument("--table", action="store_true")
     arguments = parser.parse_args()
     if arguments.table:
@@ -118,8 +120,11 @@ def main() -> None:
         return
     segmenter = Segmenter.load("liver/1.1.0")
     for name in arguments.case:
-        corrected = _opened(segmenter, name, arguments.data, arguments.keep)
-        for row in measured(corrected):
+        if arguments.speed:
+            rows = speed(segmenter, name, arguments.data)
+        else:
+            rows = measured(_opened(segmenter, name, arguments.data, arguments.keep))
+        for row in rows:
             row = {"model": segmenter.model.spec, "case": name, **row}
             with RESULTS.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
@@ -152,10 +157,7 @@ def measured(corrected: Corrected) -> Iterator[dict[str, Any]]:
 
 def _one(corrected: Corrected, index: int) -> dict[str, Any]:
     """What carrying one correction does."""
-    at, reported = corrected.paint(index), list[float]()
-    start = time.perf_counter()
-    changed = corrected.session.carry(at, on_changed=lambda _: reported.append(time.perf_counter() - start))
-    seconds = time.perf_counter() - start
+    changed, seconds = _carried(corrected, corrected.paint(index))
     masks, label = corrected.masks(), corrected.label
     dice: dict[str, Any] = {}
     for mm, other in corrected.away(index):
@@ -173,8 +175,39 @@ def _one(corrected: Corrected, index: int) -> dict[str, Any]:
         "wrong_ml_before": round(corrected.wrong_ml(corrected.automatic, index), 3),
         "wrong_ml_after": round(corrected.wrong_ml(masks, index), 3),
         "dice_nothing_copy_carried": dice,
+        **seconds,
+    }
+
+
+def speed(segmenter: Segmenter, name: str, data: Path) -> Iterator[dict[str, Any]]:
+    """Carries one painted slice over a volume without any mask, so that every slice changes; then once more."""
+    config = CaseConfig(name, data / f"{name}_ct.nii.gz", LABELS / f"{name}.json")
+    volume = read_volume(config.ct)
+    corrected = Corrected(segmenter.open_session(volume), load_case(config, volume))
+    shown = np.flatnonzero(corrected.label.any((1, 2)))
+    middle = int(shown[len(shown) // 2])
+    corrected.session.prepare_slice(corrected.session.axial.slice_index(middle))
+    for encoded in (False, True):
+        changed, seconds = _carried(corrected, corrected.paint(middle))
+        corrected.restore()
+        yield {
+            "kind": "speed",
+            "slice_mm": round(corrected.slice_mm, 2),
+            "encoded_before": encoded,
+            "changed": len(changed),
+            **seconds,
+        }
+
+
+def _carried(corrected: Corrected, at: int) -> tuple[list[int], dict[str, float | None]]:
+    """Carries a slice; returns the changed ones, and seconds to the first of them, in all, and of the processor."""
+    reported: list[float] = []
+    start, cpu_start = time.perf_counter(), time.process_time()
+    changed = corrected.session.carry(at, on_changed=lambda _: reported.append(time.perf_counter() - start))
+    return changed, {
         "first_seconds": round(reported[0], 2) if reported else None,
-        "seconds": round(seconds, 2),
+        "seconds": round(time.perf_counter() - start, 2),
+        "cpu_seconds": round(time.process_time() - cpu_start, 2),
     }
 
 
@@ -230,7 +263,11 @@ def table() -> str:
         before, after = (sum(row[key] for row in of_group) for key in ("wrong_ml_before", "wrong_ml_after"))
         reached, worse = sum(len(row["changed"]) for row in of_group), sum(row["slices_worse"] for row in of_group)
         lines.append(f"| {group} | {len(of_group)} | {reached} | {worse} | {before:.1f} | {after:.1f} |")
-    lines += ["", "| volume | painted | ml wrong, automatic | painted | painted and carried |", "| --- | --- | --- | --- | --- |"]
+    lines += [
+        "",
+        "| volume | painted | ml wrong, automatic | painted | painted and carried |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for row in rows:
         if row["kind"] == "one after the other":
             figures = " | ".join(f"{row[f'wrong_ml_{what}']:.1f}" for what in ("automatic", "painted", "carried"))

@@ -252,9 +252,9 @@ class BoxTrack(Mapping[int, tuple[Box, ...]]):
         """Replaces all automatic boxes by those of another run, beside what a person did.
 
         The parts of two runs may be numbered differently, so that a box of the run is first compared with a person's
-        (edited, interpolated or carried ones) by place, and only then by number. One in mostly the same place as a person's box
-        is left out, and so is one whose number is that of a person's box in a place where the run has none: it was
-        moved there. Others stay beside the person's, with a free number where theirs is taken.
+        (edited, interpolated or carried ones) by place, and only then by number. One in mostly the same place as a
+        person's box is left out, and so is one whose number is that of a person's box in a place where the run has
+        none: it was moved there. Others stay beside the person's, with a free number where theirs is taken.
 
         Args:
             boxes: Automatic boxes on this volume's grid.

@@ -10,6 +10,10 @@ import numpy as np
 from sammix_core.segmentation.carrying.step import CarrySettings, Change, carried, interpolated
 from sammix_core.segmentation.carrying.views import SliceViews
 
+# Network pixels: between two corrected slices edges are blended, and whole parts are those of the nearer slice; thin
+# slices between two are close to both, and edges move.
+_BLENDED, _MOVED = 2.0, 6.0
+
 
 class Carrier:
     """Computes what a correction changes on other slices; indices are canonical.
@@ -53,7 +57,7 @@ class Carrier:
                 if at in outward or at in inward:
                     own = self._views.mask(at)
                     share = (at - index) / (end - index)
-                    yield at, interpolated(outward.get(at, own), inward.get(at, own), share)
+                    yield at, interpolated(outward.get(at, own), inward.get(at, own), share, _BLENDED)
 
     def _walk(self, start: int, direction: int) -> Generator[tuple[int, np.ndarray]]:
         """One slice after the other; thin ones between two are interpolated from these."""
@@ -77,7 +81,7 @@ class Carrier:
     def _between(self, index: int, first: Change, second: Change, share: float) -> np.ndarray:
         """A thin slice between two: its own mask, but where these changed it follows them."""
         near = first.everything | second.everything
-        return np.where(near, interpolated(first.after, second.after, share), self._views.mask(index))
+        return np.where(near, interpolated(first.after, second.after, share, _MOVED), self._views.mask(index))
 
     def _next(self, start: int, at: int, direction: int, step: int) -> int | None:
         """The next slice to segment: the furthest within a step of `at` that is encoded, or the furthest."""

@@ -40,10 +40,10 @@ class CarrySettings:
     open_mm: float = 2.5
     least_mm2: float = 100.0
     zone_mm: float = 6.0
-    part_mm2: float = 50.0
-    alike_hu: float = 20.0
+    part_mm2: float = 20.0
+    alike_hu: float = 30.0
     alike_sd: float = 1.5
-    alike_share: float = 0.7
+    alike_share: float = 0.5
     reach_mm: float = 100.0
     step_mm: float = 6.0
 
@@ -93,8 +93,7 @@ def carried(
     """
     opening = disc(settings.open_mm * pixels)
     added, removed = (
-        ndimage.binary_opening(part, opening)
-        for part in (change.after & ~change.before, change.before & ~change.after)
+        ndimage.binary_opening(part, opening) for part in (change.after & ~change.before, change.before & ~change.after)
     )
     if np.count_nonzero(added | removed) < settings.least_mm2 * pixels**2:
         return here.mask
@@ -107,25 +106,28 @@ def carried(
         coming = _accepted(coming, _alike(smooth, hu_beside, change.after, pixels, settings), pixels, settings)
     if going.any():
         going = _accepted(going, _alike(smooth, hu_beside, removed, pixels, settings), pixels, settings)
-    return np.asarray((here.mask | coming) & ~going)
+    after = (here.mask | coming) & ~going
+    return np.asarray(after | (ndimage.binary_fill_holes(after) & may_come))
 
 
-def interpolated(first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:
-    """The mask between two others, by their distances from the edge.
+def interpolated(first: np.ndarray, second: np.ndarray, share: float, most: float) -> np.ndarray:
+    """The mask between two others, by the distances from their edges; far from the edge the nearer mask decides.
 
     Args:
         first: (rows, cols) bool.
         second: Likewise.
         share: How much of the second one, in [0, 1].
+        most: Pixels from the edge from which on all distances count alike.
     """
-    return np.asarray((1 - share) * _depth(first) + share * _depth(second) > 0)
+    return np.asarray((1 - share) * _depth(first, most) + share * _depth(second, most) > 0)
 
 
-def _depth(mask: np.ndarray) -> np.ndarray:
-    """Pixels to the edge of a mask, negative outside; far outside everywhere where it is empty."""
+def _depth(mask: np.ndarray, most: float) -> np.ndarray:
+    """Pixels to the edge of a mask, negative outside."""
     if not mask.any():
-        return np.full(mask.shape, -float(max(mask.shape)))
-    return np.asarray(ndimage.distance_transform_edt(mask) - ndimage.distance_transform_edt(~mask))
+        return np.full(mask.shape, -most)
+    depth = ndimage.distance_transform_edt(mask) - ndimage.distance_transform_edt(~mask)
+    return np.asarray(depth.clip(-most, most))
 
 
 def _near(part: np.ndarray, radius: float) -> np.ndarray:
