@@ -161,7 +161,8 @@ def chosen_slices(volume: Volume, slices: range | list[int]) -> Volume:
     if len(indices) > 1:
         spacing[axis] *= float(np.abs(np.diff(indices)).mean())
     array = np.ascontiguousarray(volume.array.take(indices, axis=2 - axis))
-    return replace(volume, array=array, spacing=tuple(spacing), slice_positions_mm=None, grid_header=None)
+    gone = dict.fromkeys(("slice_positions_mm", "grid_header", "dicom_frames"))  # what belongs to all slices
+    return replace(volume, array=array, spacing=tuple(spacing), **gone)
 
 
 def as_small_as_a_child(volume: Volume, share: float) -> Volume:

@@ -28,16 +28,16 @@ from sammix_core.refinement.folder import LESION, LIVER, SHIPPED  # noqa: E402
 
 RESULTS = HERE / "results.jsonl"
 TRAINED = HERE.parents[1] / "work" / "refiner" / "models"
-VERSION = "0.1.0"
+VERSIONS = {LIVER: "0.2.0", LESION: "0.1.0"}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", choices=(LIVER, LESION))
     target = parser.parse_args().target
-    folder = shipped_models_folder() / SHIPPED[target] / VERSION
+    folder = shipped_models_folder() / SHIPPED[target] / VERSIONS[target]
     if not folder.exists():
-        shutil.copytree(TRAINED / SHIPPED[target] / VERSION, folder)
+        shutil.copytree(TRAINED / SHIPPED[target] / VERSIONS[target], folder)
     shipped = open_model(folder)
     rows: list[dict[str, Any]] = [row for row in read_rows(RESULTS) if row["target"] == target]
     if target == LIVER:

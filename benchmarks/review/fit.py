@@ -22,12 +22,12 @@ from scipy.optimize import nnls
 
 from sammix_core.datasets.cases import load_case
 from sammix_core.files import write_text_atomic
-from sammix_core.segmentation.review import NEEDS_REVIEW
 from sammix_core.segmentation.review.estimate import WEIGHTS, ErrorEstimate
 from sammix_core.segmentation.review.signs import SIGNS
 
 RESULT = Path(__file__).with_suffix(".json")
 _DIGITS = 3
+_BAD_SHARE, _SMALL_SHARE = 0.05, 0.1  # wrong by so much of the mask, or of a tenth of the largest one
 
 
 def learnt(cases: Sequence[LabelledSlices]) -> ErrorEstimate:
@@ -54,9 +54,14 @@ def figures(case: LabelledSlices, estimate: ErrorEstimate) -> dict[str, object]:
     first, reach = case.reach(listed)
     reviews = [review for review in case.reviews(estimate) if review.slice_index in case.wrong_px]
     expected = sum(review.expected_wrong_px for review in reviews)
-    areas = {state.slice_index: max(state.area_px, 1) for state in case.run.states}
+    areas = {state.slice_index: state.area_px for state in case.run.states}
+    largest = max(areas.values())
     flagged = {review.slice_index for review in reviews if review.needs_review}
-    bad = {index for index, wrong in case.wrong_px.items() if wrong >= NEEDS_REVIEW * areas[index] and wrong > 0}
+    bad = {
+        index
+        for index, wrong in case.wrong_px.items()
+        if wrong >= _BAD_SHARE * max(areas[index], _SMALL_SHARE * largest)
+    }
     return {
         "case": case.run.case,
         "patient": case.run.patient,

@@ -13,6 +13,7 @@ from made_results import a_result, a_volume
 
 from sammix_core.evaluation import report
 from sammix_core.evaluation.report import build_report, write_report
+from sammix_core.segmentation.review import SliceReview
 
 DOCUMENTED = Path(__file__).parents[3] / "docs" / "formats" / "report.md"
 
@@ -50,8 +51,24 @@ def test_the_report_holds_what_the_result_says(tmp_path: Path) -> None:
         "agreement": None,
         "cam_agreement": None,
         "area_px": 0,
+        "expected_wrong_px": None,
+        "uncertainty": None,
+        "reasons": [],
         "boxes": [],
     }
+
+
+def test_the_review_list_and_its_reasons_are_in_the_report() -> None:
+    volume = a_volume()
+    result = a_result(volume)
+    result.reviews = [SliceReview(entry.slice_index, 0.0, ()) for entry in result.slices]
+    result.reviews[5] = SliceReview(5, 0.25, ("part of it may be missing",), 40.4, worth_it=True)
+    result.reviews[6] = SliceReview(6, 0.5, (), 80.0, worth_it=True)
+    document = build_report(result, volume, "ct.nii", seed=0)
+    assert document["review"] == [6, 5]
+    entry = document["per_slice"][5]
+    assert (entry["expected_wrong_px"], entry["uncertainty"]) == (40, 0.25)
+    assert entry["reasons"] == ["part of it may be missing"]
 
 
 def test_no_folder_of_the_input_gets_into_the_report(tmp_path: Path) -> None:

@@ -33,7 +33,6 @@ WEIGHTS = {
     "alone": 0.8,
     "unlike": 0.8,
     "ends": 0.05,
-    "rim": 0.0,
     "jump": 0.0,
 }
 ESTIMATE = ErrorEstimate(WEIGHTS, "a test")
@@ -207,8 +206,8 @@ def test_the_shipped_weights_count_every_sign_and_what_is_missing_most() -> None
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"rim": -0.1}, "no number from 0 up"),
-        ({"rim": "much"}, "no number from 0 up"),
+        ({"map": -0.1}, "no number from 0 up"),
+        ({"map": "much"}, "no number from 0 up"),
         ({"luck": 1.0}, "unknown key 'luck'"),
     ],
 )

@@ -15,6 +15,7 @@ from sammix_core.errors import InputError
 from sammix_core.guidance.base import GuidanceMaps
 from sammix_core.guidance.boxes_from_cam import BoxSettings
 from sammix_core.sam.decoding import DecodedSlices
+from sammix_core.segmentation.review import VolumeReviewer
 from sammix_core.segmentation.session import SegmentationSession
 from sammix_core.segmentation.slice_sampling import DEFAULT_SAMPLING, EVERY_SLICE, SliceSampling
 from sammix_core.volume.volume import Volume
@@ -207,7 +208,8 @@ def test_a_box_on_another_slice_is_refused_and_nothing_changes(session: Segmenta
     np.testing.assert_array_equal(session.result().mask, before.mask)
 
 
-def test_uncertainty_is_known_in_every_box() -> None:
+def test_uncertainty_is_known_in_every_box(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(VolumeReviewer, "doubts", lambda _: {})  # the three masks alone
     session = SegmentationSession(a_fake_model(), a_volume(), keep_uncertainty=True)
     session.segment_slice(1, [box(0, LARGE), box(1, SMALL)])
     both = session.result().uncertainty

@@ -18,6 +18,7 @@ from sammix_core.boxes import BoxTrack
 from sammix_core.errors import InputError
 from sammix_core.guidance.base import GuidanceMaps
 from sammix_core.sam.decoding import MaskSettings
+from sammix_core.segmentation.review import VolumeReviewer
 from sammix_core.segmentation.segmenter import Segmenter
 from sammix_core.segmentation.session import SegmentationSession
 from sammix_core.volume.axial_order import AxialOrder
@@ -38,6 +39,22 @@ def test_it_costs_nothing_unless_it_is_asked_for() -> None:
     assert result.uncertainty is None
 
 
+@pytest.fixture
+def no_doubts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The three masks alone."""
+    monkeypatch.setattr(VolumeReviewer, "doubts", lambda _: {})
+
+
+def test_what_the_review_doubts_shows_in_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    doubt = np.zeros(CT.shape[1:], np.float32)
+    doubt[3, 50] = 0.75
+    monkeypatch.setattr(VolumeReviewer, "doubts", lambda _: {TURNED.slice_index(2, TURNED.back(CT).shape): doubt})
+    turned = segmenter().segment_volume(turned_volume(CT, TURNED), uncertainty=True)
+    assert turned.uncertainty is not None
+    assert TURNED.forward(turned.uncertainty)[2, 3, 50] == 75
+
+
+@pytest.mark.usefixtures("no_doubts")
 def test_it_is_the_spread_of_the_three_masks_near_the_boxes() -> None:
     volume = turned_volume(CT, CANONICAL)
     result = segmenter().segment_volume(volume, uncertainty=True)
@@ -69,6 +86,7 @@ def test_it_lies_on_the_users_grid_however_a_volume_is_stored() -> None:
     np.testing.assert_array_equal(TURNED.forward(turned.mask), straight.mask)
 
 
+@pytest.mark.usefixtures("no_doubts")
 def test_a_slice_without_its_box_is_not_uncertain_any_more() -> None:
     session = segmenter().open_session(turned_volume(CT, CANONICAL), keep_uncertainty=True)
     session.find_boxes()

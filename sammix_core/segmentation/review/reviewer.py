@@ -18,8 +18,8 @@ from sammix_core.segmentation.slice_state import SliceScores, SliceState
 from sammix_core.volume.axial_order import AxialOrder
 from sammix_core.volume.volume import Volume
 
-NEEDS_REVIEW = 0.1
-WORTH_REVIEW_MM2 = 50.0
+NEEDS_REVIEW = 0.03  # half of the slices above it are really wrong by 5 % and more: benchmarks/review/fit.json
+WORTH_REVIEW_MM2 = 10.0  # of expected wrong area: less is a rounding of the outline
 _SMALL_SHARE = 0.1  # of the largest mask: what is smaller counts as this large
 
 
@@ -157,7 +157,7 @@ class VolumeReviewer:
         doubts = {}
         for index in self._rated.keys() - self._by_hand:
             places = self._rated[index].places
-            doubt = np.sum([weights[name] * places[name] for name in PLACES if name != "rim"], axis=0)
+            doubt = np.sum([weights[name] * places[name] for name in PLACES], axis=0)
             doubts[index] = self._grid.to_pixels(np.clip(doubt, 0, 1).astype(np.float32), shape)
         return doubts
 

@@ -5,17 +5,16 @@ sign              area
 ================  ===================================================================================================
 between           as dense as the organ, in the masks of both neighbours and not in the slice's
 beside            as dense, in a neighbour's mask and further from the slice's than an outline moves
+outside           as dense, within 12 mm outside the mask; no thin seam
 ends              in the mask, and further from a neighbour's than an outline moves; for both neighbours
-alone             in the mask, and in neither neighbour's
+alone             in the mask, and in no neighbour's; no thin seam
 unlike            inside the mask, of another density
-open              just outside the mask, of the organ's density: no edge is to be seen there
 jump              area of the mask against the mean of its neighbours', where these have one
 masks             area times the share of pixels in which the model's three masks differ
 score             area times what the score that the masks predict of themselves lacks to 1
 map               area times what the Dice of activation map and mask lacks to 1
 absent            area times the probability that there is no organ on the slice
 present           without a mask: the neighbours' mean area times the probability that there is one
-rim               along the outline, one cell wide: an outline is never quite right
 ================  ===================================================================================================
 """
 
@@ -30,9 +29,10 @@ import numpy as np
 from sammix_core.segmentation.review.cells import CellGrid, Density, grown, shrunk
 from sammix_core.segmentation.slice_state import SliceScores
 
-PLACES = ("between", "beside", "ends", "alone", "unlike", "open", "rim")
+PLACES = ("between", "beside", "outside", "ends", "alone", "unlike")
 SIGNS = (*PLACES, "jump", "masks", "score", "map", "absent", "present")
 _EDGE = 1  # cells that are partly outside
+_OUTSIDE_MM = 12.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,24 +71,21 @@ def places_of(here: SeenSlice, beside: Sequence[SeenSlice], density: Density, gr
     Returns:
         (rows, cols) bool cells for each of `PLACES`.
     """
-    nothing = np.zeros_like(here.cells)
+    cells, like, nothing = here.cells, density.like(here.hu), np.zeros_like(here.cells)
     neighbours = [other.cells for other in beside]
-    like = density.like(here.hu)
-    reach = 1 + round(grid.step_mm / math.sqrt(grid.cell_mm2))  # how far an outline moves from slice to slice, in cells
-    near = grown(here.cells, reach)
+    either = np.logical_or.reduce([nothing, *neighbours])
     both = np.logical_and.reduce(neighbours) if len(neighbours) == 2 else nothing
-    either = np.logical_or.reduce(neighbours) if neighbours else nothing
-    ends = [here.cells & ~grown(other, reach) for other in neighbours]
-    ring = grown(here.cells, 1) & ~here.cells
-    between = both & ~here.cells & like
+    cell_mm = math.sqrt(grid.cell_mm2)
+    moves = 1 + round(grid.step_mm / cell_mm)  # how far an outline moves from slice to slice
+    between = both & ~cells & like
+    ends = [cells & ~grown(other, moves) for other in neighbours]
     return {
         "between": between,
-        "beside": either & ~near & like & ~between,
-        "ends": np.logical_or.reduce(ends) if ends else nothing,
-        "alone": here.cells & ~either if len(neighbours) == 2 else nothing,
-        "unlike": shrunk(here.cells, _EDGE) & density.unlike(here.hu),
-        "open": ring & like,
-        "rim": ring,
+        "beside": either & ~grown(cells, moves) & like & ~between,
+        "outside": _thick(grown(cells, max(1, round(_OUTSIDE_MM / cell_mm))) & ~cells & like),
+        "ends": np.logical_or.reduce([nothing, *ends]),
+        "alone": _thick(cells & ~either) if neighbours else nothing,
+        "unlike": shrunk(cells, _EDGE) & density.unlike(here.hu),
     }
 
 
@@ -124,6 +121,11 @@ def signs_of(
 def mean_area(slices: Sequence[SeenSlice]) -> float:
     """Mean area of masks in mm²; 0 where there is none."""
     return float(np.mean([one.area_mm2 for one in slices])) if slices else 0.0
+
+
+def _thick(cells: np.ndarray) -> np.ndarray:
+    """Cells without what is less than three of them wide."""
+    return grown(shrunk(cells, 1), 1) & cells
 
 
 def _lack(value: float | None) -> float:

@@ -18,7 +18,7 @@ _WORDS = {
     "ends": "the {target} ends abruptly{place}",
     "alone": "the mask may include another organ{place}: the neighbouring slices do not have this part",
     "unlike": "the mask may include the stomach, the spleen or a vessel{place}: its density differs from the {target}",
-    "open": "the outline{place} shows no edge: tissue as dense as the {target} lies beside it",
+    "outside": "the outline may be too narrow{place}: tissue as dense as the {target} lies outside it",
     "masks": "the three masks disagree",
     "score": "the model is not sure of its mask",
     "map": "activation map and mask disagree",
@@ -52,9 +52,9 @@ def reasons_of(
         sides_known: Whether left and right are known.
 
     Returns:
-        Strongest first; at least one where anything but the outline itself adds to the area.
+        Strongest first; at least one where anything adds to the area.
     """
-    told = [(part, name) for part, name in zip(parts.tolist(), SIGNS, strict=True) if name != "rim" and part > 0]
+    told = [(part, name) for part, name in zip(parts.tolist(), SIGNS, strict=True) if part > 0]
     told.sort(reverse=True)
     least = _LEAST_SHARE * sum(part for part, _ in told)
     texts = []
