@@ -3,8 +3,9 @@
 On many patients the liver is two parts on some slices: the left lobe below the fissure, the tip of the right lobe. The
 map can be blind to one of them, or to a slice as a whole. What a neighbour's mask has and a slice lacks, where the
 density goes on, gets a box of its own, and the decoder says what is there. The density is compared place by place with
-the neighbour's own, smoothed inside its mask: a liver with a giant tumour has two. Parts go on from slice to slice; a
-run of them that is small everywhere is a vein that leaves the liver, and is dropped.
+the neighbour's own, smoothed inside its mask: a liver with a giant tumour has two. Parts go on from slice to slice. A
+run of them that is small everywhere is a vein that leaves the liver, and one of another density than the liver's own is
+the heart or the stomach: both are dropped.
 
 Measured in docs/decisions/parts.md.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from scipy import ndimage
@@ -52,7 +53,7 @@ def add_missing_parts(track: Track, settings: FollowSettings) -> None:
     if settings.parts and track.masks:
         search = _Search(track, settings)
         for run in _runs(search.run()):
-            if _is_of_organ(run, search.before, track, settings):
+            if search.is_of_organ(run):
                 for added in run:
                     track.add_part(added.index, added.part)
 
@@ -93,6 +94,28 @@ class _Search:
             if len(added) == count:
                 break
         return added
+
+    def is_of_organ(self, run: list[_Added]) -> bool:
+        """Whether parts that belong together are the organ: sure, large and as dense, or closing a gap."""
+        settings = self._settings
+        if max(added.part.score for added in run) < settings.run_score:
+            return False
+        if _closes_gap(run, self.before):
+            return True
+        largest = max(added.part.area for added in run) * self._track.decoder.pixel_mm**2
+        return largest >= settings.run_mm2 and self._is_as_dense(run)
+
+    def _is_as_dense(self, run: list[_Added]) -> bool:
+        median, spread = self._density
+        of_run = np.median(np.concatenate([self._smooth(added.index)[added.part.mask] for added in run]))
+        return bool(abs(of_run - median) <= max(self._settings.run_hu, self._settings.run_sd * spread))
+
+    @cached_property
+    def _density(self) -> tuple[float, float]:
+        """Median of the organ's smoothed density and half of what its middle 68 % span, in HU, before parts came."""
+        inside = [self._smooth(index)[mask] for index, mask in enumerate(self.before) if mask.any()]
+        low, median, high = np.percentile(np.concatenate(inside), (16, 50, 84))
+        return float(median), float(high - low) / 2
 
     def _missing(self, index: int, beside: int) -> Iterator[np.ndarray]:
         """(size, size) bool of each part that a slice's neighbour has, the slice lacks, and whose density goes on."""
@@ -140,13 +163,6 @@ def _runs(added: list[_Added]) -> list[list[_Added]]:
 
 def _touch(one: _Added, other: _Added) -> bool:
     return abs(one.index - other.index) <= 1 and bool((one.part.mask & other.part.mask).any())
-
-
-def _is_of_organ(run: list[_Added], before: list[np.ndarray], track: Track, settings: FollowSettings) -> bool:
-    if max(added.part.score for added in run) < settings.run_score:
-        return False
-    largest = max(added.part.area for added in run) * track.decoder.pixel_mm**2
-    return largest >= settings.run_mm2 or _closes_gap(run, before)
 
 
 def _closes_gap(run: list[_Added], before: list[np.ndarray]) -> bool:

@@ -45,6 +45,8 @@ class FollowSettings:
         run_mm2: Area that the largest slice of an added part needs; one that is smaller everywhere, as a vein is,
             only stays where it closes a gap between two masks.
         run_score: Predicted IoU that the surest slice of an added part needs.
+        run_hu, run_sd: How far the density of an added part may be from the organ's: HU, or this many standard
+            deviations of the organ's density, whichever is more; a liver with a giant tumour has many densities.
     """
 
     grow: float = 0.1
@@ -75,6 +77,8 @@ class FollowSettings:
     missing_score: float = 0.5
     run_mm2: float = 600.0
     run_score: float = 0.75
+    run_hu: float = 15.0
+    run_sd: float = 2.0
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as plain JSON values."""
