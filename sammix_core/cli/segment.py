@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _JSON = (".json",)
 _PNG = (".png",)
+_FIRST_TO_REVIEW = 5
 
 
 @dataclass(frozen=True)
@@ -347,6 +348,7 @@ def _in_dicom(
 
 def _print_summary(files: SegmentFiles, volume: Volume, result: SegmentationResult, seconds: float) -> None:
     from sammix_core.evaluation import report
+    from sammix_core.segmentation.review import most_uncertain
 
     with_mask = report.slices_with_mask(result)
     volume_ml = volume.mask_volume_ml(result.mask)
@@ -360,6 +362,7 @@ def _print_summary(files: SegmentFiles, volume: Volume, result: SegmentationResu
         if note.startswith(WARNING):
             screen.print(note, style="bold")
     volume_text = f"unknown ({report.SPACING_UNKNOWN})" if volume_ml is None else f"{volume_ml:,.0f} mL"
+    first = [str(review.slice_index) for review in most_uncertain(result.reviews)[:_FIRST_TO_REVIEW]]
     written = [("mask", files.output), ("boxes", files.boxes_out)]
     written += [("preview", files.preview), ("report", files.report), ("uncertainty", files.uncertainty)]
     written.append(("measurements", files.sr))
@@ -368,6 +371,7 @@ def _print_summary(files: SegmentFiles, volume: Volume, result: SegmentationResu
             ("slices", str(len(result.slices))),
             (f"with {target}", str(with_mask)),
             (f"{target} volume", volume_text),
+            *([("review first", f"slices {', '.join(first)}")] if first else []),
             ("time", duration(seconds)),
             ("model", f"{result.model}, guidance {result.guidance}, on {result.device}"),
             *((label, str(path)) for label, path in written if path is not None),
