@@ -1,4 +1,4 @@
-"""What a refiner begins from in training: a mask of LiteMedSAM's own, a right mask with wrong edges, or a click."""
+"""What a refiner begins from in training: LiteMedSAM's own mask, one with wrong edges or parts, or a click."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from sammix_core.sam.light_decoder import LightDecoder
 _MOST_PIXELS = 6.0  # network pixels that edges are moved by
 _SHARE_OF_RADIUS = 0.5  # that those of small structures are moved by
 _WAVES = (3.0, 14.0)  # network pixels: how far apart what is too much and too little lies
+_PART_RADII = (0.12, 0.6)  # of a part that lacks or is too much, of the radius of a disc as large as the structure
+_ROUGHNESS = 0.25
 _MOVED_SHARE = 0.06  # sigma of a box's edges, of its sides
 
 
@@ -78,3 +80,42 @@ def perturbed_masks(shares: torch.Tensor, rng: np.random.Generator) -> torch.Ten
     return mask_as_logits(
         torch.from_numpy(np.stack([perturbed(share.numpy(), rng) for share in shares[:, 0]]))[:, None]
     )
+
+
+def with_wrong_parts(
+    starts: torch.Tensor, shares: torch.Tensor, probability: float, rng: np.random.Generator
+) -> torch.Tensor:
+    """Takes a part away from some masks, or adds one beside the structure: what a person's click corrects.
+
+    Args:
+        starts: (n, 1, h, w) logits.
+        shares: (n, 1, h, w) in [0, 1]; none is empty.
+        probability: That a mask gets a wrong part.
+        rng: Draws.
+
+    Returns:
+        (n, 1, h, w) logits; those of a mask without logits of its own where there is a wrong part.
+    """
+    results = starts.clone()
+    for result, share in zip(results[:, 0], shares[:, 0], strict=True):
+        if rng.random() < probability:
+            mask, label = result.numpy() > 0, share.numpy() > 0.5
+            part = _part_at_the_edge(label, rng)
+            changed = mask & ~part if rng.random() < 0.5 else mask | (part & ~label)
+            if changed.any():
+                result.copy_(mask_as_logits(torch.from_numpy(changed.astype(np.float32))))
+    return results
+
+
+def _part_at_the_edge(label: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(h, w) bool: a rough ellipse round a pixel at the edge of a label."""
+    edges = np.argwhere(label & ~ndimage.binary_erosion(label))
+    row, col = edges[int(rng.integers(len(edges)))]
+    long, short = radius_of(label) * rng.uniform(*_PART_RADII, 2) + 2
+    turn = rng.uniform(0, np.pi)
+    rows, cols = np.indices(label.shape)
+    along = (rows - row) * np.cos(turn) + (cols - col) * np.sin(turn)
+    across = (cols - col) * np.cos(turn) - (rows - row) * np.sin(turn)
+    waves = ndimage.gaussian_filter(rng.normal(size=label.shape), rng.uniform(*_WAVES))
+    waves *= _ROUGHNESS / max(float(waves.std()), 1e-6)
+    return np.asarray(np.hypot(along / long, across / short) + waves < 1)
