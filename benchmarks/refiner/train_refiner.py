@@ -46,9 +46,18 @@ WORK = BENCHMARKS.parent / "work" / "refiner"
 VERSION = "0.1.0"
 LIVER_VIEWS = (CLEAN, "view-00", "view-01", "view-02", "view-08", "view-11")
 DECODERS = {LIVER: "liver/2.0.0", LESION: LITE_MEDSAM.name}
-# A lesion begins with a click or with what a click grew; a liver with the mask of the model.
+# A lesion begins with a click or with what a click grew; a liver with the mask of the model, right but for its edges or
+# with a wrong part, and most steps correct it by clicks (see docs/decisions/clicks.md).
 SETTINGS = {
-    LIVER: RefinerTraining(own_share=0.7, correcting_share=0.5, region_share=0.6),
+    LIVER: RefinerTraining(
+        steps=450,
+        click_share=0.05,
+        own_share=0.7,
+        correcting_share=0.65,
+        central=True,
+        wrong_part_share=0.5,
+        focus=0.5,
+    ),
     LESION: RefinerTraining(click_share=0.3, own_share=0.25, correcting_share=0.5, single=True),
 }
 
@@ -78,7 +87,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", choices=(LIVER, LESION))
     parser.add_argument("--without", help="a patient to leave out")
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, help="the target's own number by default")
     parser.add_argument("--threads", type=int, default=1, help="one is nearly as quick as two: the layers are small")
     parser.add_argument("--config", type=Path, default=CONFIG, help="the configuration whose views are used")
     parser.add_argument("--decoder", type=Path, help="folder of the model that the liver's refiner goes on top of")
@@ -89,7 +98,9 @@ def main() -> None:
     config = TrainingConfig.read(arguments.config)
     below = None if arguments.decoder is None or target == LESION else open_model(arguments.decoder)
     decoder = DECODERS[target] if below is None else below.spec
-    settings = replace(SETTINGS[target], steps=arguments.steps)
+    settings = SETTINGS[target]
+    if arguments.steps is not None:
+        settings = replace(settings, steps=arguments.steps)
     spec = RefinerSpec()
     name = name_of(target, without)
     losses: list[float] = []
@@ -101,7 +112,7 @@ def main() -> None:
         begun = time.monotonic()
         context = TrainingContext(
             label=name,
-            checkpoint=WORK / "checkpoints" / f"{name}-{config.version}-{arguments.steps}.pt",
+            checkpoint=WORK / "checkpoints" / f"{name}-{config.version}-{settings.steps}.pt",
             seed=config.seed,
             runtime=LocalRuntime(HALF_PRECISION),
             progress=show,

@@ -43,9 +43,9 @@ class ClickedSlices:
     """Masks of slices with clicks.
 
     The shipped refiner of the model's target makes one stage of the mask and all clicks; `apply_clicks` then takes from
-    it what belongs to each click. The refiner is loaded with the first click. Fine-tuned versions use it too, since it
-    counts near clicks alone; a model on another encoder than LiteMedSAM, or for a target without a shipped refiner,
-    uses its own decoder with the mask as prompt, which sees the edges but not the clicks.
+    it what belongs to each click. The refiner is loaded when it is needed first. Fine-tuned versions use it too, since
+    it counts near clicks alone; a model on another encoder than LiteMedSAM, or for a target without a shipped refiner,
+    uses its own decoder with the mask as prompt, which sees edges but no clicks.
 
     Args:
         model: The model.
@@ -57,10 +57,10 @@ class ClickedSlices:
         self._finder = finder
 
     def prepare(self) -> None:
-        """Loads the refiner, so that the first click is answered as fast as others.
+        """Loads the refiner before the first click needs it.
 
         Raises:
-            InputError: The refiner's files are damaged.
+            InputError: Its files are damaged.
         """
         _ = self._refiner
 

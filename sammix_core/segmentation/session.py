@@ -172,7 +172,7 @@ class SegmentationSession:
         self._cache.keep(canonical_slice, torch.from_numpy(np.array(embedding, dtype=np.float16))[None])
 
     def prepare_slice(self, slice_index: int) -> None:
-        """Computes what an edit of a slice needs besides its box, so that the edit itself is quick.
+        """Computes what an edit of a slice needs besides its box or click, so that the edit itself is quick.
 
         Args:
             slice_index: Index along the user's slice axis.
@@ -181,6 +181,7 @@ class SegmentationSession:
         self._cache.embedding(index)
         if self._finder.guided is None:
             self._finder.maps_at(index)
+        self.clicked.prepare()
 
     def set_refiner(self, refiner: MaskRefiner | None) -> None:
         """Sets the refiner of masks computed from now on; None for none."""

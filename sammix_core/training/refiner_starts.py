@@ -1,4 +1,4 @@
-"""What a refiner begins from in training: a mask of LiteMedSAM's own, a right mask with wrong edges, or a click."""
+"""What a refiner begins from in training: LiteMedSAM's own mask, one with wrong edges or parts, or a click."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sammix_core.sam.light_decoder import LightDecoder
 _MOST_PIXELS = 6.0  # network pixels that edges are moved by
 _SHARE_OF_RADIUS = 0.5  # that those of small structures are moved by
 _WAVES = (3.0, 14.0)  # network pixels: how far apart what is too much and too little lies
-_REGION_RADII = (6.0, 32.0)  # network pixels
-_REGION_WAVE = 8.0
+_PART_RADII = (0.12, 0.6)  # of a part that lacks or is too much, of the radius of a disc as large as the structure
+_ROUGHNESS = 0.25
 _MOVED_SHARE = 0.06  # sigma of a box's edges, of its sides
 
 
@@ -82,25 +82,40 @@ def perturbed_masks(shares: torch.Tensor, rng: np.random.Generator) -> torch.Ten
     )
 
 
-def with_wrong_regions(logits: torch.Tensor, shares: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Masks with one region each that is plainly missing or too much, somewhere on the label's edge.
+def with_wrong_parts(
+    starts: torch.Tensor, shares: torch.Tensor, probability: float, rng: np.random.Generator
+) -> torch.Tensor:
+    """Takes a part away from some masks, or adds one beside the structure: what a person's click corrects.
 
     Args:
-        logits: (n, 1, h, w) of masks to begin from.
+        starts: (n, 1, h, w) logits.
         shares: (n, 1, h, w) in [0, 1]; none is empty.
+        probability: That a mask gets a wrong part.
         rng: Draws.
 
     Returns:
-        (n, 1, h, w) logits, changed inside a region of `_REGION_RADII`, half of them missing there.
+        (n, 1, h, w) logits; those of a mask without logits of its own where there is a wrong part.
     """
-    changed = logits.clone()
-    for number, share in enumerate(shares[:, 0].numpy()):
-        label = share > 0.5
-        rows, cols = np.nonzero(label & ~ndimage.binary_erosion(label))
-        place = rng.integers(len(rows))
-        row, col = np.ogrid[: label.shape[0], : label.shape[1]]
-        distance = np.hypot(row - rows[place], col - cols[place])
-        waves = ndimage.gaussian_filter(rng.normal(size=label.shape), _REGION_WAVE)
-        region = distance + 0.4 * distance * waves / max(float(waves.std()), 1e-6) < rng.uniform(*_REGION_RADII)
-        changed[number, 0, torch.from_numpy(region)] = float(rng.choice([-1, 1])) * LARGEST_LOGIT
-    return changed
+    results = starts.clone()
+    for result, share in zip(results[:, 0], shares[:, 0], strict=True):
+        if rng.random() < probability:
+            mask, label = result.numpy() > 0, share.numpy() > 0.5
+            part = _part_at_the_edge(label, rng)
+            changed = mask & ~part if rng.random() < 0.5 else mask | (part & ~label)
+            if changed.any():
+                result.copy_(mask_as_logits(torch.from_numpy(changed.astype(np.float32))))
+    return results
+
+
+def _part_at_the_edge(label: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(h, w) bool: a rough ellipse round a pixel at the edge of a label."""
+    edges = np.argwhere(label & ~ndimage.binary_erosion(label))
+    row, col = edges[int(rng.integers(len(edges)))]
+    long, short = radius_of(label) * rng.uniform(*_PART_RADII, 2) + 2
+    turn = rng.uniform(0, np.pi)
+    rows, cols = np.indices(label.shape)
+    along = (rows - row) * np.cos(turn) + (cols - col) * np.sin(turn)
+    across = (cols - col) * np.cos(turn) - (rows - row) * np.sin(turn)
+    waves = ndimage.gaussian_filter(rng.normal(size=label.shape), rng.uniform(*_WAVES))
+    waves *= _ROUGHNESS / max(float(waves.std()), 1e-6)
+    return np.asarray(np.hypot(along / long, across / short) + waves < 1)

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch.nn import functional
 
+from sammix_core.refinement.msam.clicks import any_point, middle_of_component
 from sammix_core.refinement.msam.stages import clicks_of_stages, stage_loss
 from sammix_core.refinement.network import SliceRefiner
 from sammix_core.sam.light_decoder import LightDecoder
 from sammix_core.training.context import TrainingContext
 from sammix_core.training.loop import LoopSettings, RatedParameters, one_cycle, train_steps
-from sammix_core.training.refiner_starts import own_mask, perturbed_masks, with_wrong_regions
+from sammix_core.training.refiner_starts import own_mask, perturbed_masks, with_wrong_parts
 from sammix_core.training.views import View, ViewSamples, one_component
 
 _CHECKPOINT_EVERY = 25
@@ -39,7 +41,9 @@ class RefinerTraining:
         own_share: Share of the others that begin with LiteMedSAM's own mask; the rest begin with wrong edges.
         correcting_share: Share of steps whose stages each get a click from the error region; in the others masks are
             refined by themselves.
-        region_share: Share of the correcting steps that begin with a region plainly missing or too much.
+        central: Whether a click lies in the middle of a wrong region, as a person clicks, and not anywhere in it.
+        wrong_part_share: Share of masks to begin from that lack a part or have one too many.
+        focus: Weight in the loss of what the last mask had wrong, after a click; 0 for none.
         single: Whether one component of a slice's label is what is wanted (a lesion), and not all of it.
         least_pixels: Smaller components are none to learn from.
     """
@@ -53,7 +57,9 @@ class RefinerTraining:
     click_share: float = 0.0
     own_share: float = 0.6
     correcting_share: float = 0.4
-    region_share: float = 0.0
+    central: bool = False
+    wrong_part_share: float = 0.0
+    focus: float = 0.0
     single: bool = False
     least_pixels: int = 8
 
@@ -96,13 +102,8 @@ def train_refiner(
             start = own_mask(untrained, embeddings, shares, rng)
         else:
             start = perturbed_masks(shares, rng)
-        if (
-            settings.region_share
-            and len(shares)
-            and way[2] < settings.correcting_share
-            and way[3] < settings.region_share
-        ):
-            start = with_wrong_regions(start, shares, rng)
+        if len(shares) and bool(start.any()) and settings.wrong_part_share:
+            start = with_wrong_parts(start, shares, settings.wrong_part_share, rng)
         return embeddings, shares, start, torch.tensor(way[2] < settings.correcting_share), torch.tensor(step)
 
     def loss_of(
@@ -113,15 +114,21 @@ def train_refiner(
         from_click = not bool(low.any())
         clicking = None if correcting else int(from_click)
         rng = np.random.default_rng([seed, int(step), _CLICK_SEED])
-        clicks_of = clicks_of_stages(shares > 0.5, rng, clicking)
+        choose = middle_of_component if settings.central else any_point
+        clicks_of = clicks_of_stages(shares > 0.5, rng, clicking, choose)
         logits = torch.full_like(low, _ABSENT_LOGIT) if from_click else low
         losses = []
         for stage in range(1 + settings.refining_stages):
             clicks = clicks_of(stage, logits)
+            wrong = (logits > 0) != (shares > 0.5)
             with context.runtime.autocast():
                 low = refiner(embeddings, low, clicks)
             logits = low = low.float()
             losses.append(stage_loss(logits, shares))
+            if correcting and settings.focus and wrong.any():
+                losses.append(
+                    settings.focus * functional.binary_cross_entropy_with_logits(logits[wrong], shares[wrong])
+                )
         return torch.stack(losses).sum()
 
     loop = LoopSettings(settings.steps, settings.steps // 3, _MAX_GRADIENT_NORM, _CHECKPOINT_EVERY)

@@ -17,7 +17,7 @@ from sammix_core.preprocessing.axial_slices import AxialSlices
 from sammix_core.preprocessing.spec import PreprocessingSpec
 from sammix_core.refinement.embedding_crop import CropMatrices, EmbeddingCrop, crop_maps, crops_around, uncrop_maps
 from sammix_core.refinement.model import untrained_refiner
-from sammix_core.refinement.msam.clicks import Clicks
+from sammix_core.refinement.msam.clicks import Clicks, clicks_on_errors, middle_of_component
 from sammix_core.refinement.msam.prompt_encoder import NEGATIVE, POSITIVE
 from sammix_core.refinement.network import RefinerSpec, SliceRefiner
 from sammix_core.refinement.prompts import boxes_of, mask_as_logits
@@ -27,7 +27,7 @@ from sammix_core.refinement.volume import VolumeRefinement, lesion_from, refine_
 from sammix_core.sam.litemedsam import build_network
 from sammix_core.sam.litemedsam_network import decode_with
 from sammix_core.training.context import TrainingContext
-from sammix_core.training.refiner_starts import perturbed, with_wrong_regions
+from sammix_core.training.refiner_starts import perturbed, with_wrong_parts
 from sammix_core.training.refiner_training import RefinerTraining, train_refiner
 from sammix_core.training.views import CLEAN, View
 from sammix_core.volume.axial_order import AxialOrder
@@ -331,13 +331,36 @@ def test_msam_lesions_stay_apart_and_in_the_liver(slices: FewSlices) -> None:
     np.testing.assert_array_equal(lesion_from(np.zeros_like(liver), lesions > 0, liver), lesions > 0)
 
 
-def test_a_wrong_region_lies_on_the_edge_and_is_missing_or_too_much() -> None:
-    share = torch.zeros(1, 1, 64, 64)
-    share[..., 16:48, 16:48] = 1
-    logits = mask_as_logits(share)
-    label = share > 0.5
-    wrong = [(with_wrong_regions(logits, share, np.random.default_rng(seed)) > 0) ^ label for seed in range(12)]
-    missing, more = ([bool(region[label == side].any()) for region in wrong] for side in (True, False))
-    assert all(one != other for one, other in zip(missing, more, strict=True))
-    assert any(missing)
-    assert any(more)
+def test_msam_wrong_parts_lack_or_are_too_much() -> None:
+    label = disc(120, 130, 40)
+    shares = torch.from_numpy(label.astype(np.float32))[None, None].repeat(40, 1, 1, 1)
+    starts = as_logits(label).repeat(40, 1, 1, 1)
+    masks = with_wrong_parts(starts, shares, 1.0, np.random.default_rng(0))[:, 0].numpy() > 0
+    lacking, extra = [(label & ~mask).sum() for mask in masks], [(mask & ~label).sum() for mask in masks]
+    assert all(bool(less) != bool(more) for less, more in zip(lacking, extra, strict=True))
+    assert min(map(max, zip(lacking, extra, strict=True))) > 10
+    assert 10 < sum(more > 0 for more in extra) < 30
+    same = with_wrong_parts(starts, shares, 0.0, np.random.default_rng(0))
+    torch.testing.assert_close(same, starts)
+
+
+def test_msam_a_click_in_the_middle_lies_where_a_person_clicks() -> None:
+    target = torch.from_numpy(disc(120, 130, 40))[None, None]
+    mask = disc(120, 130, 40) & ~disc(120, 165, 20)
+    mask |= disc(40, 40, 9)
+    rng = np.random.default_rng(0)
+    clicks = [clicks_on_errors(as_logits(mask), target, rng, middle_of_component) for _ in range(30)]
+    points = {(*map(int, one.points[0, 0]), int(one.labels[0, 0])) for one in clicks}
+    ((row, col, _),) = [point for point in points if point[2] == POSITIVE]
+    assert np.hypot(row - 120, col - 158) < 8
+    ((row, col, _),) = [point for point in points if point[2] != POSITIVE]
+    assert np.hypot(row - 40, col - 40) < 2
+
+
+def test_msam_correcting_steps_learn_from_what_was_wrong(network: Any, tmp_path: Path) -> None:
+    settings = {"correcting_share": 1.0, "wrong_part_share": 1.0, "central": True}
+    states = []
+    for focus in (0.0, 0.5):
+        (tmp_path / str(focus)).mkdir()
+        states.append(trained(network, tmp_path / str(focus), 2, focus=focus, **settings).trained_state())
+    assert any((states[0][name] != tensor).any() for name, tensor in states[1].items())

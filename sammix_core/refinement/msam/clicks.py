@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import ndimage
 
+from sammix_core.masks.components import component_sizes, label_components
 from sammix_core.refinement.msam.prompt_encoder import ABSENT, NEGATIVE, POSITIVE
 
 
@@ -33,26 +36,50 @@ class Clicks:
         return Clicks(torch.cat([self.points, other.points], 1), torch.cat([self.labels, other.labels], 1))
 
 
-def clicks_on_errors(logits: torch.Tensor, target: torch.Tensor, rng: np.random.Generator) -> Clicks:
+# (bool of a crop, not all False; draws) -> a point of it
+ChoosePoint = Callable[[np.ndarray, np.random.Generator], tuple[int, ...]]
+
+
+def any_point(wrong: np.ndarray, rng: np.random.Generator) -> tuple[int, ...]:
+    """Any point of a mask, all alike."""
+    points = np.argwhere(wrong)
+    return tuple(map(int, points[int(rng.integers(len(points)))]))
+
+
+def middle_of_component(wrong: np.ndarray, rng: np.random.Generator) -> tuple[int, ...]:
+    """The point farthest from the edge of a component, as a person clicks; larger components are likelier."""
+    labels, count = label_components(wrong)
+    sizes = component_sizes(labels, count).astype(float)
+    component = np.pad(labels == 1 + rng.choice(count, p=sizes / sizes.sum()), 1)
+    depth = ndimage.distance_transform_edt(component)
+    return tuple(int(at) - 1 for at in np.unravel_index(int(depth.argmax()), depth.shape))
+
+
+def clicks_on_errors(
+    logits: torch.Tensor, target: torch.Tensor, rng: np.random.Generator, choose: ChoosePoint = any_point
+) -> Clicks:
     """Draws one click for each crop from where its mask is wrong.
 
     Args:
         logits: (n, 1, d, h, w) or (n, 1, h, w) of the mask; above 0 is inside.
         target: The same shape, bool, the correct mask.
         rng: Draws the clicks; the same state gives the same clicks.
+        choose: Chooses the point.
 
     Returns:
         One click each: positive where the mask misses something, negative where it has too much, absent where the
         whole mask is correct.
     """
-    points, labels = [], []
+    points: list[tuple[int, ...]] = []
+    labels: list[int] = []
     for mask, right in zip(logits[:, 0] > 0, target[:, 0], strict=True):
-        wrong = torch.nonzero(mask != right)
-        if len(wrong) == 0:
-            points.append(torch.zeros(mask.dim(), dtype=torch.int64, device=logits.device))
+        wrong = (mask != right).cpu().numpy()
+        if not wrong.any():
+            points.append((0,) * mask.dim())
             labels.append(ABSENT)
             continue
-        point = wrong[int(rng.integers(len(wrong)))]
+        point = choose(wrong, rng)
         points.append(point)
-        labels.append(POSITIVE if bool(right[tuple(point)]) else NEGATIVE)
-    return Clicks(torch.stack(points)[:, None], torch.tensor(labels, device=logits.device)[:, None])
+        labels.append(POSITIVE if bool(right[point]) else NEGATIVE)
+    device = logits.device
+    return Clicks(torch.tensor(points, device=device)[:, None], torch.tensor(labels, device=device)[:, None])

@@ -9,7 +9,7 @@ import torch
 from monai.losses import DiceCELoss
 from torch.nn import functional
 
-from sammix_core.refinement.msam.clicks import Clicks, clicks_on_errors
+from sammix_core.refinement.msam.clicks import ChoosePoint, Clicks, any_point, clicks_on_errors
 from sammix_core.refinement.msam.network import MSam
 from sammix_core.refinement.prompts import mask_as_logits
 
@@ -77,7 +77,10 @@ def stages(
 
 
 def clicks_of_stages(
-    target: torch.Tensor, rng: np.random.Generator, clicking: int | None = None
+    target: torch.Tensor,
+    rng: np.random.Generator,
+    clicking: int | None = None,
+    choose: ChoosePoint = any_point,
 ) -> Callable[[int, torch.Tensor], Clicks]:
     """A function that draws a click for each stage, and keeps the earlier ones.
 
@@ -85,6 +88,7 @@ def clicks_of_stages(
         target: (n, 1, d, h, w) or (n, 1, h, w) bool, the correct mask.
         rng: Draws the clicks.
         clicking: Stages that get a new click; None for all.
+        choose: Chooses the point of a click.
 
     Returns:
         A function of the stage, from 0, and the logits of the last mask on the target's grid, that returns all clicks
@@ -95,7 +99,7 @@ def clicks_of_stages(
     def next_clicks(stage: int, logits: torch.Tensor) -> Clicks:
         nonlocal clicks
         if clicking is None or stage < clicking:
-            clicks = clicks + clicks_on_errors(logits.detach(), target, rng)
+            clicks = clicks + clicks_on_errors(logits.detach(), target, rng, choose)
         return clicks
 
     return next_clicks
