@@ -42,7 +42,8 @@ def main() -> None:
     rows: list[dict[str, Any]] = [row for row in read_rows(RESULTS) if row["target"] == target]
     if target == LIVER:
         lines = liver_lines(rows)
-        figures = [{key: value for key, value in row.items() if key != "target"} for row in rows]
+        own = [row for row in rows if row["refiner"] == shipped.spec]
+        figures = [{key: value for key, value in row.items() if key != "target"} for row in own]
     else:
         lines, figures = lesion_lines(rows), lesion_means(rows)
     metrics = {**dict(shipped.manifest.metrics), "by_stage": figures}
