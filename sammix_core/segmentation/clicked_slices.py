@@ -43,8 +43,8 @@ class ClickedSlices:
     """Masks of slices with clicks.
 
     The shipped refiner of the model's target makes one stage of the mask and all clicks; `apply_clicks` then takes from
-    it what belongs to each click. The refiner is loaded when it is needed first. Fine-tuned versions use it too, since it
-    counts near clicks alone; a model on another encoder than LiteMedSAM, or for a target without a shipped refiner,
+    it what belongs to each click. The refiner is loaded when it is needed first. Fine-tuned versions use it too, since
+    it counts near clicks alone; a model on another encoder than LiteMedSAM, or for a target without a shipped refiner,
     uses its own decoder with the mask as prompt, which sees edges but no clicks.
 
     Args:
