@@ -2,8 +2,8 @@
 
 A click names one pixel, but means a region: a tip that the mask lacks, a piece of stomach that it holds. Each pixel
 near a click gets a score from a logistic model of a few figures, such as the refiner's logits and how much the density
-changes on the way from the click. The region is what is connected with the click, scores above a level, and scores
-higher for it than for any click of the other kind. Fitted and measured by `benchmarks/clicks.py`; see
+changes on the way from the click. The region is what is connected with the click, scores above a level, and is nearer
+to it, in distance and density, than to any click of the other kind. Fitted and measured by `benchmarks/clicks.py`; see
 docs/decisions/clicks.md.
 """
 
@@ -34,6 +34,8 @@ FIGURES = (
     "1",
 )
 WEIGHTS = np.array([0.395, 0.162, -0.309, -0.795, -0.958, -0.014, 1.285, -1.21, 0.357, 0.24, -0.498, 3.955])
+_OWN_DEPTH = FIGURES.index("log depth of the click")
+_RELATIVE_DISTANCE = FIGURES.index("log distance / depth of the click")
 
 _HU_LEVELS = (6.0, 9.0, 12.0, 16.0, 20.0, 25.0, 32.0, 40.0, 52.0, 68.0, 90.0, 120.0)
 _HU_RANGE = (-200.0, 400.0)
@@ -79,17 +81,20 @@ def apply_clicks(
     Returns:
         (rows, cols) bool.
     """
-    best = {inside: np.full(mask.shape, -np.inf) for inside in (True, False)}
+    belonging = {inside: np.zeros(mask.shape, dtype=bool) for inside in (True, False)}
+    nearness = {inside: np.full(mask.shape, -np.inf) for inside in (True, False)}
     for click in clicks:
-        window, scores = scores_near(mask, logits, hu, click, pixel_mm)
-        np.maximum(best[click.inside][window], scores, out=best[click.inside][window])
+        window, scores, near = scores_near(mask, logits, hu, click, pixel_mm)
+        belonging[click.inside][window] |= scores > LEVEL
+        nearest = nearness[click.inside][window]
+        np.maximum(nearest, near, out=nearest, where=scores > LEVEL)
     result = mask.copy()
     for click in clicks:
         # A click on a pixel that is right already only keeps others off.
         if bool(mask[click.row, click.col]) != click.inside:
             window = _window(mask.shape, click, pixel_mm)
-            belongs = (mask[window] != click.inside) & (best[click.inside][window] > LEVEL)
-            belongs &= best[click.inside][window] > best[not click.inside][window]
+            belongs = (mask[window] != click.inside) & belonging[click.inside][window]
+            belongs &= nearness[click.inside][window] > nearness[not click.inside][window]
             place = (click.row - window[0].start, click.col - window[1].start)
             belongs[place] = True
             result[window][component_at(belongs, place)] = click.inside
@@ -101,18 +106,22 @@ def apply_clicks(
 
 def scores_near(
     mask: np.ndarray, logits: np.ndarray, hu: np.ndarray, click: PixelClick, pixel_mm: tuple[float, float]
-) -> tuple[tuple[slice, slice], np.ndarray]:
+) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray]:
     """How surely pixels belong to a click.
 
     Returns:
-        The window round the click, and (rows, cols) float of it: above 0 is more likely than not; -inf on the pixels
-        on the other side of the mask's edge and out of reach.
+        The window round the click; (rows, cols) float of it, above 0 where a pixel is more likely than not the click's,
+        -inf on the other side of the mask's edge and out of reach; and (rows, cols) float to compare clicks by: the
+        same, but a click deep in the mask or far outside has no lead over one near the edge.
     """
     window, figures, eligible = figures_near(mask, logits, hu, click, pixel_mm)
-    scores = np.where(eligible, (figures @ WEIGHTS).clip(-_MOST_SCORE, _MOST_SCORE), 0.0)
+    raw = figures @ WEIGHTS
+    own_depth = figures[..., _OWN_DEPTH]
+    lead = (WEIGHTS[_OWN_DEPTH] - WEIGHTS[_RELATIVE_DISTANCE]) * own_depth
+    scores = np.where(eligible, raw.clip(-_MOST_SCORE, _MOST_SCORE), 0.0)
     sigma = [_SCORE_SMOOTHING_MM / size for size in pixel_mm]
     shares = ndimage.gaussian_filter(eligible.astype(float), sigma).clip(min=1e-3)
-    return window, np.where(eligible, ndimage.gaussian_filter(scores, sigma) / shares, -np.inf)
+    return window, np.where(eligible, ndimage.gaussian_filter(scores, sigma) / shares, -np.inf), raw - lead
 
 
 def figures_near(

@@ -55,7 +55,7 @@ def test_clicks_on_both_sides_of_a_vessel_act_apart() -> None:
     one = apply_clicks(nothing, logits, hu, [above], MM)
     kept_off = apply_clicks(nothing, logits, hu, [above, below], MM)
     assert (kept_off & (rows < 96)).sum() > 0.9 * (one & (rows < 96)).sum() > 500
-    assert not (kept_off & (rows > 104)).any()
+    assert (kept_off & (rows > 104)).sum() < 0.25 * (one & (rows > 104)).sum()
     taken = apply_clicks(ORGAN, logits, hu, [above, below], MM)
     assert (taken & (rows > 104)).sum() < 0.6 * (ORGAN & (rows > 104)).sum()
     assert (taken & (rows < 96)).sum() > 0.9 * (ORGAN & (rows < 96)).sum()
