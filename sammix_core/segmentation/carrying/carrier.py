@@ -87,7 +87,7 @@ class Carrier:
         """The next slice to segment: the furthest within a step of `at` that is encoded, or the furthest."""
         within = list(islice(self._free(start, direction, at), step))
         encoded = [index for index in within if self._views.is_encoded(index)]
-        return (encoded or within or [None])[-1]
+        return next(reversed(encoded or within), None)
 
     def _free(self, start: int, direction: int, at: int | None = None) -> Iterator[int]:
         """The slices on one side of `at`, of `start` by default, up to the reach or to a person's slice."""
