@@ -90,6 +90,8 @@ def test_clicks_change_their_slice_alone_and_each_is_one_step_of_undo(boxed):
     assert (both != before).any(axis=(1, 2)).nonzero()[0].tolist() == [2]
     assert points(panel) == {True: [(70, 40, 2)], False: [(*inside, 2)]}
     assert {row[:2] for row in rows(panel)} == {("2", "include"), ("2", "exclude")}
+    header = panel.ui.clickTable.horizontalHeader()
+    assert panel.ui.clickTable.height >= header.height + 2 * 22, "both rows are seen"
     assert panel.ui.sliceTable.item(2, 2).text() == "edited, 2 clicks"
     assert panel.status.startswith("Include: slice 2 in ")
 

@@ -57,7 +57,7 @@ class ClickList:
                 table.item(row, 1).setData(qt.Qt.DecorationRole, qt.QColor(red, green, blue))
             if selected in clicks:
                 table.selectRow(clicks.index(selected))
-            fitHeight(table, _MAX_ROWS)
+            fitHeight(table, hasTitles=True, limit=_MAX_ROWS)
             self._listed, self._isFilling = clicks, False
         self._ui.clicksFrame.setVisible(bool(clicks))
         self._refreshButton()

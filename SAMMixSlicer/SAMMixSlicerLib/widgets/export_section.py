@@ -59,7 +59,7 @@ class ExportSection:
         table.setRowCount(len(rows))
         for row, (label, value) in enumerate(rows):
             setRow(table, row, (label, value))
-        fitHeight(table)
+        fitHeight(table, hasTitles=False)
         table.setVisible(True)
 
     def _defaultName(self, suffix: str) -> str:

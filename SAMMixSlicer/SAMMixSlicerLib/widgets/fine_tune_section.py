@@ -107,7 +107,7 @@ class FineTuneSection:
         table.setRowCount(len(rows))
         for row, (label, before, after) in enumerate(rows):
             setRow(table, row, (label, "–" if before is None else f"{before:.3f}", f"{after:.3f}"), numbers=(1, 2))
-        fitHeight(table)
+        fitHeight(table, hasTitles=True)
 
     def _onFolder(self) -> None:
         path = self._dialogs.folder(_("Validation cases: CTs with their labels"))

@@ -53,8 +53,13 @@ def setRow(table: Any, row: int, texts: Sequence[str], numbers: Iterable[int] = 
         table.item(row, column).setText(text)
 
 
-def fitHeight(table: Any, limit: int | None = None) -> None:
-    """Sets the height of a table to that of its rows, or of so many at most."""
-    header = _ROW_PX + 6 if table.horizontalHeader().visible else 0
+def fitHeight(table: Any, hasTitles: bool, limit: int | None = None) -> None:
+    """Sets the height of a table to that of its rows.
+
+    Args:
+        table: A QTableWidget; it need not be visible, and neither is its header then.
+        hasTitles: Whether the titles of the columns are shown.
+        limit: How many rows are shown at most; None for all.
+    """
     rows = table.rowCount if limit is None else min(table.rowCount, limit)
-    table.setFixedHeight(_ROW_PX * rows + header + 2)
+    table.setFixedHeight(_ROW_PX * rows + (_ROW_PX + 6 if hasTitles else 0) + 2)
