@@ -152,7 +152,7 @@ def _run_one_patient(options: argparse.Namespace) -> None:
     seeds = None if options.seeds is None else tuple(options.seeds)
     names, rows = options.cases or list(cases), read_rows(options.results)
     cells = _chosen(list(one_patient_cells(options.methods or _WITH_ONE_PATIENT, counts, seeds)), options)
-    left = [Task(cell, cases) for cell in cells if (cases := left_of(cell, names, rows))][: options.first]
+    left = [Task(cell, still) for cell in cells if (still := left_of(cell, names, rows))][: options.first]
     for task in left if options.list else ():
         print(f"{task.cell}: {', '.join(task.cases)}")
     if options.list or not left:

@@ -35,6 +35,7 @@ from .patient import HELD_BACK, with_masks_of
 # Who may be labelled: a volume with as many masks as one patient gives at most, and ends without the structure.
 LEAST_MASKS, LEAST_WITHOUT = 20, 2
 TESTED_OUT_OF_FOLD = 3
+_LABELLED = 3  # at most, in a draw
 _SALT = 19  # so that who is labelled has nothing to do with the seed's other draws
 
 
@@ -54,7 +55,8 @@ class Roles:
 def roles_of(cases: Sequence[LabelledCase], draw: int, patients: int, out_of_fold: bool) -> Roles:
     """Draws who is labelled, and out of fold who is tested.
 
-    The one patient of a draw is the first of its three, so that more patients differ by nothing else.
+    The one patient of a draw is the first of its three, so that more patients differ by nothing else. Draws go through
+    all patients in one shuffled order, so that nobody is labelled twice as long as there are others.
 
     Args:
         cases: All cases, with all labels.
@@ -75,8 +77,10 @@ def roles_of(cases: Sequence[LabelledCase], draw: int, patients: int, out_of_fol
             f"{needed} patients are needed with {LEAST_MASKS} masks and {LEAST_WITHOUT} slices without the structure "
             f"in one volume; there are {len(volumes)}."
         )
+    order = [str(name) for name in np.random.default_rng(_SALT).permutation(sorted(volumes))]
+    first = draw * _LABELLED % len(order)
+    order = order[first:] + order[:first]
     rng = np.random.default_rng([draw, _SALT])
-    order = [str(name) for name in rng.permutation(sorted(volumes))]
     chosen = {name: volumes[name][int(rng.integers(len(volumes[name])))] for name in order}
     tested = order[-TESTED_OUT_OF_FOLD:] if out_of_fold else []
     return Roles(tuple(chosen[name] for name in order[:patients]), frozenset(tested))

@@ -28,13 +28,14 @@ Draws = list[float]  # mean Dice over the cases, of each draw
 ABOUT = """
 The paper's protocol on free data: of the twelve patients (17 volumes) behind liver/2.0, three or one have masks, spread
 evenly over the liver of one volume each; of every slice of all twelve it is known whether it shows the liver. Who is
-labelled is drawn three times, and the seed goes with the draw; the one patient of a draw is the first of its three. A
-fifth of the masks is held back for early stopping. Without unlabelled patients, only the labelled patients' slices with
-a mask or without liver are left. The ceiling has all masks of all twelve. Views are encoded by the int8 encoder, as in
-use; the training views of liver/2.0 take no part beyond the plain ones, since they were drawn with the mask. The tests
-are the whole volumes of ircadb17, amos0001, lits117, tace0697 and tace1211, with labels by persons, patients of none of
-the twelve; amos0001, lits117 and ircadb17 may have been seen by LiteMedSAM. SAM-Mix trains for at most 140 steps; U-Net
-and SegResNet until eight checks, 25 steps apart, bring no gain, with six pairs of views per slice.
+labelled is drawn three times, nobody twice, and the seed goes with the draw; the one patient of a draw is the first of
+its three. A fifth of the masks is held back for early stopping. Without unlabelled patients, only the labelled
+patients' slices with a mask or without liver are left. The ceiling has all masks of all twelve. Views are encoded by
+the int8 encoder, as in use; the training views of liver/2.0 take no part beyond the plain ones, since they were drawn
+with the mask. The tests are the whole volumes of ircadb17, amos0001, lits117, tace0697 and tace1211, with labels by
+persons, patients of none of the twelve; amos0001, lits117 and ircadb17 may have been seen by LiteMedSAM. SAM-Mix trains
+for at most 140 steps; U-Net and SegResNet until eight checks, 25 steps apart, bring no gain, with six pairs of views
+per slice.
 """
 # METHOD: SAM-Mix, arXiv 2412.08575: Dice on LiTS and on TotalSegmentator, as the paper gives them.
 _PAPER_DICE = {

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from sammix_core.sam import lora
 from sammix_core.sam.decoding import MaskSettings
 from sammix_core.training.decoder_training import PromptedDecoder, decoder_loss
 from sammix_core.training.head_training import map_loss
-from sammix_core.training.semi_supervised.guides import make_guide
+from sammix_core.training.semi_supervised.guides import Guide, make_guide
 from sammix_core.training.semi_supervised.losses import (
     agreed,
     between_loss,
@@ -104,6 +105,10 @@ class SamMix(nn.Module):
     def _teacher(self) -> SamMix:
         return self._average[0] if self._average else self
 
+    @property
+    def _folds(self) -> Sequence[Guide]:
+        return cast("Sequence[Guide]", list(self.fold_guides))
+
     def train(self, mode: bool = True) -> SamMix:
         """As usual, but the encoder's batch norms stay as they are."""
         super().train(mode)
@@ -169,7 +174,7 @@ class SamMix(nn.Module):
         """What the fold heads learn: as the guidance, each without the masks of its part."""
         loss = labelled.new_zeros(())
         kept = batch.kept[: len(labelled)]
-        for number, guide in enumerate(self.fold_guides):
+        for number, guide in enumerate(self._folds):
             seen = batch.folds != number
             if seen.any():
                 logits, slice_logits = guide(batch.images[seen], labelled[seen].detach(), kept[seen])
@@ -190,7 +195,7 @@ class SamMix(nn.Module):
     def _maps_of_labelled(self, images: torch.Tensor, embeddings: torch.Tensor, folds: torch.Tensor) -> GuidanceMaps:
         """What the guidance shows; with fold heads, of each slice the head that has not learnt its mask."""
         maps = self.maps(images, embeddings)
-        for number, guide in enumerate(self.fold_guides):
+        for number, guide in enumerate(self._folds):
             mine = (folds == number).cpu()
             if mine.any():
                 with torch.autocast(images.device.type, enabled=False):

@@ -22,7 +22,7 @@ sys.path.insert(0, {makers!r})
 from training_cases import QuickLiteMedSam
 from sammix_core.training.semi_supervised import early_stopping, run
 
-run.LiteMedSam = lambda *_, **__: QuickLiteMedSam(device)
+run.LiteMedSam = lambda device, **_: QuickLiteMedSam(device)
 record = early_stopping.EarlyStopping.record
 ranks = Path({ranks!r})
 
