@@ -95,7 +95,7 @@ def train_refiner(
         noise = _NOISE * torch.randn(embeddings.shape, generator=torch.Generator().manual_seed(seed * 7919 + step))
         kept = (shares > 0.5).flatten(1).any(1)  # a slice whose label fills no pixel by half teaches nothing
         embeddings, shares = (embeddings + noise)[kept], shares[kept]
-        way = rng.random(4 if settings.region_share else 3)
+        way = rng.random(3)
         if not len(shares) or way[0] < settings.click_share:
             start = torch.zeros_like(shares)
         elif way[1] < settings.own_share:

@@ -106,7 +106,7 @@ def signs_of(
     area, scores = here.area_mm2, here.scores
     mean = mean_area(beside)
     probability = here.probability
-    values = {name: np.count_nonzero(cells) * grid.cell_mm2 for name, cells in places.items()}
+    values: dict[str, float] = {name: np.count_nonzero(cells) * grid.cell_mm2 for name, cells in places.items()}
     values |= {
         "jump": abs(area - mean) if len(beside) == 2 and all(other.area_mm2 > 0 for other in beside) else 0.0,
         "masks": area * _lack(scores.agreement),

@@ -57,7 +57,7 @@ def reasons_of(
     told = [(part, name) for part, name in zip(parts.tolist(), SIGNS, strict=True) if part > 0]
     told.sort(reverse=True)
     least = _LEAST_SHARE * sum(part for part, _ in told)
-    texts = []
+    texts: list[str] = []
     for part, name in told[:_MOST]:
         if texts and part < least:
             break
