@@ -71,8 +71,8 @@ and is shipped: it concerns a person's boxes alone ([why](decisions/persons-boxe
 """
 _VALIDATION = """
 These cases are read once per release, lits117 more often: it is a development case. liver/2.0.0 was read once on the
-others; *oracle_parts* are the label's own boxes, one a part. With liver/1.1.0 they were read four times: the second time after
-slices were mended by their neighbours, which changed neither; the third with what is now shipped: thin slices skipped,
+others; *oracle_parts* are the label's own boxes, one a part. With liver/1.1.0 they were read four times: the second
+time after slices were mended by their neighbours, which changed neither; the third with thin slices skipped,
 int8 and the refiner (stage by stage below; the decoder alone makes the masks of oracle boxes); and the fourth after
 `least_cover 0.5`, which concerns oracle boxes alone and moved them by a thousandth.
 3D-IRCADb, LiTS and HCC-TACE-Seg (tace0697, tace1211) are public training sets, so LiteMedSAM may have seen them.
