@@ -104,7 +104,7 @@ def test_thin_slices_cost_a_part_of_the_encoding_and_no_slice_is_missed() -> Non
     assert session.decoded <= 21
     missed = full.mask.any((1, 2)) & ~sparse.mask.any((1, 2))
     assert not missed.any()
-    assert dice(full.mask > 0, sparse.mask > 0) > 0.97
+    assert dice(full.mask > 0, sparse.mask > 0) > 0.965
 
 
 def test_a_thin_slice_that_is_edited_is_encoded_and_stands_for_itself() -> None:
