@@ -51,9 +51,9 @@ def dice(one: np.ndarray, other: np.ndarray) -> float:
 
 @pytest.mark.parametrize(
     ("slice_mm", "stride"),
-    [(0.5, 8), (1.0, 4), (1.25, 3), (1.6, 2), (1.60000002, 2), (2.0, 2), (2.4, 1), (2.5, 1), (3.0, 1), (5.0, 1)],
+    [(0.5, 6), (1.0, 3), (1.25, 2), (1.6, 2), (1.60000002, 2), (2.0, 1), (2.4, 1), (2.5, 1), (3.0, 1), (5.0, 1)],
 )
-def test_thin_slices_are_encoded_every_four_millimetres_at_most(slice_mm: float, stride: int) -> None:
+def test_thin_slices_are_encoded_every_three_millimetres_or_so(slice_mm: float, stride: int) -> None:
     assert DEFAULT_SAMPLING.stride(slice_mm, spacing_known=True) == stride
 
 
@@ -100,8 +100,8 @@ def test_thin_slices_cost_a_part_of_the_encoding_and_no_slice_is_missed() -> Non
     full, every, whole = segmented(volume, EVERY_SLICE)
     sparse, some, session = segmented(volume, DEFAULT_SAMPLING)
     assert (every.encoded, whole.decoded) == (81, 57)
-    assert some.encoded <= 26
-    assert session.decoded <= 21
+    assert some.encoded <= 30
+    assert session.decoded <= 25
     missed = full.mask.any((1, 2)) & ~sparse.mask.any((1, 2))
     assert not missed.any()
     assert dice(full.mask > 0, sparse.mask > 0) > 0.965
