@@ -58,7 +58,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 @pytest.fixture
 def ct(tmp_path: Path) -> Path:
     image = sitk.GetImageFromArray(synthetic_ct((14, 75, 100)))
-    image.SetSpacing((1.1, 1.6, 2.0))
+    image.SetSpacing((1.1, 1.6, 1.5))
     image.SetOrigin((-55.0, -60.0, -14.0))  # an origin of zeros would count as no stated orientation
     sitk.WriteImage(image, str(tmp_path / "ct.nii.gz"))
     return tmp_path / "ct.nii.gz"
@@ -75,7 +75,7 @@ def test_figures_are_written_and_shown(ct: Path, tmp_path: Path, fakes: list[dic
     figures = json.loads((tmp_path / "out.json").read_text())
     assert figures.keys() >= KEYS
     assert (figures["schema"], figures["volume"], figures["slices"]) == ("sammix-benchmark/1", "given", 14)
-    assert figures["slice_mm"] == pytest.approx(2.0)
+    assert figures["slice_mm"] == pytest.approx(1.5)
     assert figures["slices_encoded"] < 14, "thin slices are spared"
     assert 0.9 < figures["dice_vs_full_precision"] <= 1.0
     assert figures["decoder_torch_ms"] is None, "the stand-in has no decoder of torch's"
