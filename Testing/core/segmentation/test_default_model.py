@@ -32,7 +32,8 @@ LARGEST_WEIGHTS_BYTES = 20_000_000
 LARGEST_MODELS_BYTES = 35_000_000
 PERMISSIVE = {"crlm1004", "acrin_flt_breast_001", "acrin_flt_breast_013", "totalseg_slab", "totalseg_example"}
 PERMISSIVE |= {"hcc002_portal", "hcc005_portal", "hcc005_plain", "hcc006_portal", "hcc007_arterial", "hcc007_plain10mm"}
-PERMISSIVE |= {"hcc007_post_portal", "hcc009_portal", "hcc009_plain10mm", "hcc015_arterial", "hcc015_portal", "kits00072"}
+PERMISSIVE |= {"hcc007_post_portal", "hcc009_portal", "hcc009_plain10mm", "hcc015_arterial", "hcc015_portal"}
+PERMISSIVE.add("kits00072")
 VALIDATION_ONLY = ("ircadb", "amos", "lits", "tace")
 SLAB, SLAB_LABEL = "totalseg_dicom_slab20", "totalseg_dicom_slab20_label_liver1_MODEL.nii.gz"
 SHIPPED = Path(__file__).parents[3] / "sammix_core" / "models"
