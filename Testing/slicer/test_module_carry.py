@@ -11,6 +11,7 @@ from sammix_core.boxes import Box, BoxSource
 
 SHAPE = (6, 96, 112)
 BOX = (10, 14, 56, 80)
+HALF = (10, 14, 33, 80)
 
 
 @pytest.fixture
@@ -43,19 +44,15 @@ def wait(panel):
     mouse.wait_until(lambda: not (logic.clicks.isBusy or logic.carry.isWaiting or logic.worker.busy), 900)
 
 
-def exclude(panel):
-    """Clicks a voxel of the mask of slice 2 away."""
-    inside = np.argwhere(panel.mask()[2])
-    j, i = inside[len(inside) // 2].tolist()
-    panel.click("excludeButton")
-    panel.click_voxel((i, j, 2))
+def correct(panel):
+    """Takes half of the mask of slice 2 away, by a narrower box."""
+    panel.logic.boxes.setBox(2, HALF)
     wait(panel)
-    panel.click("excludeButton")
 
 
 def test_a_correction_is_carried_in_one_step_and_a_persons_slices_stay(panel):
-    exclude(panel)
-    before, mask = states(panel), panel.mask()
+    correct(panel)
+    before, mask, last = states(panel), panel.mask(), panel.ui.undoButton.toolTip
     panel.click("carryButton")
     panel.wait()
     after = states(panel)
@@ -68,7 +65,7 @@ def test_a_correction_is_carried_in_one_step_and_a_persons_slices_stay(panel):
     panel.click("undoButton")
     assert states(panel) == before
     np.testing.assert_array_equal(panel.mask(), mask)
-    assert panel.ui.undoButton.toolTip == "Undo: Exclude"
+    assert panel.ui.undoButton.toolTip == last
     panel.click("redoButton")
     assert states(panel) == after
 
@@ -84,11 +81,11 @@ def slices_text(indices):
 
 
 def test_nothing_is_carried_by_itself_unless_the_user_says_so(panel):
-    exclude(panel)
-    assert panel.ui.undoButton.toolTip == "Undo: Exclude"
+    correct(panel)
+    assert panel.ui.undoButton.toolTip != "Undo: Carry"
     panel.click("carryCheck")
     panel.click("undoButton")
-    exclude(panel)
+    correct(panel)
     assert panel.ui.undoButton.toolTip == "Undo: Carry"
     assert panel.status.startswith("Carried to slice")
 

@@ -274,12 +274,12 @@ def test_thin_slices_are_interpolated_part_by_part() -> None:
     full, every, _ = segmented(volume, EVERY_SLICE)
     sparse, some, session = segmented(volume, DEFAULT_SAMPLING)
     assert every.encoded == 33
-    assert some.encoded < 16
+    assert some.encoded < 20
     np.testing.assert_array_equal([area(plane, SMALL) > 100 for plane in full], [9 <= k < 28 for k in range(33)])
     np.testing.assert_array_equal([area(plane, SMALL) > 100 for plane in sparse], [9 <= k < 28 for k in range(33)])
     assert 2 * (full & sparse).sum() / (full.sum() + sparse.sum()) > 0.99
     between = [k for k in range(12, 24) if session._finder.anchors_of(k) is not None]
-    assert len(between) > 8
+    assert len(between) > 5
     assert all([one.part for one in session.boxes[k]] == [0, 1] for k in between)
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 
 import numpy as np
 from made_results import a_result, a_volume
 from PIL import Image
 
 from sammix_core.evaluation.preview.strip import encode_strip, render_strip
-from sammix_core.segmentation.slice_state import SliceScores
+from sammix_core.segmentation.review import SliceReview
 
 TILE, GAP, HEIGHT = 232, 6, 212
 AMBER, GREEN = (251, 176, 64), (74, 222, 128)
@@ -28,8 +27,7 @@ def tiles_of(strip: Image.Image) -> list[np.ndarray]:
 def test_six_tiles_and_the_doubtful_slice_is_framed() -> None:
     volume = a_volume((12, 60, 80))
     result = a_result(volume)
-    doubtful = replace(result.slices[6], scores=SliceScores((0.2, 0.3, 0.2), 0.3, 0.3, 0.2))
-    result.slices[6] = doubtful
+    result.reviews = [SliceReview(k, 0.5 * (k == 6), (), 40.0 * (k == 6), k == 6) for k in range(12)]
     strip = render_strip(volume, result)
     assert strip.size == (6 * TILE + 5 * GAP, HEIGHT)
     tiles = tiles_of(strip)
