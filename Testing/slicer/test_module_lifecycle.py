@@ -181,7 +181,7 @@ def escapes():
 
 
 def test_a_reload_leaves_no_second_esc_behind(panel):
-    """Qt calls neither of two equal shortcuts; each section with clicks has one, which is on while it accepts clicks."""
+    """Qt calls neither of two equal shortcuts; each section with clicks has one, on while it accepts clicks."""
     import slicer
 
     before = len(escapes())
