@@ -72,7 +72,7 @@ def pytest_runtest_setup() -> None:
 def _share(module: ModuleType, name: str) -> None:
     """Lets a function of a module build its network once, from random numbers of its own, and return copies of it.
 
-    A network from another file of weights is built anew each time.
+    Each call with another file of weights builds its own network.
     """
     build = getattr(module, name)
     if hasattr(build, "__wrapped__"):

@@ -73,7 +73,7 @@ class SliceState:
         return SliceState(self.slice_index, automatic_boxes=self.automatic_boxes, deleted=True)
 
     def corrected_to(self, mask: np.ndarray) -> SliceState:
-        """The slice with a mask that a person made; it stands for the clicks too, which are gone.
+        """The slice with a mask that a person made; it takes the place of the clicks.
 
         Args:
             mask: (rows, cols) in the user's two in-plane axes; what is not 0 is inside.

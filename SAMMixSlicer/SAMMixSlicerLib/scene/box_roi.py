@@ -12,7 +12,7 @@ from slicer.util import arrayFromVTKMatrix, vtkMatrixFromArray
 from sammix_core.boxes import Box, BoxSource
 from SAMMixSlicerLib.scene.box_geometry import Edges, boxEdges, boxPose
 from SAMMixSlicerLib.scene.geometry import ijkToRas
-from SAMMixSlicerLib.scene.place_mode import keepActivePlaceNode
+from SAMMixSlicerLib.scene.place_mode import addUnsavedMarkups
 from SAMMixSlicerLib.signals import Signal
 
 # As in the preview's palette, which needs Pillow; a test compares the two.
@@ -104,16 +104,8 @@ class BoxRoi:
         return boxEdges(ijkToRas(self._volumeNode), self._sliceAxis, pose, self._node.GetSize(), (n_k, n_j, n_i))
 
     def _createNode(self) -> None:
-        node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLMarkupsROINode")
-        node.UnRegister(None)
-        node.SetName(_("SAMMix box"))
-        # The case node saves the boxes; this node only shows one of them.
-        node.SetSaveWithScene(False)
-        with keepActivePlaceNode():
-            node = slicer.mrmlScene.AddNode(node)
-        node.CreateDefaultDisplayNodes()
+        node = addUnsavedMarkups("vtkMRMLMarkupsROINode", _("SAMMix box"))
         display = node.GetDisplayNode()
-        display.SetSaveWithScene(False)
         with slicer.util.NodeModify(display):
             self._handleScale = display.GetInteractionHandleScale()
             display.SetFillVisibility(False)

@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 from sammix_core.boxes import Click
 from SAMMixSlicerLib.scene.box_geometry import inPlaneAxes
 from SAMMixSlicerLib.scene.geometry import ijkToRas
-from SAMMixSlicerLib.scene.place_mode import keepActivePlaceNode
+from SAMMixSlicerLib.scene.place_mode import addUnsavedMarkups
 
 COLORS = {True: (60 / 255, 220 / 255, 100 / 255), False: (255 / 255, 80 / 255, 70 / 255)}
 _GLYPHS = {True: "ThickCross2D", False: "Diamond2D"}  # told apart without colours, too
@@ -63,18 +63,9 @@ class ClickPoints:
                 slicer.mrmlScene.RemoveNode(node)
 
     def _createNode(self, positive: bool) -> Any:
-        node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLMarkupsFiducialNode")
-        node.UnRegister(None)
-        node.SetName(_("SAMMix include") if positive else _("SAMMix exclude"))
-        # The case node saves the clicks; this node only shows them.
-        node.SetSaveWithScene(False)
-        node.SetHideFromEditors(True)
-        node.SetLocked(True)
-        with keepActivePlaceNode():
-            node = slicer.mrmlScene.AddNode(node)
-        node.CreateDefaultDisplayNodes()
+        name = _("SAMMix include") if positive else _("SAMMix exclude")
+        node = addUnsavedMarkups("vtkMRMLMarkupsFiducialNode", name, hidden=True)
         display = node.GetDisplayNode()
-        display.SetSaveWithScene(False)
         with slicer.util.NodeModify(display):
             display.SetPointLabelsVisibility(False)
             display.SetPropertiesLabelVisibility(False)

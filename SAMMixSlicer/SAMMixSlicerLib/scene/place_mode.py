@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import slicer
 
@@ -70,3 +70,25 @@ def keepActivePlaceNode() -> Iterator[None]:
 def isActiveNodeKept() -> bool:
     """Whether another active node than before is there for a moment alone, inside `keepActivePlaceNode`."""
     return _isKept.get()
+
+
+def addUnsavedMarkups(className: str, name: str, hidden: bool = False) -> Any:
+    """Adds a markups node that only shows what the case node saves, and leaves the node that is being placed active.
+
+    Args:
+        className: "vtkMRMLMarkupsROINode" or another one.
+        name: The node's name.
+        hidden: Whether the node is locked and left out of other modules' lists.
+    """
+    node = slicer.mrmlScene.CreateNodeByClass(className)
+    node.UnRegister(None)
+    node.SetName(name)
+    node.SetSaveWithScene(False)
+    if hidden:
+        node.SetHideFromEditors(True)
+        node.SetLocked(True)
+    with keepActivePlaceNode():
+        node = slicer.mrmlScene.AddNode(node)
+    node.CreateDefaultDisplayNodes()
+    node.GetDisplayNode().SetSaveWithScene(False)
+    return node
