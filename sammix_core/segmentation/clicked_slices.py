@@ -56,6 +56,10 @@ class ClickedSlices:
         self._model = model
         self._finder = finder
 
+    def set_refiner(self, refiner: SliceRefiner) -> None:
+        """Uses another refiner than the shipped one from now on, as whoever measures one does."""
+        self._refiner = refiner
+
     def prepare(self) -> None:
         """Loads the refiner before the first click needs it.
 
