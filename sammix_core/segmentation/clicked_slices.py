@@ -91,9 +91,7 @@ class ClickedSlices:
         mask = unclicked if unclicked.any() else self._organs_at(index, pixels)
         logits = self._logits(self._finder.cache.embedding(index), mask, pixels)
         on_slice = axial.frame.to_slice(logits, axial.plane_shape, fill=_OUTSIDE_LOGIT)
-        mm = self._finder.decoder().pixel_mm
-        pixel_mm = (mm * axial.frame.scale_y, mm * axial.frame.scale_x)
-        return ClickEvidence(mask, on_slice, axial.hu[index], pixels, pixel_mm)
+        return ClickEvidence(mask, on_slice, axial.hu[index], pixels, axial.slice_pixel_mm)
 
     def _organs_at(self, index: int, pixels: Sequence[PixelClick]) -> np.ndarray:
         """(rows, cols) bool to begin from on a slice without a mask: what the model decodes round each include.
