@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from fake_network import FakeBackend, a_fake_model
 
+from sammix_core.boxes import Box, BoxSource
 from sammix_core.preprocessing.axial_slices import AxialSlices
 from sammix_core.preprocessing.spec import PreprocessingSpec
+from sammix_core.sam.decoding import MaskSettings
 from sammix_core.segmentation.density_cleaning import DensityCleaner
+from sammix_core.segmentation.segmenter import Segmenter
 from sammix_core.volume.volume import Volume
 
 SLICES, SIDE, MIDDLE = 8, 200, 4
@@ -27,8 +32,12 @@ def a_body(liver_hu: float = 110.0, seed: int = 0) -> tuple[np.ndarray, np.ndarr
     return hu + np.random.default_rng(seed).normal(0, 20, hu.shape), lobes
 
 
+def volume_of(hu: np.ndarray) -> Volume:
+    return Volume(hu.round().astype(np.int16), (1.5, 1.5, 5.0), np.array([3.0, -8.0, 40.0]), np.eye(3))
+
+
 def cleaner_of(hu: np.ndarray) -> DensityCleaner:
-    volume = Volume(hu.round().astype(np.int16), (1.5, 1.5, 5.0), (3.0, -8.0, 40.0), np.diag([-1.0, -1.0, 1.0]))
+    volume = volume_of(hu)
     return DensityCleaner(AxialSlices.cut(volume, volume.axial_order, PreprocessingSpec(body_crop=False)))
 
 
@@ -85,3 +94,24 @@ def test_an_empty_mask_stays_empty() -> None:
     cleaner, empty = cleaner_of(a_body()[0]), np.zeros((SIDE, SIDE), bool)
     assert not cleaner.without_fat(MIDDLE, empty).any()
     assert not cleaner.without_fluid(MIDDLE, empty).any()
+
+
+class FillsItsBox(FakeBackend):
+    """Takes everything inside a box, as a decoder does that fills a fissure."""
+
+    def decode(
+        self, embeddings: torch.Tensor, boxes: torch.Tensor, mask_logits: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `SamBackend.decode`."""
+        logits, scores = super().decode(embeddings, boxes, None)
+        return torch.where(logits == -9.0, logits, 5.0), scores
+
+
+@pytest.mark.parametrize("cleaned", [True, False])
+def test_a_model_says_whether_its_masks_are_cleaned(cleaned: bool) -> None:
+    hu, _ = a_body()
+    model = a_fake_model(backend=FillsItsBox(), masks=MaskSettings(clean_density=cleaned))
+    session = Segmenter(model).open_session(volume_of(hu))
+    mask = session.segment_slice(MIDDLE, Box(MIDDLE, 40, 60, 160, 140, BoxSource.EDITED)) > 0
+    assert mask[np.s_[65:135, 45:85]].all()
+    assert mask[np.s_[65:135, 94:106]].any() != cleaned
