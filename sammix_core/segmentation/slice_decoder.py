@@ -32,7 +32,7 @@ class MaskRefiner(Protocol):
     """Optional refiner applied to decoded masks.
 
     Attributes:
-        spec: Its name and version, "liver-refiner/0.2.0".
+        spec: Its name and version, "liver-refiner/0.3.0".
         every_box: Whether it also refines the masks of boxes that a person set, and not only those of automatic boxes.
     """
 
