@@ -23,8 +23,8 @@ _COARSE_MM = 1.5
 _MARGIN_MM = 3.0
 _HU_RANGE = (-200.0, 300.0)
 _FLUID_HU = 40.0
-_ORGAN_ABOVE_FLUID_HU = 45.0
-_NECK_MM = 2.0  # pieces that hang together by less are apart
+_ORGAN_ABOVE_FLUID_HU = 35.0
+_NECK_MM = 3.5  # pieces that hang together by less than twice this are apart
 _LEAST_FLUID_MM2 = 100.0
 
 
