@@ -23,6 +23,7 @@ from scipy.optimize import nnls
 
 from sammix_core.datasets.cases import load_case
 from sammix_core.files import write_text_atomic
+from sammix_core.segmentation.review import NEEDS_REVIEW
 from sammix_core.segmentation.review.estimate import WEIGHTS, ErrorEstimate
 from sammix_core.segmentation.review.signs import SIGNS
 from sammix_core.training.config import TrainingConfig
@@ -30,6 +31,7 @@ from sammix_core.training.config import TrainingConfig
 RESULT = Path(__file__).with_suffix(".json")
 CONFIG = Path(__file__).parents[1] / "liver_model" / "config.yaml"
 _DIGITS = 3
+_MARKED_FROM = (0.03, NEEDS_REVIEW, 0.08)  # shares to compare
 _BAD_SHARE, _SMALL_SHARE = 0.05, 0.1  # wrong by so much of the mask, or of a tenth of the largest one
 
 
@@ -65,11 +67,13 @@ def figures(case: LabelledSlices, estimate: ErrorEstimate) -> dict[str, Any]:
     reviews = case.reviews(estimate)
     areas = {state.slice_index: state.area_px for state in case.states}
     largest = max(areas.values())
-    flagged = {review.slice_index for review in reviews if review.needs_review}
     bad = {
         index
         for index, wrong in case.wrong_px.items()
         if wrong >= _BAD_SHARE * max(areas[index], _SMALL_SHARE * largest)
+    }
+    marked = {
+        share: {review.slice_index for review in reviews if review.uncertainty >= share} for share in _MARKED_FROM
     }
     return {
         "case": case.case.name,
@@ -81,24 +85,31 @@ def figures(case: LabelledSlices, estimate: ErrorEstimate) -> dict[str, Any]:
         "reach": round(reach, 3),
         "wrong_px": sum(case.wrong_px.values()),
         "expected_px": round(sum(review.expected_wrong_px for review in reviews)),
-        "flagged": len(flagged),
         "bad": len(bad),
-        "flagged_and_bad": len(flagged & bad),
+        "marked_from": {str(share): len(indices) for share, indices in marked.items()},
+        "marked_and_bad_from": {str(share): len(indices & bad) for share, indices in marked.items()},
     }
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """The figures of patients left out, as Markdown."""
     lines = [
-        "| case | slices listed | share of the best order | marked | of these really bad | bad in all |",
+        "| case | slices listed | share of the best order | marked | of these bad | bad in all |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
-        marked = f"{row['flagged']} | {row['flagged_and_bad']} | {row['bad']}"
-        lines.append(f"| {row['case']} | first {row['first']} of {row['listed']} | {row['reach']:.2f} | {marked} |")
-    flagged, both, bad = (sum(row[key] for row in rows) for key in ("flagged", "flagged_and_bad", "bad"))
-    lines.append(f"| **all** | | **{fmean(row['reach'] for row in rows):.2f}** | {flagged} | {both} | {bad} |")
+        shown = f"first {row['first']} of {row['listed']} | {row['reach']:.2f}"
+        lines.append(f"| {row['case']} | {shown} | {_marked([row], NEEDS_REVIEW)} |")
+    mean = fmean(row["reach"] for row in rows)
+    for share in _MARKED_FROM:
+        reach = f"{mean:.2f}" if share == NEEDS_REVIEW else ""
+        lines.append(f"| **all**, marked from {share:.0%} | | {reach} | {_marked(rows, share)} |")
     return "\n".join(lines)
+
+
+def _marked(rows: Sequence[dict[str, Any]], share: float) -> str:
+    sums = [sum(row[key][str(share)] for row in rows) for key in ("marked_from", "marked_and_bad_from")]
+    return f"{sums[0]} | {sums[1]} | {sum(row['bad'] for row in rows)}"
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The slices of a segmented volume whose truth is known: their signs, what is really wrong, and how far a list reaches."""
+"""The slices of a segmented volume whose truth is known: signs, what is really wrong, and how far a list reaches."""
 
 from __future__ import annotations
 
