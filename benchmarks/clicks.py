@@ -35,7 +35,7 @@ from sammix_core.segmentation.session import SegmentationSession
 from sammix_core.training.config import TrainingConfig
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
-CASES = Path(__file__).with_name("liver_model") / "config-2.yaml"
+CASES = Path(__file__).with_name("liver_model") / "config.yaml"
 CHOSEN_ON = ("hcc002", "hcc005", "hcc007")
 SLICES, CLICKS, LEAST_REGION = 8, 5, 60
 SHOWN = (1, 2, 3, 5)
@@ -50,7 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="the folder with the CTs")
     parser.add_argument("--model", default="liver")
-    parser.add_argument("--case", nargs="*", help="cases of config-2.yaml; without it hcc and kits00072")
+    parser.add_argument("--case", nargs="*", help="cases of config.yaml; without it hcc and kits00072")
     parser.add_argument("--fit", action="store_true", help="fit weights on the patients of CHOSEN_ON instead")
     parser.add_argument("--table", action="store_true")
     arguments = parser.parse_args()
@@ -78,7 +78,7 @@ def main() -> None:
 
 
 def chosen_cases(names: list[str] | None, data: Path | None) -> list[CaseConfig]:
-    """The cases of config-2.yaml that are named, or those that liver/1.1.0 has not seen."""
+    """The cases of config.yaml that are named, or those that liver/1.1.0 has not seen."""
     config = TrainingConfig.read(CASES)
     cases = [case for case in config.cases if case.name in (names or ()) or (not names and unseen(case))]
     if data is None:

@@ -62,7 +62,7 @@ class ClickedSlices:
         Raises:
             InputError: Its files are damaged.
         """
-        _ = self._refiner
+        _ = self.refiner
 
     def mask(self, unclicked: np.ndarray, clicks: Sequence[Click]) -> np.ndarray:
         """Applies the clicks of one slice.
@@ -111,7 +111,8 @@ class ClickedSlices:
         return ndimage.binary_fill_holes(found)
 
     @cached_property
-    def _refiner(self) -> SliceRefiner | None:
+    def refiner(self) -> SliceRefiner | None:
+        """What answers clicks, by default `click_refiner`; another one may be set, None for the model's own decoder."""
         return click_refiner(self._model)
 
     @torch.inference_mode()
@@ -119,10 +120,10 @@ class ClickedSlices:
         """Logits of one stage over the network's image."""
         last = slice_mask_as_logits(mask, self._finder.axial.frame)
         clicks = self._network_clicks(pixels)
-        if self._refiner is not None:
+        if self.refiner is not None:
             device = self._model.device
             seen = Clicks(clicks.points.to(device), clicks.labels.to(device))
-            logits = self._refiner(embedding, last.to(device), seen)[0, 0]
+            logits = self.refiner(embedding, last.to(device), seen)[0, 0]
         else:
             prompt = functional.adaptive_avg_pool2d(last, 4 * embedding.shape[-1]).to(self._model.device)
             masks, scores = self._model.backend.decode(embedding, boxes_of(last, clicks), prompt)

@@ -1,0 +1,169 @@
+"""Measures effort: how good a volume gets with the actions of a simulated person, see `person.py`.
+
+    python benchmarks/effort/measure.py validation --data ../shared/data [--case lits117 ...]
+    python benchmarks/effort/measure.py out_of_fold [--case hcc007_plain10mm ...] [--refiner FOLDER]
+    python benchmarks/effort/report.py
+
+The first form takes the volumes of `benchmarks/validate.py` with the shipped model; they are read once a release, after
+everything is chosen. The second takes the training volumes, each with head and decoder that were trained without the
+patient (`benchmarks/out_of_fold.py`). The shipped refiner has seen these patients: without --refiner it answers clicks
+alone, and rows say so; with it, a refiner that was trained without the patients of the cases refines masks, answers
+clicks and carries. Each case is segmented once and corrected in every mode. Rows go to effort.jsonl, one a case and
+mode, as they come; what is there already is skipped, so that the same command goes on where it was stopped.
+
+Seconds are those that a person waits for a tool, on the wall and of the processor; set OMP_NUM_THREADS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from person import MODES, SimulatedPerson  # first: it makes benchmarks/ importable
+
+from ablation import DEFAULT, Fold, session_for  # isort: skip
+from out_of_fold import CONFIG  # isort: skip
+from validate import CASES as VALIDATION  # isort: skip
+
+from sammix_core.datasets.cases import CaseConfig, LabelledCase, load_case
+from sammix_core.refinement.folder import open_refiner
+from sammix_core.refinement.model import load_refiner
+from sammix_core.segmentation.default_refiner import organ_refiner
+from sammix_core.segmentation.segmenter import Segmenter
+from sammix_core.segmentation.session import SegmentationSession
+from sammix_core.training.config import TrainingConfig
+from sammix_core.training.supervised import SupervisedTrainer
+from sammix_core.training.views import CLEAN
+
+RESULTS = Path(__file__).with_name("effort.jsonl")
+VALIDATED, OUT_OF_FOLD = "validation", "out_of_fold"
+_SEEN = "the shipped one, which has seen the patient, for clicks alone"
+
+Opened = tuple[dict[str, Any], LabelledCase, SegmentationSession]
+
+
+def main() -> None:
+    """Measures what the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("group", choices=(VALIDATED, OUT_OF_FOLD))
+    parser.add_argument("--case", nargs="*", default=[], help="cases; all of the group by default")
+    parser.add_argument("--mode", nargs="*", choices=list(MODES), default=list(MODES))
+    parser.add_argument("--actions", type=int, default=10, help="actions at most")
+    parser.add_argument("--data", type=Path, help="folder of the validation cases")
+    parser.add_argument("--model", default="liver", help="the model for validation cases")
+    parser.add_argument("--config", type=Path, default=CONFIG, help="the configuration that was run out of fold")
+    parser.add_argument("--refiner", type=Path, help="a refiner that has not seen the patients of the cases")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    if arguments.group == VALIDATED:
+        if arguments.data is None:
+            parser.error("name the folder of the validation cases with --data")
+        if arguments.refiner is not None:
+            parser.error("--refiner is for out_of_fold; validation takes the refiner that is shipped with the model")
+        group: _Validation | _OutOfFold = _Validation(arguments.data, arguments.model)
+    else:
+        group = _OutOfFold(arguments.config, arguments.refiner)
+    if unknown := set(arguments.case) - set(group.names):
+        parser.error(f"there is no case {sorted(unknown)[0]!r} in {arguments.group}")
+    for name in arguments.case or group.names:
+        modes = [m for m in arguments.mode if not _is_done(arguments.results, group.head(name), m, arguments.actions)]
+        if modes:
+            for row in rows_of(group.opened(name), modes, arguments.actions):
+                _append(arguments.results, row)
+
+
+def rows_of(opened: Opened, modes: Sequence[str], most: int) -> Iterator[dict[str, Any]]:
+    """Corrects a segmented case in each mode, from its automatic masks.
+
+    Args:
+        opened: What a row begins with, the labels, and a session with automatic masks.
+        modes: Names of modes.
+        most: Actions at most.
+    """
+    head, case, session = opened
+    automatic = [session.slices.state(index) for index in range(session.boxes.slice_count)]
+    for name in modes:
+        person = SimulatedPerson(session, case, MODES[name])
+        start = {"dice": round(person.dice, 5), "wrong_px": person.wrong_px}
+        actions = list(person.work(most))
+        looks = {"looked": person.looked, "right": person.right}
+        yield {**head, "mode": name, "most": most, "start": start, **looks, "actions": actions}
+        for state in automatic:
+            session.slices.put(state)
+
+
+class _Validation:
+    """Validation cases with a shipped model."""
+
+    def __init__(self, data: Path, model: str) -> None:
+        self.names = list(VALIDATION)
+        self._data = data
+        self._segmenter = Segmenter.load(model)
+
+    def head(self, name: str) -> dict[str, Any]:
+        refiner = self._segmenter.refiner
+        head = {"group": VALIDATED, "case": name, "patient": name, "model": self._segmenter.model.spec}
+        return {**head, "refiner": None if refiner is None else refiner.spec}
+
+    def opened(self, name: str) -> Opened:
+        ct, label, values, _ = VALIDATION[name]
+        case = load_case(CaseConfig(name, self._data / ct, self._data / label, values))
+        session = self._segmenter.open_session(case.volume)
+        session.find_boxes()
+        session.segment_boxes()
+        return self.head(name), case, session
+
+
+class _OutOfFold:
+    """Training cases with models that have not seen their patients."""
+
+    def __init__(self, config: Path, refiner: Path | None) -> None:
+        self._config = TrainingConfig.read(config)
+        self._cases = {case.name: case for case in self._config.cases}
+        self._refiner = None if refiner is None else open_refiner(refiner, self._config.target)
+        self._trainer: SupervisedTrainer | None = None
+        self._folds: dict[str, Fold] = {}
+        self.names = list(self._cases)
+
+    def head(self, name: str) -> dict[str, Any]:
+        model = f"{self._config.name}/{self._config.version}"
+        head = {"group": OUT_OF_FOLD, "case": name, "patient": self._cases[name].patient, "model": model}
+        return {**head, "refiner": _SEEN if self._refiner is None else self._refiner.spec}
+
+    def opened(self, name: str) -> Opened:
+        one = self._cases[name]
+        self._trainer = self._trainer or SupervisedTrainer(self._config)
+        left_out = str(self._config.left_out_with(one.patient))
+        model = self._folds.setdefault(left_out, Fold(self._trainer, one.patient)).model(DEFAULT)
+        clean = [view for view in self._trainer.views if view.case == name and view.name == CLEAN]
+        session = session_for(model, one.ct, clean)
+        if self._refiner is not None:
+            session.set_refiner(organ_refiner(model, self._refiner, 1, every_box=False))
+            session.clicked.refiner = load_refiner(self._refiner, model.preprocessing, model.device.type)
+        session.find_boxes()
+        session.segment_boxes()
+        return self.head(name), load_case(one, session.volume), session
+
+
+def read_rows(file: Path) -> list[dict[str, Any]]:
+    """The rows so far; none where there is no file."""
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.is_file() else []
+
+
+def _is_done(file: Path, head: dict[str, Any], mode: str, most: int) -> bool:
+    wanted = {**head, "mode": mode}
+    return any(wanted.items() <= row.items() and row["most"] >= most for row in read_rows(file))
+
+
+def _append(file: Path, row: dict[str, Any]) -> None:
+    dice = [row["start"]["dice"], *(action["dice"] for action in row["actions"])]
+    print(row["case"], row["mode"], dice, f"looked {row['looked']}, right {row['right']}", flush=True)
+    with file.open("a", encoding="utf-8") as opened:
+        opened.write(json.dumps(row) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,269 @@
+"""A simulated person who corrects a volume along its review list, with the tools of a session."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from clicks import middle_of, wrong_regions
+from oracle import oracle_boxes
+
+from sammix_core.boxes import Box
+from sammix_core.boxes.parts import box_iou
+from sammix_core.datasets.cases import LabelledCase
+from sammix_core.masks.packed_mask import PackedMask
+from sammix_core.segmentation.session import SegmentationSession
+from sammix_core.segmentation.slice_state import SliceState
+
+RIGHT_MM2, RIGHT_SHARE = 50.0, 0.02  # wrong by no more than one of these, of the label: the slice is left as it is
+BOX_OFF_MM = 6.0  # an edge of a box further off than this is what a person mends first
+SHARED_MM2 = 100.0  # repaired here and wrong in the same place on a neighbour: worth carrying
+
+Edit = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Mode:
+    """The tools that a person uses.
+
+    Attributes:
+        name: As in rows and plot.
+        box: Sets boxes.
+        click: Clicks.
+        paint: Paints slices outright.
+        carry: Carries corrections to neighbours.
+    """
+
+    name: str
+    box: bool = False
+    click: bool = False
+    paint: bool = False
+    carry: bool = False
+
+
+ALL_TOOLS = Mode("all tools", box=True, click=True, carry=True)
+NO_HELP = Mode("no help")
+MODES = {
+    mode.name: mode
+    for mode in (
+        ALL_TOOLS,
+        Mode("boxes alone", box=True),
+        Mode("without carry", box=True, click=True),
+        Mode("painted", paint=True),
+        Mode("painted and carried", paint=True, carry=True),
+        NO_HELP,
+    )
+}
+
+
+class SimulatedPerson:
+    """Goes through `session.review()` and does on each slice what is cheapest and helps.
+
+    The person knows the label of a slice as long as they look at it. A slice that is nearly right is left as it is.
+    Otherwise the box of the part that is most wrong becomes the label's own if an edge of it is far off; else one click
+    goes into the middle of the largest wrong region; what made the slice no better is undone, and the other tool is
+    tried. What was repaired is carried if a neighbour is wrong in the same place, and that is undone if the neighbours
+    got no better. Each of these is an action, undone ones too; to look, and to undo, is none. The slice is prepared
+    while the person looks. A slice comes again only when something else has changed it.
+
+    Args:
+        session: With automatic masks, which are changed.
+        case: The labels; slices without a label are not looked at.
+        mode: The tools.
+
+    Attributes:
+        actions: What was done, in order.
+        looked: How often the person looked at a slice, neighbours before a carry included.
+        right: How often a slice of the list was left as it was.
+    """
+
+    def __init__(self, session: SegmentationSession, case: LabelledCase, mode: Mode) -> None:
+        self.actions: list[dict[str, Any]] = []
+        self.looked = 0
+        self.right = 0
+        self._session = session
+        self._mode = mode
+        self._labels = case.planes()
+        self._boxes = oracle_boxes(session.volume, case.order.back(case.mask_volume()), by_part=True)
+        spacing = dict(zip("ijk", session.volume.spacing, strict=True))
+        self._pixel_mm = (spacing[self._boxes.in_plane_axes[0]], spacing[self._boxes.in_plane_axes[1]])
+        self._seen: dict[int, PackedMask | None] = {}
+        masks = {index: session.slices.plane(index) > 0 for index in self._labels}
+        self._wrong = {index: int(np.count_nonzero(masks[index] ^ label)) for index, label in self._labels.items()}
+        self._sizes = {index: int(mask.sum()) for index, mask in masks.items()}
+        self._label_size = sum(int(label.sum()) for label in self._labels.values())
+
+    @property
+    def wrong_px(self) -> int:
+        """Wrong pixels of all labelled slices."""
+        return sum(self._wrong.values())
+
+    @property
+    def dice(self) -> float:
+        """Dice over the labelled slices."""
+        both = self._label_size + sum(self._sizes.values())
+        return 1 - self.wrong_px / both if both else 1.0
+
+    def work(self, most: int) -> Iterator[dict[str, Any]]:
+        """Corrects slices until so many actions are done or the list has none left; yields each action."""
+        if self._mode == NO_HELP:
+            return
+        while len(self.actions) < most and (index := self._next()) is not None:
+            self.looked += 1
+            self._session.prepare_slice(index)
+            if self._is_right(index):
+                self.right += 1
+            else:
+                for action in self._correct(index):
+                    self.actions.append(action)
+                    yield action
+                    if len(self.actions) == most:
+                        return
+            self._seen[index] = self._state(index).mask
+
+    def _next(self) -> int | None:
+        """The first slice of the list that the person has not seen as it is."""
+        for index in self._session.review():
+            if index in self._labels and not (index in self._seen and self._seen[index] == self._state(index).mask):
+                return index
+        return None
+
+    def _correct(self, index: int) -> Iterator[dict[str, Any]]:
+        label = self._labels[index]
+        for kind, edit in self._edits(index):
+            before = self._mask(index) != label
+            action = self._tried(kind, index, edit, [index], [self._state(index)])
+            yield action
+            if not action["undone"]:
+                repaired = before & (self._mask(index) == label)
+                if self._mode.carry and (beside := self._like_here(index, repaired)):
+                    every = [self._state(other) for other in range(self._session.boxes.slice_count)]
+                    yield self._tried("carry", index, lambda: self._session.carry(index), beside, every)
+                return
+
+    def _edits(self, index: int) -> Iterator[tuple[str, Edit]]:
+        """What to try on a slice, the most promising first."""
+        session, label, mask = self._session, self._labels[index], self._mask(index)
+        if self._mode.paint:
+            yield "paint", lambda: session.slices.put(self._state(index).corrected_to(label))
+            return
+        boxes, off_mm = self._better_boxes(index, mask ^ label)
+        draw = ("box", lambda: session.segment_slice(index, boxes))
+        if self._mode.box and off_mm > BOX_OFF_MM:
+            yield draw
+        if self._mode.click:
+            region, missing = wrong_regions(label, mask)[0]
+            j, i = middle_of(region)
+            yield "click", lambda: session.add_click(index, i, j, positive=missing)
+        if self._mode.box and 0 < off_mm <= BOX_OFF_MM:
+            yield draw
+
+    def _tried(self, kind: str, index: int, edit: Edit, judged: list[int], before: list[SliceState]) -> dict[str, Any]:
+        """Does an action, and undoes it if the slices that the person judges by got no better."""
+        start, cpu_start = time.perf_counter(), time.process_time()
+        edit()
+        seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
+        wrong_before = sum(self._wrong[other] for other in judged)
+        changed = [state.slice_index for state in before if self._state(state.slice_index) != state]
+        self._count(changed)
+        wrong_after, wrong_tried = sum(self._wrong[other] for other in judged), self.wrong_px
+        if undone := wrong_after >= wrong_before:
+            for state in before:
+                self._session.slices.put(state)
+            self._count(changed)
+        return {
+            "kind": kind,
+            "slice": index,
+            "undone": undone,
+            "slices_changed": len(changed),
+            "judged_wrong_px": [wrong_before, wrong_after],
+            "wrong_px_tried": wrong_tried,
+            "wrong_px": self.wrong_px,
+            "dice": round(self.dice, 5),
+            "looked": self.looked,
+            "seconds": round(seconds, 2),
+            "cpu_seconds": round(cpu_seconds, 2),
+        }
+
+    def _like_here(self, index: int, repaired: np.ndarray) -> list[int]:
+        """The neighbours to judge a carry by, if one of them is wrong where this slice was; else none."""
+        beside = [other for other in (index - 1, index + 1) if other in self._labels]
+        self.looked += len(beside)
+        shared = [np.count_nonzero((self._mask(other) ^ self._labels[other]) & repaired) for other in beside]
+        return beside if shared and max(shared) * self._pixel_mm2 >= SHARED_MM2 else []
+
+    def _better_boxes(self, index: int, wrong: np.ndarray) -> tuple[tuple[Box, ...], float]:
+        """The slice's boxes with one set to the label's, added or taken away, and how far off it was in mm.
+
+        It is that of the part in whose old and new box most is wrong. Without liver all boxes go.
+        """
+        now, right = self._session.boxes.on(index), self._boxes.on(index)
+        if not right:
+            return (), np.inf
+        pairs = _paired(now, right)
+        candidates: list[tuple[int, tuple[Box, ...], float]] = []
+        for place, box in enumerate(right):
+            old = next((now[other] for other, of_right in pairs.items() if of_right == place), None)
+            others = tuple(other for other in now if other is not old)
+            new = box if old is None else replace(box, part=old.part)
+            candidates.append((_within(wrong, box, old or box), (*others, new), self._off_mm(old, box)))
+        for other, box in enumerate(now):
+            if other not in pairs:
+                candidates.append((_within(wrong, box, box), tuple(one for one in now if one is not box), np.inf))
+        _, boxes, off_mm = max(candidates, key=lambda candidate: candidate[0])
+        return boxes, off_mm
+
+    def _off_mm(self, old: Box | None, box: Box) -> float:
+        if old is None:
+            return np.inf
+        mm = (*self._pixel_mm, *self._pixel_mm)
+        return max(abs(a - b) * size for a, b, size in zip(old.edges, box.edges, mm, strict=True))
+
+    @property
+    def _pixel_mm2(self) -> float:
+        return self._pixel_mm[0] * self._pixel_mm[1]
+
+    def _is_right(self, index: int) -> bool:
+        label_px = np.count_nonzero(self._labels[index])
+        return self._wrong[index] <= max(RIGHT_MM2 / self._pixel_mm2, RIGHT_SHARE * label_px)
+
+    def _mask(self, index: int) -> np.ndarray:
+        return self._session.slices.plane(index) > 0
+
+    def _state(self, index: int) -> SliceState:
+        return self._session.slices.state(index)
+
+    def _count(self, changed: list[int]) -> None:
+        for index in set(changed) & self._labels.keys():
+            mask = self._mask(index)
+            self._wrong[index] = int(np.count_nonzero(mask ^ self._labels[index]))
+            self._sizes[index] = int(mask.sum())
+
+
+def _paired(now: tuple[Box, ...], right: tuple[Box, ...]) -> dict[int, int]:
+    """Which box of the label each present one is for, by place in both: the most alike first, each once."""
+    alike = [
+        (box_iou(box.edges, other.edges), place, of_right)
+        for place, box in enumerate(now)
+        for of_right, other in enumerate(right)
+    ]
+    pairs: dict[int, int] = {}
+    for iou, place, of_right in sorted(alike, reverse=True):
+        if iou > 0 and place not in pairs and of_right not in pairs.values():
+            pairs[place] = of_right
+    return pairs
+
+
+def _within(wrong: np.ndarray, first: Box, second: Box) -> int:
+    """Wrong pixels in either of two boxes."""
+    inside = np.zeros(wrong.shape, bool)
+    inside[first.slices] = inside[second.slices] = True
+    return int(np.count_nonzero(wrong & inside))
