@@ -42,8 +42,6 @@ RESULTS = Path(__file__).with_name("effort.jsonl")
 VALIDATED, OUT_OF_FOLD = "validation", "out_of_fold"
 _SEEN = "the shipped one, which has seen the patient, for clicks alone"
 
-Opened = tuple[dict[str, Any], LabelledCase, SegmentationSession]
-
 
 def main() -> None:
     """Measures what the command line names."""
@@ -52,6 +50,7 @@ def main() -> None:
     parser.add_argument("--case", nargs="*", default=[], help="cases; all of the group by default")
     parser.add_argument("--mode", nargs="*", choices=list(MODES), default=list(MODES))
     parser.add_argument("--actions", type=int, default=10, help="actions at most")
+    parser.add_argument("--corrections", type=int, default=1, help="boxes and clicks that help, at most, on a slice")
     parser.add_argument("--data", type=Path, help="folder of the validation cases")
     parser.add_argument("--model", default="liver", help="the model for validation cases")
     parser.add_argument("--config", type=Path, default=CONFIG, help="the configuration that was run out of fold")
@@ -69,24 +68,29 @@ def main() -> None:
     if unknown := set(arguments.case) - set(group.names):
         parser.error(f"there is no case {sorted(unknown)[0]!r} in {arguments.group}")
     for name in arguments.case or group.names:
-        modes = [m for m in arguments.mode if not _is_done(arguments.results, group.head(name), m, arguments.actions)]
+        head = {**group.head(name), "corrections": arguments.corrections}
+        modes = [mode for mode in arguments.mode if not _is_done(arguments.results, head, mode, arguments.actions)]
         if modes:
-            for row in rows_of(group.opened(name), modes, arguments.actions):
+            case, session = group.opened(name)
+            for row in rows_of(head, case, session, modes, arguments.actions):
                 _append(arguments.results, row)
 
 
-def rows_of(opened: Opened, modes: Sequence[str], most: int) -> Iterator[dict[str, Any]]:
-    """Corrects a segmented case in each mode, from its automatic masks.
+def rows_of(
+    head: dict[str, Any], case: LabelledCase, session: SegmentationSession, modes: Sequence[str], most: int
+) -> Iterator[dict[str, Any]]:
+    """Corrects a case in each mode, from its automatic masks.
 
     Args:
-        opened: What a row begins with, the labels, and a session with automatic masks.
+        head: What every row begins with, "corrections" a slice among it.
+        case: The labels.
+        session: With automatic masks, as it is again at the end.
         modes: Names of modes.
         most: Actions at most.
     """
-    head, case, session = opened
     automatic = [session.slices.state(index) for index in range(session.boxes.slice_count)]
     for name in modes:
-        person = SimulatedPerson(session, case, MODES[name])
+        person = SimulatedPerson(session, case, MODES[name], head["corrections"])
         start = {"dice": round(person.dice, 5), "wrong_px": person.wrong_px}
         actions = list(person.work(most))
         looks = {"looked": person.looked, "right": person.right}
@@ -108,13 +112,13 @@ class _Validation:
         head = {"group": VALIDATED, "case": name, "patient": name, "model": self._segmenter.model.spec}
         return {**head, "refiner": None if refiner is None else refiner.spec}
 
-    def opened(self, name: str) -> Opened:
+    def opened(self, name: str) -> tuple[LabelledCase, SegmentationSession]:
         ct, label, values, _ = VALIDATION[name]
         case = load_case(CaseConfig(name, self._data / ct, self._data / label, values))
         session = self._segmenter.open_session(case.volume)
         session.find_boxes()
         session.segment_boxes()
-        return self.head(name), case, session
+        return case, session
 
 
 class _OutOfFold:
@@ -133,7 +137,7 @@ class _OutOfFold:
         head = {"group": OUT_OF_FOLD, "case": name, "patient": self._cases[name].patient, "model": model}
         return {**head, "refiner": _SEEN if self._refiner is None else self._refiner.spec}
 
-    def opened(self, name: str) -> Opened:
+    def opened(self, name: str) -> tuple[LabelledCase, SegmentationSession]:
         one = self._cases[name]
         self._trainer = self._trainer or SupervisedTrainer(self._config)
         left_out = str(self._config.left_out_with(one.patient))
@@ -145,7 +149,7 @@ class _OutOfFold:
             session.clicked.refiner = load_refiner(self._refiner, model.preprocessing, model.device.type)
         session.find_boxes()
         session.segment_boxes()
-        return self.head(name), load_case(one, session.volume), session
+        return load_case(one, session.volume), session
 
 
 def read_rows(file: Path) -> list[dict[str, Any]]:

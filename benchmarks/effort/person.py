@@ -25,6 +25,7 @@ from sammix_core.segmentation.slice_state import SliceState
 
 RIGHT_MM2, RIGHT_SHARE = 50.0, 0.02  # wrong by no more than one of these, of the label: the slice is left as it is
 BOX_OFF_MM = 6.0  # an edge of a box further off than this is what a person mends first
+BOX_NEAR_MM = 2.0  # nearer ones nobody moves
 SHARED_MM2 = 100.0  # repaired here and wrong in the same place on a neighbour: worth carrying
 
 Edit = Callable[[], object]
@@ -69,15 +70,17 @@ class SimulatedPerson:
 
     The person knows the label of a slice as long as they look at it. A slice that is nearly right is left as it is.
     Otherwise the box of the part that is most wrong becomes the label's own if an edge of it is far off; else one click
-    goes into the middle of the largest wrong region; what made the slice no better is undone, and the other tool is
-    tried. What was repaired is carried if a neighbour is wrong in the same place, and that is undone if the neighbours
-    got no better. Each of these is an action, undone ones too; to look, and to undo, is none. The slice is prepared
-    while the person looks. A slice comes again only when something else has changed it.
+    goes into the middle of the largest wrong region. What made the slice no better is undone, and the other tool is
+    tried. Then comes the next slice, unless more corrections a slice are asked for. What was repaired is carried first
+    if a neighbour is wrong in the same place, and that is undone if the neighbours got no better. Each of these is an
+    action, undone ones too; to look, and to undo, is none. The slice is prepared while the person looks. A slice comes
+    again only when something else has changed it.
 
     Args:
         session: With automatic masks, which are changed.
         case: The labels; slices without a label are not looked at.
         mode: The tools.
+        corrections: How many boxes and clicks that help a slice gets at most.
 
     Attributes:
         actions: What was done, in order.
@@ -85,12 +88,13 @@ class SimulatedPerson:
         right: How often a slice of the list was left as it was.
     """
 
-    def __init__(self, session: SegmentationSession, case: LabelledCase, mode: Mode) -> None:
+    def __init__(self, session: SegmentationSession, case: LabelledCase, mode: Mode, corrections: int = 1) -> None:
         self.actions: list[dict[str, Any]] = []
         self.looked = 0
         self.right = 0
         self._session = session
         self._mode = mode
+        self._corrections = corrections
         self._labels = case.planes()
         self._boxes = oracle_boxes(session.volume, case.order.back(case.mask_volume()), by_part=True)
         spacing = dict(zip("ijk", session.volume.spacing, strict=True))
@@ -137,17 +141,22 @@ class SimulatedPerson:
         return None
 
     def _correct(self, index: int) -> Iterator[dict[str, Any]]:
+        """Boxes and clicks until the slice is right, has had its share, or none helps; then a carry."""
         label = self._labels[index]
-        for kind, edit in self._edits(index):
-            before = self._mask(index) != label
-            action = self._tried(kind, index, edit, [index], [self._state(index)])
-            yield action
-            if not action["undone"]:
-                repaired = before & (self._mask(index) == label)
-                if self._mode.carry and (beside := self._like_here(index, repaired)):
-                    every = [self._state(other) for other in range(self._session.boxes.slice_count)]
-                    yield self._tried("carry", index, lambda: self._session.carry(index), beside, every)
-                return
+        before, helped = self._mask(index) != label, 0
+        while helped < self._corrections and not self._is_right(index):
+            for kind, edit in self._edits(index):
+                action = self._tried(kind, index, edit, [index], [self._state(index)])
+                yield action
+                if not action["undone"]:
+                    helped += 1
+                    break
+            else:
+                break
+        repaired = before & (self._mask(index) == label)
+        if helped and self._mode.carry and (beside := self._like_here(index, repaired)):
+            every = [self._state(other) for other in range(self._session.boxes.slice_count)]
+            yield self._tried("carry", index, lambda: self._session.carry(index), beside, every)
 
     def _edits(self, index: int) -> Iterator[tuple[str, Edit]]:
         """What to try on a slice, the most promising first."""
@@ -163,7 +172,7 @@ class SimulatedPerson:
             region, missing = wrong_regions(label, mask)[0]
             j, i = middle_of(region)
             yield "click", lambda: session.add_click(index, i, j, positive=missing)
-        if self._mode.box and 0 < off_mm <= BOX_OFF_MM:
+        if self._mode.box and BOX_NEAR_MM < off_mm <= BOX_OFF_MM:
             yield draw
 
     def _tried(self, kind: str, index: int, edit: Edit, judged: list[int], before: list[SliceState]) -> dict[str, Any]:

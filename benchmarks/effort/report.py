@@ -21,6 +21,7 @@ from sammix_core.files import atomic_path
 PLOT = Path(__file__).parents[2] / "docs" / "images" / "effort.png"
 GOAL_MEAN, GOAL_LEAST, GOAL_GONE = 0.975, 0.965, 0.4
 SHOWN = (0, 1, 3, 5, 10, 20)
+_MADE_BY = ("model", "refiner", "corrections")
 _TITLES = {VALIDATED: "validation volumes", OUT_OF_FOLD: "training volumes, out of fold"}
 
 Row = dict[str, Any]
@@ -43,11 +44,11 @@ def main() -> None:
 
 
 def last_rows(rows: list[Row]) -> list[Row]:
-    """The last row of each case and mode; only those of the newest model and refiner of each group."""
-    newest = {row["group"]: (row["model"], row["refiner"]) for row in rows}
+    """The last row of each case and mode; only those made like the newest one of the group."""
+    newest = {row["group"]: [row[key] for key in _MADE_BY] for row in rows}
     kept = {}
     for row in rows:
-        if newest[row["group"]] == (row["model"], row["refiner"]):
+        if newest[row["group"]] == [row[key] for key in _MADE_BY]:
             kept[row["group"], row["case"], row["mode"]] = row
     return list(kept.values())
 
