@@ -28,8 +28,8 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ModuleType, Modul
     """`person` and `report`, imported as the scripts import them."""
     before = set(sys.modules)
     monkeypatch.setattr(sys, "path", [str(EFFORT), *sys.path])
-    import person  # type: ignore[import-not-found]
-    import report  # type: ignore[import-not-found]
+    import person
+    import report
 
     yield person, report
     for name in set(sys.modules) - before:

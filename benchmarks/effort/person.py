@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -164,8 +165,8 @@ class SimulatedPerson:
         if self._mode.paint:
             yield "paint", lambda: session.slices.put(self._state(index).corrected_to(label))
             return
-        boxes, off_mm = self._better_boxes(index, mask ^ label)
-        draw = ("box", lambda: session.segment_slice(index, boxes))
+        edit, off_mm = self._box_edit(index, mask ^ label)
+        draw = ("box", edit)
         if self._mode.box and off_mm > BOX_OFF_MM:
             yield draw
         if self._mode.click:
@@ -209,26 +210,31 @@ class SimulatedPerson:
         shared = [np.count_nonzero((self._mask(other) ^ self._labels[other]) & repaired) for other in beside]
         return beside if shared and max(shared) * self._pixel_mm2 >= SHARED_MM2 else []
 
-    def _better_boxes(self, index: int, wrong: np.ndarray) -> tuple[tuple[Box, ...], float]:
-        """The slice's boxes with one set to the label's, added or taken away, and how far off it was in mm.
+    def _box_edit(self, index: int, wrong: np.ndarray) -> tuple[Edit, float]:
+        """Sets a box of the slice to the label's, adds it, or takes one away, and how far off it was in mm.
 
         It is that of the part in whose old and new box most is wrong. Without liver all boxes go.
         """
-        now, right = self._session.boxes.on(index), self._boxes.on(index)
+        session, right = self._session, self._boxes.on(index)
+        now = session.boxes.on(index)
         if not right:
-            return (), np.inf
+            return partial(session.segment_slice, index, ()), np.inf
         pairs = _paired(now, right)
-        candidates: list[tuple[int, tuple[Box, ...], float]] = []
+        candidates: list[tuple[int, Edit, float]] = []
         for place, box in enumerate(right):
             old = next((now[other] for other, of_right in pairs.items() if of_right == place), None)
-            others = tuple(other for other in now if other is not old)
+            others = [other for other in now if other is not old]
             new = box if old is None else replace(box, part=old.part)
-            candidates.append((_within(wrong, box, old or box), (*others, new), self._off_mm(old, box)))
-        for other, box in enumerate(now):
-            if other not in pairs:
-                candidates.append((_within(wrong, box, box), tuple(one for one in now if one is not box), np.inf))
-        _, boxes, off_mm = max(candidates, key=lambda candidate: candidate[0])
-        return boxes, off_mm
+            edit = partial(session.segment_slice, index, (*others, new))
+            candidates.append((_within(wrong, box, old or box), edit, self._off_mm(old, box)))
+        for box in (box for place, box in enumerate(now) if place not in pairs):
+            candidates.append((_within(wrong, box, box), partial(self._take_away, box), np.inf))
+        _, edit, off_mm = max(candidates, key=lambda candidate: candidate[0])
+        return edit, off_mm
+
+    def _take_away(self, box: Box) -> None:
+        self._session.boxes.delete(box.slice_index, box.part)
+        self._session.segment_slices([box.slice_index])
 
     def _off_mm(self, old: Box | None, box: Box) -> float:
         if old is None:
