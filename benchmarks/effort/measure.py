@@ -40,7 +40,7 @@ from sammix_core.training.views import CLEAN
 
 RESULTS = Path(__file__).with_name("effort.jsonl")
 VALIDATED, OUT_OF_FOLD = "validation", "out_of_fold"
-_SEEN = "the shipped one, which has seen the patient, for clicks alone"
+_SEEN = "{}, which has seen the patient, for clicks alone"
 
 
 def main() -> None:
@@ -128,6 +128,8 @@ class _OutOfFold:
         self._config = TrainingConfig.read(config)
         self._cases = {case.name: case for case in self._config.cases}
         self._refiner = None if refiner is None else open_refiner(refiner, self._config.target)
+        shipped = open_refiner(None, self._config.target).spec
+        self._refined_by = _SEEN.format(shipped) if self._refiner is None else self._refiner.spec
         self._trainer: SupervisedTrainer | None = None
         self._folds: dict[str, Fold] = {}
         self.names = list(self._cases)
@@ -135,7 +137,7 @@ class _OutOfFold:
     def head(self, name: str) -> dict[str, Any]:
         model = f"{self._config.name}/{self._config.version}"
         head = {"group": OUT_OF_FOLD, "case": name, "patient": self._cases[name].patient, "model": model}
-        return {**head, "refiner": _SEEN if self._refiner is None else self._refiner.spec}
+        return {**head, "refiner": self._refined_by}
 
     def opened(self, name: str) -> tuple[LabelledCase, SegmentationSession]:
         one = self._cases[name]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from clicks import middle_of, wrong_regions
 from oracle import oracle_boxes
 
-from sammix_core.boxes import Box
+from sammix_core.boxes import Box, BoxSource
 from sammix_core.boxes.parts import box_iou
 from sammix_core.datasets.cases import LabelledCase
 from sammix_core.masks.packed_mask import PackedMask
@@ -28,6 +28,7 @@ RIGHT_MM2, RIGHT_SHARE = 50.0, 0.02  # wrong by no more than one of these, of th
 BOX_OFF_MM = 6.0  # an edge of a box further off than this is what a person mends first
 BOX_NEAR_MM = 2.0  # nearer ones nobody moves
 SHARED_MM2 = 100.0  # repaired here and wrong in the same place on a neighbour: worth carrying
+_MOSTLY = 0.5
 
 Edit = Callable[[], object]
 
@@ -213,22 +214,20 @@ class SimulatedPerson:
     def _box_edit(self, index: int, wrong: np.ndarray) -> tuple[Edit, float]:
         """Sets a box of the slice to the label's, adds it, or takes one away, and how far off it was in mm.
 
-        It is that of the part in whose old and new box most is wrong. Without liver all boxes go.
+        It is the one in which, old and new, most is wrong. Without liver all boxes go.
         """
         session, right = self._session, self._boxes.on(index)
         now = session.boxes.on(index)
         if not right:
             return partial(session.segment_slice, index, ()), np.inf
-        pairs = _paired(now, right)
         candidates: list[tuple[int, Edit, float]] = []
-        for place, box in enumerate(right):
-            old = next((now[other] for other, of_right in pairs.items() if of_right == place), None)
+        for old, new in _changes(now, right):
+            if new is None:
+                candidates.append((_within(wrong, old, old), partial(self._take_away, old), np.inf))
+                continue
             others = [other for other in now if other is not old]
-            new = box if old is None else replace(box, part=old.part)
             edit = partial(session.segment_slice, index, (*others, new))
-            candidates.append((_within(wrong, box, old or box), edit, self._off_mm(old, box)))
-        for box in (box for place, box in enumerate(now) if place not in pairs):
-            candidates.append((_within(wrong, box, box), partial(self._take_away, box), np.inf))
+            candidates.append((_within(wrong, new, old or new), edit, self._off_mm(old, new)))
         _, edit, off_mm = max(candidates, key=lambda candidate: candidate[0])
         return edit, off_mm
 
@@ -263,18 +262,46 @@ class SimulatedPerson:
             self._sizes[index] = int(mask.sum())
 
 
-def _paired(now: tuple[Box, ...], right: tuple[Box, ...]) -> dict[int, int]:
-    """Which box of the label each present one is for, by place in both: the most alike first, each once."""
+def _changes(
+    now: Sequence[Box], right: Sequence[Box]
+) -> Iterator[tuple[Box, Box] | tuple[Box, None] | tuple[None, Box]]:
+    """What the boxes of a slice should become: (old, new) each; None for a box to take away or to add.
+
+    The most alike belong together. Where a box also holds further parts of the label, it should go round them as well.
+    """
     alike = [
         (box_iou(box.edges, other.edges), place, of_right)
         for place, box in enumerate(now)
         for of_right, other in enumerate(right)
     ]
-    pairs: dict[int, int] = {}
+    groups: dict[int, list[int]] = {}
+    left = set(range(len(right)))
     for iou, place, of_right in sorted(alike, reverse=True):
-        if iou > 0 and place not in pairs and of_right not in pairs.values():
-            pairs[place] = of_right
-    return pairs
+        if iou > 0 and place not in groups and of_right in left:
+            groups[place] = [of_right]
+            left.remove(of_right)
+    for of_right in sorted(left):
+        shares = {place: _share_inside(right[of_right], now[place]) for place in groups}
+        place = max(shares, key=lambda one: shares[one], default=None)
+        if place is not None and shares[place] >= _MOSTLY:
+            groups[place].append(of_right)
+            left.remove(of_right)
+    for place, box in enumerate(now):
+        if place not in groups:
+            yield box, None
+            continue
+        i_min, j_min, i_max, j_max = np.array([right[one].edges for one in groups[place]]).T
+        edges = (int(i_min.min()), int(j_min.min()), int(i_max.max()), int(j_max.max()))
+        yield box, Box(box.slice_index, *edges, BoxSource.EDITED, part=box.part)
+    for of_right in sorted(left):
+        yield None, right[of_right]
+
+
+def _share_inside(box: Box, other: Box) -> float:
+    """Share of a box's area that lies inside another one."""
+    inside = np.zeros((box.j_max, box.i_max), bool)
+    inside[other.slices] = True
+    return float(inside[box.slices].mean())
 
 
 def _within(wrong: np.ndarray, first: Box, second: Box) -> int:
