@@ -194,7 +194,7 @@ class SimulatedPerson:
             "kind": kind,
             "slice": index,
             "undone": undone,
-            "slices_changed": len(changed),
+            "changed": changed,
             "judged_wrong_px": [wrong_before, wrong_after],
             "wrong_px_tried": wrong_tried,
             "wrong_px": self.wrong_px,
