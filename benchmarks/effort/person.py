@@ -200,6 +200,7 @@ class SimulatedPerson:
             "wrong_px": self.wrong_px,
             "dice": round(self.dice, 5),
             "looked": self.looked,
+            "right": self.right,
             "seconds": round(seconds, 2),
             "cpu_seconds": round(cpu_seconds, 2),
         }

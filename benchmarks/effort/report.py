@@ -33,7 +33,6 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--actions", type=int, default=10, help="actions that are counted")
     parser.add_argument("--plot", type=Path, help="the file to draw, such as docs/images/effort.png")
-    parser.add_argument("--table", action="store_true", help="print the tables; they are printed anyway")
     arguments = parser.parse_args()
     rows = last_rows(read_rows(arguments.results))
     if not rows:
@@ -116,13 +115,14 @@ def _of_cases(rows: list[Row], most: int) -> str:
     of_mode = [row for row in rows if row["mode"] == ALL_TOOLS.name]
     for row in of_mode:
         dice, actions = steps(row, "dice", most), row["actions"][:most]
+        looks = actions[-1] if len(row["actions"]) > most else row  # or up to the end of the list
         kinds = []
         for kind in ("box", "click", "carry"):
             of_kind = [action["undone"] for action in actions if action["kind"] == kind]
             kinds.append(f"{len(of_kind)} ({sum(of_kind)})")
         lines.append(
             f"| {row['case']} | {dice[0]:.4f} | {min(dice):.4f} | {dice[-1]:.4f} | {gone(row, most):.0%} "
-            f"| {', '.join(kinds)} | {row['looked']} | {row['right']} |"
+            f"| {', '.join(kinds)} | {looks['looked']} | {looks['right']} |"
         )
     return "\n".join(lines) if of_mode else ""
 
