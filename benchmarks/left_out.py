@@ -53,7 +53,7 @@ class LeftOut:
         if self._version is not None:
             folder = self.refiner(case.patient)
             session.set_refiner(organ_refiner(model, folder, 1, every_box=False))
-            session.clicked.set_refiner(load_refiner(folder, model.preprocessing, model.device.type))
+            session.clicked.refiner = load_refiner(folder, model.preprocessing, model.device.type)
         return session
 
     def refiner(self, patient: str) -> ModelFolder:

@@ -56,17 +56,13 @@ class ClickedSlices:
         self._model = model
         self._finder = finder
 
-    def set_refiner(self, refiner: SliceRefiner) -> None:
-        """Uses another refiner than the shipped one from now on, as whoever measures one does."""
-        self._refiner = refiner
-
     def prepare(self) -> None:
         """Loads the refiner before the first click needs it.
 
         Raises:
             InputError: Its files are damaged.
         """
-        _ = self._refiner
+        _ = self.refiner
 
     def mask(self, unclicked: np.ndarray, clicks: Sequence[Click]) -> np.ndarray:
         """Applies the clicks of one slice.
@@ -113,7 +109,8 @@ class ClickedSlices:
         return ndimage.binary_fill_holes(found)
 
     @cached_property
-    def _refiner(self) -> SliceRefiner | None:
+    def refiner(self) -> SliceRefiner | None:
+        """What answers clicks, by default `click_refiner`; another one may be set, None for the model's own decoder."""
         return click_refiner(self._model)
 
     @torch.inference_mode()
@@ -121,10 +118,10 @@ class ClickedSlices:
         """Logits of one stage over the network's image."""
         last = slice_mask_as_logits(mask, self._finder.axial.frame)
         clicks = self._network_clicks(pixels)
-        if self._refiner is not None:
+        if self.refiner is not None:
             device = self._model.device
             seen = Clicks(clicks.points.to(device), clicks.labels.to(device))
-            logits = self._refiner(embedding, last.to(device), seen)[0, 0]
+            logits = self.refiner(embedding, last.to(device), seen)[0, 0]
         else:
             prompt = functional.adaptive_avg_pool2d(last, 4 * embedding.shape[-1]).to(self._model.device)
             masks, scores = self._model.backend.decode(embedding, boxes_of(last, clicks), prompt)
