@@ -6,7 +6,6 @@ import hashlib
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 
 import torch
 
@@ -33,7 +32,6 @@ from sammix_core.finetuning.result import ONE_SIDED, Figure, FineTuneResult, jud
 from sammix_core.finetuning.run_folder import FineTuneRun
 from sammix_core.finetuning.samples import Sample, collect_samples
 from sammix_core.finetuning.scoring import KINDS, RememberingBackend, mean_dice, score_samples
-from sammix_core.finetuning.unlabelled_ct import UnlabelledCt, read_cts, stored_cts
 from sammix_core.finetuning.unlabelled_part import LABEL as UNLABELLED
 from sammix_core.finetuning.unlabelled_part import (
     UnlabelledBatches,
@@ -41,14 +39,7 @@ from sammix_core.finetuning.unlabelled_part import (
     training_settings,
     views_needed,
 )
-from sammix_core.finetuning.unlabelled_slices import (
-    UnlabelledCase,
-    absent_for_share,
-    choose_slices,
-    forget_old_views,
-    notes_on,
-    unlabelled_views_folder,
-)
+from sammix_core.finetuning.unlabelled_slices import absent_for_share, collect_unlabelled, notes_on
 from sammix_core.guidance.base import Guidance
 from sammix_core.guidance.boxes_from_cam import BoxSettings
 from sammix_core.model_store.activation import check_usable
@@ -102,7 +93,8 @@ class FineTuning:
         self._samples = collect_samples(settings, self._target, earlier_cases, spec, run.folder)
         self._learnt = sorted(self._samples.learnt, key=lambda sample: (sample.case, sample.correction.slice_index))
         self._recipe = (recipes.from_scratch if self._new else recipes.gentle)(len(self._learnt))
-        self._unlabelled = self._unlabelled_cases()
+        labelled = {sample.case for sample in self._samples.samples}
+        self._unlabelled = collect_unlabelled(settings, self._target, labelled, spec, run.cts_folder)
         self._views = within_memory(self._samples.samples, settings.views)
         self._encoder = Encoder(model.backend, spec, encoder_key(self._folder), settings.seed)
 
@@ -172,17 +164,6 @@ class FineTuning:
             batches = UnlabelledBatches(material, self._unlabelled, self._encoder, settings, self._settings.seed)
             weights = learn_from_unlabelled(trainer, self._parent, weights, boxes, batches)
         return _Trained(weights, material)
-
-    def _unlabelled_cases(self) -> list[UnlabelledCase]:
-        settings, views = self._settings, unlabelled_views_folder()
-        cts = chain(
-            read_cts([UnlabelledCt.parse(text) for text in settings.unlabelled], self._target, settings.values_are_hu),
-            stored_cts(self._run.cts_folder, self._target),
-        )
-        labelled = {sample.case for sample in self._samples.samples}
-        cases = choose_slices(cts, labelled, self._parent.model.preprocessing, views)
-        forget_old_views(views)
-        return cases
 
     def _figures(self, after: LoadedModel, encoder: Encoder) -> list[Figure]:
         before = None if self._new else self._parent.model

@@ -6,6 +6,7 @@ import time
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from sammix_core.datasets.cases import LabelledCase
@@ -13,7 +14,8 @@ from sammix_core.datasets.correction import Source, case_key, corrections_of_vol
 from sammix_core.datasets.sampling import spread, spread_with_ends
 from sammix_core.errors import InputError
 from sammix_core.finetuning.samples import Sample
-from sammix_core.finetuning.unlabelled_ct import OpenedCt
+from sammix_core.finetuning.settings import FineTuneSettings
+from sammix_core.finetuning.unlabelled_ct import OpenedCt, UnlabelledCt, read_cts, stored_cts
 from sammix_core.model_store.store import user_folder
 from sammix_core.preprocessing.spec import PreprocessingSpec
 
@@ -49,6 +51,28 @@ class UnlabelledCase:
 def unlabelled_views_folder() -> Path:
     """Where the embeddings of these slices are kept for 30 days, for later runs; may be absent."""
     return user_folder() / "finetuning" / "views"
+
+
+def collect_unlabelled(
+    settings: FineTuneSettings, target: str, labelled: Collection[str], spec: PreprocessingSpec, stored: Path
+) -> list[UnlabelledCase]:
+    """Reads the CTs without masks that a run learns from.
+
+    Args:
+        settings: Name files and folders.
+        target: The structure.
+        labelled: Keys of the cases with masks.
+        spec: The parent's preprocessing.
+        stored: Folder of the CTs that a host has given to the run.
+
+    Raises:
+        InputError: See `read_cts`, `stored_cts` and `choose_slices`.
+    """
+    named = [UnlabelledCt.parse(text) for text in settings.unlabelled]
+    cts = chain(read_cts(named, target, settings.values_are_hu), stored_cts(stored, target))
+    views = unlabelled_views_folder()
+    forget_old_views(views)
+    return choose_slices(cts, labelled, spec, views)
 
 
 def choose_slices(
