@@ -84,8 +84,8 @@ class UnlabelledLogic:
             InputError: The volume has no mask.
         """
         case = self._workspace.cases.find(row.key)
-        isOfTarget = case is not None and case.target == self._workspace.target
-        shown = [index for index, state in case.states.items() if state.mask is not None] if isOfTarget else []
+        states = case.states if case is not None and case.target == self._workspace.target else {}
+        shown = [index for index, state in states.items() if state.mask is not None]
         if not shown:
             raise InputError(_("{name} has no mask yet. Segment it first, or enter the slices.").format(name=row.name))
         self.say(row, (min(shown), max(shown)))
