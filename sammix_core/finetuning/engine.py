@@ -106,8 +106,8 @@ class FineTuning:
             Cancelled: The user stopped; what is done stays for the next start.
         """
         to_share = slices_for_share(self._learnt)
-        to_share += absent_for_share(self._unlabelled, to_share)
-        self._plan(to_share)
+        compared = [*to_share, *absent_for_share(self._unlabelled, to_share)]
+        self._plan(compared)
         self._encode()
         model = self._parent.model
         if not self._new:
@@ -123,9 +123,9 @@ class FineTuning:
         )
         trained = self._train(trainer)
         material = trained.material
-        stage = self._stage(CHOOSING, shares_tried(self._new) * len(to_share))
+        stage = self._stage(CHOOSING, shares_tried(self._new) * len(compared))
         endpoints = Endpoints(model, self._parent.weights, trained.weights, material.boxes)
-        shares = choose_shares(endpoints, to_share, self._clean, stage.step, new_structure=self._new)
+        shares = choose_shares(endpoints, compared, self._clean, stage.step, new_structure=self._new)
         weights, adapter, encoder = endpoints.between(shares), None, self._encoder
         if self._settings.lora:
             adapted = adapt(trainer, self._folder, model, weights, material)
@@ -161,7 +161,7 @@ class FineTuning:
         weights = Weights(dict(head.state_dict()), decoder)
         if self._unlabelled:
             settings = training_settings(self._recipe)
-            batches = UnlabelledBatches(material, self._unlabelled, self._encoder, settings, self._settings.seed)
+            batches = UnlabelledBatches(views, self._unlabelled, self._encoder, settings, self._settings.seed)
             weights = learn_from_unlabelled(trainer, self._parent, weights, boxes, batches)
         return _Trained(weights, material)
 

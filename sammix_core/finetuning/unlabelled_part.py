@@ -17,7 +17,7 @@ import torch
 from sammix_core.datasets.sampling import PatientSampler
 from sammix_core.finetuning.candidate import Weights
 from sammix_core.finetuning.encoded import SAME_PLACE, Encoder, as_views
-from sammix_core.finetuning.part_training import LearningMaterial, Parent, PartTrainer
+from sammix_core.finetuning.part_training import Parent, PartTrainer
 from sammix_core.finetuning.recipe import Recipe
 from sammix_core.finetuning.samples import Sample
 from sammix_core.finetuning.unlabelled_slices import UnlabelledCase
@@ -26,7 +26,7 @@ from sammix_core.training.loop import LoopSettings, RatedParameters, one_cycle, 
 from sammix_core.training.semi_supervised.guides import DROPPED_CHANNELS
 from sammix_core.training.semi_supervised.network import NO_FOLD, Batch, SamMix
 from sammix_core.training.semi_supervised.settings import SamMixTraining
-from sammix_core.training.views import CLEAN, ViewSamples
+from sammix_core.training.views import CLEAN, View, ViewSamples
 
 LABEL = "model on CTs without labels"
 STEPS = 100
@@ -91,7 +91,7 @@ class UnlabelledBatches:
     """Makes the batch of a step: labelled slices, and slices without masks in two views of the same geometry.
 
     Args:
-        material: The labelled slices.
+        views: The labelled slices.
         cases: The CTs without masks; each counts the same, as a labelled case does.
         encoder: Knows the views.
         settings: How many of each kind.
@@ -103,16 +103,15 @@ class UnlabelledBatches:
 
     def __init__(
         self,
-        material: LearningMaterial,
+        views: Sequence[View],
         cases: Sequence[UnlabelledCase],
         encoder: Encoder,
         settings: SamMixTraining,
         seed: int,
     ) -> None:
         absent = [sample for case in cases for sample in case.absent]
-        views, images = as_views(absent, lambda _sample: [CLEAN], encoder, lambda sample: sample.case)
-        self._images = [*material.images, *images]
-        self._labelled = ViewSamples([*material.views, *views], np.random.default_rng(seed))
+        empty, _images = as_views(absent, lambda _sample: [CLEAN], encoder, lambda sample: sample.case)
+        self._labelled = ViewSamples([*views, *empty], np.random.default_rng(seed))
         self._pairs = self._labelled.draws(settings.steps, settings.batch, _POSITIVE_SHARE)
         self._cases, self._encoder, self._seed = cases, encoder, seed
         self.settings = settings
@@ -133,37 +132,31 @@ class UnlabelledBatches:
         rng = np.random.default_rng([self._seed, step])
         pairs = self._pairs[step]
         shares, embeddings = self._labelled.shares(pairs), self._labelled.embeddings(pairs)
-        images = torch.from_numpy(np.stack([self._images[view][index] for view, index in pairs])).float()[:, None]
         others = self._others.draw(self.settings.unlabelled_batch, rng) if len(self._others) else []
         channels, height, width = embeddings.shape[1:]
-        weak_images, weak_embeddings = self._views(others, CLEAN, images, embeddings)
-        strong_images, strong_embeddings = self._views(others, SAME_PLACE, images, embeddings)
+        # The head on the embedding looks at no image; only the size is asked for.
+        images = torch.zeros_like(shares[:1])
+        of_others = images.expand(len(others), -1, -1, -1)
         return Batch(
-            images=images,
+            images=images.expand(len(pairs), -1, -1, -1),
             embeddings=embeddings,
             shares=shares,
             present=shares.flatten(1).any(1).float(),
-            weak_images=weak_images,
-            weak_embeddings=weak_embeddings,
-            strong_images=strong_images,
-            strong_embeddings=strong_embeddings,
+            weak_images=of_others,
+            weak_embeddings=self._embeddings(others, CLEAN, embeddings),
+            strong_images=of_others,
+            strong_embeddings=self._embeddings(others, SAME_PLACE, embeddings),
             unlabelled_present=torch.tensor([present for _, present in others]),
             kept=torch.from_numpy(rng.random((len(pairs) + len(others), channels)) >= DROPPED_CHANNELS),
             seed=torch.tensor([self._seed, step, 0]),
             folds=torch.full((len(pairs),), NO_FOLD),
-            # Slices are taken too far apart to have neighbours.
+            # Slices are spread, so that what lies beside one is mostly not encoded.
             neighbours=torch.full((1,), torch.nan).expand(len(others), 2, channels, height, width),
             positions=torch.zeros(1).expand(len(others), height, width, 2),
         )
 
-    def _views(
-        self, others: Sequence[tuple[Sample, float]], view: str, images: torch.Tensor, embeddings: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images and embeddings of slices in one of their views, shaped as those that are given."""
+    def _embeddings(self, others: Sequence[tuple[Sample, float]], view: str, like: torch.Tensor) -> torch.Tensor:
+        """Of slices in one of their views, shaped as those that are given."""
         if not others:
-            return images[:0], embeddings[:0]
-        encoded = [self._encoder.get(sample, view) for sample, _ in others]
-        return (
-            torch.from_numpy(np.stack([one.image for one in encoded])).float()[:, None],
-            torch.from_numpy(np.stack([one.embedding for one in encoded])).float(),
-        )
+            return like[:0]
+        return torch.from_numpy(np.stack([self._encoder.get(sample, view).embedding for sample, _ in others])).float()

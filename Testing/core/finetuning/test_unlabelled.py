@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,17 @@ from sammix_core import model_store
 from sammix_core.datasets.labels import CaseLabels
 from sammix_core.errors import Cancelled, InputError
 from sammix_core.finetuning import FineTuneRun, FineTuneSettings, unlabelled_part
-from sammix_core.finetuning.encoded import SAME_PLACE, Encoder
+from sammix_core.finetuning.encoded import SAME_PLACE, EncodedSlice, Encoder
 from sammix_core.finetuning.engine import ENCODING
 from sammix_core.finetuning.process import work
+from sammix_core.finetuning.recipe import gentle
 from sammix_core.finetuning.result import FineTuneResult
 from sammix_core.finetuning.samples import Sample
 from sammix_core.finetuning.unlabelled_ct import OpenedCt, UnlabelledCt, read_cts, store_ct
 from sammix_core.finetuning.unlabelled_slices import absent_for_share, choose_slices, forget_old_views
 from sammix_core.model_store.weights import load_model_weights
 from sammix_core.preprocessing.spec import PreprocessingSpec
-from sammix_core.training.views import CLEAN
+from sammix_core.training.views import CLEAN, View
 
 
 def a_ct(path: Path, seed: int) -> Path:
@@ -253,3 +255,39 @@ def test_both_views_of_a_slice_show_the_same_place(tmp_path: Path) -> None:
     # Where there was air there is air: nothing has moved.
     assert other[plain == 0].mean() < 0.02
     assert plain[other == 0].mean() < 0.02
+
+
+class NumberingEncoder:
+    """Gives each slice an embedding full of its number, and 100 more in the other view."""
+
+    def get(self, sample: Sample, view: str) -> EncodedSlice:
+        value = sample.correction.slice_index + (100 if view == SAME_PLACE else 0)
+        blank = np.zeros((256, 256))
+        return EncodedSlice(blank.astype(np.float32), np.full((256, 64, 64), value, np.float16), blank.astype(np.uint8))
+
+
+def test_a_batch_has_empty_masks_where_the_structure_is_not_and_two_views_where_no_mask_is_known(
+    tmp_path: Path,
+) -> None:
+    volume, _ = a_patient(1)
+    cases = [slices_of(OpenedCt.of_range("ct", volume, shows, "liver"), tmp_path) for shows in ((2, 5), None)]
+    shares = np.full((1, 256, 256), 255, np.uint8)
+    labelled = View("anna", CLEAN, np.full((1, 256, 64, 64), 50, np.float16), shares, np.zeros(1, int))
+    settings = replace(unlabelled_part.training_settings(gentle(4)), steps=4)
+    batches = unlabelled_part.UnlabelledBatches([labelled], cases, NumberingEncoder(), settings, 0)  # type: ignore[arg-type]
+    seen: dict[float, set[float]] = {}
+    for step in range(4):
+        batch = batches(step)
+        numbers = batch.embeddings[:, 0, 0, 0].tolist()
+        assert numbers[:4] == [50.0] * 4
+        assert set(numbers[4:]) <= {0.0, 1.0, 6.0, 7.0}
+        assert batch.present.tolist() == [1.0] * 4 + [0.0] * 2
+        assert batch.shares[4:].sum() == 0
+        assert torch.equal(batch.weak_embeddings + 100, batch.strong_embeddings)
+        for number, present in zip(batch.weak_embeddings[:, 0, 0, 0].tolist(), batch.unlabelled_present, strict=True):
+            seen.setdefault(float(present.nan_to_num(-1)), set()).add(number)
+        assert all(
+            torch.equal(one.nan_to_num(), other.nan_to_num()) for one, other in zip(batch, batches(step), strict=True)
+        )
+    assert seen.keys() == {1.0, -1.0}
+    assert seen[1.0] <= {2.0, 3.0, 4.0, 5.0}
