@@ -95,10 +95,12 @@ class FineTuneSettings:
         for source in self.sources:
             if not is_correction_set(source):
                 check_case_folder(source)
-        if self.check is not None:
-            check_case_folder(self.check)
-        for text in self.unlabelled:
-            UnlabelledCt.parse(text).found()
+        checked_on = [] if self.check is None else [case.ct.resolve() for case in check_case_folder(self.check)]
+        for ct in (one for text in self.unlabelled for one in UnlabelledCt.parse(text).found()):
+            if ct.path.expanduser().resolve() in checked_on:
+                raise InputError(
+                    f"{ct.path} is a case of the check folder too, so a check on it says nothing; leave it out."
+                )
         if self.target is not None and not re.fullmatch(r"[^\W_][\w ,()-]{0,63}", self.target):
             raise InputError(f"{self.target!r} cannot name a structure; take letters, digits and spaces.")
         for name, value, most in (("views", self.views, _MOST_VIEWS), ("threads", self.threads, _MOST_THREADS)):
