@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import slicer
 from slicer.i18n import tr as _
 
 from sammix_core.errors import InputError
@@ -67,15 +68,13 @@ class UnlabelledLogic:
         return rows + [UnlabelledRow(path, path, isFolder=True) for path in self._folders]
 
     def use(self, row: UnlabelledRow, isUsed: bool) -> None:
-        """Whether fine-tuning learns from a volume."""
-        node = _node(row)
-        writeChoice(node, replace(readChoice(node), isUsed=isUsed))
+        """Notes whether fine-tuning learns from a volume."""
+        _note(row, isUsed=isUsed)
 
     def say(self, row: UnlabelledRow, shows: tuple[int, int] | None) -> None:
         """Notes which slices of a volume show the structure; None where the user does not say."""
-        node = _node(row)
         first, last = shows or (-1, -1)
-        writeChoice(node, replace(readChoice(node), target=self._workspace.target, first=first, last=last))
+        _note(row, target=self._workspace.target, first=first, last=last)
 
     def sayFromMask(self, row: UnlabelledRow) -> None:
         """Notes the slices on which the volume's own mask shows the structure.
@@ -124,7 +123,7 @@ class UnlabelledLogic:
         found = []
         for row in self.rows():
             if row.isUsed and not row.isFolder:
-                volume = volumeFromNode(_node(row))
+                volume = volumeFromNode(slicer.mrmlScene.GetNodeByID(row.key))
                 if case_key(volume) in labelled:
                     raise InputError(
                         _("{name} has saved slices already. Untick it among the CTs without labels.").format(
@@ -155,7 +154,8 @@ def store(run: FineTuneRun, volumes: list[tuple[Volume, tuple[int, int] | None]]
         raise
 
 
-def _node(row: UnlabelledRow) -> Any:
-    import slicer
-
-    return slicer.mrmlScene.GetNodeByID(row.key)
+def _note(row: UnlabelledRow, **changes: Any) -> None:
+    """Changes what is noted on a volume; one that has just been removed stays as it is."""
+    node = slicer.mrmlScene.GetNodeByID(row.key)
+    if node is not None:
+        writeChoice(node, replace(readChoice(node), **changes))
