@@ -37,6 +37,13 @@ _LEAST_SUPPORT = 60.0
 # back is, see `spine_row`.
 SPINE_IN_FRONT, _SPINE_ROW, _SPINE_AT_BACK = 0.42, 0.5, 0.58
 _LIVER_COL = 0.45
+# Flips of rows and columns, and how a patient looks by them.
+_MIRRORED = (False, True)
+_TURNED = {
+    _MIRRORED: "left and right exchanged",
+    (True, True): "turned by 180 degrees in plane",
+    (True, False): "front and back exchanged",
+}
 _BODY_VALUE = 0.1  # of the network's image: from -120 HU
 
 
@@ -112,27 +119,29 @@ class OrientationCheck:
         """What contradicts the header, in a sentence; None where nothing does. The volume stays as it is."""
         axial = AxialSlices.cut(self._volume, self._volume.axial_order, self._model.preprocessing)
         spine = spine_row(axial.hu[_sampled(len(axial))])
-        if not self._is_doubtful(axial, spine):
-            return None
         fullest = int(np.argmax(self._maps.sum((1, 2))))
         slices = np.unique([fullest, *(round(share * (len(axial) - 1)) for share in (0.35, 0.65))])
-        stated = float(np.mean([self._maps[index].sum() for index in slices]))
-        scores = {flips: self._support(flips, slices) for flips in ((False, True), (True, True), (True, False))}
+        stated = self._maps[slices].sum((1, 2))
+        if not self._is_doubtful(axial, spine):
+            return _contradiction(_MIRRORED) if self._is_mirrored(slices, float(stated.max())) else None
+        scores = {flips: float(np.mean(self._support(flips, slices))) for flips in _TURNED}
         is_proven = spine is not None and spine <= SPINE_IN_FRONT
         flips = max((flips for flips in scores if flips[0] or not is_proven), key=lambda flips: scores[flips])
         least_more = _NOT_LESS if is_proven else _CLEARLY_MORE
-        if scores[flips] < max(_LEAST_SUPPORT, least_more * stated):
+        if scores[flips] < max(_LEAST_SUPPORT, least_more * float(stated.mean())):
             return None
-        turned = {
-            (False, True): "left and right exchanged",
-            (True, True): "turned by 180 degrees in plane",
-            (True, False): "front and back exchanged",
-        }[flips]
-        return (
-            f"{WARNING} the header contradicts the anatomy. With {turned} the slices look far more like those of a "
-            "patient than as the header has them. Nothing was changed: check the orientation in the viewer (and think "
-            "of situs inversus) before you use the mask."
-        )
+        return _contradiction(flips)
+
+    def _is_mirrored(self, slices: np.ndarray, stated: float) -> bool:
+        """Whether a slice with left and right exchanged shows clearly more than any as the header has them.
+
+        A map of a mirrored liver may look like one of a small liver. Of eight CT the right way round, mirrored slices
+        showed at most 0.65 times as much; of the same with a wrong header, six 1.4 to 2.9 times. Models without a
+        calibration of what the structure can be are not checked.
+        """
+        if self._model.plausibility is None:
+            return False
+        return max(self._support(_MIRRORED, slices)) >= max(_LEAST_SUPPORT, _CLEARLY_MORE * stated)
 
     def _is_doubtful(self, axial: AxialSlices, spine: float | None) -> bool:
         covered = (self._maps > 0.5).sum((1, 2))
@@ -147,7 +156,8 @@ class OrientationCheck:
         col = float(cols @ weights / weights.sum())
         return len(body) > 0 and (col - body[0]) / max(1, body[-1] - body[0]) > _LIVER_COL
 
-    def _support(self, flips: tuple[bool, bool], slices: np.ndarray) -> float:
+    def _support(self, flips: tuple[bool, bool], slices: np.ndarray) -> list[float]:
+        """How much of the structure each slice shows with rows and columns flipped so."""
         order = self._volume.axial_order
         row, col = order.flips[1] ^ flips[0], order.flips[2] ^ flips[1]
         axial = AxialSlices.cut(
@@ -155,7 +165,15 @@ class OrientationCheck:
         )
         if self._model.guidance.needs_embeddings:
             self.slices_encoded += len(slices)
-        return float(np.mean([_support(self._model, axial, int(index)) for index in slices]))
+        return [_support(self._model, axial, int(index)) for index in slices]
+
+
+def _contradiction(flips: tuple[bool, bool]) -> str:
+    return (
+        f"{WARNING} the header contradicts the anatomy. With {_TURNED[flips]} the slices look far more like those of a "
+        "patient than as the header has them. Nothing was changed: check the orientation in the viewer (and think "
+        "of situs inversus) before you use the mask."
+    )
 
 
 def _support(model: LoadedModel, axial: AxialSlices, index: int) -> float:
