@@ -90,3 +90,23 @@ def choose_shares(
     if new_structure:
         return choose(score, heads=(1.0,), decoders=recipes.DECODER_SHARES, head=1.0)
     return choose(score, heads=recipes.HEAD_SHARES, decoders=recipes.DECODER_SHARES, head=0.0)
+
+
+def kept_shares(shares: Shares, lost: Callable[[Shares], float]) -> Shares:
+    """Goes back towards the parent until the training patients lose next to nothing.
+
+    Args:
+        shares: As `choose_shares` returned them.
+        lost: The Dice that the training patients lose with some shares.
+
+    Returns:
+        The first of the shares, each step of both parts nearer to the parent, that loses no more than
+        `recipe.MOST_LOST`; the nearest where all lose more.
+    """
+    while lost(shares) > recipes.MOST_LOST and shares.decoder > recipes.DECODER_SHARES[0]:
+        shares = Shares(_one_less(recipes.HEAD_SHARES, shares.head), _one_less(recipes.DECODER_SHARES, shares.decoder))
+    return shares
+
+
+def _one_less(shares: Sequence[float], share: float) -> float:
+    return max((less for less in shares if less < share), default=shares[0])
