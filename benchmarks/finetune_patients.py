@@ -14,7 +14,7 @@ scored on the stored embeddings of the training views, at the network's pixels, 
 - "near": the squared distance from the parent's weights is part of the loss (L2-SP, arXiv 1802.01483).
 
 Embeddings are those of `benchmarks/liver_model/config.yaml`, which `sammix train` makes. Parent and ways are trained
-below work/finetune_patients, each resuming from its checkpoint; with --quick in fewer steps. Rows go to
+below work/finetune_patients, each resuming from its checkpoint; with --quick in a fraction of the steps. Rows go to
 benchmarks/finetune_patients.jsonl; what is there already is passed over.
 """
 
@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -39,6 +39,7 @@ from sammix_core.finetuning.candidate import Weights, between, head_from, weight
 from sammix_core.finetuning.pack import Pack, pack_of
 from sammix_core.finetuning.pack_scoring import decode_embedding, score_embedding
 from sammix_core.finetuning.part_training import rehearsed
+from sammix_core.finetuning.recipe import Recipe
 from sammix_core.finetuning.scoring import KINDS, Scores
 from sammix_core.guidance.boxes_from_cam import BoxSettings
 from sammix_core.guidance.embedding_cam import EmbeddingCam
@@ -48,6 +49,7 @@ from sammix_core.sam.decoding import MaskSettings
 from sammix_core.sam.litemedsam import require_litemedsam
 from sammix_core.segmentation.following.settings import FollowSettings
 from sammix_core.segmentation.model_loading import LoadedModel
+from sammix_core.segmentation.slice_decoder import MaskRefiner
 from sammix_core.training.config import TrainingConfig
 from sammix_core.training.context import FULL_PRECISION, LocalRuntime, TrainingContext
 from sammix_core.training.decoder_training import PromptMaker, train_decoder
@@ -65,7 +67,7 @@ LEARNT = ("hcc002_portal", "hcc005_portal")
 NEXT = ("hcc006_portal", "hcc007_arterial", "hcc009_portal", "hcc015_portal")
 OTHERS = ("kits00072",)
 WAYS = ("nothing", "pack", "answers", "near")
-SHARES = (Shares(0.0, 0.5), Shares(0.0, 1.0), Shares(0.5, 0.5), Shares(1.0, 1.0))
+SHARES = (Shares(1.0, 0.0), Shares(0.5, 0.0), Shares(0.0, 1.0), Shares(1.0, 1.0))
 _WITH, _WITHOUT = 24, 8  # of a case that is learnt from, as from a folder of cases
 _TEST_WITH, _TEST_WITHOUT = 9, 3
 _ANSWERS = 12
@@ -154,31 +156,42 @@ class Bench:
         """Six slices of each of the parent's patients, half of them to learn from."""
         return pack_of([self.views[case, CLEAN] for case in PARENTS])
 
-    def learnt(self) -> list[View]:
-        """The user's slices, all their views."""
+    def version(self, way: str, shares: Shares) -> LoadedModel:
+        """The parent with its weights so far on the way to the trained ones; what stays as it was is not trained."""
+        if way == "parent":
+            return self.parent
+        start = weights_of(self.parent)
+        head = self._head(way, start.head) if shares.head else start.head
+        decoder = self._decoder(way) if shares.decoder else start.decoder
+        return with_weights(self.parent, between(start, Weights(head, decoder), shares))
+
+    def _head(self, way: str, start: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+        settings = replace(self._recipe.head, steps=self.steps.head)
+        context = self._context(f"{way}-head-{self.steps.head}", way == "near")
+        return train_head(self._views(way), settings, context, head_from(start)).state_dict()
+
+    def _decoder(self, way: str) -> Mapping[str, torch.Tensor]:
+        parent, views = self.parent, self._views(way)
+        prompts = PromptMaker({view.patient: parent.guidance for view in views}, parent.boxes, parent.masks)
+        settings = replace(self._recipe.decoder, steps=self.steps.decoder)
+        context = self._context(f"{way}-decoder-{self.steps.decoder}", way == "near")
+        return train_decoder(require_litemedsam(parent.backend), views, prompts, settings, context)
+
+    @property
+    def _recipe(self) -> Recipe:
+        return recipes.gentle(len(LEARNT) * (_WITH + _WITHOUT))
+
+    def _views(self, way: str) -> list[View]:
+        """The user's slices, all their views, and what is drawn beside them."""
         views = []
         for (case, _), view in self.views.items():
             if case in LEARNT:
                 views.append(part_of(view, chosen_slices(self.views[case, CLEAN], _WITH, _WITHOUT)))
-        return views
-
-    def version(self, way: str) -> Weights:
-        """What training makes of the parent's weights."""
-        parent, views = self.parent, self.learnt()
         if way == "pack":
             views += rehearsed(self.pack, LEARNT)
         if way == "answers":
             views += [self._answers(case) for case in LEARNT]
-        near = way == "near"
-        start, recipe = weights_of(parent), recipes.gentle(len(LEARNT) * (_WITH + _WITHOUT))
-        settings = replace(recipe.head, steps=self.steps.head)
-        context = self._context(f"{way}-head-{self.steps.head}", near)
-        head = train_head(views, settings, context, head_from(start.head))
-        prompts = PromptMaker({view.patient: parent.guidance for view in views}, parent.boxes, parent.masks)
-        context = self._context(f"{way}-decoder-{self.steps.decoder}", near)
-        settings = replace(recipe.decoder, steps=self.steps.decoder)
-        decoder = train_decoder(require_litemedsam(parent.backend), views, prompts, settings, context)
-        return Weights(dict(head.state_dict()), decoder)
+        return views
 
     def _answers(self, case: str) -> View:
         """Slices of a case that the user has not labelled, with the parent's own masks."""
@@ -190,16 +203,18 @@ class Bench:
         return replace(view, case=f"answers {case}", shares=np.stack(masks).astype(np.uint8) * 255, patient="")
 
     def _context(self, name: str, near: bool = False) -> TrainingContext:
-        runtime = NearRuntime(_NEAR) if near else LocalRuntime(self.config.precision if "parent" in name else FULL_PRECISION)
+        runtime = (
+            NearRuntime(_NEAR) if near else LocalRuntime(self.config.precision if "parent" in name else FULL_PRECISION)
+        )
         path = WORK / "checkpoints" / f"{name}.pt"
         return TrainingContext(name, path, self.config.seed, runtime, self._show)
 
 
-def chosen_slices(clean: View, with_it: int, without: int, offset: int = 0) -> list[int]:
+def chosen_slices(clean: View, with_it: int, without: int) -> list[int]:
     """Slices of a clean view, evenly: so many with the structure and so many without it."""
     shown = [int(index) for index, share in zip(clean.slices, clean.shares, strict=True) if share.any()]
     empty = [int(index) for index in clean.slices if int(index) not in shown]
-    return sorted([*spread_with_ends(shown[offset:], with_it), *spread_with_ends(empty[offset:], without)])
+    return sorted([*spread_with_ends(shown, with_it), *spread_with_ends(empty, without)])
 
 
 def part_of(view: View, slices: Sequence[int]) -> View:
@@ -232,11 +247,7 @@ def tests_of(bench: Bench) -> list[Test]:
     """The test slices, decoded from stored embeddings; none of them was learnt from."""
     tests = []
     for group, cases in (("next", NEXT), ("others", OTHERS)):
-        for case in cases:
-            clean = bench.views[case, CLEAN]
-            view = part_of(clean, chosen_slices(clean, _TEST_WITH, _TEST_WITHOUT))
-            slices = [(embedding_of(view, place), share > 127) for place, share in enumerate(view.shares)]
-            tests.append(Test(group, case, slices))
+        tests += [test_of(group, bench.views[case, CLEAN]) for case in cases]
     pack = bench.pack
     for patient, case in enumerate(PARENTS):
         chosen = [index for index in pack.side(checked=True) if pack.patients[index] == patient]
@@ -244,34 +255,42 @@ def tests_of(bench: Bench) -> list[Test]:
     return tests
 
 
-def rows_of(model: LoadedModel, tests: Sequence[Test], head: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Dice of a model on each test."""
+def test_of(group: str, clean: View) -> Test:
+    """A few slices of a case, evenly."""
+    view = part_of(clean, chosen_slices(clean, _TEST_WITH, _TEST_WITHOUT))
+    slices = [(embedding_of(view, place), share > 127) for place, share in enumerate(view.shares)]
+    return Test(group, view.case, slices)
+
+
+def rows_of(
+    model: LoadedModel, tests: Sequence[Test], head: dict[str, Any], refiner: MaskRefiner | None = None
+) -> Iterator[dict[str, Any]]:
+    """Dice of a model on each test, where there is a refiner with that."""
     for test in tests:
         total: Scores = {kind: Overlap() for kind in KINDS}
         for embedding, mask in test.slices:
-            scores = score_embedding(model, embedding, mask)
+            scores = score_embedding(model, embedding, mask, refiner)
             total = {kind: total[kind] + scores[kind] for kind in KINDS}
         dice = {kind: round(total[kind].dice, 4) for kind in KINDS}
         yield {**head, "group": test.group, "case": test.case, "slices": len(test.slices), **dice}
 
 
 def measure(bench: Bench, ways: Sequence[str]) -> None:
-    """Scores the parent and every way, passing over what is there."""
-    done = {(row["way"], *row["steps"], *row["shares"]) for row in read_rows()}
+    """Scores the parent and every way, heads before decoders, passing over what is there."""
+    done = {(row["way"], *row["shares"]) for row in read_rows()}
+    wanted = [("parent", Shares(0.0, 0.0)), *((way, shares) for shares in SHARES for way in ways)]
     tests: list[Test] = []
-    steps = [bench.steps.head, bench.steps.decoder]
-    for way in ("parent", *ways):
-        trained = None
-        for shares in SHARES if way != "parent" else (Shares(0.0, 0.0),):
-            if (way, *steps, shares.head, shares.decoder) in done:
-                continue
-            model = bench.parent
-            if way != "parent":
-                trained = trained or bench.version(way)
-                model = with_weights(model, between(weights_of(model), trained, shares))
-            tests = tests or tests_of(bench)
-            head = {"way": way, "steps": steps, "shares": [shares.head, shares.decoder]}
-            append(list(rows_of(model, tests, head)))
+    for way, shares in wanted:
+        if (way, shares.head, shares.decoder) in done:
+            continue
+        model = bench.version(way, shares)
+        tests = tests or tests_of(bench)
+        head = {
+            "way": way,
+            "steps": [bench.steps.head, bench.steps.decoder],
+            "shares": [shares.head, shares.decoder],
+        }
+        append(list(rows_of(model, tests, head)))
 
 
 def append(rows: Sequence[dict[str, Any]]) -> None:
@@ -310,7 +329,7 @@ def main() -> None:
     """Measures what the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--way", nargs="*", choices=WAYS, default=list(WAYS))
-    parser.add_argument("--quick", action="store_true", help="train versions for a third of the steps")
+    parser.add_argument("--quick", action="store_true", help="train versions for a fraction of the steps")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--table", action="store_true", help="print the rows' means as Markdown and leave")
     arguments = parser.parse_args()
@@ -318,7 +337,7 @@ def main() -> None:
         print(table())
         return
     torch.set_num_threads(arguments.threads)
-    steps = Steps(head=60, decoder=50) if arguments.quick else Steps()
+    steps = Steps(head=60, decoder=20) if arguments.quick else Steps()
     with shown_progress(quiet=False) as show:
         measure(Bench(steps, show), arguments.way)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 import torch
 
@@ -54,12 +55,16 @@ from sammix_core.model_store.activation import check_usable
 from sammix_core.model_store.manifest import PACK_FILE
 from sammix_core.model_store.store import resolve
 from sammix_core.progress import ProgressReporter
+from sammix_core.segmentation.default_refiner import default_refiner
 from sammix_core.segmentation.model_loading import LoadedModel, load_model
+from sammix_core.segmentation.slice_decoder import MaskRefiner
 from sammix_core.training.calibrate import calibrate_boxes
 from sammix_core.training.interpolation import Shares
 from sammix_core.training.views import CLEAN, View
 
 ENCODING, CHOOSING, KEEPING = "Encoding slices", "Choosing how far to go", "Comparing with other patients"
+REFINING = "Trying the refiner"
+UNCHECKED = "LoRA has changed the encoder, so the new version could not be checked on the training patients."
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,7 @@ class FineTuning:
         self._learnt = sorted(self._samples.learnt, key=lambda sample: (sample.case, sample.correction.slice_index))
         # What goes with the parent knows its structure and its encoder alone.
         self._pack = None if self._new else open_pack(self._folder)
+        self._refiner = None if self._new else default_refiner(model)
         self._recipe = (recipes.from_scratch if self._new else recipes.gentle)(len(self._learnt))
         self._views = within_memory(self._samples.samples, settings.views)
         self._encoder = Encoder(model.backend, spec, encoder_key(self._folder), settings.seed)
@@ -192,6 +198,21 @@ class FineTuning:
             lambda tried: before - dice(with_weights(endpoints.model, endpoints.between(tried), endpoints.boxes)),
         )
 
+    def _refiner_for(self, made: LoadedModel, samples: Sequence[Sample]) -> MaskRefiner | None:
+        """The parent's refiner, where it makes the new version's masks no worse on the slices that are learnt from."""
+        refiner, pack = self._refiner, self._pack
+        if refiner is None:
+            return None
+        known = [] if pack is None else pack.side(checked=False)
+        stage = self._stage(REFINING, 2 * (len(samples) + len(known)))
+
+        def dice(tried: MaskRefiner | None) -> float:
+            cases = score_samples(made, samples, self._clean, stage.step, tried)
+            others = {} if pack is None else score_pack(made, pack, known, stage.step, tried)
+            return fmean(mean_dice(of_cases, KINDS[0]) or 0.0 for of_cases in (cases, others) if of_cases)
+
+        return refiner if dice(refiner) >= dice(None) else None
+
     def _figures(self, after: Version, encoder: Encoder) -> list[Figure]:
         before = None if self._new else Version(self._parent.model, self._refiner)
         held_back = self._samples.held_back
@@ -214,7 +235,8 @@ class FineTuning:
 
     def _publish(self, candidate: Candidate, shares: Shares, figures: list[Figure]) -> FineTuneResult:
         verdict, sentence = judge(figures, self._new)
-        if not self._new and shares.head > 0 and all(sample.positive for sample in self._learnt):
+        # A pack has slices without the structure, and those are checked.
+        if not self._new and self._pack is None and shares.head > 0 and all(sample.positive for sample in self._learnt):
             sentence = f"{sentence} {ONE_SIDED}"
         result = FineTuneResult(
             model=self._settings.name,
@@ -228,7 +250,7 @@ class FineTuning:
             seconds=round(self._reporter.seconds, 1),
             train_slices=len(self._learnt),
             held_back_slices=len(self._samples.held_back),
-            notes=self._samples.notes,
+            notes=(*self._samples.notes, *([UNCHECKED] if self._pack is not None and candidate.adapter else [])),
         )
         cases = list(dict.fromkeys(sample.case for sample in self._learnt))
         published = publish_candidate(self._folder, candidate, cases, result)
@@ -273,6 +295,8 @@ class FineTuning:
             CHOOSING: (shares_tried(self._new) * len(to_share), 0.5),
             SCORING: ((1 if self._new else 2) * len(self._samples.held_back), 0.5),
         }
+        if self._refiner is not None:
+            plan[REFINING] = (2 * len(to_share), 0.5)
         if self._pack is not None:
             plan[KEEPING] = (2 * len(self._pack.side(checked=False)), 0.5)
             plan[SCORING_PACK] = (2 * len(self._pack.side(checked=True)), 0.5)
