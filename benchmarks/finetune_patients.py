@@ -1,6 +1,6 @@
 """What a fine-tuned version gives the next patients of the same hospital, and takes from those of others.
 
-    python benchmarks/finetune_patients.py [--way WAY ...] [--quick] [--table]
+    python benchmarks/finetune_patients.py [--way WAY ...] [--quick] [--whole CASE] [--table]
 
 Protocol without validation cases: a parent trained on the five patients of liver/1.1.0 learns from two patients with
 HCC, 24 slices each and 8 without liver, and is tested on slices of the four others ("next") and of kits00072
@@ -31,8 +31,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from ablation import session_for
+from oracle import oracle_boxes
 
 from sammix_core.cli.progress import shown_progress
+from sammix_core.datasets.cases import load_case
 from sammix_core.datasets.sampling import spread_with_ends
 from sammix_core.finetuning import recipe as recipes
 from sammix_core.finetuning.candidate import Weights, between, head_from, weights_of, with_weights
@@ -293,6 +296,23 @@ def measure(bench: Bench, ways: Sequence[str]) -> None:
         append(list(rows_of(model, tests, head)))
 
 
+def measure_whole(bench: Bench, way: str, shares: Shares, name: str) -> None:
+    """Scores a version on a whole volume as a user would segment it, to compare with its slices."""
+    one = next(case for case in bench.config.cases if case.name == name)
+    case = load_case(one)
+    session = session_for(bench.version(way, shares), one.ct, [bench.views[name, CLEAN]])
+    session.find_boxes()
+    dice = {}
+    for kind in KINDS:
+        if kind == "oracle":
+            session.boxes = oracle_boxes(session.volume, case.order.back(case.mask_volume()))
+        mask = case.order.forward(session.segment_boxes().mask > 0)
+        dice[kind] = round(Overlap.of(mask[case.labelled], case.mask_volume()[case.labelled]).dice, 4)
+    steps = [bench.steps.head, bench.steps.decoder]
+    head = {"way": way, "steps": steps, "shares": [shares.head, shares.decoder], "group": "whole", "case": name}
+    append([{**head, "slices": int(case.labelled.sum()), **dice}])
+
+
 def append(rows: Sequence[dict[str, Any]]) -> None:
     """Writes rows at once, so that a run that is stopped has all of a version or nothing."""
     text = "".join(json.dumps(row) + "\n" for row in rows)
@@ -314,6 +334,8 @@ def table() -> str:
     versions: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = {}
     for row in read_rows():
         key = (row["way"], "{:.0%} / {:.0%}".format(*row["shares"]))
+        if row["group"] == "whole":
+            continue
         versions.setdefault(key, {}).setdefault(row["group"], []).append(row)
     lines = ["| way | head / decoder | next patients | others | pack |", "| --- | --- | --- | --- | --- |"]
     for (way, shares), by_group in versions.items():
@@ -330,6 +352,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--way", nargs="*", choices=WAYS, default=list(WAYS))
     parser.add_argument("--quick", action="store_true", help="train versions for a fraction of the steps")
+    parser.add_argument("--whole", help="score on this whole volume instead, each way with its head alone")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--table", action="store_true", help="print the rows' means as Markdown and leave")
     arguments = parser.parse_args()
@@ -339,7 +362,13 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     steps = Steps(head=60, decoder=20) if arguments.quick else Steps()
     with shown_progress(quiet=False) as show:
-        measure(Bench(steps, show), arguments.way)
+        bench = Bench(steps, show)
+        if arguments.whole is None:
+            measure(bench, arguments.way)
+            return
+        measure_whole(bench, "parent", Shares(0.0, 0.0), arguments.whole)
+        for way in arguments.way:
+            measure_whole(bench, way, SHARES[0], arguments.whole)
 
 
 if __name__ == "__main__":
