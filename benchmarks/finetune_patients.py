@@ -11,7 +11,7 @@ scored on the stored embeddings of the training views, at the network's pixels, 
 - "nothing": the user's slices alone;
 - "pack": slices of the parent's patients are drawn as often as the user's;
 - "answers": the parent's own masks of the user's other slices are drawn so (distillation, nothing has to ship);
-- "near": the squared distance from the parent's weights is part of the loss (L2-SP, arXiv 1802.01483).
+- "near W": half the squared distance from the parent's weights, times W, is part of the loss (L2-SP, arXiv 1802.01483).
 
 Embeddings are those of `benchmarks/liver_model/config.yaml`, which `sammix train` makes. Parent and ways are trained
 below work/finetune_patients, each resuming from its checkpoint; with --quick in a fraction of the steps. Rows go to
@@ -69,12 +69,12 @@ PARENTS = ("crlm1004", "acrin_flt_breast_001", "acrin_flt_breast_013", "totalseg
 LEARNT = ("hcc002_portal", "hcc005_portal")
 NEXT = ("hcc006_portal", "hcc007_arterial", "hcc009_portal", "hcc015_portal")
 OTHERS = ("kits00072",)
-WAYS = ("nothing", "pack", "answers", "near")
-SHARES = (Shares(1.0, 0.0), Shares(0.5, 0.0), Shares(0.0, 1.0), Shares(1.0, 1.0))
+WAYS = ("pack", "nothing", "answers", "near 0.02", "near 0.3")
+SHARES = (Shares(1.0, 0.0), Shares(0.5, 0.0), Shares(0.0, 1.0), Shares(0.5, 1.0))
 _WITH, _WITHOUT = 24, 8  # of a case that is learnt from, as from a folder of cases
 _TEST_WITH, _TEST_WITHOUT = 9, 3
 _ANSWERS = 12
-_NEAR = 0.02  # of half the squared distance
+_NEAR = "near "
 _CPU = torch.device("cpu")
 
 
@@ -170,14 +170,14 @@ class Bench:
 
     def _head(self, way: str, start: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
         settings = replace(self._recipe.head, steps=self.steps.head)
-        context = self._context(f"{way}-head-{self.steps.head}", way == "near")
+        context = self._context(f"{way}-head-{self.steps.head}", near_weight(way))
         return train_head(self._views(way), settings, context, head_from(start)).state_dict()
 
     def _decoder(self, way: str) -> Mapping[str, torch.Tensor]:
         parent, views = self.parent, self._views(way)
         prompts = PromptMaker({view.patient: parent.guidance for view in views}, parent.boxes, parent.masks)
         settings = replace(self._recipe.decoder, steps=self.steps.decoder)
-        context = self._context(f"{way}-decoder-{self.steps.decoder}", way == "near")
+        context = self._context(f"{way}-decoder-{self.steps.decoder}", near_weight(way))
         return train_decoder(require_litemedsam(parent.backend), views, prompts, settings, context)
 
     @property
@@ -205,12 +205,17 @@ class Bench:
         masks = [decode_embedding(self.parent, embedding_of(view, place), None)["auto"] for place in range(len(others))]
         return replace(view, case=f"answers {case}", shares=np.stack(masks).astype(np.uint8) * 255, patient="")
 
-    def _context(self, name: str, near: bool = False) -> TrainingContext:
+    def _context(self, name: str, near: float = 0.0) -> TrainingContext:
         runtime = (
-            NearRuntime(_NEAR) if near else LocalRuntime(self.config.precision if "parent" in name else FULL_PRECISION)
+            NearRuntime(near) if near else LocalRuntime(self.config.precision if "parent" in name else FULL_PRECISION)
         )
         path = WORK / "checkpoints" / f"{name}.pt"
         return TrainingContext(name, path, self.config.seed, runtime, self._show)
+
+
+def near_weight(way: str) -> float:
+    """Of half the squared distance from the parent's weights; 0 for the other ways."""
+    return float(way.removeprefix(_NEAR)) if way.startswith(_NEAR) else 0.0
 
 
 def chosen_slices(clean: View, with_it: int, without: int) -> list[int]:
@@ -360,7 +365,7 @@ def main() -> None:
         print(table())
         return
     torch.set_num_threads(arguments.threads)
-    steps = Steps(head=60, decoder=20) if arguments.quick else Steps()
+    steps = Steps(head=60, decoder=40) if arguments.quick else Steps()
     with shown_progress(quiet=False) as show:
         bench = Bench(steps, show)
         if arguments.whole is None:

@@ -188,15 +188,17 @@ class FineTuning:
             return shares
         known = pack.side(checked=False)
 
-        def dice(model: LoadedModel) -> float:
-            stage = self._stage(KEEPING, len(known))
-            return mean_dice(score_pack(model, pack, known, stage.step), KINDS[0]) or 0.0
+        def dice(model: LoadedModel) -> list[float]:
+            scores = score_pack(model, pack, known, self._stage(KEEPING, len(known)).step)
+            return [mean_dice(scores, kind) or 0.0 for kind in KINDS]
 
         before = dice(self._parent.model)
-        return kept_shares(
-            shares,
-            lambda tried: before - dice(with_weights(endpoints.model, endpoints.between(tried), endpoints.boxes)),
-        )
+
+        def lost(tried: Shares) -> float:
+            after = dice(with_weights(endpoints.model, endpoints.between(tried), endpoints.boxes))
+            return max(old - new for old, new in zip(before, after, strict=True))
+
+        return kept_shares(shares, lost)
 
     def _refiner_for(self, made: LoadedModel, samples: Sequence[Sample]) -> MaskRefiner | None:
         """The parent's refiner, where it makes the new version's masks no worse on the slices that are learnt from."""
@@ -295,10 +297,11 @@ class FineTuning:
             CHOOSING: (shares_tried(self._new) * len(to_share), 0.5),
             SCORING: ((1 if self._new else 2) * len(self._samples.held_back), 0.5),
         }
+        known = 0 if self._pack is None else len(self._pack.side(checked=False))
         if self._refiner is not None:
-            plan[REFINING] = (2 * len(to_share), 0.5)
+            plan[REFINING] = (2 * (len(to_share) + known), 0.5)
         if self._pack is not None:
-            plan[KEEPING] = (2 * len(self._pack.side(checked=False)), 0.5)
+            plan[KEEPING] = (2 * known, 0.5)
             plan[SCORING_PACK] = (2 * len(self._pack.side(checked=True)), 0.5)
         groups = set(groups_of(self._learnt, self._new).values())
         if self._new and len(groups) > 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from statistics import fmean
 
@@ -15,7 +15,7 @@ from sammix_core.finetuning.samples import Sample
 from sammix_core.finetuning.scoring import KINDS, mean_dice, score_samples
 from sammix_core.guidance.boxes_from_cam import BoxSettings
 from sammix_core.segmentation.model_loading import LoadedModel
-from sammix_core.training.interpolation import Shares
+from sammix_core.training.interpolation import FROM_THE_BEGINNING, Shares
 from sammix_core.training.interpolation import choose_shares as choose
 
 
@@ -100,13 +100,16 @@ def kept_shares(shares: Shares, lost: Callable[[Shares], float]) -> Shares:
         lost: The Dice that the training patients lose with some shares.
 
     Returns:
-        The first of the shares, each step of both parts nearer to the parent, that loses no more than
-        `recipe.MOST_LOST`; the nearest where all lose more.
+        The first of the shares that loses no more than `recipe.MOST_LOST`. The part that went further goes back first,
+        and of two that went as far the decoder, which costs other patients more; the parent's own weights at the end.
     """
-    while lost(shares) > recipes.MOST_LOST and shares.decoder > recipes.DECODER_SHARES[0]:
-        shares = Shares(_one_less(recipes.HEAD_SHARES, shares.head), _one_less(recipes.DECODER_SHARES, shares.decoder))
+    while shares != Shares(0.0, 0.0) and lost(shares) > recipes.MOST_LOST:
+        if shares.decoder >= shares.head:
+            shares = replace(shares, decoder=_one_less(shares.decoder))
+        else:
+            shares = replace(shares, head=_one_less(shares.head))
     return shares
 
 
-def _one_less(shares: Sequence[float], share: float) -> float:
-    return max((less for less in shares if less < share), default=shares[0])
+def _one_less(share: float) -> float:
+    return max(less for less in FROM_THE_BEGINNING if less < share)

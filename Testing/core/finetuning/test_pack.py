@@ -12,7 +12,6 @@ from corrected_slices import a_correction_set, a_pack, quick_models
 from sammix_core import model_store
 from sammix_core.errors import InputError
 from sammix_core.finetuning import FineTuneResult, FineTuneRun, FineTuneSettings
-from sammix_core.finetuning import recipe as recipes
 from sammix_core.finetuning.interpolation import kept_shares
 from sammix_core.finetuning.pack import STEP, Pack, open_pack, pack_of
 from sammix_core.finetuning.process import work
@@ -102,9 +101,16 @@ def test_rehearsing_changes_what_is_learnt_and_can_be_left_out(home: Path) -> No
 
 
 def test_shares_go_back_until_the_training_patients_keep_what_they_had() -> None:
-    assert kept_shares(Shares(0.5, 1.0), lambda shares: 0.01 * shares.decoder - 0.004) == Shares(0.0, 0.5)
+    tried = []
+
+    def lost(shares: Shares) -> float:
+        tried.append((shares.head, shares.decoder))
+        return 0.01 * shares.decoder + 0.004 * shares.head - 0.002
+
+    assert kept_shares(Shares(0.5, 1.0), lost) == Shares(0.25, 0.0)
+    assert tried == [(0.5, 1.0), (0.5, 0.75), (0.5, 0.5), (0.5, 0.25), (0.25, 0.25), (0.25, 0.0)]
     assert kept_shares(Shares(0.5, 1.0), lambda _: 0.0) == Shares(0.5, 1.0)
-    assert kept_shares(Shares(1.0, 1.0), lambda _: 1.0) == Shares(0.25, recipes.DECODER_SHARES[0])
+    assert kept_shares(Shares(1.0, 1.0), lambda _: 1.0) == Shares(0.0, 0.0)
 
 
 # The verdict
