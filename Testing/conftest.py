@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import copy
 import functools
+import gc
 import os
 import shutil
 import signal
@@ -17,6 +18,10 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+
+# Importing what all tests need makes millions of objects that stay; looking through them for garbage again and again
+# would take a quarter of the time. `pytest_collection_finish` turns it on again.
+gc.disable()
 
 # A shell that starts the tests in the background has SIGINT ignored, and every child would inherit that; the tests of
 # Ctrl-C need a process that hears it.
@@ -52,6 +57,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
     slow_files = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow_files)
+
+
+def pytest_collection_finish() -> None:
+    """Collects garbage from now on, and only what the tests themselves make."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_runtest_setup() -> None:

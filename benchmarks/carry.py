@@ -1,23 +1,22 @@
 """Measures what carrying a correction to the neighbours brings, against doing nothing and copying the neighbour's mask.
 
-    python benchmarks/carry.py --data ../shared/data [--case hcc009_portal ...] [--keep FOLDER]
-    python benchmarks/carry.py --table
+    python benchmarks/carry.py CONFIG --refiner 0.3.0 [--case hcc009_portal ...] [--speed]
+    python benchmarks/carry.py CONFIG --table
 
-Volumes that liver/1.1.0 and its refiner were not trained on, with labels that were painted slice by slice from this
-model's own masks (`benchmarks/liver_model/labels`), which flatters doing nothing. The label is put on a slice, as if
+Volumes of a training configuration, each by head, decoder and refiner that have not seen the patient (see
+`left_out.py`), with labels that were painted slice by slice (`benchmarks/liver_model/labels`).
+The label is put on a slice, as if
 painted, and carried; each of these corrections by itself, from the automatic result. `wrong` slices are those where the
 automatic mask is wrong by most, `good` ones where it is nearly right. Dice is that of the slices nearest to 2, 5 and
 10 mm away, and wrong voxels are counted over all labelled slices but the painted one. `one after the other` paints all
 wrong slices of a volume, with and without carrying each. Rules were chosen on `CHOSEN_ON`, and read on the others.
 `--speed` measures seconds instead, on an empty volume, where every slice changes. Rows go to benchmarks/carry.jsonl.
-`--keep` keeps the automatic results between runs of this script.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import pickle
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,17 +24,16 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
+from left_out import LeftOut
 
 from sammix_core.datasets.cases import CaseConfig, LabelledCase, load_case
 from sammix_core.masks.overlap import mask_dice
-from sammix_core.segmentation.segmenter import Segmenter
 from sammix_core.segmentation.session import SegmentationSession
-from sammix_core.volume_io import read_volume
+from sammix_core.training.config import TrainingConfig
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
-LABELS = Path(__file__).with_name("liver_model") / "labels"
 CHOSEN_ON = ("hcc007", "hcc009")
-CASES = ("hcc009_portal", "hcc007_arterial", "hcc007_plain10mm", "hcc002_portal", "hcc015_portal", "kits00072_slab")
+CASES = ("hcc009_portal", "hcc007_arterial", "hcc007_plain10mm", "hcc002_portal", "hcc015_portal", "kits00072")
 AWAY_MM = (2, 5, 10)
 WRONG_MM2, GOOD_MM2, APART_MM, WRONG, GOOD = 400.0, 100.0, 10.0, 5, 3
 
@@ -109,23 +107,22 @@ class Corrected:
 def main() -> None:
     """Measures the cases that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path)
+    parser.add_argument("config", type=Path, help="such as benchmarks/liver_model/config.yaml")
+    parser.add_argument("--refiner", help="version of the folds' refiners")
     parser.add_argument("--case", nargs="*", default=CASES)
-    parser.add_argument("--keep", type=Path)
     parser.add_argument("--speed", action="store_true")
     parser.add_argument("--table", action="store_true")
     arguments = parser.parse_args()
     if arguments.table:
         print(table())
         return
-    segmenter = Segmenter.load("liver/1.1.0")
-    for name in arguments.case:
-        if arguments.speed:
-            rows = speed(segmenter, name, arguments.data)
-        else:
-            rows = measured(_opened(segmenter, name, arguments.data, arguments.keep))
-        for row in rows:
-            row = {"model": segmenter.model.spec, "case": name, **row}
+    left_out = LeftOut(TrainingConfig.read(arguments.config), arguments.refiner)
+    for config in left_out.trainer.config.cases:
+        if config.name not in arguments.case:
+            continue
+        session = left_out.session(config)
+        for row in speed(session, config) if arguments.speed else measured(_segmented(session, config)):
+            row = {"refiner": arguments.refiner, "case": config.name, **row}
             with RESULTS.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
             print(row, flush=True)
@@ -179,11 +176,10 @@ def _one(corrected: Corrected, index: int) -> dict[str, Any]:
     }
 
 
-def speed(segmenter: Segmenter, name: str, data: Path) -> Iterator[dict[str, Any]]:
+def speed(session: SegmentationSession, config: CaseConfig) -> Iterator[dict[str, Any]]:
     """Carries one painted slice over a volume without any mask, so that every slice changes; then once more."""
-    config = CaseConfig(name, data / f"{name}_ct.nii.gz", LABELS / f"{name}.json")
-    volume = read_volume(config.ct)
-    corrected = Corrected(segmenter.open_session(volume), load_case(config, volume))
+    session.forget_embeddings()
+    corrected = Corrected(session, load_case(config))
     shown = np.flatnonzero(corrected.label.any((1, 2)))
     middle = int(shown[len(shown) // 2])
     corrected.session.prepare_slice(corrected.session.axial.slice_index(middle))
@@ -199,6 +195,12 @@ def speed(segmenter: Segmenter, name: str, data: Path) -> Iterator[dict[str, Any
         }
 
 
+def _segmented(session: SegmentationSession, config: CaseConfig) -> Corrected:
+    session.find_boxes()
+    session.segment_boxes()
+    return Corrected(session, load_case(config))
+
+
 def _carried(corrected: Corrected, at: int) -> tuple[list[int], dict[str, float | None]]:
     """Carries a slice; returns the changed ones, and seconds to the first of them, in all, and of the processor."""
     reported: list[float] = []
@@ -209,30 +211,6 @@ def _carried(corrected: Corrected, at: int) -> tuple[list[int], dict[str, float 
         "seconds": round(time.perf_counter() - start, 2),
         "cpu_seconds": round(time.process_time() - cpu_start, 2),
     }
-
-
-def _opened(segmenter: Segmenter, name: str, data: Path, keep: Path | None) -> Corrected:
-    config = CaseConfig(name, data / f"{name}_ct.nii.gz", LABELS / f"{name}.json")
-    volume = read_volume(config.ct)
-    session = segmenter.open_session(volume)
-    kept = None if keep is None else keep / f"{name}.pkl"
-    if kept is not None and kept.exists():
-        content = pickle.loads(kept.read_bytes())
-        session.restore_guidance(content["guidance"])
-        for state in content["states"]:
-            session.slices.put(state)
-        for index, embedding in content["embeddings"].items():
-            session.preload(index, embedding[0])
-        return Corrected(session, load_case(config, volume))
-    session.find_boxes()
-    session.segment_boxes()
-    if kept is not None:
-        states = [session.slices.state(index) for index in range(session.boxes.slice_count)]
-        indices = [session.axial.canonical(state.slice_index) for state in states if state.area_px]
-        embeddings = {index: session.embedding(index).cpu().numpy().astype(np.float16) for index in indices}
-        content = {"guidance": session.guidance, "states": states, "embeddings": embeddings}
-        kept.write_bytes(pickle.dumps(content))
-    return Corrected(session, load_case(config, volume))
 
 
 def table() -> str:

@@ -1,16 +1,15 @@
 """Measures clicks on automatic masks: what one click takes of the largest wrong region, and Dice after several.
 
-    python benchmarks/clicks.py --data ../shared/data [--model liver] [--case hcc009_portal ...]
-    python benchmarks/clicks.py --data ../shared/data --fit    # prints weights for sammix_core.refinement.click_regions
-    python benchmarks/clicks.py --table
+    python benchmarks/clicks.py CONFIG --refiner 0.3.0 [--only hcc009 ...]
+    python benchmarks/clicks.py CONFIG --refiner 0.3.0 --fit    # prints weights for refinement.click_regions
+    python benchmarks/clicks.py CONFIG --table
 
-The hcc cases and kits00072 are patients that liver/1.1.0 and its refiner were not trained on; for a later model name
-cases that it has not seen. Each volume is segmented once. On the eight painted slices with the largest wrong regions a
-click lies in the middle of the region (the pixel farthest from its edge), then another one in the largest region that
-is left, five in all; a region is a connected component of what is missing or too much. "Better" are first clicks that
-repair more pixels than they spoil. Weights and level were chosen on the patients of CHOSEN_ON alone. Times are of the
-processor, so that other work does not count; set OMP_NUM_THREADS=1 for those of one core. Rows, one a slice, go to
-benchmarks/clicks.jsonl.
+Each volume of the configuration is segmented once, by head, decoder and refiner that have not seen the patient (see
+`left_out.py`). On the eight painted slices with the largest wrong regions a click lies in the middle of the region (the
+pixel farthest from its edge), then another one in the largest region that is left, five in all; a region is a connected
+component of what is missing or too much. "Better" are first clicks that repair more pixels than they spoil; Dice is
+that of the slice. Weights and level were chosen on the patients of CHOSEN_ON alone. Times are of the processor, so that
+other work does not count; set OMP_NUM_THREADS=1 for those of one core. Rows go to benchmarks/clicks.jsonl.
 """
 
 from __future__ import annotations
@@ -23,20 +22,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from left_out import LeftOut
 from scipy import ndimage, optimize
 
 from sammix_core.boxes import Click
-from sammix_core.datasets.cases import CaseConfig, LabelledCase, load_case
+from sammix_core.datasets.cases import LabelledCase, load_case
 from sammix_core.masks.components import component_sizes, label_components
 from sammix_core.masks.overlap import mask_dice
 from sammix_core.refinement.click_regions import FIGURES, figures_near
-from sammix_core.segmentation.segmenter import Segmenter
 from sammix_core.segmentation.session import SegmentationSession
 from sammix_core.training.config import TrainingConfig
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
-CASES = Path(__file__).with_name("liver_model") / "config-2.yaml"
-CHOSEN_ON = ("hcc002", "hcc005", "hcc007")
+CHOSEN_ON = ("acrin_flt_breast_013", "hcc005", "hcc007", "hcc015")
 SLICES, CLICKS, LEAST_REGION = 8, 5, 60
 SHOWN = (1, 2, 3, 5)
 FITTED_PIXELS = 700  # of each click
@@ -48,26 +46,29 @@ Region = tuple[np.ndarray, bool]  # a wrong region, and whether it is missing
 def main() -> None:
     """Measures, fits, or prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="the folder with the CTs")
-    parser.add_argument("--model", default="liver")
-    parser.add_argument("--case", nargs="*", help="cases of config-2.yaml; without it hcc and kits00072")
+    parser.add_argument("config", type=Path, help="such as benchmarks/liver_model/config.yaml")
+    parser.add_argument("--refiner", help="version of the folds' refiners")
+    parser.add_argument("--only", nargs="*", default=[], help="patients or cases; without it all")
     parser.add_argument("--fit", action="store_true", help="fit weights on the patients of CHOSEN_ON instead")
     parser.add_argument("--table", action="store_true")
     arguments = parser.parse_args()
     if arguments.table:
-        print(table([json.loads(line) for line in RESULTS.read_text().splitlines()]))
+        print(table([json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()]))
         return
-    segmenter = Segmenter.load(arguments.model)
-    gathered = []
-    for config in chosen_cases(arguments.case, arguments.data):
-        if arguments.fit and config.patient not in CHOSEN_ON:
+    left_out = LeftOut(TrainingConfig.read(arguments.config), arguments.refiner)
+    gathered: list[tuple[np.ndarray, np.ndarray, float]] = []
+    for config in left_out.trainer.config.cases:
+        named = not arguments.only or {config.name, config.patient} & set(arguments.only)
+        if not named or (arguments.fit and config.patient not in CHOSEN_ON):
             continue
-        case, session = segmented(segmenter, config)
+        case, session = load_case(config), left_out.session(config)
+        session.find_boxes()
+        session.segment_boxes()
         for index in worst_slices(session, case):
             if arguments.fit:
                 gathered += pixels_of(session, index, case.planes()[index])
             else:
-                row = {"model": segmenter.model.spec, "case": case.name, "patient": case.patient, "slice": index}
+                row = {"refiner": arguments.refiner, "case": case.name, "patient": case.patient, "slice": index}
                 row |= measured(session, index, case.planes()[index])
                 with RESULTS.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
@@ -75,29 +76,6 @@ def main() -> None:
     if arguments.fit:
         for name, weight in zip(FIGURES, fitted(gathered), strict=True):
             print(f"{weight:8.3f}  {name}")
-
-
-def chosen_cases(names: list[str] | None, data: Path | None) -> list[CaseConfig]:
-    """The cases of config-2.yaml that are named, or those that liver/1.1.0 has not seen."""
-    config = TrainingConfig.read(CASES)
-    cases = [case for case in config.cases if case.name in (names or ()) or (not names and unseen(case))]
-    if data is None:
-        return list(cases)
-    return [CaseConfig(**{**vars(case), "ct": data / case.ct.name}) for case in cases]
-
-
-def unseen(case: CaseConfig) -> bool:
-    """Whether liver/1.1.0 was not trained on a case."""
-    return case.name.startswith(("hcc", "kits"))
-
-
-def segmented(segmenter: Segmenter, config: CaseConfig) -> tuple[LabelledCase, SegmentationSession]:
-    """A case, and its session with the automatic masks."""
-    case = load_case(config)
-    session = segmenter.open_session(case.volume)
-    session.find_boxes()
-    session.segment_boxes()
-    return case, session
 
 
 def worst_slices(session: SegmentationSession, case: LabelledCase) -> list[int]:

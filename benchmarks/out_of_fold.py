@@ -109,8 +109,7 @@ def _file_of(name: str) -> Path:
 
 
 def _is_done(name: str, model: str) -> bool:
-    path = _file_of(name)
-    return path.is_file() and json.loads(path.read_text(encoding="utf-8"))["model"] == model
+    return _file_of(name).is_file() and kept_slices(name)["model"] == model
 
 
 def main() -> None:
@@ -146,9 +145,15 @@ def _append(row: dict[str, Any]) -> None:
         file.write(json.dumps(row) + "\n")
 
 
+def kept_slices(name: str) -> dict[str, Any]:
+    """What `write_slices` wrote of a case."""
+    kept: dict[str, Any] = json.loads(_file_of(name).read_text(encoding="utf-8"))
+    return kept
+
+
 def slices_of(name: str) -> np.ndarray:
     """(slices, rows, cols) bool of a case that was segmented, in canonical axial order."""
-    kept = json.loads(_file_of(name).read_text(encoding="utf-8"))
+    kept = kept_slices(name)
     _, rows, cols = kept["shape"]
     return np.stack([decode_runs(entry["runs"], (rows, cols)) for entry in kept["slices"]])
 

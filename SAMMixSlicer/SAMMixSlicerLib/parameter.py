@@ -34,6 +34,7 @@ class Parameter:
         newTarget: A structure that no model knows yet and that the user draws, or "".
         newModel: Name of the next fine-tuned model.
         checkFolder: A folder of cases on which every fine-tuned model is checked, or "".
+        unlabelledFolders: Folders of CTs without labels that fine-tuning learns from, too.
 
     Example:
         >>> Parameter(device="abacus").isValid()
@@ -53,6 +54,7 @@ class Parameter:
     newTarget: str = ""
     newModel: str = "my-liver"
     checkFolder: str = ""
+    unlabelledFolders: tuple[str, ...] = ()
 
     def isValid(self) -> tuple[bool, str]:
         """Whether the settings are valid, and if not, why, in a sentence."""
@@ -86,6 +88,8 @@ class ParameterNode:
         values: dict[str, Any] = {}
         for field in fields(Parameter):
             value = saved.get(field.name) if isinstance(saved, dict) else None
+            if isinstance(field.default, tuple) and isinstance(value, list):
+                value = tuple(item for item in value if isinstance(item, str))
             if type(value) is type(field.default):
                 values[field.name] = value
         return Parameter(**values)

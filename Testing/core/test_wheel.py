@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from sammix_core.boxes import Box, BoxSource, BoxTrack
+from sammix_core.model_store import resolve
 
 pytestmark = pytest.mark.slow
 
@@ -146,4 +147,4 @@ def test_the_installed_package_segments(run: Run, tmp_path: Path) -> None:
     overlap = 2 * (mask & organ).sum() / (mask.sum() + 3 * organ.sum())
     assert overlap > 0.9
     report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
-    assert report["model"] == json.loads(run("-c", REPORT_MODELS).stdout)["liver"]
+    assert report["model"] == resolve("liver").spec

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from synthetic_ct import ras_grid, synthetic_ct
 
 from sammix_core.boxes import Box
 
@@ -18,6 +19,15 @@ def use_shared_worker(monkeypatch: Any) -> None:
     from shared_worker import shared_worker
 
     monkeypatch.setattr(panel_logic, "Worker", lambda _interpreter: shared_worker())
+
+
+def a_drawn_ct(
+    shape: tuple[int, int, int] = (5, 96, 112), seed: int = 0, pixel_mm: float = 3.0, name: str = "ct"
+) -> Any:
+    """Adds a drawn CT to the scene, axial as ordinary ones are, and returns its node."""
+    import slicer
+
+    return slicer.util.addVolumeFromArray(synthetic_ct(shape, seed), ijkToRAS=ras_grid(pixel_mm, 6.0), name=name)
 
 
 class PanelDriver:

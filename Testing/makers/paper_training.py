@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from training_cases import write_config
 
-from sammix_core.progress import Progress
 from sammix_core.training.config import TrainingConfig
 from sammix_core.training.supervised import SupervisedTrainer
 
@@ -21,13 +19,3 @@ def config(folder: Path, **changes: Any) -> Path:
 
 def trainer(folder: Path, **changes: Any) -> SupervisedTrainer:
     return SupervisedTrainer(TrainingConfig.read(config(folder, **changes)))
-
-
-def stop_at(stage: str, done: int) -> tuple[Callable[[Progress], None], Callable[[], bool]]:
-    reached = False
-
-    def progress(now: Progress) -> None:
-        nonlocal reached
-        reached = reached or (now.stage.startswith(stage) and now.done >= done)
-
-    return progress, lambda: reached

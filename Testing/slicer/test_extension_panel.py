@@ -7,8 +7,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from panel_driver import MODULE, PanelDriver, use_shared_worker
-from synthetic_ct import ras_grid, synthetic_ct
+from panel_driver import MODULE, a_drawn_ct
 
 
 @pytest.fixture
@@ -124,17 +123,8 @@ def test_sample_data_are_registered_when_slicer_has_started(app, load_module, pr
 
 
 @pytest.fixture
-def panel(load_module, monkeypatch):
-    use_shared_worker(monkeypatch)
-    return PanelDriver(load_module(MODULE))
-
-
-@pytest.fixture
 def ct(app):
-    import slicer
-
-    array = synthetic_ct((4, 96, 112), seed=0)
-    return slicer.util.addVolumeFromArray(array, ijkToRAS=ras_grid(3.0, 6.0), name="ct")
+    return a_drawn_ct((4, 96, 112))
 
 
 def test_the_next_slice_to_review_is_the_one_with_a_low_score_and_a_reason(panel, ct):

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from panel_driver import MODULE, PanelDriver, use_shared_worker
-from synthetic_ct import ras_grid, synthetic_ct
+from panel_driver import a_drawn_ct
 
 from sammix_core.boxes import Box, BoxSource, BoxTrack
 
@@ -18,15 +17,7 @@ AUTO, EDITED = BoxSource.AUTO, BoxSource.EDITED
 
 @pytest.fixture
 def ct(app):
-    import slicer
-
-    return slicer.util.addVolumeFromArray(synthetic_ct(SHAPE, seed=0), ijkToRAS=ras_grid(3.0, 6.0), name="ct")
-
-
-@pytest.fixture
-def panel(load_module, monkeypatch):
-    use_shared_worker(monkeypatch)
-    return PanelDriver(load_module(MODULE))
+    return a_drawn_ct(SHAPE)
 
 
 def three(index):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from panel_driver import MODULE, PanelDriver, use_shared_worker
 from synthetic_ct import ras_grid, synthetic_ct
 
 from sammix_core.boxes import Box, BoxSource
@@ -15,12 +14,10 @@ HALF = (10, 14, 33, 80)
 
 
 @pytest.fixture
-def panel(load_module, monkeypatch):
+def panel(panel):
     """The panel with masks from boxes on slices 1 to 4; those of slice 4 a person's."""
     import slicer
 
-    use_shared_worker(monkeypatch)
-    panel = PanelDriver(load_module(MODULE))
     panel.logic.workspace.update(keepCorrections=False)
     ct = slicer.util.addVolumeFromArray(
         np.repeat(synthetic_ct((1, *SHAPE[1:]), seed=0), SHAPE[0], axis=0), ijkToRAS=ras_grid(3.0, 3.0), name="ct"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from panel_driver import MODULE, PanelDriver, use_shared_worker
-from synthetic_ct import ras_grid, synthetic_ct
+from panel_driver import a_drawn_ct
 
 from sammix_core.boxes import Box, BoxSource, BoxTrack, Click
 
@@ -15,15 +14,11 @@ BOX = (10, 14, 56, 80)
 
 @pytest.fixture
 def ct(app):
-    import slicer
-
-    return slicer.util.addVolumeFromArray(synthetic_ct(SHAPE, seed=0), ijkToRAS=ras_grid(3.0, 6.0), name="ct")
+    return a_drawn_ct(SHAPE)
 
 
 @pytest.fixture
-def panel(load_module, monkeypatch):
-    use_shared_worker(monkeypatch)
-    panel = PanelDriver(load_module(MODULE))
+def panel(panel):
     panel.logic.workspace.update(keepCorrections=False)
     return panel
 

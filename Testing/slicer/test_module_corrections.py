@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from panel_driver import MODULE, PanelDriver, use_shared_worker
-from synthetic_ct import ras_grid, synthetic_ct
+from panel_driver import a_drawn_ct
 
 SHAPE = (6, 60, 70)
 
 
 @pytest.fixture
-def panel(load_module, monkeypatch):
-    use_shared_worker(monkeypatch)
-    panel = PanelDriver(load_module(MODULE))
+def panel(panel):
     # Keeping them to learn from would load a model; test_module_finetune.py does that.
     panel.logic.workspace.update(keepCorrections=False)
     return panel
@@ -21,9 +18,7 @@ def panel(load_module, monkeypatch):
 
 @pytest.fixture
 def a_ct(app):
-    import slicer
-
-    return slicer.util.addVolumeFromArray(synthetic_ct(SHAPE), ijkToRAS=ras_grid(4.0, 6.0), name="ct")
+    return a_drawn_ct(SHAPE, pixel_mm=4.0)
 
 
 def paint_by_hand(panel, index, rows=slice(0, 5)):
@@ -164,9 +159,7 @@ def test_a_segment_that_was_removed_is_no_error(panel, a_ct):
 
 
 def test_two_volumes_have_their_own_slices(panel, a_ct):
-    import slicer
-
-    other = slicer.util.addVolumeFromArray(synthetic_ct((5, 60, 70), seed=1), ijkToRAS=ras_grid(4.0, 6.0), name="other")
+    other = a_drawn_ct((5, 60, 70), seed=1, pixel_mm=4.0, name="other")
     panel.draw(a_ct, 2)
     first = panel.case
     panel.draw(other, 4)

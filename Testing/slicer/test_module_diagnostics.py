@@ -6,17 +6,9 @@ import logging
 from pathlib import Path
 
 import numpy as np
-import pytest
-from panel_driver import MODULE, PanelDriver, use_shared_worker
 
 PATIENT = "Smith^John"
 FOLDER = "/data/clinic/Smith_John_19581231"
-
-
-@pytest.fixture
-def panel(load_module, monkeypatch):
-    use_shared_worker(monkeypatch)
-    return PanelDriver(load_module(MODULE))
 
 
 def copied(panel):

@@ -10,16 +10,9 @@ import pydicom
 import pytest
 from dicom_checks import dicom_errors
 from dicom_files import SPACING_COLS, SPACING_ROWS, write_series
-from panel_driver import MODULE, PanelDriver, use_shared_worker
 from synthetic_ct import synthetic_ct
 
 CT = np.clip(synthetic_ct((6, 60, 70)), -1024, 3071)
-
-
-@pytest.fixture
-def panel(load_module, monkeypatch):
-    use_shared_worker(monkeypatch)
-    return PanelDriver(load_module(MODULE))
 
 
 @pytest.fixture

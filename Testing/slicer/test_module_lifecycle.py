@@ -6,16 +6,14 @@ import os
 
 import numpy as np
 import pytest
-from panel_driver import MODULE, PanelDriver, use_shared_worker
-from synthetic_ct import ras_grid, synthetic_ct
+from panel_driver import MODULE, PanelDriver, a_drawn_ct
 
 SHAPE = (4, 96, 112)
 
 
 @pytest.fixture
-def panel(load_module, errors, monkeypatch):
-    use_shared_worker(monkeypatch)
-    return PanelDriver(load_module(MODULE))
+def panel(errors, panel):
+    return panel
 
 
 @pytest.fixture
@@ -37,11 +35,8 @@ def errors(app, caplog):
 
 @pytest.fixture
 def a_ct(app):
-    import slicer
-
     def make(name="ct", seed=0):
-        matrix = ras_grid(3.0, 6.0)
-        return slicer.util.addVolumeFromArray(synthetic_ct(SHAPE, seed), ijkToRAS=matrix, name=name)
+        return a_drawn_ct(SHAPE, seed, name=name)
 
     return make
 

@@ -7,23 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from panel_driver import MODULE, PanelDriver, use_shared_worker
-from synthetic_ct import ras_grid, synthetic_ct
+from panel_driver import MODULE, a_drawn_ct
 
 SHAPE = (6, 60, 70)
 
 
 @pytest.fixture
-def panel(load_module, monkeypatch):
-    use_shared_worker(monkeypatch)
-    return PanelDriver(load_module(MODULE))
-
-
-@pytest.fixture
 def a_ct(app):
-    import slicer
-
-    return slicer.util.addVolumeFromArray(synthetic_ct(SHAPE), ijkToRAS=ras_grid(4.0, 6.0), name="ct")
+    return a_drawn_ct(SHAPE, pixel_mm=4.0)
 
 
 class TestParameter:

@@ -6,25 +6,15 @@ Slicer's node box emits much that nobody has chosen; slicer_host/widgets/node_co
 from __future__ import annotations
 
 import pytest
-from panel_driver import MODULE, PanelDriver, use_shared_worker
-from synthetic_ct import ras_grid, synthetic_ct
+from panel_driver import a_drawn_ct
 
 SHAPE = (4, 64, 72)
 
 
 @pytest.fixture
-def panel(load_module, monkeypatch):
-    use_shared_worker(monkeypatch)
-    return PanelDriver(load_module(MODULE))
-
-
-@pytest.fixture
 def a_ct(app):
-    import slicer
-
     def make(name="ct"):
-        matrix = ras_grid(3.0, 6.0)
-        return slicer.util.addVolumeFromArray(synthetic_ct(SHAPE, 0), ijkToRAS=matrix, name=name)
+        return a_drawn_ct(SHAPE, name=name)
 
     return make
 

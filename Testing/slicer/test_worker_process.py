@@ -46,6 +46,22 @@ def recorder(worker: Worker) -> Recorder:
     return Recorder(worker)
 
 
+@pytest.fixture(scope="module")
+def lasting() -> Iterator[Worker]:
+    """A worker for the tests of what a living process answers: it imports torch once."""
+    worker = Worker(sys.executable)
+    yield worker
+    worker.close()
+
+
+def start(worker: Worker) -> int:
+    """Starts the process, waits until it says hello, before it imports anything large, and returns its number."""
+    worker.submit(Describe())
+    Recorder(worker).until(lambda: worker.hello is not None)
+    assert worker.hello is not None
+    return worker.hello.pid
+
+
 def blocks(pid: int | None = None) -> set[str]:
     """The blocks of shared memory that an application has made; this one where none is named."""
     folder, start = Path("/dev/shm"), f"sammix_{pid or os.getpid()}_"
@@ -80,11 +96,12 @@ def test_the_process_starts_with_the_first_command_and_describes_itself(worker: 
     assert recorder.freezes() <= 1
 
 
-def test_a_volume_can_be_opened_without_a_model_and_leaves_no_name_behind(worker: Worker, recorder: Recorder) -> None:
-    request = worker.openVolume("v", CT, IJK_TO_RAS)
+def test_a_volume_can_be_opened_without_a_model_and_leaves_no_name_behind(lasting: Worker) -> None:
+    recorder = Recorder(lasting)
+    request = lasting.openVolume("v", CT, IJK_TO_RAS)
     assert recorder.finished(request).outcome is Outcome.DONE
     (opened,) = recorder.of(VolumeOpened)
-    volume = worker.volume("v")
+    volume = lasting.volume("v")
     assert volume is not None
     assert (opened.slice_axis, opened.slice_count, opened.plane_shape) == ("k", 4, (40, 50))
     assert (volume.sliceAxis, volume.sliceCount, volume.planeShape) == ("k", 4, (40, 50))
@@ -93,11 +110,12 @@ def test_a_volume_can_be_opened_without_a_model_and_leaves_no_name_behind(worker
     assert (answer.outcome, answer.sentence) == (Outcome.FAILED, "No model is loaded; load one first.")
 
 
-def test_what_cannot_be_segmented_is_refused_in_a_sentence(worker: Worker, recorder: Recorder) -> None:
+def test_what_cannot_be_segmented_is_refused_in_a_sentence(lasting: Worker) -> None:
+    recorder = Recorder(lasting)
     no_ct = np.arange(2000, dtype=np.float32).reshape(2, 20, 50) / 2000
     sheared = IJK_TO_RAS + np.diag([0.3, 0, 0], 1)
     for array, matrix, sentence in ((no_ct, IJK_TO_RAS, "does not look like a CT"), (CT, sheared, "sheared grid")):
-        answer = recorder.finished(worker.openVolume("v", array, matrix))
+        answer = recorder.finished(lasting.openVolume("v", array, matrix))
         assert (answer.outcome, answer.command) == (Outcome.FAILED, "OpenVolume")
         assert sentence in answer.sentence
         assert blocks() == set()
@@ -115,14 +133,15 @@ def test_an_array_that_is_not_a_volume_is_refused_at_once(worker: Worker) -> Non
     assert worker.state is WorkerState.STOPPED
 
 
-def test_a_missing_model_is_reported_and_stays_in_the_state(worker: Worker, recorder: Recorder) -> None:
-    request = worker.submit(LoadModel("kidney"))
-    recorder.until(lambda: worker.state is WorkerState.LOADING)
+def test_a_missing_model_is_reported_and_stays_in_the_state(lasting: Worker) -> None:
+    recorder = Recorder(lasting)
+    request = lasting.submit(LoadModel("kidney"))
+    recorder.until(lambda: lasting.state is WorkerState.LOADING)
     answer = recorder.finished(request)
     assert answer.outcome is Outcome.FAILED
     assert answer.sentence.startswith("There is no model 'kidney'; installed: ")
     assert "liver/" in answer.sentence
-    assert (worker.state, worker.sentence) == (WorkerState.IDLE, answer.sentence)
+    assert (lasting.state, lasting.sentence) == (WorkerState.IDLE, answer.sentence)
 
 
 def test_missing_packages_are_a_state_and_not_a_crash(tmp_path: Path) -> None:
@@ -154,37 +173,32 @@ def test_missing_packages_are_a_state_and_not_a_crash(tmp_path: Path) -> None:
 # Ends
 
 
-def test_nothing_is_left_after_close(worker: Worker, recorder: Recorder) -> None:
-    recorder.run(Describe())
-    assert worker.hello is not None
-    pid = worker.hello.pid
+def test_nothing_is_left_after_close(worker: Worker) -> None:
+    pid = start(worker)
     worker.openVolume("v", np.zeros((50, 512, 512), np.int16), IJK_TO_RAS)
     worker.poll()
     worker.close()
     assert is_gone(pid, 0.1), "a process or a zombie was left"
     assert blocks() == set()
     assert (worker.state, worker.volume("v"), worker.busy) == (WorkerState.STOPPED, None, False)
-    # And it can be used again.
-    assert recorder.run(Describe()).outcome is Outcome.DONE
+    assert start(worker) != pid, "it can be used again"
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV])
-def test_a_dead_process_is_noticed_reported_and_replaced(
-    worker: Worker, recorder: Recorder, how: signal.Signals
-) -> None:
+def test_a_dead_process_is_noticed_reported_and_replaced(worker: Worker, recorder: Recorder) -> None:
     recorder.finished(worker.openVolume("v", CT, IJK_TO_RAS))
-    assert worker.hello is not None
-    pid = worker.hello.pid
-    os.kill(pid, how)
-    recorder.until(recorder.deaths)
-    ((sentence, detail),) = recorder.deaths()
-    assert sentence.startswith("The computing process ended unexpectedly")
-    assert f"exit code {-how}" in detail
-    if how is signal.SIGSEGV:
-        assert "Segmentation fault" in detail, "the log has no trace of where it happened"
-    recorder.until(lambda: len(recorder.of(VolumeOpened)) == 2)
-    assert worker.hello.pid != pid
-    assert is_gone(pid)
+    for deaths, how in enumerate((signal.SIGKILL, signal.SIGSEGV), start=1):
+        assert worker.hello is not None
+        pid = worker.hello.pid
+        os.kill(pid, how)
+        recorder.until(lambda deaths=deaths: len(recorder.deaths()) == deaths)
+        sentence, detail = recorder.deaths()[-1]
+        assert sentence.startswith("The computing process ended unexpectedly")
+        assert f"exit code {-how}" in detail
+        if how is signal.SIGSEGV:
+            assert "Segmentation fault" in detail, "the log has no trace of where it happened"
+        recorder.until(lambda deaths=deaths: len(recorder.of(VolumeOpened)) == 1 + deaths)
+        assert worker.hello.pid != pid
+        assert is_gone(pid)
 
 
 def test_a_missing_interpreter_is_reported(tmp_path: Path) -> None:
@@ -220,8 +234,7 @@ def test_a_long_search_path_fits_into_what_windows_allows(monkeypatch: pytest.Mo
     extensions = [f"/{'extension' * 10}/{number}/lib/Slicer-5.10/qt-scripted-modules" for number in range(400)]
     assert len(json.dumps(extensions)) > _Windows.LIMIT
     worker = Worker(sys.executable, [*sys.path, *extensions])
-    recorder = Recorder(worker)
-    assert recorder.run(Describe()).outcome is Outcome.DONE
+    start(worker)
     worker.close()
 
 
@@ -282,10 +295,8 @@ def test_a_launcher_ends_with_the_interpreter_it_launched(tmp_path: Path) -> Non
     launcher.write_text(f'#!/bin/sh\n"{sys.executable}" "$@"\nexit $?\n')
     launcher.chmod(0o755)
     worker = Worker(launcher)
-    recorder = Recorder(worker)
-    recorder.run(Describe())
-    assert worker.hello is not None
-    pid, parent = worker.hello.pid, psutil.Process(worker.hello.pid).ppid()
+    pid = start(worker)
+    parent = psutil.Process(pid).ppid()
     assert "PythonSlicer" in " ".join(psutil.Process(parent).cmdline())
     worker.close()
     assert is_gone(parent, 0.1)

@@ -48,8 +48,7 @@ from sammix_core.segmentation.segmenter import Segmenter
 from sammix_core.segmentation.session import SegmentationSession
 from sammix_core.volume.volume import Volume, grid_from_ras
 
-# Many of them measure how long the panel waits.
-pytestmark = [pytest.mark.alone, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 CT = synthetic_ct((3, 96, 128))
 EDITED = BoxSource.EDITED
@@ -108,6 +107,7 @@ def others_than(worker: Worker, volume_id: str, index: int) -> list[object]:
     return [volume.state(k) for k in range(volume.sliceCount) if k != index]
 
 
+@pytest.mark.alone
 def test_a_run_reports_everything_and_makes_the_same_masks_as_the_core(
     worker: Worker, recorder: Recorder, core: SegmentationSession
 ) -> None:
@@ -262,6 +262,7 @@ def test_the_map_of_a_slice(worker: Worker, recorder: Recorder, opened: str, cor
     assert first.cam.max() > 128
 
 
+@pytest.mark.alone
 def test_slices_are_encoded_while_the_process_is_idle(worker: Worker, recorder: Recorder) -> None:
     worker.openVolume("prepared", np.concatenate([CT] * 2), IJK_TO_RAS)
     recorder.run(EncodeSlices("prepared", (4,)))
@@ -305,6 +306,7 @@ def test_an_edit_of_another_volume_does_not_wait_for_a_run(worker: Worker, recor
     worker.closeVolume("long")
 
 
+@pytest.mark.alone
 def test_a_cancel_is_acknowledged_in_the_middle_of_a_slice_and_keeps_finished_slices(
     worker: Worker, recorder: Recorder
 ) -> None:

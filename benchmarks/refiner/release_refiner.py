@@ -28,7 +28,7 @@ from sammix_core.refinement.folder import LESION, LIVER, SHIPPED  # noqa: E402
 
 RESULTS = HERE / "results.jsonl"
 TRAINED = HERE.parents[1] / "work" / "refiner" / "models"
-VERSIONS = {LIVER: "0.2.0", LESION: "0.1.0"}
+VERSIONS = {LIVER: "0.3.0", LESION: "0.1.0"}
 
 
 def main() -> None:

@@ -7,7 +7,8 @@ The views of the configuration are used as they lie (`sammix train` makes them):
 --decoder is the folder of the model that the configuration made; by default all is that of liver/2.0.0.
 Lesions are those drawn into the views and the two of crlm1004, see
 benchmarks/lesion_model/train.py. The validation cases are not used. With --without a patient is left out,
-and the liver's decoder, which the refiner goes on top of, is the one that was trained without it (see ablation.py).
+with those of its fold, and the liver's decoder, which the refiner goes on top of, is the one that was trained without
+them (see ablation.py).
 Checkpoints and models go to work/refiner, which git ignores; the same command continues a run that was stopped.
 """
 
@@ -105,7 +106,8 @@ def main() -> None:
     name = name_of(target, without)
     losses: list[float] = []
     with shown_progress(quiet=False) as show:
-        views = [view for view in views_of(target, config, show) if view.patient != without]
+        left_out = config.left_out_with(without)
+        views = [view for view in views_of(target, config, show) if view.patient not in left_out]
         refiner = untrained_refiner(
             network_of(target, config, without, str(below.path) if below else ""), spec, config.seed
         )

@@ -1,26 +1,21 @@
 """Measures how far the review list reaches: wrong voxels in the first fifth of its slices, at least three.
 
-    python benchmarks/review/reach.py --runs RUNS --data ../shared/data --case lits117 [--model liver]
-    python benchmarks/review/reach.py --runs RUNS [--cases benchmarks/liver_model/config-2.yaml]
+    python benchmarks/review/reach.py --data ../shared/data --case lits117 [--model liver]
+    python benchmarks/review/reach.py --table
 
-The share is that of the wrong voxels which the best possible order holds in as many slices. The first form segments
-validation cases (`benchmarks/validate.py`), which are read once a release, after everything is chosen; the second takes
-stored runs of labelled cases (`runs.py`). Slices whose truth is not known are left out of both orders. Rows go to
-reach.jsonl.
+The share is that of the wrong voxels which the best possible order holds in as many slices. Validation cases
+(`benchmarks/validate.py`) are read once a release, after everything is chosen; `fit.py` measures patients left out.
+Slices whose truth is not known are left out of both orders. Rows go to reach.jsonl.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from labelled_slices import LabelledSlices
-from runs import CASES, StoredRun, chosen_cases, run
+from labelled_slices import LabelledSlices  # first: it makes benchmarks/ importable
 from validate import CASES as VALIDATION
 
 from sammix_core.datasets.cases import CaseConfig, load_case
@@ -35,47 +30,53 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of the validation cases")
     parser.add_argument("--case", nargs="*", choices=list(VALIDATION), default=[])
     parser.add_argument("--model", default="liver")
-    parser.add_argument(
-        "--runs", type=Path, required=True, help="folder of runs; missing validation runs are made there"
-    )
-    parser.add_argument("--cases", type=Path, default=CASES)
+    parser.add_argument("--table", action="store_true", help="print the rows as Markdown and leave")
     arguments = parser.parse_args()
-    if arguments.case and arguments.data is None:
-        parser.error("--case needs --data")
-    for config in _configs(arguments):
-        path = arguments.runs / f"{config.name}.npz"
-        if not path.exists():
-            run(Segmenter.load(arguments.model), config, arguments.runs)
-        case = load_case(config)
-        slices = LabelledSlices.of(case, StoredRun.read(path, case.order))
-        listed = slices.listed()
-        first, reach = slices.reach(listed)
-        wrong = sum(slices.wrong_px.values())
-        row = {
-            "case": config.name,
-            "model": slices.run.model,
-            "labelled": len(slices.wrong_px),
-            "listed": len(listed),
-            "first": first,
-            "share_of_best": round(reach, 3),
-            "share_of_all": round(sum(slices.wrong_px[index] for index in listed[:first]) / wrong, 3)
-            if wrong
-            else None,
-        }
+    if arguments.table:
+        print(table())
+        return
+    if arguments.data is None:
+        parser.error("name the folder of the validation cases with --data")
+    segmenter = Segmenter.load(arguments.model)
+    for name in arguments.case:
+        ct, label, values, _ = VALIDATION[name]
+        row = measured(segmenter, CaseConfig(name, arguments.data / ct, arguments.data / label, values))
         print(json.dumps(row), flush=True)
         with RESULTS.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
 
-def _configs(arguments: argparse.Namespace) -> Iterator[CaseConfig]:
-    """The validation cases that were named, otherwise those with a stored run."""
-    for name in arguments.case:
-        ct, label, values, _ = VALIDATION[name]
-        yield CaseConfig(name, arguments.data / ct, arguments.data / label, values)
-    if not arguments.case:
-        for config in chosen_cases(arguments.cases, []):
-            if (arguments.runs / f"{config.name}.npz").exists():
-                yield config
+def measured(segmenter: Segmenter, config: CaseConfig) -> dict[str, Any]:
+    """Segments a case, and says how far its review list reaches."""
+    case = load_case(config)
+    session = segmenter.open_session(case.volume)
+    session.find_boxes()
+    result = session.segment_boxes()
+    slices = LabelledSlices.of_session(case, session)
+    listed = [index for index in session.review() if index in slices.wrong_px]
+    first, reach = slices.reach(listed)
+    wrong = sum(slices.wrong_px.values())
+    found = sum(slices.wrong_px[index] for index in listed[:first])
+    return {
+        "case": config.name,
+        "model": result.model,
+        "refined_by": result.refined_by,
+        "labelled": len(slices.wrong_px),
+        "listed": len(listed),
+        "first": first,
+        "share_of_best": round(reach, 3),
+        "share_of_all": round(found / wrong, 3) if wrong else None,
+    }
+
+
+def table() -> str:
+    """The last row of each case as Markdown."""
+    rows = {row["case"]: row for row in map(json.loads, RESULTS.read_text(encoding="utf-8").splitlines())}
+    lines = ["| case | slices listed | share of the best order | of all wrong voxels |", "| --- | --- | --- | --- |"]
+    for row in rows.values():
+        shares = f"{row['share_of_best']:.2f} | {row['share_of_all']:.2f}"
+        lines.append(f"| {row['case']} | first {row['first']} of {row['listed']} | {shares} |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

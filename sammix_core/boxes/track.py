@@ -281,8 +281,8 @@ class BoxTrack(Mapping[int, tuple[Box, ...]]):
         """Replaces the boxes of a slice by these, as a person does.
 
         Boxes that share a number get others, see `part_at`. A box that was there and is left out beside one that a
-        person set, in a place where there is none now, is remembered as deleted; without any box the slice is, see
-        `delete`.
+        person set, in a place where there is none now, is remembered as deleted, and so is one that is left out of
+        those that were there; without any box the slice is, see `delete`.
 
         Args:
             slice_index: The slice.
@@ -295,7 +295,8 @@ class BoxTrack(Mapping[int, tuple[Box, ...]]):
         slice_index = self._check_slice(slice_index)
         for box in boxes:
             self._check_box_on(slice_index, box)
-        before = [box for box in self.on(slice_index) if box not in boxes]
+        there = self.on(slice_index)
+        before, fewer = [box for box in there if box not in boxes], all(box in there for box in boxes)
         rank = max((_RANK[box.source] for box in boxes), default=_RANK[BoxSource.EDITED])
         if any(_RANK[box.source] > rank for box in before):
             raise InputError(f"Slice {slice_index} has a box of yours, which an automatic one does not replace.")
@@ -308,7 +309,7 @@ class BoxTrack(Mapping[int, tuple[Box, ...]]):
             taken = box.part in self._boxes.get(slice_index, {})
             self._place(replace(box, part=self.part_at(slice_index, box.edges)) if taken else box)
         now = self.on(slice_index)
-        for box in before if rank == _RANK[BoxSource.EDITED] else []:
+        for box in before if fewer or rank == _RANK[BoxSource.EDITED] else []:
             if not any(box.part == other.part or _in_same_place(box, other) for other in now):
                 self._remember_deleted(box)
 

@@ -32,6 +32,15 @@ class NewModelOptions:
             "--cases", help="A correction set, or a folder of cases (NAME_ct… and NAME_label…); may be repeated."
         ),
     ] = None
+    unlabelled: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--unlabelled",
+            metavar="CT[:FIRST-LAST]",
+            help="A CT without masks to learn from too, with the first and last slice that show the structure; or a "
+            "folder of CTs; may be repeated.",
+        ),
+    ] = None
     output: Annotated[
         str | None, typer.Option("--output", "-o", help='Name of the new model: "my-liver" or "my-liver/1.2.0".')
     ] = None
@@ -88,9 +97,10 @@ def finetune(
     from sammix_core.finetuning.process import work
 
     if resume is not None:
-        if new.cases or new.output or new.target:
+        if new.cases or new.unlabelled or new.output or new.target:
             raise InputError(
-                "--resume continues a run with its own settings; leave --cases, --output and --target out."
+                "--resume continues a run with its own settings; leave --cases, --unlabelled, --output and --target "
+                "out."
             )
         run = FineTuneRun.open(resume)
     else:
@@ -125,6 +135,7 @@ def _settings(new: NewModelOptions, cases: CaseOptions, training: TrainingOption
         seed=training.seed,
         views=training.views,
         threads=training.threads,
+        unlabelled=tuple(new.unlabelled or ()),
     )
 
 

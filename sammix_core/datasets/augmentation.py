@@ -179,12 +179,42 @@ def augmented_view(
     if cropped:
         hu, coarse = _cut_out(hu, moved[0], share, coarse, fine_mm, spec.least_extent_mm, rng)
     frame = Frame.for_crop(coarse, fine_mm, spec.size)
-    varied = PreprocessingSpec(
+    return frame.to_network(window(hu, _other_window(spec, rng)), 0.0), frame.to_network(moved[-1], 0.0)
+
+
+def same_place_view(
+    hu: np.ndarray,
+    frame: Frame,
+    pixel_mm: tuple[float, float],
+    spec: PreprocessingSpec,
+    rng: np.random.Generator,
+    strength: Strength = STRONG,
+) -> np.ndarray:
+    """Draws a slice where it is, with another contrast phase, kernel, noise and window: a mask stays right in it.
+
+    Args:
+        hu: (rows, cols) HU.
+        frame: Where the network's image lies on the slice.
+        pixel_mm: (row, col) spacing.
+        spec: The model's preprocessing; the window is varied about it.
+        rng: Random source; the same state gives the same view.
+        strength: How much noise there may be.
+
+    Returns:
+        (size, size) float32 in [0, 1].
+    """
+    drawn = np.maximum(hu.astype(np.float32), AIR_HU)
+    drawn = _contrast_phase(drawn, np.zeros_like(drawn), pixel_mm, strength.phase_hu, rng)
+    drawn = _kernel_and_noise(drawn, pixel_mm, strength.noise_hu, rng)
+    return frame.to_network(window(drawn, _other_window(spec, rng)), 0.0)
+
+
+def _other_window(spec: PreprocessingSpec, rng: np.random.Generator) -> PreprocessingSpec:
+    return PreprocessingSpec(
         window_level=spec.window_level + rng.uniform(-15, 15),
         window_width=spec.window_width * rng.uniform(0.88, 1.15),
         size=spec.size,
     )
-    return frame.to_network(window(hu, varied), 0.0), frame.to_network(moved[-1], 0.0)
 
 
 def _due(part: float, rng: np.random.Generator) -> bool:

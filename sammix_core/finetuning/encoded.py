@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sammix_core.datasets.augmentation import HARD, MILD, augmented_view
+from sammix_core.datasets.augmentation import HARD, MILD, augmented_view, same_place_view
 from sammix_core.embeddings.view_store import EMBEDDINGS, ViewStore, encode_images, key_of
 from sammix_core.finetuning.samples import Sample
 from sammix_core.preprocessing.spec import PreprocessingSpec
@@ -17,6 +17,7 @@ from sammix_core.sam.backend import SamBackend
 from sammix_core.training.views import CLEAN, View
 
 RECIPE = 1  # raise when the way views are drawn changes, so that old ones are not taken for new
+SAME_PLACE = "same-place"  # the slice where it is, in another contrast and noise
 _HARD_FROM = 4
 _MOST_VIEWS = 480  # 2 MB each, in memory while training
 
@@ -65,12 +66,14 @@ class Encoder:
     def draw(self, sample: Sample, view: str) -> tuple[np.ndarray, np.ndarray]:
         """Image and label share of a view, (size, size) float32 in [0, 1] both; the same each time."""
         correction = sample.correction
-        if view == CLEAN:
-            frame = correction.frame(self._spec.size)
-            share = frame.to_network(correction.mask.astype(np.float32), 0.0)
-            return slice_image(correction.hu, frame, self._spec), share
         text = f"{self._seed}/{sample.case}/{correction.slice_index}/{view}"
         rng = np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little"))
+        if view in (CLEAN, SAME_PLACE):
+            frame = correction.frame(self._spec.size)
+            share = frame.to_network(correction.mask.astype(np.float32), 0.0)
+            if view == CLEAN:
+                return slice_image(correction.hu, frame, self._spec), share
+            return same_place_view(correction.hu, frame, correction.pixel_mm, self._spec, rng), share
         strength = HARD if int(view.split("-")[1]) >= _HARD_FROM else MILD
         hu = correction.hu
         crops = ((0, 0, *hu.shape), correction.body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
@@ -49,6 +50,14 @@ from sammix_core.finetuning.result import ONE_SIDED, Figure, FineTuneResult, jud
 from sammix_core.finetuning.run_folder import FineTuneRun
 from sammix_core.finetuning.samples import Sample, collect_samples
 from sammix_core.finetuning.scoring import KINDS, RememberingBackend, mean_dice, score_samples
+from sammix_core.finetuning.unlabelled_part import LABEL as UNLABELLED
+from sammix_core.finetuning.unlabelled_part import (
+    UnlabelledBatches,
+    learn_from_unlabelled,
+    training_settings,
+    views_needed,
+)
+from sammix_core.finetuning.unlabelled_slices import absent_for_share, collect_unlabelled, notes_on
 from sammix_core.guidance.base import Guidance
 from sammix_core.guidance.boxes_from_cam import BoxSettings
 from sammix_core.model_store.activation import check_usable
@@ -110,6 +119,8 @@ class FineTuning:
         self._pack = None if self._new else open_pack(self._folder)
         self._refiner = None if self._new else default_refiner(model)
         self._recipe = (recipes.from_scratch if self._new else recipes.gentle)(len(self._learnt))
+        labelled = {sample.case for sample in self._samples.samples}
+        self._unlabelled = collect_unlabelled(settings, self._target, labelled, spec, run.cts_folder)
         self._views = within_memory(self._samples.samples, settings.views)
         self._encoder = Encoder(model.backend, spec, encoder_key(self._folder), settings.seed)
 
@@ -121,7 +132,8 @@ class FineTuning:
             Cancelled: The user stopped; what is done stays for the next start.
         """
         to_share = slices_for_share(self._learnt)
-        self._plan(to_share)
+        compared = [*to_share, *absent_for_share(self._unlabelled, to_share)]
+        self._plan(compared)
         self._encode()
         model = self._parent.model
         if not self._new:
@@ -137,9 +149,9 @@ class FineTuning:
         )
         trained = self._train(trainer)
         material = trained.material
-        stage = self._stage(CHOOSING, shares_tried(self._new) * len(to_share))
+        stage = self._stage(CHOOSING, shares_tried(self._new) * len(compared))
         endpoints = Endpoints(model, self._parent.weights, trained.weights, material.boxes)
-        shares = choose_shares(endpoints, to_share, self._clean, stage.step, new_structure=self._new)
+        shares = choose_shares(endpoints, compared, self._clean, stage.step, new_structure=self._new)
         shares = self._kept(endpoints, shares)
         weights, adapter, encoder = endpoints.between(shares), None, self._encoder
         if self._settings.lora:
@@ -150,7 +162,7 @@ class FineTuning:
             encoder = Encoder(adapted.backend, model.preprocessing, key, self._settings.seed)
         weights = weights.stored()
         made = with_weights(model, weights, material.boxes)
-        refiner = None if self._new or adapter is not None else self._refiner_for(made, to_share)
+        refiner = None if self._new or adapter is not None else self._refiner_for(made, compared)
         figures = self._figures(Version(made, refiner), encoder)
         candidate = Candidate(weights, adapter, material.boxes, self._target, self._new, refiner)
         return self._publish(candidate, shares, figures)
@@ -179,7 +191,12 @@ class FineTuning:
             boxes = model.boxes
         material = LearningMaterial(views, images, guidance, boxes)
         decoder = trainer.decoder(replace(material, views=[*views, *memory]), head)
-        return _Trained(Weights(dict(head.state_dict()), decoder), material)
+        weights = Weights(dict(head.state_dict()), decoder)
+        if self._unlabelled:
+            settings, known = training_settings(self._recipe), [*views, *memory]
+            batches = UnlabelledBatches(known, self._unlabelled, self._encoder, settings, self._settings.seed)
+            weights = learn_from_unlabelled(trainer, self._parent, weights, boxes, batches)
+        return _Trained(weights, material)
 
     def _kept(self, endpoints: Endpoints, shares: Shares) -> Shares:
         """Shares with which the training patients lose next to nothing, on the slices that may be learnt from."""
@@ -232,14 +249,16 @@ class FineTuning:
                 replace(one, model=replace(one.model, backend=RememberingBackend(one.model.backend, embeddings)))
                 for one in (before, after)
             )
-        learnt = {sample.case for sample in self._learnt}
+        learnt = {sample.case for sample in self._learnt} | {case.key for case in self._unlabelled}
         return figures + check_figures(before, after, self._settings, learnt, self._stage, self._reporter.should_stop)
 
     def _publish(self, candidate: Candidate, shares: Shares, figures: list[Figure]) -> FineTuneResult:
         verdict, sentence = judge(figures, self._new)
+        is_one_sided = all(sample.positive for sample in self._learnt) and not any(c.absent for c in self._unlabelled)
         # A pack has slices without the structure, and those are checked.
-        if not self._new and self._pack is None and shares.head > 0 and all(sample.positive for sample in self._learnt):
+        if not self._new and self._pack is None and shares.head > 0 and is_one_sided:
             sentence = f"{sentence} {ONE_SIDED}"
+        unchecked = [UNCHECKED] if self._pack is not None and candidate.adapter is not None else []
         result = FineTuneResult(
             model=self._settings.name,
             parent=self._folder.spec,
@@ -252,12 +271,13 @@ class FineTuning:
             seconds=round(self._reporter.seconds, 1),
             train_slices=len(self._learnt),
             held_back_slices=len(self._samples.held_back),
-            notes=(*self._samples.notes, *([UNCHECKED] if self._pack is not None and candidate.adapter else [])),
+            notes=(*self._samples.notes, *notes_on(self._unlabelled), *unchecked),
         )
         cases = list(dict.fromkeys(sample.case for sample in self._learnt))
         published = publish_candidate(self._folder, candidate, cases, result)
         result = replace(result, folder=published.path)
         self._run.write_result(result)
+        shutil.rmtree(self._run.cts_folder, ignore_errors=True)
         return result
 
     def _clean(self, sample: Sample) -> EncodedSlice:
@@ -272,6 +292,7 @@ class FineTuning:
     def _missing(self) -> list[tuple[Sample, str]]:
         """Views that are not on disk, clean ones first."""
         needed = [(sample, view) for sample in self._samples.samples for view in view_names(sample, self._views)]
+        needed += views_needed(self._unlabelled)
         needed.sort(key=lambda pair: pair[1] != CLEAN)
         return [(sample, view) for sample, view in needed if not self._encoder.is_done(sample, view)]
 
@@ -303,6 +324,8 @@ class FineTuning:
         if self._pack is not None:
             plan[KEEPING] = (2 * known, 0.5)
             plan[SCORING_PACK] = (2 * len(self._pack.side(checked=True)), 0.5)
+        if self._unlabelled:
+            plan[stage_of(UNLABELLED)] = (training_settings(self._recipe).steps, 2.0)
         groups = set(groups_of(self._learnt, self._new).values())
         if self._new and len(groups) > 1:
             plan.update({stage_of(f"head without {group}"): (head, 0.5) for group in groups})

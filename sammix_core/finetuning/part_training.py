@@ -155,6 +155,16 @@ class PartTrainer:
         prompts = self._prompts(material)
         return train_lora(self._parent.backend, material.views, material.images, prompts, start, settings, context)
 
+    def context(self, label: str, settings: object, steps: int) -> TrainingContext:
+        """What a part that is trained elsewhere runs with.
+
+        Args:
+            label: Names the checkpoint and the stage.
+            settings: JSON values; others begin again.
+            steps: How many steps it has.
+        """
+        return self._context(label, settings, _StepReporting(self._reporter, label, steps))
+
     def _prompts(self, material: LearningMaterial) -> PromptMaker:
         return PromptMaker(material.guidance, material.boxes, self._parent.model.masks)
 

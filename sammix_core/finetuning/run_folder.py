@@ -96,6 +96,11 @@ class FineTuneRun:
                 continue
         return runs
 
+    @property
+    def cts_folder(self) -> Path:
+        """Where CTs without masks lie that a host gives it, see `store_ct`; the process deletes them at its end."""
+        return self.folder / "cts"
+
     def command(self, python: str = sys.executable) -> list[str]:
         """The command of the run's process; started again after a cancel or a crash, it resumes."""
         return [python, "-m", "sammix_core.finetuning", str(self.folder)]

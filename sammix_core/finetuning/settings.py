@@ -11,6 +11,7 @@ from sammix_core.datasets.case_folder import check_case_folder
 from sammix_core.datasets.correction_set import is_correction_set
 from sammix_core.documents import settings_from_dict, settings_to_dict
 from sammix_core.errors import InputError
+from sammix_core.finetuning.unlabelled_ct import UnlabelledCt
 from sammix_core.model_store.manifest import is_name, is_version
 from sammix_core.model_store.organs import DEFAULT_MODEL
 from sammix_core.model_store.store import resolve, shipped_models_folder, user_models_folder
@@ -38,6 +39,7 @@ class FineTuneSettings:
         views: Augmented views of each slice that is learnt from.
         threads: Processor threads.
         device: "auto", "cpu" or "cuda".
+        unlabelled: CTs without masks that are learnt from too, or folders of such; see `UnlabelledCt.parse`.
     """
 
     name: str
@@ -54,6 +56,7 @@ class FineTuneSettings:
     views: int = 6
     threads: int = 2
     device: str = "auto"
+    unlabelled: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The settings as plain JSON values, paths absolute."""
@@ -61,6 +64,7 @@ class FineTuneSettings:
             self,
             sources=tuple(Path(path).expanduser().resolve() for path in self.sources),
             check=None if self.check is None else Path(self.check).expanduser().resolve(),
+            unlabelled=tuple(str(UnlabelledCt.parse(text).absolute()) for text in self.unlabelled),
         )
         return settings_to_dict(absolute)
 
@@ -93,8 +97,12 @@ class FineTuneSettings:
         for source in self.sources:
             if not is_correction_set(source):
                 check_case_folder(source)
-        if self.check is not None:
-            check_case_folder(self.check)
+        checked_on = [] if self.check is None else [case.ct.resolve() for case in check_case_folder(self.check)]
+        for ct in (one for text in self.unlabelled for one in UnlabelledCt.parse(text).found()):
+            if ct.path.expanduser().resolve() in checked_on:
+                raise InputError(
+                    f"{ct.path} is a case of the check folder too, so a check on it says nothing; leave it out."
+                )
         if self.target is not None and not re.fullmatch(r"[^\W_][\w ,()-]{0,63}", self.target):
             raise InputError(f"{self.target!r} cannot name a structure; take letters, digits and spaces.")
         for name, value, most in (("views", self.views, _MOST_VIEWS), ("threads", self.threads, _MOST_THREADS)):

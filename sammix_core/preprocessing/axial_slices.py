@@ -15,6 +15,8 @@ from sammix_core.preprocessing.window import slice_image
 from sammix_core.volume.axial_order import AxialOrder, SliceBox
 from sammix_core.volume.volume import Volume
 
+TYPICAL_PIXEL_MM = 1.5  # of the network's image: a body of 380 mm that fills 256 pixels
+
 
 @dataclass(frozen=True)
 class AxialSlices:
@@ -54,6 +56,12 @@ class AxialSlices:
     def plane_shape(self) -> tuple[int, int]:
         """(rows, cols) of a canonical slice."""
         return self.hu.shape[1], self.hu.shape[2]
+
+    @property
+    def slice_pixel_mm(self) -> tuple[float, float]:
+        """(row, col) spacing of a canonical slice; about that of a typical body where the spacing is not known."""
+        mm = self.pixel_mm or TYPICAL_PIXEL_MM
+        return mm * self.frame.scale_y, mm * self.frame.scale_x
 
     def image(self, index: int) -> np.ndarray:
         """(size, size) float32 in [0, 1], the encoder's input of a canonical slice."""

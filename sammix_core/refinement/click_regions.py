@@ -33,7 +33,7 @@ FIGURES = (
     "the same, less that of the click",
     "1",
 )
-WEIGHTS = np.array([0.395, 0.162, -0.309, -0.795, -0.958, -0.014, 1.285, -1.21, 0.357, 0.24, -0.498, 3.955])
+WEIGHTS = np.array([0.154, 0.461, -0.002, -0.443, -0.903, -0.051, 1.726, -1.394, 0.004, 0.016, -0.627, 1.355])
 _OWN_DEPTH = FIGURES.index("log depth of the click")
 _RELATIVE_DISTANCE = FIGURES.index("log distance / depth of the click")
 

@@ -19,7 +19,7 @@ class OrganRefiner:
     A slice's scores and its three masks stay those of the decoder.
 
     Args:
-        spec: The refiner's name, "liver-refiner/0.2.0".
+        spec: The refiner's name, "liver-refiner/0.3.0".
         stage: As `stage_of` returns it.
         stages: Stages for each mask.
         every_box: See `MaskRefiner`.

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sammix_core.sam.backend import PromptDecoder
 
 CHOICES = ("score", "cam", "mean", "first")
+_AFTER_TRAINING = ("least_cover", "clean_density")  # settings that no training sees
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class MaskSettings:
         box_margin: Network pixels that a mask may reach past its box.
         least_cover: A map that fills less than this share of a box that a person set (`map_coverage`) has missed what
             the person sees, and is not used as a prompt beside that box; 0 prompts with any map.
+        clean_density: Whether masks lose the body's fat and pieces as dark as fluid (`DensityCleaner`), as suits an
+            organ of soft tissue whose labels hold no fat.
     """
 
     mask_prompt: bool = True
@@ -46,6 +49,7 @@ class MaskSettings:
     second_pass: bool = False
     box_margin: float = 3.0
     least_cover: float = 0.5
+    clean_density: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as plain JSON values."""
@@ -53,7 +57,7 @@ class MaskSettings:
 
     def trained_with(self) -> dict[str, Any]:
         """The fields that a decoder's training may depend on; a checkpoint is named by them."""
-        return {key: value for key, value in self.to_dict().items() if key != "least_cover"}
+        return {key: value for key, value in self.to_dict().items() if key not in _AFTER_TRAINING}
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> MaskSettings:

@@ -62,7 +62,7 @@ class ClickedSlices:
         Raises:
             InputError: Its files are damaged.
         """
-        _ = self._refiner
+        _ = self.refiner
 
     def mask(self, unclicked: np.ndarray, clicks: Sequence[Click]) -> np.ndarray:
         """Applies the clicks of one slice.
@@ -87,9 +87,7 @@ class ClickedSlices:
         mask = unclicked if unclicked.any() else self._organs_at(index, pixels)
         logits = self._logits(self._finder.cache.embedding(index), mask, pixels)
         on_slice = axial.frame.to_slice(logits, axial.plane_shape, fill=_OUTSIDE_LOGIT)
-        mm = self._finder.decoder().pixel_mm
-        pixel_mm = (mm * axial.frame.scale_y, mm * axial.frame.scale_x)
-        return ClickEvidence(mask, on_slice, axial.hu[index], pixels, pixel_mm)
+        return ClickEvidence(mask, on_slice, axial.hu[index], pixels, axial.slice_pixel_mm)
 
     def _organs_at(self, index: int, pixels: Sequence[PixelClick]) -> np.ndarray:
         """(rows, cols) bool to begin from on a slice without a mask: what the model decodes round each include.
@@ -111,7 +109,8 @@ class ClickedSlices:
         return ndimage.binary_fill_holes(found)
 
     @cached_property
-    def _refiner(self) -> SliceRefiner | None:
+    def refiner(self) -> SliceRefiner | None:
+        """What answers clicks, by default `click_refiner`; another one may be set, None for the model's own decoder."""
         return click_refiner(self._model)
 
     @torch.inference_mode()
@@ -119,10 +118,10 @@ class ClickedSlices:
         """Logits of one stage over the network's image."""
         last = slice_mask_as_logits(mask, self._finder.axial.frame)
         clicks = self._network_clicks(pixels)
-        if self._refiner is not None:
+        if self.refiner is not None:
             device = self._model.device
             seen = Clicks(clicks.points.to(device), clicks.labels.to(device))
-            logits = self._refiner(embedding, last.to(device), seen)[0, 0]
+            logits = self.refiner(embedding, last.to(device), seen)[0, 0]
         else:
             prompt = functional.adaptive_avg_pool2d(last, 4 * embedding.shape[-1]).to(self._model.device)
             masks, scores = self._model.backend.decode(embedding, boxes_of(last, clicks), prompt)

@@ -62,7 +62,7 @@ class SegmentationResult:
         uncertainty: (k, j, i) uint8 on the volume's own grid, 0 to 100: how far the three masks are apart or how
             likely a voxel is wrong by what its place looks like, the larger, in percent. None unless requested.
         precision: How exactly the encoder computed: "float32", "bfloat16" or "int8".
-        refined_by: The refiner of the masks of automatic boxes, "liver-refiner/0.2.0", or None.
+        refined_by: The refiner of the masks of automatic boxes, "liver-refiner/0.3.0", or None.
         reviews: How much of each slice is expected to be wrong, and why, in the order of `slices`.
     """
 

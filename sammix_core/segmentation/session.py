@@ -303,7 +303,8 @@ class SegmentationSession:
         """The slices that are worth a person's review, the one with most to be wrong first.
 
         Returns:
-            Indices along the user's slice axis; without slices whose mask a person made or took away.
+            Indices along the user's slice axis; without slices whose mask a person made or took away, and last those
+            where a person clicked or changed boxes.
         """
         states, probabilities = self._known()
         return [review.slice_index for review in review_order(self._reviewer.review(states, probabilities))]

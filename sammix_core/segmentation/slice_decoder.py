@@ -18,22 +18,21 @@ from scipy import ndimage
 from sammix_core.boxes.box import Box, BoxSource
 from sammix_core.boxes.network_box import NetworkBox, tight_box
 from sammix_core.masks.components import largest_component
-from sammix_core.preprocessing.axial_slices import AxialSlices
+from sammix_core.preprocessing.axial_slices import TYPICAL_PIXEL_MM, AxialSlices
 from sammix_core.preprocessing.upsampling import upsampled
 from sammix_core.sam.decoding import DecodedSlices, MaskSettings, cam_agreement, clean_slice, decode_slices
+from sammix_core.segmentation.density_cleaning import DensityCleaner
 from sammix_core.segmentation.slice_state import SliceScores
 
 if TYPE_CHECKING:
     from sammix_core.sam.backend import SamBackend
-
-_TYPICAL_PIXEL_MM = 1.5  # a body of 380 mm that fills 256 pixels
 
 
 class MaskRefiner(Protocol):
     """Optional refiner applied to decoded masks.
 
     Attributes:
-        spec: Its name and version, "liver-refiner/0.2.0".
+        spec: Its name and version, "liver-refiner/0.3.0".
         every_box: Whether it also refines the masks of boxes that a person set, and not only those of automatic boxes.
     """
 
@@ -116,6 +115,7 @@ class SliceDecoder:
         image: Returns (size, size) float32 in [0, 1] of a canonical slice, the encoder's input; from any thread.
         embedding: Returns (1, c, h, w) of a canonical slice; from any thread.
         stride: `decode` and `median_hu` count every `stride`-th canonical slice.
+        cleaner: Takes out of `slice_mask` what is no organ by its density; None for models without.
     """
 
     backend: SamBackend
@@ -124,6 +124,7 @@ class SliceDecoder:
     image: Callable[[int], np.ndarray]
     embedding: Callable[[int], torch.Tensor]
     stride: int = 1
+    cleaner: DensityCleaner | None = None
 
     @property
     def concurrency(self) -> int:
@@ -158,7 +159,7 @@ class SliceDecoder:
     @property
     def pixel_mm(self) -> float:
         """Side of a network pixel in mm; a typical body's where the volume's spacing is not known."""
-        return self.axial.pixel_mm or _TYPICAL_PIXEL_MM
+        return self.axial.pixel_mm or TYPICAL_PIXEL_MM
 
     def hu(self, index: int) -> np.ndarray:
         """(size, size) float32 HU of a slice's windowed image."""
@@ -217,7 +218,8 @@ class SliceDecoder:
     ) -> SliceMask:
         """Makes the mask of one slice on its own pixels; it depends on nothing but what is given.
 
-        Each box's mask is limited by its own box and a margin; the slice's is their union.
+        Each box's mask is limited by its own box and a margin; the slice's is their union, without the body's fat where
+        the model cleans by density, and without pieces as dark as fluid where no person has seen the boxes.
 
         Args:
             decoded: What `decode_boxes` returned, or mixtures of two slices.
@@ -228,6 +230,11 @@ class SliceDecoder:
         """
         parts = tuple(map(self._part_mask, decoded, boxes, supports))
         mask = parts[0].mask if len(parts) == 1 else np.logical_or.reduce([part.mask for part in parts])
+        if self.cleaner is not None:
+            index = self.axial.canonical(boxes[0].slice_index)
+            mask = self.cleaner.without_fat(index, mask)
+            if all(box.source is BoxSource.AUTO for box in boxes):
+                mask = self.cleaner.without_fluid(index, mask)
         areas = [int(np.count_nonzero(part.mask)) for part in parts]
         every = [part.decoded for part in parts]
         scores = SliceScores(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sammix_core.boxes import Box, Click
+from sammix_core.boxes import Box, BoxSource, Click
 from sammix_core.masks.packed_mask import PackedMask
 
 
@@ -67,6 +67,12 @@ class SliceState:
     def area_px(self) -> int:
         """Pixels of the mask."""
         return 0 if self.mask is None else self.mask.area_px
+
+    @property
+    def prompted(self) -> bool:
+        """Whether a person clicked, or set or deleted a box."""
+        edited = any(box.source is BoxSource.EDITED for box in self.boxes)
+        return edited or self.deleted or bool(self.clicks or self.deleted_boxes)
 
     def cleared(self) -> SliceState:
         """The slice after a person has said that nothing is there: no box, click or mask; no automatic box returns."""

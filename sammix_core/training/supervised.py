@@ -183,7 +183,7 @@ class SupervisedTrainer:
         # reaches the fold's decoder through boxes and maps of other patients only.
         guidance = {patient: EmbeddingCam(self.head(patient), _CPU) for patient in patients}
         boxes = calibrate_boxes(views, guidance, BoxSettings())
-        masks = MaskSettings()
+        masks = MaskSettings(clean_density=self.config.clean_density)
         depends_on = [asdict(self.config.decoder), self.config.precision, boxes.to_dict(), masks.trained_with()]
         context = self._context("decoder", "decoder", without, depends_on)
         prompts = PromptMaker(guidance, boxes, masks)

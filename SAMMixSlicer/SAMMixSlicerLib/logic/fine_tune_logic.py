@@ -15,6 +15,7 @@ from SAMMixSlicerLib.logic.correction_recorder import CorrectionRecorder
 from SAMMixSlicerLib.logic.fine_tune_process import FineTuneProcess
 from SAMMixSlicerLib.logic.install_logic import InstallLogic
 from SAMMixSlicerLib.logic.run_logic import duration
+from SAMMixSlicerLib.logic.unlabelled_logic import UnlabelledLogic, store
 from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.scene.training_plot import TrainingPlot
 from SAMMixSlicerLib.signals import Signal
@@ -35,6 +36,7 @@ class FineTuneLogic:
         workspace: State shared by the logics.
         install: Knows whether the required packages are installed.
         recorder: Lists the corrections.
+        unlabelled: Lists the CTs without labels.
         interpreter: A Python interpreter, or a launcher of one such as PythonSlicer.
         clock: Returns seconds; replaced in tests.
 
@@ -50,6 +52,7 @@ class FineTuneLogic:
         workspace: Workspace,
         install: InstallLogic,
         recorder: CorrectionRecorder,
+        unlabelled: UnlabelledLogic,
         interpreter: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -60,6 +63,7 @@ class FineTuneLogic:
         self._workspace = workspace
         self._install = install
         self._recorder = recorder
+        self._unlabelled = unlabelled
         self._interpreter = interpreter
         self._clock = clock
         self._run: FineTuneRun | None = None
@@ -102,7 +106,8 @@ class FineTuneLogic:
         """Creates a run from the saved corrections, and starts it.
 
         Raises:
-            InputError: There are no corrections, or a setting is invalid; the sentence says which.
+            InputError: There are no corrections, or a setting or a CT without labels cannot be used; the sentence says
+                which.
         """
         if self.isActive:
             raise InputError(_("Fine-tuning is already running. Wait for it, or stop it first."))
@@ -119,8 +124,12 @@ class FineTuneLogic:
             target=parameter.newTarget or None,
             check=Path(parameter.checkFolder) if parameter.checkFolder else None,
             device=parameter.device,
+            unlabelled=self._unlabelled.sources(),
         )
-        self._setRun(FineTuneRun.create(settings))
+        volumes = self._unlabelled.volumes({entry.case for entry in entries})
+        run = FineTuneRun.create(settings)
+        store(run, volumes)
+        self._setRun(run)
         self._launch()
 
     def pause(self) -> None:

@@ -26,6 +26,7 @@ from SAMMixSlicerLib.logic.review_logic import ReviewLogic
 from SAMMixSlicerLib.logic.run_logic import RunLogic
 from SAMMixSlicerLib.logic.show_logic import ShowLogic
 from SAMMixSlicerLib.logic.surface_logic import SurfaceLogic
+from SAMMixSlicerLib.logic.unlabelled_logic import UnlabelledLogic
 from SAMMixSlicerLib.logic.version_logic import VersionLogic
 from SAMMixSlicerLib.logic.workspace import Workspace
 from SAMMixSlicerLib.signals import Signal
@@ -76,7 +77,10 @@ class PanelLogic:
         self.lesionExport = LesionExport(self.workspace, self.actions, self.lesions)
         self.recorder = CorrectionRecorder(self.workspace, self.install)
         self.newStructure = NewStructure(self.workspace, self.actions)
-        self.fineTuning = FineTuneLogic(self.workspace, self.install, self.recorder, pythonInterpreter())
+        self.unlabelled = UnlabelledLogic(self.workspace)
+        self.fineTuning = FineTuneLogic(
+            self.workspace, self.install, self.recorder, self.unlabelled, pythonInterpreter()
+        )
         self.versions = VersionLogic(self.workspace, self.install)
         self.workspace.restore()
 

@@ -21,6 +21,7 @@ from SAMMixSlicerLib.widgets.lesions_section import LesionsSection
 from SAMMixSlicerLib.widgets.run_section import RunSection
 from SAMMixSlicerLib.widgets.show_section import ShowSection
 from SAMMixSlicerLib.widgets.slices_section import SlicesSection
+from SAMMixSlicerLib.widgets.unlabelled_section import UnlabelledSection
 from SAMMixSlicerLib.widgets.versions_row import VersionsRow
 
 _BUSY_MS, _IDLE_MS = 20, 200
@@ -47,6 +48,7 @@ class Panel:
         self._correct = CorrectSection(
             ui, workspace, logic.boxes, logic.clicks, logic.carry, logic.corrections, actions, logic.visited
         )
+        self._unlabelled = UnlabelledSection(ui, workspace, logic.unlabelled, dialogs)
         self.sections = [
             InputSection(ui, workspace, logic.install),
             RunSection(ui, workspace, logic.run, actions, logic.install, dialogs),
@@ -56,6 +58,7 @@ class Panel:
             ShowSection(ui, workspace, logic.surface),
             lesions,
             CorrectionsList(ui, workspace, logic.recorder, logic.newStructure, logic.install),
+            self._unlabelled,
             FineTuneSection(ui, workspace, logic.fineTuning, logic.recorder, logic.install, dialogs),
             VersionsRow(ui, workspace, logic.versions, logic.fineTuning, dialogs),
             ExportSection(ui, workspace, logic.export, dialogs),
@@ -82,6 +85,7 @@ class Panel:
     def _onTimeout(self) -> None:
         self._logic.tick()
         self.slices.tick()
+        self._unlabelled.tick()
         self._updateInterval()
 
     def _updateInterval(self) -> None:

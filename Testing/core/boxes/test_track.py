@@ -327,6 +327,12 @@ def test_boxes_put_on_a_slice_replace_what_was_there(track: BoxTrack) -> None:
     assert track.deleted == {4}
 
 
+def test_an_automatic_box_that_is_left_out_of_a_slices_boxes_is_deleted(track: BoxTrack) -> None:
+    track.update([part(4, 0), part(4, 1)])
+    track.put(4, [part(4, 0)])
+    assert (track[4], track.deleted_boxes) == ((part(4, 0),), (part(4, 1),))
+
+
 def test_boxes_put_with_one_number_get_others_that_fit_the_slices_beside(track: BoxTrack) -> None:
     track.update([part(3, 0), part(3, 7, edges=LEFT)])
     track.put(4, [Box(4, *RIGHT, EDITED), Box(4, *LEFT, EDITED), Box(4, 0, 70, 9, 79, EDITED)])

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from made_models import an_untrained_model
+from remembering_engine import remembering
 from synthetic_ct import synthetic_ct
 from typer.testing import CliRunner
 
@@ -89,12 +90,12 @@ def done(model: Path, ct: Path, boxes: Path, folder: Path) -> subprocess.Complet
 
 @pytest.fixture(scope="module")
 def loaded(model: Path) -> Segmenter:
-    return Segmenter.load(model, device="cpu")
+    return remembering(Segmenter.load(model, device="cpu"))
 
 
 @pytest.fixture
 def load_once(loaded: Segmenter, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Loading takes most of the time on a small CT; the tests that ask for this share one loaded model."""
+    """Loading and encoding take most of the time; the tests that ask for this share a model and what it has encoded."""
     monkeypatch.setattr(Segmenter, "load", lambda *_, **__: loaded)
 
 

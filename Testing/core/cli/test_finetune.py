@@ -85,11 +85,26 @@ def test_a_stopped_run_says_how_to_go_on_and_does(home: Path, monkeypatch: pytes
         (["--cases", "SET", "-o", "mine", "--from", "nothing"], "There is no model 'nothing'"),
         (["--cases", "SET", "-o", "mine", "--check", "SET"], "There is no case in"),
         (["--resume", "SET"], "is no fine-tuning run"),
-        (["--resume", "SET", "-o", "mine"], "leave --cases, --output and --target out"),
+        (
+            ["--cases", "SET", "-o", "mine", "--unlabelled", "SET.nii.gz:48-12"],
+            "upside down; write the lower one first",
+        ),
+        (["--cases", "SET", "-o", "mine", "--unlabelled", "SET.nii.gz:12-48"], "does not exist; name a CT"),
+        (["--cases", "SET", "-o", "mine", "--unlabelled", "SET/entries"], "There is no CT in"),
+        (
+            ["--cases", "SET", "-o", "mine", "--check", "CHECK", "--unlabelled", "CHECK"],
+            "is a case of the check folder",
+        ),
+        (["--resume", "SET", "-o", "mine"], "leave --cases, --unlabelled, --output and --target out"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(home: Path, words: list[str], sentence: str) -> None:
-    done = runner.invoke(app, ["finetune", *(word.replace("SET", str(home / "set")) for word in words)])
+    check = home / "check"
+    check.mkdir()
+    for name in ("one_ct.nii.gz", "one_label.nii.gz"):
+        (check / name).touch()
+    words = [word.replace("SET", str(home / "set")).replace("CHECK", str(check)) for word in words]
+    done = runner.invoke(app, ["finetune", *words])
     assert (done.exit_code, done.stdout) == (2, "")
     assert sentence in done.stderr
     assert done.stderr.count("\n") == 1

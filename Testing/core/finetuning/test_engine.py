@@ -7,7 +7,6 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 import torch
 from corrected_slices import a_correction_set, a_patient, quick_models
 from image_files import write_with_itk
+from stopping import Stop
 from training_cases import StubEncoder
 
 from sammix_core import files, model_store
@@ -67,16 +67,6 @@ def a_run(home: Path, **changes: Any) -> FineTuneRun:
         a_correction_set(source)
     wanted = {"name": "mine", "sources": (source,), "parent": "untrained", "views": 1, "threads": 1, **changes}
     return FineTuneRun.create(FineTuneSettings(**wanted))
-
-
-def stop_after(stage: str, steps: int) -> tuple[Callable[[Any], None], Callable[[], bool]]:
-    """A progress callback and a cancel check that stop so far into a stage."""
-    seen = {"stop": False}
-
-    def progress(told: Any) -> None:
-        seen["stop"] = seen["stop"] or (told.stage == stage and told.done >= steps)
-
-    return progress, lambda: seen["stop"]
 
 
 # What comes out
@@ -267,24 +257,18 @@ def test_two_adapters_in_one_do_what_both_did() -> None:
 # Stopping and going on
 
 
-@pytest.mark.parametrize(
-    ("stage", "steps"), [("Encoding slices", 3), ("Training the head", 2), ("Training the decoder", 1)]
-)
-def test_a_run_that_was_stopped_goes_on_to_the_same_model(
-    finished: FineTuneRun, home: Path, stage: str, steps: int
-) -> None:
+def test_a_run_that_was_stopped_in_each_stage_goes_on_to_the_same_model(finished: FineTuneRun, home: Path) -> None:
     run = a_run(home, name="stopped")
-    progress, cancel = stop_after(stage, steps)
-    with pytest.raises(Cancelled, match="can go on from there"):
-        work(run, progress, cancel)
-    assert run.state == "cancelled"
-    assert not (home / "models" / "stopped").exists()
+    for stage, steps in (("Encoding slices", 3), ("Training the head", 2), ("Training the decoder", 1)):
+        stop = Stop(stage, steps)
+        with pytest.raises(Cancelled, match="can go on from there"):
+            work(FineTuneRun.open(run.folder), stop.report, stop.is_wanted)
+        assert run.state == "cancelled"
+        assert not (home / "models" / "stopped").exists()
     again = FineTuneRun.open(run.folder)
     result = work(again)
-    assert [event["event"] for event in again.read_events() if event["event"] in ("cancelled", "resumed")] == [
-        "cancelled",
-        "resumed",
-    ]
+    kinds = [event["event"] for event in again.read_events()]
+    assert [kind for kind in kinds if kind in ("cancelled", "resumed")] == ["cancelled", "resumed"] * 3
     one, other = result_of(finished), load_model_weights(model_store.resolve(result.model))
     assert [name for name in one if not torch.equal(one[name], other[name])] == []
     whole = finished.result()

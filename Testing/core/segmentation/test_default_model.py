@@ -12,6 +12,7 @@ import pytest
 import SimpleITK as sitk
 from fake_network import turned_volume
 from real_data import real_data
+from remembering_engine import remembering
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
@@ -137,6 +138,12 @@ def mask_in(folder: Path) -> np.ndarray:
     return sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "liver.nii.gz")))
 
 
+@pytest.fixture(scope="module")
+def segmenter() -> Segmenter:
+    """Encodes a slice once, however it lies in its volume."""
+    return remembering(Segmenter.load(MODEL, device="cpu"))
+
+
 @pytest.mark.real_data
 def test_one_command_segments_a_dicom_series(segmented: Path, slab: Path, label: np.ndarray) -> None:
     mask = mask_in(segmented)
@@ -154,15 +161,13 @@ def test_one_command_segments_a_dicom_series(segmented: Path, slab: Path, label:
 
 
 @pytest.mark.real_data
-def test_its_own_boxes_give_the_identical_mask(segmented: Path, slab: Path, tmp_path: Path) -> None:
+def test_its_own_boxes_give_the_identical_mask(
+    segmented: Path, slab: Path, segmenter: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Segmenter, "load", lambda *_, **__: segmenter)
     run(slab, tmp_path, "--boxes-in", segmented / "boxes.json", "--boxes-out", tmp_path / "boxes.json")
     np.testing.assert_array_equal(mask_in(tmp_path), mask_in(segmented))
     assert (tmp_path / "boxes.json").read_bytes() == (segmented / "boxes.json").read_bytes()
-
-
-@pytest.fixture(scope="module")
-def segmenter() -> Segmenter:
-    return Segmenter.load(MODEL, device="cpu")
 
 
 @pytest.mark.real_data

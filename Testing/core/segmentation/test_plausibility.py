@@ -11,6 +11,7 @@ import pytest
 from drawn_bodies import DRAWN
 from fake_network import a_fake_model, turned_volume
 from real_data import real_data
+from remembering_engine import remembering
 from synthetic_ct import synthetic_ct
 
 from sammix_core.boxes import Box, BoxSource
@@ -223,7 +224,8 @@ def test_the_sentences_name_the_target() -> None:
 
 @pytest.fixture(scope="module")
 def shipped() -> Segmenter:
-    return Segmenter.load("liver", device="cpu")
+    """Encodes a slice once, however often it is segmented with and without the check."""
+    return remembering(Segmenter.load("liver", device="cpu"))
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ import pytest
 from fake_network import a_fake_model, turned_volume
 from synthetic_ct import synthetic_ct
 
+from sammix_core.boxes import BoxSource
 from sammix_core.errors import InputError
 from sammix_core.masks.packed_mask import PackedMask
 from sammix_core.segmentation.review import SliceReview, VolumeReviewer, most_uncertain, review_order, reviewer
@@ -231,3 +232,17 @@ def test_a_session_lists_slices_and_drops_those_that_a_person_corrected() -> Non
     state = session.slices.state(listed[0])
     session.slices.put(state.corrected_to(session.slices.plane(listed[0])))
     assert listed[0] not in session.review()
+
+
+def test_slices_where_a_person_clicked_or_set_a_box_come_last() -> None:
+    session = SegmentationSession(a_fake_model(), turned_volume(synthetic_ct((6, 64, 80)), TURNED))
+    session.find_boxes()
+    session.segment_boxes()
+    clicked, boxed, *others = session.review()
+    row, col = np.argwhere(session.slices.plane(clicked))[0].tolist()
+    session.add_click(clicked, col, row)
+    session.segment_slice(boxed, [replace(box, source=BoxSource.EDITED) for box in session.boxes.on(boxed)])
+    listed = session.review()
+    assert set(listed) >= {clicked, boxed}, "they may still be wrong"
+    assert {*listed[-2:]} == {clicked, boxed}
+    assert set(listed[:-2]) <= {*others}

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from paper_training import RESNET, config, stop_at, trainer
+from paper_training import RESNET, config, trainer
 from safetensors.torch import load_file
+from stopping import Stop
 from training_cases import QuickLiteMedSam, StubEncoder
 
 from sammix_core.errors import Cancelled
@@ -65,8 +66,9 @@ def test_stopped_lora_goes_on_to_the_same(tmp_path: Path, stubbed: QuickLiteMedS
     section = {"steps": 3, "batch": 2, "rank": 2}
     whole = train_from_config(config(tmp_path / "whole", lora=section))
     path = config(tmp_path / "stopped", lora=section)
+    stop = Stop("LoRA", 2)
     with pytest.raises(Cancelled):
-        train_from_config(path, *stop_at("LoRA", 2))
+        train_from_config(path, stop.report, stop.is_wanted)
     again = train_from_config(path)
     for file in whole.manifest.files:
         assert same(load_file(whole.path / file), load_file(again.path / file))

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from paper_training import RESNET, config, stop_at, trainer
+from paper_training import RESNET, config, trainer
 from safetensors.torch import load_file
+from stopping import Stop
 from training_cases import QuickLiteMedSam
 
 from sammix_core.errors import Cancelled, InputError
@@ -88,8 +89,9 @@ def test_images_are_drawn_once_and_not_from_other_views(tmp_path: Path, monkeypa
 
 def test_stopped_it_goes_on_to_the_same_network(model: ModelFolder, tmp_path: Path) -> None:
     path = config(tmp_path, resnet38=RESNET)
+    stop = Stop("ResNet-38", 2)
     with pytest.raises(Cancelled):
-        train_from_config(path, *stop_at("ResNet-38", 2))
+        train_from_config(path, stop.report, stop.is_wanted)
     assert len(list((tmp_path / "work" / "checkpoints").glob("resnet38-all-*.pt"))) == 1
     again = load_file(train_from_config(path).path / "resnet38.safetensors")
     whole = load_file(model.path / "resnet38.safetensors")

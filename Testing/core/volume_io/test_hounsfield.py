@@ -120,18 +120,24 @@ CHANGES = {
 
 
 @functools.cache
-def sampled(name: str, step: int) -> np.ndarray:
-    """The HU of a real CT in every so many rows and columns; reading it takes seconds, so many tests share it."""
-    hu = np.ascontiguousarray(read_volume(real_data(f"{name}.nii.gz")).array[:, ::step, ::step])
-    hu.setflags(write=False)
-    return hu
+def real_ct(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """The HU of a real CT in every second row and column, and its middle, where there is no air.
+
+    Reading it takes seconds, so many tests share it.
+    """
+    hu = read_volume(real_data(f"{name}.nii.gz")).array
+    rows, cols = (slice(round(0.35 * size), round(0.65 * size)) for size in hu.shape[1:])
+    sampled, middle = np.ascontiguousarray(hu[:, ::2, ::2]), np.ascontiguousarray(hu[:, rows, cols])
+    for part in (sampled, middle):
+        part.setflags(write=False)
+    return sampled, middle
 
 
 @pytest.mark.real_data
 @pytest.mark.parametrize("name", REAL_CT)
 @pytest.mark.parametrize("change", CHANGES)
 def test_real_ct_is_recognised(tmp_path: Path, name: str, change: str) -> None:
-    hu = sampled(name, 2)
+    hu, _ = real_ct(name)
     make, offset = CHANGES[change]
     expected = make(hu)
     volume = read_volume(write_nifti(tmp_path / "ct.nii", expected + np.int16(offset)))
@@ -168,7 +174,7 @@ SCALES = {
 
 
 def _case(name: str) -> np.ndarray:
-    return synthetic_ct(SHAPE) if name == "drawn" else sampled(name, 4)
+    return synthetic_ct(SHAPE) if name == "drawn" else np.ascontiguousarray(real_ct(name)[0][:, ::2, ::2])
 
 
 CASES = ["drawn", *(pytest.param(name, marks=pytest.mark.real_data) for name in ("hcc005_plain_ct", "ircadb17_ct"))]
@@ -215,19 +221,11 @@ def test_a_small_body_in_much_noisy_air_is_not_cut_off(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read_volume(write_nifti(tmp_path / "ct.nii", clipped)).array, clipped)
 
 
-@functools.cache
-def without_air(name: str) -> np.ndarray:
-    """The HU of the middle of a real CT."""
-    hu = read_volume(real_data(f"{name}.nii.gz")).array
-    rows, cols = (slice(round(0.35 * size), round(0.65 * size)) for size in hu.shape[1:])
-    return np.ascontiguousarray(hu[:, rows, cols])
-
-
 @pytest.mark.real_data
 @pytest.mark.parametrize("name", ["hcc005_plain_ct", "crlm1004_ct", "hcc015_portal_ct"])
 @pytest.mark.parametrize("offset", [0, 200, -200])
 def test_a_view_without_air_is_judged_by_fat_and_tissue(tmp_path: Path, name: str, offset: int) -> None:
-    path = write_nifti(tmp_path / "ct.nii", without_air(name) + np.int16(offset))
+    path = write_nifti(tmp_path / "ct.nii", real_ct(name)[1] + np.int16(offset))
     if offset == 0:
         assert read_volume(path).notes == ()
     else:

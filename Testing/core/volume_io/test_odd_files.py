@@ -1,7 +1,7 @@
 """Every condition of docs/formats/input.md: the mask is the plain file's, or a sentence says what is wrong.
 
 The masks are compared in one order of axes. Volumes that hold the same numbers in the same grid share one run of the
-network, which is deterministic.
+network, which is deterministic, and slices that look the same to the bit share one run of its encoder.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from odd_files import CONDITIONS, FACE_DOWN, MIRRORED, READ, REFUSED, Condition, nifti
 from real_data import real_data
+from remembering_engine import remembering
 from synthetic_ct import synthetic_ct
 from typer.testing import CliRunner
 
@@ -46,7 +47,7 @@ class Masks:
     """One model, and one run for each different volume."""
 
     def __init__(self) -> None:
-        self._segmenter = Segmenter.load("liver")
+        self.segmenter = remembering(Segmenter.load("liver"))
         self._results: dict[str, SegmentationResult] = {}
 
     def of(self, volume: Volume) -> SegmentationResult:
@@ -54,7 +55,7 @@ class Masks:
         known = (volume.spacing_known, volume.orientation_known, volume.spacing, volume.axial_order, volume.shape_kji)
         key = hashlib.sha256(repr(known).encode() + np.ascontiguousarray(volume.array).tobytes()).hexdigest()
         if key not in self._results:
-            self._results[key] = self._segmenter.segment_volume(volume)
+            self._results[key] = self.segmenter.segment_volume(volume)
         return self._results[key]
 
 
@@ -121,12 +122,20 @@ def test_a_header_that_mirrors_the_patient_is_said_and_not_changed(
     assert result.axial_order == volume.axial_order
 
 
+@pytest.fixture
+def load_once(masks: Masks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the command take the model that the other tests have."""
+    monkeypatch.setattr(Segmenter, "load", lambda *_, **__: masks.segmenter)
+
+
 def _run(*words: object) -> tuple[int, str]:
     result = CliRunner().invoke(cli.app, ["segment", *(str(word) for word in words)])
     return result.exit_code, result.output
 
 
-def test_the_command_line_shifts_and_says_so(slab: np.ndarray, plain_mask: np.ndarray, tmp_path: Path) -> None:
+def test_the_command_line_shifts_and_says_so(
+    slab: np.ndarray, plain_mask: np.ndarray, load_once: None, tmp_path: Path
+) -> None:
     path = CONDITIONS["HU + 1024 with fill -1000"].make(tmp_path, slab)
     code, output = _run(path, "-o", tmp_path / "mask.nii.gz")
     assert code == 0, output
@@ -143,7 +152,9 @@ def test_the_command_line_refuses_a_map(slab: np.ndarray, tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names are UTF-16 on Windows")
-def test_the_command_line_takes_any_file_name(slab: np.ndarray, plain_mask: np.ndarray, tmp_path: Path) -> None:
+def test_the_command_line_takes_any_file_name(
+    slab: np.ndarray, plain_mask: np.ndarray, load_once: None, tmp_path: Path
+) -> None:
     path = CONDITIONS["a file name that is no UTF-8"].make(tmp_path, slab)
     mask = tmp_path / os.fsdecode(b"m\xe4sk.mha")
     code, output = _run(path, "-o", mask, "--report", tmp_path / "report.json")

@@ -18,7 +18,7 @@ from sammix_core.segmentation.slice_state import SliceScores, SliceState
 from sammix_core.volume.axial_order import AxialOrder
 from sammix_core.volume.volume import Volume
 
-NEEDS_REVIEW = 0.03  # half of the slices above it are really wrong by 5 % and more: benchmarks/review/fit.py
+NEEDS_REVIEW = 0.05  # half of the slices above it are really wrong by as much: benchmarks/review/fit.py
 WORTH_REVIEW_MM2 = 10.0  # of expected wrong area: less is a rounding of the outline
 _SMALL_SHARE = 0.1  # of the largest mask: what is smaller counts as this large
 
@@ -34,6 +34,7 @@ class SliceReview:
         reasons: Reasons to review it, strongest first; empty where there are none.
         expected_wrong_px: Pixels of the slice that are expected to be wrong.
         worth_it: Whether looking at the slice is worth a person's time at all.
+        prompted: Whether a person clicked there or changed boxes, and so has looked at it.
     """
 
     slice_index: int
@@ -41,6 +42,7 @@ class SliceReview:
     reasons: tuple[str, ...]
     expected_wrong_px: float = 0.0
     worth_it: bool = False
+    prompted: bool = False
 
     @property
     def needs_review(self) -> bool:
@@ -210,13 +212,17 @@ class VolumeReviewer:
             reasons = reasons_of(
                 parts, rated.made_of[0], rated.mean_beside_mm2, rated.places, self._target, self._sides_known
             )
-        return SliceReview(index, uncertainty, reasons, expected_px, expected_mm2 >= WORTH_REVIEW_MM2)
+        worth_it = expected_mm2 >= WORTH_REVIEW_MM2
+        return SliceReview(index, uncertainty, reasons, expected_px, worth_it, state.prompted)
 
 
 def review_order(reviews: Iterable[SliceReview]) -> list[SliceReview]:
-    """The slices that are worth a review, the one with most to be wrong first; of equal ones the lower index first."""
+    """The slices that are worth a review, the one with most to be wrong first; of equal ones the lower index first.
+
+    Slices that a person prompted come last: what a correction left wrong there was seen, and signs hardly change by it.
+    """
     worth = [review for review in reviews if review.worth_it]
-    return sorted(worth, key=lambda review: (-review.expected_wrong_px, review.slice_index))
+    return sorted(worth, key=lambda review: (review.prompted, -review.expected_wrong_px, review.slice_index))
 
 
 def most_uncertain(reviews: Iterable[SliceReview]) -> list[SliceReview]:
