@@ -70,7 +70,7 @@ LEARNT = ("hcc002_portal", "hcc005_portal")
 NEXT = ("hcc006_portal", "hcc007_arterial", "hcc009_portal", "hcc015_portal")
 OTHERS = ("kits00072",)
 WAYS = ("pack", "nothing", "answers", "near 0.02", "near 0.3")
-SHARES = (Shares(1.0, 0.0), Shares(0.5, 0.0), Shares(0.5, 0.25), Shares(0.5, 0.5), Shares(0.0, 1.0))
+SHARES = tuple(Shares(*pair) for pair in ((1.0, 0.0), (0.5, 0.0), (0.25, 0.0), (0.0, 1.0), (0.5, 0.25), (0.5, 0.5)))
 _WITH, _WITHOUT = 24, 8  # of a case that is learnt from, as from a folder of cases
 _TEST_WITH, _TEST_WITHOUT = 9, 3
 _ANSWERS = 12
@@ -342,14 +342,19 @@ def table() -> str:
         if row["group"] == "whole":
             continue
         versions.setdefault(key, {}).setdefault(row["group"], []).append(row)
-    lines = ["| way | head / decoder | next patients | others | pack |", "| --- | --- | --- | --- | --- |"]
-    for (way, shares), by_group in versions.items():
+    lines = ["| way | head / decoder | next | others | pack |", "| --- | --- | --- | --- | --- |"]
+    for (way, shares), by_group in sorted(versions.items(), key=lambda item: _place(*item[0])):
         cells = [
             "{:.4f} ({:.4f})".format(*(fmean(row[kind] for row in by_group[group]) for kind in KINDS))
             for group in groups
         ]
         lines.append(f"| {way} | {shares} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _place(way: str, shares: str) -> tuple[int, int]:
+    ways, every = ("parent", *WAYS), ("0% / 0%", *(f"{one.head:.0%} / {one.decoder:.0%}" for one in SHARES))
+    return every.index(shares), ways.index(way)
 
 
 def main() -> None:
