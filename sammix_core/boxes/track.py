@@ -280,9 +280,9 @@ class BoxTrack(Mapping[int, tuple[Box, ...]]):
     def put(self, slice_index: int, boxes: Sequence[Box]) -> None:
         """Replaces the boxes of a slice by these, as a person does.
 
-        Boxes that share a number get others, see `part_at`. A box that was there and is left out beside one that a
-        person set, in a place where there is none now, is remembered as deleted, and so is one that is left out of
-        those that were there; without any box the slice is, see `delete`.
+        Boxes that share a number get others, see `part_at`. A box that was there and now has none in its place is
+        remembered as deleted if a person set one of the new boxes, or if the new boxes are some of those that were
+        there. Without any box the whole slice is deleted, see `delete`.
 
         Args:
             slice_index: The slice.
@@ -296,9 +296,10 @@ class BoxTrack(Mapping[int, tuple[Box, ...]]):
         for box in boxes:
             self._check_box_on(slice_index, box)
         there = self.on(slice_index)
-        before, fewer = [box for box in there if box not in boxes], all(box in there for box in boxes)
+        left_out = [box for box in there if box not in boxes]
+        is_subset = all(box in there for box in boxes)
         rank = max((_RANK[box.source] for box in boxes), default=_RANK[BoxSource.EDITED])
-        if any(_RANK[box.source] > rank for box in before):
+        if any(_RANK[box.source] > rank for box in left_out):
             raise InputError(f"Slice {slice_index} has a box of yours, which an automatic one does not replace.")
         if not boxes:
             self.delete(slice_index)
@@ -309,7 +310,7 @@ class BoxTrack(Mapping[int, tuple[Box, ...]]):
             taken = box.part in self._boxes.get(slice_index, {})
             self._place(replace(box, part=self.part_at(slice_index, box.edges)) if taken else box)
         now = self.on(slice_index)
-        for box in before if fewer or rank == _RANK[BoxSource.EDITED] else []:
+        for box in left_out if is_subset or rank == _RANK[BoxSource.EDITED] else []:
             if not any(box.part == other.part or _in_same_place(box, other) for other in now):
                 self._remember_deleted(box)
 

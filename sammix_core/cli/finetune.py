@@ -37,7 +37,7 @@ class NewModelOptions:
         typer.Option(
             "--unlabelled",
             metavar="CT[:FIRST-LAST]",
-            help="A CT without masks to learn from too, with the first and last slice that show the structure; or a "
+            help="A CT without masks to learn from, too, with the first and last slice that show the structure, or a "
             "folder of CTs; may be repeated.",
         ),
     ] = None

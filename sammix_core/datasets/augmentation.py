@@ -210,6 +210,7 @@ def same_place_view(
 
 
 def _other_window(spec: PreprocessingSpec, rng: np.random.Generator) -> PreprocessingSpec:
+    """The size of a specification, with level and width of its window varied."""
     return PreprocessingSpec(
         window_level=spec.window_level + rng.uniform(-15, 15),
         window_width=spec.window_width * rng.uniform(0.88, 1.15),

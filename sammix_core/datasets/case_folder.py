@@ -1,9 +1,9 @@
 """Folders of labelled cases: `NAME_ct` and `NAME_label...` side by side.
 
-A CT is `NAME_ct` with the ending of a volume (.nii.gz, .nii, .nrrd, .mha, .dcm) or a DICOM folder `NAME_ct`; its labels
-are a labelmap `NAME_label*` on the same grid, a DICOM SEG or RTSTRUCT `NAME_label*.dcm`, or a label file
-`NAME_label*.json` (`sammix-labels/2`) for some slices. Names serve to pair the files and for messages; nothing that is
-written carries them.
+A CT is `NAME_ct` with the ending of a volume (`VOLUME_SUFFIXES`, .dcm) or a DICOM folder `NAME_ct`; its labels are a
+labelmap `NAME_label*` on the same grid, a DICOM SEG or RTSTRUCT `NAME_label*.dcm`, or a label file `NAME_label*.json`
+(`sammix-labels/2`) for some slices. Names serve to pair the files and for messages; nothing that is written carries
+them.
 """
 
 from __future__ import annotations
@@ -20,9 +20,21 @@ from sammix_core.volume_io import LABELMAP_SUFFIXES, read_volume
 from sammix_core.volume_io.dicom_seg import DICOM_SUFFIX
 from sammix_core.volume_io.labelmap import LabelChoice, Labelmap
 from sammix_core.volume_io.labelmap_reading import read_labels_on_ct
+from sammix_core.volume_io.reading import VOLUME_SUFFIXES
 
-_CT = "_ct"
-_LABEL = "_label"
+CT_ENDING = "_ct"
+LABEL_INFIX = "_label"  # between the name of a case and whatever else its labels are called
+
+
+def stem_of(path: Path) -> str | None:
+    """The name without a volume's ending; a folder's own; None for another file."""
+    if path.is_dir():
+        return path.name
+    name = path.name.lower()
+    for suffix in sorted((*VOLUME_SUFFIXES, *LABELMAP_SUFFIXES, DICOM_SUFFIX), key=len, reverse=True):
+        if name.endswith(suffix):
+            return path.name[: -len(suffix)]
+    return None
 
 
 def check_case_folder(folder: str | Path) -> list[CaseConfig]:
@@ -36,19 +48,19 @@ def check_case_folder(folder: str | Path) -> list[CaseConfig]:
         raise InputError(f"{folder} is no folder; name a correction set, or a folder of cases.")
     cases = []
     for entry in sorted(path.iterdir()):
-        stem = _stem(entry)
-        if entry.name.startswith(".") or stem is None or not stem.endswith(_CT):
+        stem = stem_of(entry)
+        if entry.name.startswith(".") or stem is None or not stem.endswith(CT_ENDING):
             continue
-        name = stem.removesuffix(_CT)
+        name = stem.removesuffix(CT_ENDING)
         labels = [
             other
             for other in sorted(path.glob("*"))
-            if other.name.startswith(name + _LABEL) and (_stem(other) is not None or other.suffix == ".json")
+            if other.name.startswith(name + LABEL_INFIX) and (stem_of(other) is not None or other.suffix == ".json")
         ]
         if len(labels) != 1:
             problem = "no labels" if not labels else f"{len(labels)} files of labels"
             raise InputError(
-                f"The case {name} in {folder} has {problem}; one file {name}{_LABEL}… is needed beside it."
+                f"The case {name} in {folder} has {problem}; one file {name}{LABEL_INFIX}… is needed beside it."
             )
         cases.append(CaseConfig(name, entry, labels[0]))
     if not cases:
@@ -97,17 +109,6 @@ def read_cases(
     """
     for config in check_case_folder(folder):
         yield read_case(config, label, sparse, values_are_hu)
-
-
-def _stem(path: Path) -> str | None:
-    """The name without a volume's ending; a folder's own; None for another file."""
-    if path.is_dir():
-        return path.name
-    name = path.name.lower()
-    for suffix in sorted((*LABELMAP_SUFFIXES, DICOM_SUFFIX), key=len, reverse=True):
-        if name.endswith(suffix):
-            return path.name[: -len(suffix)]
-    return None
 
 
 def _mask_of(labelmap: Labelmap, label: LabelChoice | None) -> np.ndarray:

@@ -98,7 +98,7 @@ class FineTuneRun:
 
     @property
     def cts_folder(self) -> Path:
-        """Where CTs without masks lie that a host gives it, see `store_ct`; the process deletes them at its end."""
+        """Where a host puts CTs without masks for the run, see `store_ct`; a finished run deletes them."""
         return self.folder / "cts"
 
     def command(self, python: str = sys.executable) -> list[str]:

@@ -39,7 +39,7 @@ class FineTuneSettings:
         views: Augmented views of each slice that is learnt from.
         threads: Processor threads.
         device: "auto", "cpu" or "cuda".
-        unlabelled: CTs without masks that are learnt from too, or folders of such; see `UnlabelledCt.parse`.
+        unlabelled: CTs without masks, or folders of them, that are learnt from, too; see `UnlabelledCt.parse`.
     """
 
     name: str
@@ -101,7 +101,7 @@ class FineTuneSettings:
         for ct in (one for text in self.unlabelled for one in UnlabelledCt.parse(text).found()):
             if ct.path.expanduser().resolve() in checked_on:
                 raise InputError(
-                    f"{ct.path} is a case of the check folder too, so a check on it says nothing; leave it out."
+                    f"{ct.path} is also a case of the check folder, so a check on it says nothing; leave it out."
                 )
         if self.target is not None and not re.fullmatch(r"[^\W_][\w ,()-]{0,63}", self.target):
             raise InputError(f"{self.target!r} cannot name a structure; take letters, digits and spaces.")

@@ -1,4 +1,4 @@
-"""CTs without masks that a run learns from too, each with the slices that show the structure where a person said so."""
+"""CTs without masks that a run learns from, too, and which of their slices a person says show the structure."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from pathlib import Path
 
 import numpy as np
 
+from sammix_core.datasets.case_folder import CT_ENDING, LABEL_INFIX, stem_of
 from sammix_core.datasets.cases import CaseConfig, load_case
 from sammix_core.datasets.labels import CaseLabels
 from sammix_core.errors import InputError
 from sammix_core.files import atomic_path
 from sammix_core.volume.volume import Volume
-from sammix_core.volume_io.labelmap_writing import LABELMAP_SUFFIXES
-from sammix_core.volume_io.reading import read_volume
+from sammix_core.volume_io.reading import VOLUME_SUFFIXES, read_volume
 
 Range = tuple[int, int]  # first and last slice, both included
 # The colon of a drive letter is followed by no digits alone, so "C:\ct.nii.gz:12-48" has one reading.
-_WITH_RANGE = re.compile(r"(?P<path>.+):(?P<first>\d+)-(?P<last>\d+)")
-_NO_RANGE = re.compile(r".+:[\d\s.,-]*")
-_LABEL = "_label"
+_WITH_RANGE = re.compile(r"(?P<path>.+):(?P<first>[0-9]{1,6})-(?P<last>[0-9]{1,6})")
+_NO_RANGE = re.compile(r".+:[\d\s.,–-]*")
+_SEGMENTATION = ".seg.nrrd"
 _STORED = "ct-*.npz"
 
 
 @dataclass(frozen=True)
 class UnlabelledCt:
-    """Where a CT without masks lies, and what is said of it.
+    """Where a CT without masks is, and what is said of it.
 
     Attributes:
         path: A file or a DICOM folder; or a folder of either, see `found`.
         shows: First and last slice that show the structure, along the CT's own slice axis from 0; all others are free
-            of it. None where nobody said.
-        labels: A label file that says of each slice whether it shows the structure, or None.
+            of it. None where nobody has said.
+        labels: A label file that says which slices show the structure, or None.
 
     Example:
         >>> UnlabelledCt.parse("ct.nii.gz:12-48").shows
@@ -53,10 +53,12 @@ class UnlabelledCt:
         """Reads "PATH" or "PATH:FIRST-LAST".
 
         Raises:
-            InputError: What follows the path is no range of slices, or one that ends before it begins.
+            InputError: There is no path, what follows it is no range of slices, or the range ends before it begins.
         """
+        if not text.strip():
+            raise InputError("A CT without labels has an empty name; name a CT, or a folder of CTs.")
         match = _WITH_RANGE.fullmatch(text)
-        if match is None:
+        if match is None or Path(text).exists():
             if _NO_RANGE.fullmatch(text) and not Path(text).exists():
                 raise InputError(
                     f"{text} has no range of slices at its end; write PATH:FIRST-LAST, as ct.nii.gz:12-48."
@@ -72,18 +74,18 @@ class UnlabelledCt:
         return str(self.path) if self.shows is None else f"{self.path}:{self.shows[0]}-{self.shows[1]}"
 
     def absolute(self) -> UnlabelledCt:
-        """The same with its whole path."""
+        """The same with an absolute path."""
         return replace(self, path=self.path.expanduser().resolve())
 
     def found(self) -> list[UnlabelledCt]:
         """The CTs that the path stands for: itself, or those of a folder.
 
         A folder with volume files stands for these; one with other files alone is a DICOM series; one with subfolders
-        alone stands for each of them. Files of labels (`NAME_label…`) are no CTs, but a label file
-        `NAME_label….json` beside `NAME_ct…` says which slices show the structure.
+        alone stands for each of them. Files of labels (`NAME_label…`) are not CTs, but a label file
+        `NAME_label….json` beside `NAME_ct…` says which slices show the structure, unless a range is given.
 
         Raises:
-            InputError: There is nothing, or one range of slices is given for several CTs.
+            InputError: There is nothing, a CT has several label files, or one range of slices is given for several CTs.
         """
         path = self.path.expanduser()
         if not path.exists():
@@ -93,14 +95,14 @@ class UnlabelledCt:
             raise InputError(f"There is no CT in {path}; name a CT, or a folder of CTs.")
         if self.shows is not None and len(cts) > 1:
             raise InputError(
-                f"{path} holds {len(cts)} CTs, and one range of slices cannot be that of all; name each CT."
+                f"{path} holds {len(cts)} CTs, and one range of slices cannot be right for all; name each CT."
             )
         return cts
 
 
 @dataclass(frozen=True, eq=False)
 class OpenedCt:
-    """A CT without masks as it was read; slices are canonical.
+    """A CT without masks as it was read; slices are counted in canonical order.
 
     Attributes:
         name: For messages.
@@ -125,7 +127,7 @@ class OpenedCt:
             target: The structure, for messages.
 
         Raises:
-            InputError: The volume has no such slice.
+            InputError: The volume lacks a slice of the range.
         """
         if shows is None:
             return cls(name, volume)
@@ -148,7 +150,7 @@ def read_cts(cts: Sequence[UnlabelledCt], target: str, values_are_hu: bool) -> I
         values_are_hu: Whether someone who knows says that they are in Hounsfield units, so that it is not checked.
 
     Raises:
-        InputError: One cannot be used, has no such slice, or its label file is of another structure.
+        InputError: A CT cannot be used, lacks a slice of its range, or has a label file of another structure.
     """
     for ct in (one for entry in cts for one in entry.found()):
         name = ct.path.name
@@ -164,15 +166,15 @@ def read_cts(cts: Sequence[UnlabelledCt], target: str, values_are_hu: bool) -> I
 
 
 def store_ct(folder: Path, volume: Volume, shows: Range | None) -> None:
-    """Writes a volume that is in no file, for the process of a run; nothing in it names the patient.
+    """Writes a volume that is in no file for the process of a run; the file does not name the patient.
 
     Args:
-        folder: Of the run's CTs; it is made where it is absent.
+        folder: Of the run's CTs; it is made if it is absent.
         volume: The CT.
         shows: See `UnlabelledCt`.
 
     Raises:
-        InputError: The volume has no such slice, or the disk is full.
+        InputError: The volume lacks a slice of the range, or the file cannot be written.
     """
     number = 1 + len(list(folder.glob(_STORED)))
     name = f"number {number}"
@@ -218,24 +220,26 @@ def stored_cts(folder: Path, target: str) -> Iterator[OpenedCt]:
 def _in_folder(ct: UnlabelledCt, folder: Path) -> list[UnlabelledCt]:
     entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
     files = [entry for entry in entries if entry.is_file()]
-    volumes = [entry for entry in files if _stem(entry) is not None]
+    volumes = [entry for entry in files if _is_volume(entry)]
     if volumes:
-        folders = [entry for entry in entries if entry.is_dir() and entry.name.endswith("_ct")]
-        cts = [entry for entry in (*volumes, *folders) if _LABEL not in entry.name]
-        return [replace(ct, path=entry, labels=_label_file(entry)) for entry in cts]
-    if any(entry.suffix.lower() not in (".json", ".csv", ".txt") for entry in files):
+        folders = [entry for entry in entries if entry.is_dir() and entry.name.endswith(CT_ENDING)]
+        cts = [entry for entry in (*volumes, *folders) if LABEL_INFIX not in entry.name]
+    elif any(entry.suffix.lower() not in (".json", ".csv", ".txt") for entry in files):
         return [ct]
-    return [replace(ct, path=entry, labels=_label_file(entry)) for entry in entries if entry.is_dir()]
+    else:
+        cts = [entry for entry in entries if entry.is_dir()]
+    return [replace(ct, path=entry, labels=_label_file(entry) if ct.shows is None else None) for entry in cts]
+
+
+def _is_volume(file: Path) -> bool:
+    name = file.name.lower()
+    return name.endswith(VOLUME_SUFFIXES) and not name.endswith(_SEGMENTATION)
 
 
 def _label_file(ct: Path) -> Path | None:
-    """The one label file beside a CT, or None."""
-    name = (_stem(ct) or ct.name).removesuffix("_ct")
-    found = [path for path in ct.parent.glob("*.json") if path.name.startswith(name + _LABEL)]
-    return found[0] if len(found) == 1 else None
-
-
-def _stem(path: Path) -> str | None:
-    """The name of a volume's file without its ending; None for another file."""
-    suffix = next((one for one in LABELMAP_SUFFIXES if path.name.lower().endswith(one)), None)
-    return None if suffix is None or path.name.lower().endswith(".seg.nrrd") else path.name[: -len(suffix)]
+    """The label file beside a CT, or None."""
+    name = (stem_of(ct) or ct.name).removesuffix(CT_ENDING)
+    found = [path for path in ct.parent.glob("*.json") if path.name.startswith(name + LABEL_INFIX)]
+    if len(found) > 1:
+        raise InputError(f"The CT {ct.name} has {len(found)} label files beside it; leave one there.")
+    return found[0] if found else None

@@ -1,9 +1,9 @@
 """Learning from CTs without masks: head and decoder together, by the loss of the semi-supervised training.
 
-Their slices' image-level labels teach the head; slices known to be free of the structure also have a mask, an empty
-one. Of the others, what the model makes of a slice as it is teaches it on the slice with another contrast, kernel and
-noise, where mask, map and box agree and the mask is sure. See `sammix_core.training.semi_supervised`, whose network and
-losses these are.
+Image-level labels of their slices teach the head; slices known to be free of the structure also have a mask, an empty
+one. For the others, the model's mask of a slice as it is becomes the target for the slice with another contrast, kernel
+and noise, where mask, map and box agree and the mask is sure. Network and losses are those of
+`sammix_core.training.semi_supervised`.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ def learn_from_unlabelled(
     """Trains head and decoder further, resuming from the checkpoint to the same result.
 
     Args:
-        trainer: Knows where checkpoints lie and who is told of each step.
+        trainer: Knows where checkpoints are kept and reports each step.
         parent: The model that the run begins with.
-        trained: Head and decoder as the masks have made them; what to begin with.
+        trained: Head and decoder after learning from the masks; what to begin with.
         boxes: How boxes are made of maps.
         batches: What is learnt from.
 
@@ -92,8 +92,8 @@ class UnlabelledBatches:
 
     Args:
         views: The labelled slices.
-        cases: The CTs without masks; each counts the same, as a labelled case does.
-        encoder: Knows the views.
+        cases: The CTs without masks, which all count alike.
+        encoder: Has the embeddings of the views.
         settings: How many of each kind.
         seed: Of the draws.
 
@@ -123,7 +123,7 @@ class UnlabelledBatches:
         )
 
     def key(self) -> list[list[object]]:
-        """Changes with the slices and what is said of them."""
+        """Hashes of the slices, in kinds: another choice of slices, or another word on them, gives another key."""
         kinds = [(one.present, one.unknown, one.absent) for one in self._cases]
         return [[sample.correction.hu_sha256 for sample in kind] for kinds_of_one in kinds for kind in kinds_of_one]
 
@@ -134,7 +134,7 @@ class UnlabelledBatches:
         shares, embeddings = self._labelled.shares(pairs), self._labelled.embeddings(pairs)
         others = self._others.draw(self.settings.unlabelled_batch, rng) if len(self._others) else []
         channels, height, width = embeddings.shape[1:]
-        # The head on the embedding looks at no image; only the size is asked for.
+        # The head on the embedding looks at no image; only its size matters.
         images = torch.zeros_like(shares[:1])
         of_others = images.expand(len(others), -1, -1, -1)
         return Batch(
@@ -150,13 +150,13 @@ class UnlabelledBatches:
             kept=torch.from_numpy(rng.random((len(pairs) + len(others), channels)) >= DROPPED_CHANNELS),
             seed=torch.tensor([self._seed, step, 0]),
             folds=torch.full((len(pairs),), NO_FOLD),
-            # Slices are spread, so that what lies beside one is mostly not encoded.
+            # Slices are spread, so those beside one are mostly not encoded.
             neighbours=torch.full((1,), torch.nan).expand(len(others), 2, channels, height, width),
             positions=torch.zeros(1).expand(len(others), height, width, 2),
         )
 
     def _embeddings(self, others: Sequence[tuple[Sample, float]], view: str, like: torch.Tensor) -> torch.Tensor:
-        """Of slices in one of their views, shaped as those that are given."""
+        """(slices, c, h, w) float32 of slices in one of their views; c, h and w are those of `like`."""
         if not others:
             return like[:0]
         return torch.from_numpy(np.stack([self._encoder.get(sample, view).embedding for sample, _ in others])).float()

@@ -1,4 +1,4 @@
-"""The slices of CTs without masks that a run learns from: some of each CT, evenly spread."""
+"""The slices that a run learns from of CTs without masks: some of each CT, evenly spread."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ from sammix_core.finetuning.unlabelled_ct import OpenedCt, UnlabelledCt, read_ct
 from sammix_core.model_store.store import user_folder
 from sammix_core.preprocessing.spec import PreprocessingSpec
 
-# Of each CT. Every slice that may show the structure is encoded twice, one that does not once.
+# Most slices of each CT; those that may show the structure are encoded twice, the others once.
 MOST_PRESENT, MOST_ABSENT, MOST_UNKNOWN = 24, 8, 32
-# Of each CT, in the choice of how far to go.
-_ABSENT_FOR_SHARE = 2
+_ABSENT_FOR_SHARE = 2  # of each CT, in the choice of how far to go
 _KEPT_SECONDS = 30 * 24 * 3600
 
 
@@ -33,8 +32,8 @@ class UnlabelledCase:
     Attributes:
         key: The CT's, see `case_key`.
         present: Slices that show the structure.
-        unknown: Slices of which nobody said whether they show it.
-        absent: Slices that are free of it, so that their masks are known to be empty.
+        unknown: Slices that may show it; nobody has said.
+        absent: Slices that are free of it, whose masks are therefore empty.
     """
 
     key: str
@@ -49,7 +48,7 @@ class UnlabelledCase:
 
 
 def unlabelled_views_folder() -> Path:
-    """Where the embeddings of these slices are kept for 30 days, for later runs; may be absent."""
+    """Where the embeddings of these slices are kept for 30 days, for later runs; the folder may be absent."""
     return user_folder() / "finetuning" / "views"
 
 
@@ -59,7 +58,7 @@ def collect_unlabelled(
     """Reads the CTs without masks that a run learns from.
 
     Args:
-        settings: Name files and folders.
+        settings: Of the run; they name files and folders.
         target: The structure.
         labelled: Keys of the cases with masks.
         spec: The parent's preprocessing.
@@ -81,13 +80,13 @@ def choose_slices(
     """Takes some slices of each CT.
 
     Args:
-        cts: The CTs, which need not be in memory together.
+        cts: The CTs; one at a time is in memory.
         labelled: Keys of the cases with masks.
         spec: The parent's preprocessing.
         views: Folder of the slices' embeddings.
 
     Raises:
-        InputError: A CT is among the labelled cases, or comes twice.
+        InputError: A CT is among the labelled cases, or is given twice.
     """
     cases: list[UnlabelledCase] = []
     names: dict[str, str] = {}
@@ -99,7 +98,9 @@ def choose_slices(
                 "leave it out of those without labels."
             )
         if key in names:
-            raise InputError(f"{names[key]} and {ct.name} are the same CT; leave one out.")
+            same = ct.name == names[key]
+            twice = f"The CT {ct.name} is given twice" if same else f"{names[key]} and {ct.name} are the same CT"
+            raise InputError(f"{twice}; leave one out.")
         names[key] = ct.name
         cases.append(_case(ct, key, spec, views))
     return cases
@@ -108,11 +109,11 @@ def choose_slices(
 def absent_for_share(cases: Iterable[UnlabelledCase], samples: list[Sample]) -> list[Sample]:
     """Slices free of the structure for the choice of how far to go.
 
-    Each counts with a labelled case, so that whatever is found on it lowers that case's Dice.
+    Each is counted as a slice of a labelled case, whose Dice falls with whatever is found on it.
 
     Args:
         cases: The CTs without masks.
-        samples: The labelled slices of that choice.
+        samples: The labelled slices that take part in that choice.
     """
     labelled = sorted({sample.case for sample in samples})
     absent = [sample for case in cases for sample in _spread_samples(case.absent, _ABSENT_FOR_SHARE)]
@@ -129,7 +130,7 @@ def notes_on(cases: Sequence[UnlabelledCase]) -> list[str]:
 
 
 def forget_old_views(folder: Path) -> None:
-    """Deletes embeddings of more than 30 days ago; what is needed again is computed again."""
+    """Deletes embeddings that are more than 30 days old; what is needed again is computed again."""
     oldest = time.time() - _KEPT_SECONDS
     for path in folder.glob("*.npy"):
         with suppress(OSError):

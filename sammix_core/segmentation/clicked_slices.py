@@ -110,7 +110,7 @@ class ClickedSlices:
 
     @cached_property
     def refiner(self) -> SliceRefiner | None:
-        """What answers clicks, by default `click_refiner`; another one may be set, None for the model's own decoder."""
+        """What answers clicks: `click_refiner` by default; may be set, with None for the model's own decoder."""
         return click_refiner(self._model)
 
     @torch.inference_mode()

@@ -1,8 +1,8 @@
-"""Takes out of masks what is no organ by its density: fat that is one with the body's, and pieces as dark as fluid.
+"""Takes out of masks what cannot be the organ by its density: the body's fat, and separate pieces as dark as fluid.
 
-Where a box holds two lobes, the decoder sometimes fills what lies between them, at 1.5 mm a pixel: the fat of a wide
-fissure, or the gallbladder. Fat that belongs to the body's large fat is no part of an organ without fat of its own,
-whether it reaches the mask's edge on this slice or on another one. Measured in docs/decisions/density-cleaning.md.
+Where a box holds two lobes, the decoder, which sees pixels of some 1.5 mm, sometimes fills what lies between them: the
+fat of a wide fissure, or the gallbladder. Fat that is connected with the body's is not part of an organ without fat of
+its own, whether the connection is on this slice or on another one. Measured in docs/decisions/density-cleaning.md.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from scipy import ndimage
 from sammix_core.masks.components import component_sizes, label_components, select_components
 from sammix_core.preprocessing.axial_slices import AxialSlices
 
-FAT_HU = -20.0
-_ORGAN_ABOVE_FAT_HU = 60.0  # a slice's mask that is not so much denser than fat may be a fatty liver: it stays
+_FAT_HU = -20.0  # fat is below
+_ORGAN_ABOVE_FAT_HU = 60.0  # a mask with a lower median than this above fat may be of a fatty liver: it stays
 _LARGE_FAT_ML = 20.0  # fat inside the organ, as in a tumour, is less
-_SMOOTH_MM = 1.0
-_COARSE_MM = 1.5
+_SMOOTH_MM = 1.0  # sigma, in a slice
+_COARSE_MM = 1.5  # about the pixel size at which the volume's fat is found
 _MARGIN_MM = 3.0
-_HU_RANGE = (-200.0, 300.0)
-_FLUID_HU = 40.0
-_ORGAN_ABOVE_FLUID_HU = 35.0
-_NECK_MM = 3.5  # pieces that hang together by less than twice this are apart
+_HU_RANGE = (-200.0, 300.0)  # clipped to, so that air and metal do not spread when smoothed
+_FLUID_HU = 40.0  # fluid is below
+_ORGAN_ABOVE_FLUID_HU = 35.0  # and at least so much below the largest piece
+_NECK_MM = 3.5  # pieces joined by a neck of less than twice this are apart
 _LEAST_FLUID_MM2 = 100.0
 
 
 class DensityCleaner:
     """Cleans the masks of one volume's slices; safe to call from several threads.
 
-    The body's fat is found in the whole volume when the first mask comes, within some seconds.
+    The body's fat is found in the whole volume when a mask first has fat in it, which takes some seconds.
 
     Args:
         axial: The volume's slices.
@@ -50,13 +50,13 @@ class DensityCleaner:
             mask: (rows, cols) bool, canonical.
 
         Returns:
-            (rows, cols) bool; the same array where there is nothing to take out.
+            (rows, cols) bool; the same array if there is nothing to take out.
         """
         pixel_mm, hu = self._axial.slice_pixel_mm, self._axial.hu[index]
-        if not mask.any() or np.median(hu[mask]) < FAT_HU + _ORGAN_ABOVE_FAT_HU:
+        if not mask.any() or np.median(hu[mask]) < _FAT_HU + _ORGAN_ABOVE_FAT_HU:
             return mask
         window = _around(mask, _MARGIN_MM + 4 * _SMOOTH_MM, pixel_mm)
-        fat = _smoothed(hu[window], pixel_mm, _SMOOTH_MM) < FAT_HU
+        fat = _smoothed(hu[window], pixel_mm) < _FAT_HU
         if not (fat & mask[window]).any():
             return mask
         rows, cols = (np.arange(side.start, side.stop) // step for side, step in zip(window, self._steps, strict=True))
@@ -66,14 +66,14 @@ class DensityCleaner:
         return cleaned
 
     def without_fluid(self, index: int, mask: np.ndarray) -> np.ndarray:
-        """A slice's mask without pieces that lie apart from its largest one and are as dark as fluid beside the rest.
+        """A slice's mask without pieces that are apart from its largest one and, compared with it, as dark as fluid.
 
         Args:
             index: The canonical slice.
             mask: (rows, cols) bool, canonical.
 
         Returns:
-            (rows, cols) bool; the same array where there is nothing to take out.
+            (rows, cols) bool; the same array if there is nothing to take out.
         """
         pixel_mm, hu = self._axial.slice_pixel_mm, self._axial.hu[index]
         if not mask.any():
@@ -86,12 +86,12 @@ class DensityCleaner:
             return mask
         sizes = component_sizes(labels, count)
         densities = ndimage.median(hu, labels, np.arange(1, count + 1))
-        rest = float(np.median(hu[labels == sizes.argmax() + 1]))
+        organ_hu = densities[sizes.argmax()]
         large = sizes * pixel_mm[0] * pixel_mm[1] >= _LEAST_FLUID_MM2
-        fluid = large & (densities < min(_FLUID_HU, rest - _ORGAN_ABOVE_FLUID_HU))
+        fluid = large & (densities < min(_FLUID_HU, organ_hu - _ORGAN_ABOVE_FLUID_HU))
         if not fluid.any():
             return mask
-        # Rims that are too narrow to be a piece go with the nearest one.
+        # Rims that are too narrow for a piece of their own belong to the nearest one.
         _, nearest = ndimage.distance_transform_edt(labels == 0, pixel_mm, return_indices=True)
         cleaned = mask.copy()
         cleaned[window] &= ~select_components(labels[tuple(nearest)], fluid)
@@ -99,12 +99,12 @@ class DensityCleaner:
 
     @property
     def _steps(self) -> tuple[int, int]:
-        """Rows and columns of a slice for each coarse pixel of the fat."""
+        """How many rows and columns of a slice a coarse pixel has."""
         row_mm, col_mm = self._axial.slice_pixel_mm
         return max(1, round(_COARSE_MM / row_mm)), max(1, round(_COARSE_MM / col_mm))
 
     def _fat(self) -> np.ndarray:
-        """(slices, coarse rows, coarse cols) bool: large connected fat; made once."""
+        """(slices, coarse rows, coarse cols) bool: large connected fat; found once."""
         with self._lock:
             if self._body_fat is None:
                 self._body_fat = self._find_fat()
@@ -114,14 +114,14 @@ class DensityCleaner:
         axial, steps = self._axial, self._steps
         row_mm, col_mm = axial.slice_pixel_mm
         coarse_mm = (row_mm * steps[0], col_mm * steps[1])
-        dark = np.stack([_smoothed(_block_means(plane, steps), coarse_mm, _SMOOTH_MM) < FAT_HU for plane in axial.hu])
+        dark = np.stack([_smoothed(_block_means(plane, steps), coarse_mm) < _FAT_HU for plane in axial.hu])
         labels, count = label_components(dark)
         voxel_ml = axial.slice_mm * coarse_mm[0] * coarse_mm[1] / 1000
         return select_components(labels, component_sizes(labels, count) * voxel_ml >= _LARGE_FAT_ML)
 
 
 def _around(mask: np.ndarray, margin_mm: float, pixel_mm: tuple[float, float]) -> tuple[slice, slice]:
-    """The window of a mask with at least one pixel, with a margin."""
+    """(rows, cols) slices round a mask that is not empty, with a margin."""
     sides = []
     for axis, size_mm in enumerate(pixel_mm):
         used, margin = np.flatnonzero(mask.any(axis=1 - axis)), int(np.ceil(margin_mm / size_mm))
@@ -129,13 +129,13 @@ def _around(mask: np.ndarray, margin_mm: float, pixel_mm: tuple[float, float]) -
     return sides[0], sides[1]
 
 
-def _smoothed(hu: np.ndarray, pixel_mm: tuple[float, float], sigma_mm: float) -> np.ndarray:
-    """(rows, cols) float32 HU, with less noise; edges stay within a pixel or two."""
-    return ndimage.gaussian_filter(hu.astype(np.float32).clip(*_HU_RANGE), [sigma_mm / size for size in pixel_mm])
+def _smoothed(hu: np.ndarray, pixel_mm: tuple[float, float]) -> np.ndarray:
+    """(rows, cols) float32 HU, with less noise."""
+    return ndimage.gaussian_filter(hu.astype(np.float32).clip(*_HU_RANGE), [_SMOOTH_MM / size for size in pixel_mm])
 
 
 def _block_means(plane: np.ndarray, steps: tuple[int, int]) -> np.ndarray:
-    """The mean of each block of a plane; a last block that is not whole is filled with its own edge."""
+    """(coarse rows, coarse cols) float32 HU: means of blocks; incomplete last ones are filled with their edge."""
     padding = [(0, -size % step) for size, step in zip(plane.shape, steps, strict=True)]
     filled = np.pad(plane.astype(np.float32).clip(*_HU_RANGE), padding, mode="edge")
     rows, cols = filled.shape[0] // steps[0], filled.shape[1] // steps[1]

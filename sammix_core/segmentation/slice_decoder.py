@@ -115,7 +115,7 @@ class SliceDecoder:
         image: Returns (size, size) float32 in [0, 1] of a canonical slice, the encoder's input; from any thread.
         embedding: Returns (1, c, h, w) of a canonical slice; from any thread.
         stride: `decode` and `median_hu` count every `stride`-th canonical slice.
-        cleaner: Takes out of `slice_mask` what is no organ by its density; None for models without.
+        cleaner: Takes out of `slice_mask` what cannot be the organ by its density; None if the model does not say so.
     """
 
     backend: SamBackend
@@ -218,8 +218,8 @@ class SliceDecoder:
     ) -> SliceMask:
         """Makes the mask of one slice on its own pixels; it depends on nothing but what is given.
 
-        Each box's mask is limited by its own box and a margin; the slice's is their union, without the body's fat where
-        the model cleans by density, and without pieces as dark as fluid where no person has seen the boxes.
+        Each box's mask is limited by its own box and a margin; the slice's is their union. If the model cleans by
+        density, it loses the body's fat, and pieces as dark as fluid if all boxes are automatic.
 
         Args:
             decoded: What `decode_boxes` returned, or mixtures of two slices.

@@ -20,7 +20,7 @@ class TrainingConfig(MethodConfig):
         views: Augmented views a case: how many, or their numbers, on which the strength of the augmentation depends.
         encoder: Precision of the encoder that the views go through: "float32", or "int8" as in use, with OpenVINO.
         preprocessing: Window, size and crop.
-        clean_density: Whether the model's masks lose the body's fat, see `MaskSettings`.
+        clean_density: Whether the model's masks are cleaned by density, see `MaskSettings`.
         folds: Into how many groups patients are dealt, in turn, for what is trained without a patient: the patients of
             a group are left out together, which spares trainings; 0 leaves out each alone.
         head, decoder: How these are trained.

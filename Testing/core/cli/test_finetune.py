@@ -93,7 +93,7 @@ def test_a_stopped_run_says_how_to_go_on_and_does(home: Path, monkeypatch: pytes
         (["--cases", "SET", "-o", "mine", "--unlabelled", "SET/entries"], "There is no CT in"),
         (
             ["--cases", "SET", "-o", "mine", "--check", "CHECK", "--unlabelled", "CHECK"],
-            "is a case of the check folder",
+            "is also a case of the check folder",
         ),
         (["--resume", "SET", "-o", "mine"], "leave --cases, --unlabelled, --output and --target out"),
     ],

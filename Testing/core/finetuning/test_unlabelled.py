@@ -13,6 +13,7 @@ import pytest
 import torch
 from corrected_slices import a_correction_set, a_patient, quick_models
 from image_files import write_with_itk
+from stopping import Stop
 
 from sammix_core import model_store
 from sammix_core.datasets.labels import CaseLabels
@@ -20,6 +21,7 @@ from sammix_core.errors import Cancelled, InputError
 from sammix_core.finetuning import FineTuneRun, FineTuneSettings, unlabelled_part
 from sammix_core.finetuning.encoded import SAME_PLACE, EncodedSlice, Encoder
 from sammix_core.finetuning.engine import ENCODING
+from sammix_core.finetuning.part_training import stage_of
 from sammix_core.finetuning.process import work
 from sammix_core.finetuning.recipe import gentle
 from sammix_core.finetuning.result import FineTuneResult
@@ -63,6 +65,9 @@ def test_a_range_of_slices_follows_the_path(text: str, path: str, shows: tuple[i
         ("ct.nii.gz:12-", "no range of slices at its end"),
         ("ct.nii.gz:12", "no range of slices at its end"),
         ("ct.nii.gz:", "no range of slices at its end"),
+        ("ct.nii.gz:12–48", "no range of slices at its end"),
+        ("ct.nii.gz:1-9999999", "no range of slices at its end"),
+        (" ", "has an empty name"),
     ],
 )
 def test_what_is_no_range_is_refused(text: str, sentence: str) -> None:
@@ -74,15 +79,17 @@ def test_a_folder_stands_for_the_cts_in_it(tmp_path: Path) -> None:
     for name in ("b_ct.nii.gz", "b_label.nii.gz", "a.nrrd", "a.seg.nrrd", "notes.txt", ".hidden.nii.gz"):
         (tmp_path / name).touch()
     (tmp_path / "b_label.json").touch()
+    (tmp_path / "d.mhd").touch()
     (tmp_path / "c_ct").mkdir()
     (tmp_path / "other").mkdir()
     found = UnlabelledCt(tmp_path).found()
     assert [(ct.path.name, ct.labels and ct.labels.name) for ct in found] == [
         ("a.nrrd", None),
         ("b_ct.nii.gz", "b_label.json"),
+        ("d.mhd", None),
         ("c_ct", None),
     ]
-    with pytest.raises(InputError, match="holds 3 CTs"):
+    with pytest.raises(InputError, match="holds 4 CTs"):
         UnlabelledCt(tmp_path, (1, 2)).found()
     with pytest.raises(InputError, match="There is no CT in"):
         UnlabelledCt(tmp_path / "other").found()
@@ -93,6 +100,25 @@ def test_a_folder_stands_for_the_cts_in_it(tmp_path: Path) -> None:
     (series / "IM0001").touch()
     assert UnlabelledCt(tmp_path / "other").found() == [UnlabelledCt(series)]
     assert UnlabelledCt(series, (1, 2)).found() == [UnlabelledCt(series, (1, 2))]
+
+
+def test_a_range_goes_before_a_label_file_and_of_two_label_files_none_is_chosen(tmp_path: Path) -> None:
+    for name in ("a_ct.nii.gz", "a_label.json"):
+        (tmp_path / name).touch()
+    ct = tmp_path / "a_ct.nii.gz"
+    assert UnlabelledCt(tmp_path, (1, 2)).found() == [UnlabelledCt(ct, (1, 2))]
+    assert UnlabelledCt(tmp_path).found() == [UnlabelledCt(ct, labels=tmp_path / "a_label.json")]
+    (tmp_path / "a_label_2.json").touch()
+    with pytest.raises(InputError, match=r"a_ct.nii.gz has 2 label files beside it; leave one there"):
+        UnlabelledCt(tmp_path).found()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no name has a colon on Windows")
+def test_a_name_that_ends_like_a_range_is_a_name_where_it_is_there(tmp_path: Path) -> None:
+    folder = tmp_path / "ct:1-3"
+    assert UnlabelledCt.parse(str(folder)).shows == (1, 3)
+    folder.mkdir()
+    assert UnlabelledCt.parse(str(folder)) == UnlabelledCt(folder)
 
 
 # Which slices
@@ -183,13 +209,9 @@ def test_head_and_decoder_learn_from_a_ct_in_a_file_as_from_one_that_a_host_give
 
     given = a_run(home)
     store_ct(given.cts_folder, a_patient(1)[0], (2, 5))
-    seen = {"stop": False}
-
-    def stop_in_the_midst(told: Any) -> None:
-        seen["stop"] = seen["stop"] or (told.stage.endswith(unlabelled_part.LABEL) and told.done >= 2)
-
+    stop = Stop(stage_of(unlabelled_part.LABEL), 2)
     with pytest.raises(Cancelled):
-        work(given, stop_in_the_midst, lambda: seen["stop"])
+        work(given, stop.report, stop.is_wanted)
     assert [path.name for path in given.cts_folder.iterdir()] == ["ct-001.npz"]
     assert differing(weights_of(work(FineTuneRun.open(given.folder))), weights_of(learnt)) == set()
     assert not given.cts_folder.exists()
@@ -209,6 +231,7 @@ def test_what_cannot_be_learnt_from_is_refused_and_nothing_is_written(home: Path
     for unlabelled, sentence in (
         ((f"{labelled}:2-5",), "labelled.nii.gz is among the labelled cases"),
         ((str(one), str(other)), "one_ct.nii.gz and copy.nii.gz are the same CT"),
+        ((str(one), f"{one}:2-5"), "one_ct.nii.gz is given twice"),
         ((f"{one}:2-80",), "one_ct.nii.gz has the slices 0 to 7"),
         ((str(home / "more"),), "one_label.json says which slices show the spleen, not the liver"),
         ((str(no_ct),), "no_ct.nii.gz"),

@@ -34,7 +34,7 @@ class SliceReview:
         reasons: Reasons to review it, strongest first; empty where there are none.
         expected_wrong_px: Pixels of the slice that are expected to be wrong.
         worth_it: Whether looking at the slice is worth a person's time at all.
-        prompted: Whether a person clicked there or changed boxes, and so has looked at it.
+        prompted: Whether a person clicked there or changed its boxes, and so has seen it.
     """
 
     slice_index: int
@@ -219,7 +219,8 @@ class VolumeReviewer:
 def review_order(reviews: Iterable[SliceReview]) -> list[SliceReview]:
     """The slices that are worth a review, the one with most to be wrong first; of equal ones the lower index first.
 
-    Slices that a person prompted come last: what a correction left wrong there was seen, and signs hardly change by it.
+    Slices that a person prompted come last: the person has seen what is still wrong there, and a correction hardly
+    changes the signs.
     """
     worth = [review for review in reviews if review.worth_it]
     return sorted(worth, key=lambda review: (review.prompted, -review.expected_wrong_px, review.slice_index))
