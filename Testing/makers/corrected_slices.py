@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from sammix_core.datasets.correction import Source, corrections_of_volume
 from sammix_core.datasets.correction_set import CorrectionSet
 from sammix_core.engines.encoder_engine import TorchEngine
 from sammix_core.finetuning import recipe as recipes
+from sammix_core.finetuning.pack import Pack
+from sammix_core.model_store.manifest import MANIFEST_FILE, PACK_FILE, Manifest
+from sammix_core.model_store.weights import save_weights
 from sammix_core.sam import litemedsam
 from sammix_core.sam.registry import BACKENDS
 from sammix_core.training import decoder_training
@@ -68,6 +72,21 @@ def quick_models(home: Path, patch: pytest.MonkeyPatch) -> Path:
     for name, value in {**shares, "CURVE_POINTS": 1, "MOST_FOR_SHARE": 1}.items():
         patch.setattr(recipes, name, value)
     return an_untrained_model(home / "models")
+
+
+def a_pack(model: Path) -> Pack:
+    """Puts slices of two training patients beside a model, the third of each kept from learning; what is in them."""
+    rng = np.random.default_rng(0)
+    masks = np.zeros((6, 256, 256), dtype=bool)
+    masks[:, 64:160, 80:176] = True
+    masks[3] = False
+    embeddings = rng.normal(0, 0.05, (6, 256, 64, 64)).astype(np.float32)
+    embeddings[:, :64] += masks[:, None, ::4, ::4] * 0.3
+    pack = Pack.of(embeddings, masks, [0, 0, 0, 1, 1, 1], [False, False, True] * 2)
+    digest = save_weights(pack.to_state(), model / PACK_FILE)
+    manifest = Manifest.read(model / MANIFEST_FILE)
+    replace(manifest, files={**manifest.files, PACK_FILE: digest}).write(model / MANIFEST_FILE)
+    return pack
 
 
 def _quick_decode(

@@ -71,6 +71,9 @@ class TrainingOptions:
     lora: Annotated[bool, typer.Option("--lora", help="Train LoRA on the image encoder too; slow without a GPU.")] = (
         False
     )
+    rehearse: Annotated[
+        bool, typer.Option("--rehearse/--no-rehearse", help="Learn slices of the training patients again beside yours.")
+    ] = True
     views: Annotated[int, typer.Option(min=0, max=16, help="Varied views of each slice that is learnt from.")] = 6
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Same slices, seed and machine: same model.")] = 0
     threads: Annotated[int, typer.Option(min=1, max=256, help="Processor threads.")] = 2
@@ -124,6 +127,7 @@ def _settings(new: NewModelOptions, cases: CaseOptions, training: TrainingOption
         parent=new.parent,
         target=new.target,
         check=cases.check,
+        rehearse=training.rehearse,
         lora=training.lora,
         label=cases.label,
         sparse=cases.sparse,

@@ -6,6 +6,7 @@ import hashlib
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 import torch
 
@@ -13,16 +14,33 @@ from sammix_core.embeddings.view_store import key_of
 from sammix_core.finetuning import recipe as recipes
 from sammix_core.finetuning.candidate import Weights, head_from, weights_of, with_weights
 from sammix_core.finetuning.encoded import EncodedSlice, Encoder, as_views, view_names, within_memory
-from sammix_core.finetuning.figures import CHECKING, SCORING, check_figures, slice_figures
-from sammix_core.finetuning.interpolation import Endpoints, choose_shares, shares_tried, slices_for_share
+from sammix_core.finetuning.figures import (
+    CHECKING,
+    SCORING,
+    SCORING_PACK,
+    Version,
+    check_figures,
+    pack_figures,
+    slice_figures,
+)
+from sammix_core.finetuning.interpolation import (
+    Endpoints,
+    choose_shares,
+    kept_shares,
+    shares_tried,
+    slices_for_share,
+)
 from sammix_core.finetuning.lora_part import SETTINGS as LORA
 from sammix_core.finetuning.lora_part import adapt, encoder_key
+from sammix_core.finetuning.pack import open_pack
+from sammix_core.finetuning.pack_scoring import score_pack
 from sammix_core.finetuning.part_training import (
     LearningMaterial,
     Parent,
     PartTrainer,
     groups_of,
     out_of_fold_guidance,
+    rehearsed,
     scaled_boxes,
     stage_of,
 )
@@ -43,14 +61,19 @@ from sammix_core.finetuning.unlabelled_slices import absent_for_share, collect_u
 from sammix_core.guidance.base import Guidance
 from sammix_core.guidance.boxes_from_cam import BoxSettings
 from sammix_core.model_store.activation import check_usable
+from sammix_core.model_store.manifest import PACK_FILE
 from sammix_core.model_store.store import resolve
 from sammix_core.progress import ProgressReporter
+from sammix_core.segmentation.default_refiner import default_refiner
 from sammix_core.segmentation.model_loading import LoadedModel, load_model
+from sammix_core.segmentation.slice_decoder import MaskRefiner
 from sammix_core.training.calibrate import calibrate_boxes
 from sammix_core.training.interpolation import Shares
-from sammix_core.training.views import CLEAN
+from sammix_core.training.views import CLEAN, View
 
-ENCODING, CHOOSING = "Encoding slices", "Choosing how far to go"
+ENCODING, CHOOSING, KEEPING = "Encoding slices", "Choosing how far to go", "Comparing with other patients"
+REFINING = "Trying the refiner"
+UNCHECKED = "LoRA has changed the encoder, so the new version could not be checked on the training patients."
 
 
 @dataclass(frozen=True)
@@ -92,6 +115,9 @@ class FineTuning:
         spec, earlier_cases = model.preprocessing, [] if self._new else manifest.training_cases
         self._samples = collect_samples(settings, self._target, earlier_cases, spec, run.folder)
         self._learnt = sorted(self._samples.learnt, key=lambda sample: (sample.case, sample.correction.slice_index))
+        # What goes with the parent knows its structure and its encoder alone.
+        self._pack = None if self._new else open_pack(self._folder)
+        self._refiner = None if self._new else default_refiner(model)
         self._recipe = (recipes.from_scratch if self._new else recipes.gentle)(len(self._learnt))
         labelled = {sample.case for sample in self._samples.samples}
         self._unlabelled = collect_unlabelled(settings, self._target, labelled, spec, run.cts_folder)
@@ -126,6 +152,7 @@ class FineTuning:
         stage = self._stage(CHOOSING, shares_tried(self._new) * len(compared))
         endpoints = Endpoints(model, self._parent.weights, trained.weights, material.boxes)
         shares = choose_shares(endpoints, compared, self._clean, stage.step, new_structure=self._new)
+        shares = self._kept(endpoints, shares)
         weights, adapter, encoder = endpoints.between(shares), None, self._encoder
         if self._settings.lora:
             adapted = adapt(trainer, self._folder, model, weights, material)
@@ -134,8 +161,11 @@ class FineTuning:
             key = hashlib.sha256(b"".join(tensor.numpy().tobytes() for tensor in adapter.values())).hexdigest()[:16]
             encoder = Encoder(adapted.backend, model.preprocessing, key, self._settings.seed)
         weights = weights.stored()
-        figures = self._figures(with_weights(model, weights, material.boxes), encoder)
-        return self._publish(Candidate(weights, adapter, material.boxes, self._target, self._new), shares, figures)
+        made = with_weights(model, weights, material.boxes)
+        refiner = None if self._new or adapter is not None else self._refiner_for(made, compared)
+        figures = self._figures(Version(made, refiner), encoder)
+        candidate = Candidate(weights, adapter, material.boxes, self._target, self._new, refiner)
+        return self._publish(candidate, shares, figures)
 
     def _train(self, trainer: PartTrainer) -> _Trained:
         groups = groups_of(self._learnt, self._new)
@@ -146,46 +176,89 @@ class FineTuning:
             lambda sample: groups[id(sample)],
         )
         model = self._parent.model
+        memory: list[View] = []
+        if self._pack is not None and self._settings.rehearse:
+            memory = rehearsed(self._pack, set(groups.values()))
         if self._new:
             head = trainer.head(views, None)
             cams = out_of_fold_guidance(trainer, views, head, model.device)
             boxes = calibrate_boxes(views, cams, scaled_boxes(BoxSettings(), views))
             guidance: dict[str, Guidance] = {**cams}
         else:
-            head = trainer.head(views, head_from(self._parent.weights.head))
+            head = trainer.head([*views, *memory], head_from(self._parent.weights.head))
             # The parent's head has not seen the new slices, so its boxes are as wrong as they are for a new patient.
-            guidance = {view.case: model.guidance for view in views}
+            guidance = {view.patient: model.guidance for view in (*views, *memory)}
             boxes = model.boxes
         material = LearningMaterial(views, images, guidance, boxes)
-        decoder = trainer.decoder(material, head)
+        decoder = trainer.decoder(replace(material, views=[*views, *memory]), head)
         weights = Weights(dict(head.state_dict()), decoder)
         if self._unlabelled:
-            settings = training_settings(self._recipe)
-            batches = UnlabelledBatches(views, self._unlabelled, self._encoder, settings, self._settings.seed)
+            settings, known = training_settings(self._recipe), [*views, *memory]
+            batches = UnlabelledBatches(known, self._unlabelled, self._encoder, settings, self._settings.seed)
             weights = learn_from_unlabelled(trainer, self._parent, weights, boxes, batches)
         return _Trained(weights, material)
 
-    def _figures(self, after: LoadedModel, encoder: Encoder) -> list[Figure]:
-        before = None if self._new else self._parent.model
+    def _kept(self, endpoints: Endpoints, shares: Shares) -> Shares:
+        """Shares with which the training patients lose next to nothing, on the slices that may be learnt from."""
+        pack = self._pack
+        if pack is None:
+            return shares
+        known = pack.side(checked=False)
+
+        def dice(model: LoadedModel) -> list[float]:
+            scores = score_pack(model, pack, known, self._stage(KEEPING, len(known)).step)
+            return [mean_dice(scores, kind) or 0.0 for kind in KINDS]
+
+        before = dice(self._parent.model)
+
+        def lost(tried: Shares) -> float:
+            after = dice(with_weights(endpoints.model, endpoints.between(tried), endpoints.boxes))
+            return max(old - new for old, new in zip(before, after, strict=True))
+
+        return kept_shares(shares, lost)
+
+    def _refiner_for(self, made: LoadedModel, samples: Sequence[Sample]) -> MaskRefiner | None:
+        """The parent's refiner, where it makes the new version's masks no worse on the slices that are learnt from."""
+        refiner, pack = self._refiner, self._pack
+        if refiner is None:
+            return None
+        known = [] if pack is None else pack.side(checked=False)
+        stage = self._stage(REFINING, 2 * (len(samples) + len(known)))
+
+        def dice(tried: MaskRefiner | None) -> float:
+            cases = score_samples(made, samples, self._clean, stage.step, tried)
+            others = {} if pack is None else score_pack(made, pack, known, stage.step, tried)
+            return fmean(mean_dice(of_cases, KINDS[0]) or 0.0 for of_cases in (cases, others) if of_cases)
+
+        return refiner if dice(refiner) >= dice(None) else None
+
+    def _figures(self, after: Version, encoder: Encoder) -> list[Figure]:
+        before = None if self._new else Version(self._parent.model, self._refiner)
         held_back = self._samples.held_back
         figures = slice_figures(
             before, after, held_back, self._clean, lambda sample: encoder.get(sample, CLEAN), self._stage
         )
         if encoder is self._encoder:
-            self._curve("end", 0, after)
+            self._curve("end", 0, after.model)
         if before is not None and encoder is self._encoder:
+            if self._pack is not None:
+                figures += pack_figures(before, after, self._pack, self._stage)
             # Both see the same embeddings, so each slice is encoded once.
             embeddings: dict[bytes, torch.Tensor] = {}
-            before = replace(before, backend=RememberingBackend(before.backend, embeddings))
-            after = replace(after, backend=RememberingBackend(after.backend, embeddings))
+            before, after = (
+                replace(one, model=replace(one.model, backend=RememberingBackend(one.model.backend, embeddings)))
+                for one in (before, after)
+            )
         learnt = {sample.case for sample in self._learnt} | {case.key for case in self._unlabelled}
         return figures + check_figures(before, after, self._settings, learnt, self._stage, self._reporter.should_stop)
 
     def _publish(self, candidate: Candidate, shares: Shares, figures: list[Figure]) -> FineTuneResult:
         verdict, sentence = judge(figures, self._new)
         is_one_sided = all(sample.positive for sample in self._learnt) and not any(c.absent for c in self._unlabelled)
-        if not self._new and shares.head > 0 and is_one_sided:
+        # A pack has slices without the structure, and those are checked.
+        if not self._new and self._pack is None and shares.head > 0 and is_one_sided:
             sentence = f"{sentence} {ONE_SIDED}"
+        unchecked = [UNCHECKED] if self._pack is not None and candidate.adapter is not None else []
         result = FineTuneResult(
             model=self._settings.name,
             parent=self._folder.spec,
@@ -198,7 +271,7 @@ class FineTuning:
             seconds=round(self._reporter.seconds, 1),
             train_slices=len(self._learnt),
             held_back_slices=len(self._samples.held_back),
-            notes=(*self._samples.notes, *notes_on(self._unlabelled)),
+            notes=(*self._samples.notes, *notes_on(self._unlabelled), *unchecked),
         )
         cases = list(dict.fromkeys(sample.case for sample in self._learnt))
         published = publish_candidate(self._folder, candidate, cases, result)
@@ -245,6 +318,12 @@ class FineTuning:
             CHOOSING: (shares_tried(self._new) * len(to_share), 0.5),
             SCORING: ((1 if self._new else 2) * len(self._samples.held_back), 0.5),
         }
+        known = 0 if self._pack is None else len(self._pack.side(checked=False))
+        if self._refiner is not None:
+            plan[REFINING] = (2 * (len(to_share) + known), 0.5)
+        if self._pack is not None:
+            plan[KEEPING] = (2 * known, 0.5)
+            plan[SCORING_PACK] = (2 * len(self._pack.side(checked=True)), 0.5)
         if self._unlabelled:
             plan[stage_of(UNLABELLED)] = (training_settings(self._recipe).steps, 2.0)
         groups = set(groups_of(self._learnt, self._new).values())
@@ -270,4 +349,5 @@ class FineTuning:
             for sample in samples
         )
         masks = hashlib.sha256(b"".join(sample.correction.mask.tobytes() for sample in samples))
-        return key_of([parts, masks.hexdigest(), self._views], digits=64)
+        memory = self._folder.manifest.files[PACK_FILE] if self._pack is not None and self._settings.rehearse else ""
+        return key_of([parts, masks.hexdigest(), self._views, memory], digits=64)

@@ -1,28 +1,45 @@
-"""Dice before and after: on slices held back, on earlier cases, and on a folder of the user's choice."""
+"""Dice before and after: on slices held back, on earlier cases, on the model's own slices and on a folder."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 
 from sammix_core.datasets.case_folder import check_case_folder, read_case
 from sammix_core.datasets.correction import case_key
 from sammix_core.errors import InputError
 from sammix_core.finetuning.encoded import EncodedSlice
-from sammix_core.finetuning.result import Figure
+from sammix_core.finetuning.pack import Pack
+from sammix_core.finetuning.pack_scoring import score_pack
+from sammix_core.finetuning.result import PACK, Figure
 from sammix_core.finetuning.samples import Sample
 from sammix_core.finetuning.scoring import KINDS, RememberingBackend, Scores, score_samples, score_volume
 from sammix_core.finetuning.settings import FineTuneSettings
 from sammix_core.progress import CancelCheck, ProgressReporter
 from sammix_core.segmentation.model_loading import LoadedModel
+from sammix_core.segmentation.slice_decoder import MaskRefiner
 
-SCORING, CHECKING = "Scoring", "Checking the folder"
+SCORING, SCORING_PACK, CHECKING = "Scoring", "Scoring other patients", "Checking the folder"
 Encoded = Callable[[Sample], EncodedSlice]
 MakeStage = Callable[[str, int], ProgressReporter]
 
 
+@dataclass(frozen=True)
+class Version:
+    """A model as it is used.
+
+    Attributes:
+        model: The model.
+        refiner: Refines the masks of its automatic boxes, or None.
+    """
+
+    model: LoadedModel
+    refiner: MaskRefiner | None = None
+
+
 def slice_figures(
-    before: LoadedModel | None,
-    after: LoadedModel,
+    before: Version | None,
+    after: Version,
     held_back: Sequence[Sample],
     clean_before: Encoded,
     clean_after: Encoded,
@@ -39,8 +56,8 @@ def slice_figures(
         make_stage: Makes a stage of so many steps.
     """
     stage = make_stage(SCORING, len(held_back) * (2 if before else 1))
-    old = {} if before is None else score_samples(before, held_back, clean_before, stage.step)
-    new = score_samples(after, held_back, clean_after, stage.step)
+    old = {} if before is None else score_samples(before.model, held_back, clean_before, stage.step, before.refiner)
+    new = score_samples(after.model, held_back, clean_after, stage.step, after.refiner)
     figures = []
     for case, scores in new.items():
         samples = [sample for sample in held_back if sample.case == case]
@@ -49,9 +66,28 @@ def slice_figures(
     return figures
 
 
+def pack_figures(before: Version, after: Version, pack: Pack, make_stage: MakeStage) -> list[Figure]:
+    """Figures on the slices that go with the model and are never learnt from, by patient.
+
+    Args:
+        before: The parent.
+        after: The new version, on the same encoder.
+        pack: The slices.
+        make_stage: Makes a stage of so many steps.
+    """
+    checked = pack.side(checked=True)
+    stage = make_stage(SCORING_PACK, 2 * len(checked))
+    old, new = (score_pack(one.model, pack, checked, stage.step, one.refiner) for one in (before, after))
+    figures = []
+    for patient, scores in new.items():
+        slices = sum(f"patient {pack.patients[index]}" == patient for index in checked)
+        figures += _figures(PACK, patient, slices, old[patient], scores)
+    return figures
+
+
 def check_figures(
-    before: LoadedModel | None,
-    after: LoadedModel,
+    before: Version | None,
+    after: Version,
     settings: FineTuneSettings,
     learnt: Collection[str],
     make_stage: MakeStage,
@@ -85,13 +121,13 @@ def check_figures(
             )
         old = None
         if before is not None:
-            old = score_volume(before, case, cancel)
+            old = score_volume(before.model, case, cancel, before.refiner)
             stage.step()
-        new = score_volume(after, case, cancel)
+        new = score_volume(after.model, case, cancel, after.refiner)
         stage.step()
-        for model in (before, after):
-            if model is not None and isinstance(model.backend, RememberingBackend):
-                model.backend.forget()  # the next volume is another one
+        for version in (before, after):
+            if version is not None and isinstance(version.model.backend, RememberingBackend):
+                version.model.backend.forget()  # the next volume is another one
         figures += _figures("check", key, int(case.labelled.sum()), old, new)
     return figures
 

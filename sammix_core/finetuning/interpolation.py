@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from statistics import fmean
 
@@ -15,7 +15,7 @@ from sammix_core.finetuning.samples import Sample
 from sammix_core.finetuning.scoring import KINDS, mean_dice, score_samples
 from sammix_core.guidance.boxes_from_cam import BoxSettings
 from sammix_core.segmentation.model_loading import LoadedModel
-from sammix_core.training.interpolation import Shares
+from sammix_core.training.interpolation import FROM_THE_BEGINNING, Shares
 from sammix_core.training.interpolation import choose_shares as choose
 
 
@@ -90,3 +90,26 @@ def choose_shares(
     if new_structure:
         return choose(score, heads=(1.0,), decoders=recipes.DECODER_SHARES, head=1.0)
     return choose(score, heads=recipes.HEAD_SHARES, decoders=recipes.DECODER_SHARES, head=0.0)
+
+
+def kept_shares(shares: Shares, lost: Callable[[Shares], float]) -> Shares:
+    """Goes back towards the parent until the training patients lose next to nothing.
+
+    Args:
+        shares: As `choose_shares` returned them.
+        lost: The Dice that the training patients lose with some shares.
+
+    Returns:
+        The first of the shares that loses no more than `recipe.MOST_LOST`. The part that went further goes back first,
+        and of two that went as far the decoder, which costs other patients more; the parent's own weights at the end.
+    """
+    while shares != Shares(0.0, 0.0) and lost(shares) > recipes.MOST_LOST:
+        if shares.decoder >= shares.head:
+            shares = replace(shares, decoder=_one_less(shares.decoder))
+        else:
+            shares = replace(shares, head=_one_less(shares.head))
+    return shares
+
+
+def _one_less(share: float) -> float:
+    return max(less for less in FROM_THE_BEGINNING if less < share)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from torch import nn
 from sammix_core.embeddings.view_store import key_of
 from sammix_core.finetuning import recipe as recipes
 from sammix_core.finetuning.candidate import Weights, head_from, with_modules
+from sammix_core.finetuning.pack import Pack
 from sammix_core.finetuning.recipe import Recipe
 from sammix_core.finetuning.reporter import Reporter
 from sammix_core.finetuning.samples import Sample
@@ -226,6 +227,17 @@ def groups_of(learnt: Sequence[Sample], new_structure: bool) -> dict[int, str]:
     positive = [number for number, sample in enumerate(learnt) if sample.positive]
     half = positive[len(positive) // 2] if len(positive) > 1 else len(learnt)
     return {id(sample): f"group {int(number >= half)}" for number, sample in enumerate(learnt)}
+
+
+def rehearsed(pack: Pack, patients: Collection[str]) -> list[View]:
+    """Views of the training patients that are drawn beside the user's, as often as `recipe.REHEARSED_SHARE` says.
+
+    Args:
+        pack: The slices that go with the parent.
+        patients: What training takes for the user's patients.
+    """
+    share = recipes.REHEARSED_SHARE
+    return pack.views(max(1, round(len(patients) * share / (1 - share))))
 
 
 def out_of_fold_guidance(

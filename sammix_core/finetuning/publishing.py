@@ -14,13 +14,14 @@ from sammix_core.finetuning.candidate import Weights
 from sammix_core.finetuning.result import FineTuneResult
 from sammix_core.guidance.boxes_from_cam import BoxSettings
 from sammix_core.guidance.embedding_cam import NAME as EMBEDDING_CAM
-from sammix_core.model_store.manifest import WEIGHTS_FILE, Manifest
+from sammix_core.model_store.manifest import PACK_FILE, REFINER, WEIGHTS_FILE, Manifest
 from sammix_core.model_store.store import ModelFolder, user_models_folder
 from sammix_core.model_store.weights import load_model_weights, write_model
 from sammix_core.sam import lora
 from sammix_core.sam.options import encoder_ranges
 from sammix_core.segmentation import plausibility
 from sammix_core.segmentation.following.settings import FollowSettings
+from sammix_core.segmentation.slice_decoder import MaskRefiner
 
 _CARD = """# {spec}
 
@@ -49,6 +50,7 @@ class Candidate:
         boxes: How boxes are made of maps.
         target: What it segments.
         new_structure: Whether the parent does not know the structure.
+        refiner: What refines the masks of its automatic boxes, or None.
     """
 
     weights: Weights
@@ -56,6 +58,7 @@ class Candidate:
     boxes: BoxSettings
     target: str
     new_structure: bool
+    refiner: MaskRefiner | None = None
 
 
 def publish_candidate(
@@ -80,13 +83,16 @@ def publish_candidate(
     elif candidate.adapter is not None:
         # It compares embeddings with the parent's, and this encoder makes others.
         guidance.pop(plausibility.NAME, None)
+    guidance.pop(REFINER, None)
+    if candidate.refiner is not None:
+        guidance[REFINER] = candidate.refiner.spec
     # A second guidance of the parent's knows the parent's structure alone.
     kept = [
         file
         for file in old.files
         if file not in (WEIGHTS_FILE, RANGES_FILE)
         and not (candidate.new_structure and file != lora.WEIGHTS_FILE)
-        and not (candidate.adapter is not None and file == plausibility.WEIGHTS_FILE)
+        and not (candidate.adapter is not None and file in (plausibility.WEIGHTS_FILE, PACK_FILE))
     ]
     more: dict[str, Mapping[str, torch.Tensor]] = {file: load_model_weights(parent, file) for file in kept}
     if candidate.adapter is not None:

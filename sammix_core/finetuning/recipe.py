@@ -13,6 +13,10 @@ HEAD_SHARES = FROM_THE_BEGINNING
 # Slices by which the share is chosen, and by which the live curve is drawn.
 MOST_FOR_SHARE, MOST_FOR_CURVE = 20, 6
 CURVE_POINTS = 4
+# Share of the slices of a step that are of the training patients, from the pack that goes with the model.
+REHEARSED_SHARE = 0.5
+# Dice that the training patients may lose, on the slices that are rehearsed, when the share is chosen.
+MOST_LOST = 0.001
 
 
 @dataclass(frozen=True)

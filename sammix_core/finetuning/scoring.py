@@ -16,7 +16,7 @@ from sammix_core.datasets.correction import Correction
 from sammix_core.evaluation.oracle import oracle_boxes
 from sammix_core.finetuning.encoded import EncodedSlice
 from sammix_core.finetuning.samples import Sample
-from sammix_core.guidance.boxes_from_cam import GuidedBoxes, boxes_from_cam
+from sammix_core.guidance.boxes_from_cam import BoxSettings, GuidedBoxes, boxes_from_cam
 from sammix_core.masks.overlap import Overlap
 from sammix_core.preprocessing.axial_slices import AxialSlices
 from sammix_core.progress import CancelCheck
@@ -24,7 +24,7 @@ from sammix_core.sam.backend import SamBackend, WrappedBackend
 from sammix_core.segmentation.following.follow import follow
 from sammix_core.segmentation.model_loading import LoadedModel
 from sammix_core.segmentation.session import SegmentationSession
-from sammix_core.segmentation.slice_decoder import SliceDecoder
+from sammix_core.segmentation.slice_decoder import MaskRefiner, SliceDecoder
 from sammix_core.volume.axial_order import AxialOrder
 
 KINDS = ("auto", "oracle")
@@ -36,13 +36,16 @@ _LEAST_SUPPORT_ALONE = 2.0
 Scores = dict[str, Overlap]
 
 
-def score_slice(model: LoadedModel, correction: Correction, encoded: EncodedSlice) -> Scores:
+def score_slice(
+    model: LoadedModel, correction: Correction, encoded: EncodedSlice, refiner: MaskRefiner | None = None
+) -> Scores:
     """Overlaps of one slice with automatic and with oracle boxes.
 
     Args:
         model: The model.
         correction: The slice and its mask.
         encoded: The slice as the model's encoder sees it.
+        refiner: Refines the masks of automatic boxes.
     """
     frame = correction.frame(model.preprocessing.size)
     shape = (1, *correction.hu.shape)
@@ -58,7 +61,7 @@ def score_slice(model: LoadedModel, correction: Correction, encoded: EncodedSlic
             continue
         cam = guided.cam_logits[0]
         supports = [guided.support[0] if kind == "auto" else None] * len(boxes)
-        decoded = decoder.decode_boxes(boxes, cam, [None] * len(boxes))
+        decoded = decoder.decode_boxes(boxes, cam, [refiner if kind == "auto" else None] * len(boxes))
         mask = decoder.slice_mask(decoded, boxes, cam, supports).mask
         scores[kind] = Overlap.of(mask, correction.mask)
     return scores
@@ -69,6 +72,7 @@ def score_samples(
     samples: Sequence[Sample],
     encoded: Callable[[Sample], EncodedSlice],
     on_slice: Callable[[], None],
+    refiner: MaskRefiner | None = None,
 ) -> dict[str, Scores]:
     """Overlaps by case: those of its slices added up.
 
@@ -77,10 +81,11 @@ def score_samples(
         samples: The slices.
         encoded: Gives a slice as the model's encoder sees it.
         on_slice: Called after each slice; may raise to stop.
+        refiner: See `score_slice`.
     """
     cases: dict[str, Scores] = {}
     for sample in samples:
-        scores = score_slice(model, sample.correction, encoded(sample))
+        scores = score_slice(model, sample.correction, encoded(sample), refiner)
         before = cases.setdefault(sample.case, {kind: Overlap() for kind in KINDS})
         for kind in KINDS:
             before[kind] = before[kind] + scores[kind]
@@ -94,13 +99,16 @@ def mean_dice(cases: Mapping[str, Scores], kind: str) -> float | None:
     return fmean(dices) if dices else None
 
 
-def score_volume(model: LoadedModel, case: LabelledCase, cancel: CancelCheck) -> Scores:
+def score_volume(
+    model: LoadedModel, case: LabelledCase, cancel: CancelCheck, refiner: MaskRefiner | None = None
+) -> Scores:
     """Overlaps of a whole volume, as a user would segment it; slices whose mask is not known do not count.
 
     Raises:
         Cancelled: The user stopped.
     """
     session = SegmentationSession(model, case.volume)
+    session.set_refiner(refiner)
     session.find_boxes(cancel=cancel)
     label, labelled = case.mask_volume(), case.labelled
     scores: Scores = {}
@@ -139,17 +147,20 @@ class RememberingBackend(WrappedBackend):
         self._embeddings.clear()
 
 
-def _guided(model: LoadedModel, decoder: SliceDecoder) -> GuidedBoxes:
-    """The guidance's boxes for one slice, refitted as in a volume."""
-    size = model.preprocessing.size
-    maps = model.guidance.maps(torch.from_numpy(decoder.image(0))[None, None], decoder.embedding(0))
-    boxes = model.boxes
-    alone = replace(
+def for_one_slice(boxes: BoxSettings) -> BoxSettings:
+    """How boxes are made of the map of a slice that has no neighbours."""
+    return replace(
         boxes,
         least_support=min(boxes.least_support, _LEAST_SUPPORT_ALONE),
         probability_high=(boxes.probability_high + boxes.probability_low) / 2,
     )
-    guided = boxes_from_cam(maps, 1.0, size, alone)
+
+
+def _guided(model: LoadedModel, decoder: SliceDecoder) -> GuidedBoxes:
+    """The guidance's boxes for one slice, refitted as in a volume."""
+    size = model.preprocessing.size
+    maps = model.guidance.maps(torch.from_numpy(decoder.image(0))[None, None], decoder.embedding(0))
+    guided = boxes_from_cam(maps, 1.0, size, for_one_slice(model.boxes))
     return follow(guided, decoder, 1.0, size, replace(model.following, follow_mm=0.0, break_mm=0.0))
 
 

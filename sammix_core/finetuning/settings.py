@@ -30,6 +30,7 @@ class FineTuneSettings:
         parent: The model to begin with: name, name and version, or a folder.
         target: A structure that the parent does not know, or None to learn more of the parent's own.
         check: A folder of cases to check on, before and after, or None.
+        rehearse: Whether slices of the training patients are learnt again beside the user's, where the parent has any.
         lora: Whether LoRA on the image encoder is trained too; hours on a CPU without need.
         label: The structure's value in the labelmaps of case folders, or its segment's name; None for all above 0.
         sparse: Whether slices of a labelmap without the label are unknown, and not free of the structure.
@@ -46,6 +47,7 @@ class FineTuneSettings:
     parent: str = DEFAULT_MODEL
     target: str | None = None
     check: Path | None = None
+    rehearse: bool = True
     lora: bool = False
     label: LabelChoice | None = None
     sparse: bool = False

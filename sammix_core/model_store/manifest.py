@@ -17,6 +17,7 @@ from sammix_core.files import write_text_atomic
 SCHEMA = "sammix-model/1"
 MANIFEST_FILE = "manifest.json"
 WEIGHTS_FILE = "weights.safetensors"
+PACK_FILE = "pack.safetensors"  # slices of the training patients, see `finetuning.pack`
 # Kinds of models that start from a mask or a click; the guidance of all others finds boxes in a CT.
 MSAM, REFINER = "msam", "refiner"
 

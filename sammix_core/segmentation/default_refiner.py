@@ -35,15 +35,19 @@ def organ_refiner(model: LoadedModel, folder: ModelFolder, stages: int, every_bo
 
 
 def default_refiner(model: LoadedModel) -> OrganRefiner | None:
-    """The shipped refiner in one stage, for automatic boxes of the model that it was trained and measured on.
+    """The shipped refiner in one stage, for automatic boxes of the model that it was trained on.
 
-    None for other models: a fine-tuned version draws edges as its user wants them, which the refiner does not know.
+    Fine-tuned versions have it where it was found to make their masks no worse, and its newer versions as well; see
+    docs/decisions/forgets-nobody.md. None for other models.
 
     Raises:
         InputError: Its files are damaged.
     """
     folder = _shipped_refiner(model)
-    if folder is None or folder.manifest.guidance.get("decoder") != model.spec:
+    if folder is None:
+        return None
+    goes_along = model.refiner.partition("/")[0] == folder.manifest.name
+    if folder.manifest.guidance.get("decoder") != model.spec and not goes_along:
         return None
     return organ_refiner(model, folder, 1, every_box=False)
 

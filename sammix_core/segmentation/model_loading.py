@@ -17,6 +17,7 @@ from sammix_core.guidance.downscaled import DownscaledGuidance
 from sammix_core.guidance.embedding_cam import EmbeddingCam
 from sammix_core.guidance.resnet38_cam import CamSettings, ResNet38Cam
 from sammix_core.model_store.activation import outdated_note
+from sammix_core.model_store.manifest import REFINER
 from sammix_core.model_store.organs import DEFAULT_ORGAN
 from sammix_core.model_store.store import ModelFolder, resolve
 from sammix_core.model_store.weights import load_model_weights
@@ -53,6 +54,7 @@ class LoadedModel:
         plausibility: How to tell whether what was found can be the target; None for a model that carries no
             calibration.
         outdated: A sentence where it was fine-tuned from a version that is no longer shipped.
+        refiner: The refiner that was found to go with a fine-tuned version, "liver-refiner/0.2.0"; "" for none.
     """
 
     spec: str
@@ -66,6 +68,7 @@ class LoadedModel:
     target: str = DEFAULT_ORGAN.name
     plausibility: Plausibility | None = None
     outdated: str = ""
+    refiner: str = ""
 
     @property
     def precision(self) -> str:
@@ -127,6 +130,7 @@ def _load_self_guided(folder: ModelFolder, guidance: str, options: BackendOption
         target=manifest.target,
         plausibility=_plausibility(folder),
         outdated=outdated_note(folder),
+        refiner=str(manifest.guidance.get(REFINER, "")),
     )
 
 

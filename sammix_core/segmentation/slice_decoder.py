@@ -148,7 +148,7 @@ class SliceDecoder:
         decoded = self._decode(index * self.stride, [box], map_logits)
         mask = decoded.logits[0] > 0
         wide = None if support is None else upsampled(support.astype(np.float32), len(mask)) > 0.5
-        mask = clean_slice(mask, _grown(box, self.settings.box_margin, self.settings.box_margin), wide)
+        mask = clean_slice(mask, grown(box, self.settings.box_margin, self.settings.box_margin), wide)
         if support is None:
             mask = largest_component(mask)
         tight = tight_box(mask)
@@ -205,7 +205,7 @@ class SliceDecoder:
         margin = self.settings.box_margin
         for number, refiner in enumerate(refiners):
             if refiner is not None:
-                within = _grown(network_boxes[number], margin, margin)
+                within = grown(network_boxes[number], margin, margin)
                 decoded[number] = refiner(decoded[number], self.embedding(index), within)
         return tuple(decoded[number] for number in range(len(boxes)))
 
@@ -252,7 +252,7 @@ class SliceDecoder:
         frame, shape = self.axial.frame, self.axial.plane_shape
         mask = frame.to_slice(decoded.logits[0], shape, fill=-1.0) > 0
         margin = self.settings.box_margin
-        limits = _grown(self._edges(box), margin / frame.scale_x, margin / frame.scale_y)
+        limits = grown(self._edges(box), margin / frame.scale_x, margin / frame.scale_y)
         supported = None
         if support is not None and support.any():
             supported = frame.to_slice(upsampled(support.astype(np.float32), frame.size), shape, fill=0.0) > 0.5
@@ -305,7 +305,8 @@ def _mean(values: Sequence[float], areas: Sequence[int]) -> float:
     return float(np.average(values, weights=areas if any(areas) else None))
 
 
-def _grown(
+def grown(
     edges: tuple[float, float, float, float], margin_x: float, margin_y: float
 ) -> tuple[float, float, float, float]:
+    """(x_min, y_min, x_max, y_max) with a margin all round."""
     return edges[0] - margin_x, edges[1] - margin_y, edges[2] + margin_x, edges[3] + margin_y
