@@ -6,9 +6,9 @@
 
 The first form takes the volumes of `benchmarks/validate.py` with the shipped model; they are read once a release, after
 everything is chosen. The second takes the training volumes, each with head, decoder and refiner that were trained
-without the patient (`benchmarks/left_out.py`; --refiner is the version of the folds' refiners).
-Each case is segmented once and corrected in every mode. Rows go to effort.jsonl, one a case and
-mode, as they come; what is there already is skipped, so that the same command goes on where it was stopped.
+without the patient (`benchmarks/left_out.py`; --refiner is the version of the folds' refiners). Each case is segmented
+once and corrected in every mode. Rows go to effort.jsonl, one a case and mode, as they come; what is there already is
+skipped, so that the same command continues a run that was stopped.
 
 Seconds are those that a person waits for a tool, on the wall and of the processor; set OMP_NUM_THREADS.
 """
@@ -42,8 +42,8 @@ def main() -> None:
     parser.add_argument("group", choices=(VALIDATED, OUT_OF_FOLD))
     parser.add_argument("--case", nargs="*", default=[], help="cases; all of the group by default")
     parser.add_argument("--mode", nargs="*", choices=list(MODES), default=list(MODES))
-    parser.add_argument("--actions", type=int, default=10, help="actions at most")
-    parser.add_argument("--corrections", type=int, default=1, help="boxes and clicks that help, at most, on a slice")
+    parser.add_argument("--actions", type=int, default=10, help="the most actions, a case and mode")
+    parser.add_argument("--corrections", type=int, default=1, help="the most boxes and clicks that help, a slice")
     parser.add_argument("--data", type=Path, help="folder of the validation cases")
     parser.add_argument("--model", default="liver", help="the model for validation cases")
     parser.add_argument("--config", type=Path, default=CONFIG, help="the configuration that was run out of fold")
