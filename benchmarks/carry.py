@@ -64,7 +64,7 @@ class Corrected:
         return float(np.count_nonzero(self.label[index] ^ self.automatic[index])) * self.pixel_mm2
 
     def wrong_ml(self, masks: np.ndarray, without: int | None = None) -> float:
-        """Wrong voxels of the labelled slices, in ml."""
+        """Wrong voxels of the labelled slices, in mL."""
         counted = self.labelled.copy()
         if without is not None:
             counted[without] = False
@@ -236,7 +236,7 @@ def table() -> str:
                 lines.append(f"| {group} | {len(of_group)} | {mm} | {means} |")
     lines += [
         "",
-        "| patients | slices painted | carried to | of these worse | ml wrong before | after |",
+        "| patients | slices painted | carried to | of these worse | mL wrong before | after |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for group, of_group in groups:
@@ -245,7 +245,7 @@ def table() -> str:
         lines.append(f"| {group} | {len(of_group)} | {reached} | {worse} | {before:.1f} | {after:.1f} |")
     lines += [
         "",
-        "| volume | painted | ml wrong, automatic | painted | painted and carried |",
+        "| volume | painted | mL wrong, automatic | painted | painted and carried |",
         "| --- | --- | --- | --- | --- |",
     ]
     for row in rows:
