@@ -25,9 +25,9 @@ from person import MODES, SimulatedPerson  # first: it makes benchmarks/ importa
 
 from left_out import LeftOut  # isort: skip
 from out_of_fold import CONFIG  # isort: skip
-from validate import CASES as VALIDATION  # isort: skip
+from validate import CASES as VALIDATION, case_of  # isort: skip
 
-from sammix_core.datasets.cases import CaseConfig, LabelledCase, load_case
+from sammix_core.datasets.cases import LabelledCase, load_case
 from sammix_core.segmentation.segmenter import Segmenter
 from sammix_core.segmentation.session import SegmentationSession
 from sammix_core.training.config import TrainingConfig
@@ -108,8 +108,7 @@ class _Validation:
         return {**head, "refiner": None if refiner is None else refiner.spec}
 
     def opened(self, name: str) -> tuple[LabelledCase, SegmentationSession]:
-        ct, label, values, _ = VALIDATION[name]
-        case = load_case(CaseConfig(name, self._data / ct, self._data / label, values))
+        case = load_case(case_of(name, self._data))
         session = self._segmenter.open_session(case.volume)
         session.find_boxes()
         session.segment_boxes()
