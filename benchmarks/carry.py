@@ -3,13 +3,12 @@
     python benchmarks/carry.py CONFIG --refiner 0.3.0 [--case hcc009_portal ...] [--speed]
     python benchmarks/carry.py CONFIG --table
 
-Volumes of a training configuration, each by head, decoder and refiner that have not seen the patient (see
-`left_out.py`), with labels that were painted slice by slice (`benchmarks/liver_model/labels`).
-The label is put on a slice, as if
-painted, and carried; each of these corrections by itself, from the automatic result. `wrong` slices are those where the
-automatic mask is wrong by most, `good` ones where it is nearly right. Dice is that of the slices nearest to 2, 5 and
-10 mm away, and wrong voxels are counted over all labelled slices but the painted one. `one after the other` paints all
-wrong slices of a volume, with and without carrying each. Rules were chosen on `CHOSEN_ON`, and read on the others.
+Volumes of a training configuration, each with head, decoder and refiner that have not seen the patient (see
+`left_out.py`), with labels that were painted slice by slice (`benchmarks/liver_model/labels`). The label is put on a
+slice, as if painted, and carried; each of these corrections by itself, from the automatic result. On `wrong` slices the
+automatic mask is most wrong, on `good` ones it is nearly right. Dice is that of the slices nearest to 2, 5 and 10 mm
+away, and wrong voxels are counted over all labelled slices but the painted one. `one after the other` paints all wrong
+slices of a volume, with and without carrying each. Rules were chosen on `CHOSEN_ON`, and only read on the others.
 `--speed` measures seconds instead, on an empty volume, where every slice changes. Rows go to benchmarks/carry.jsonl.
 """
 
@@ -65,7 +64,7 @@ class Corrected:
         return float(np.count_nonzero(self.label[index] ^ self.automatic[index])) * self.pixel_mm2
 
     def wrong_ml(self, masks: np.ndarray, without: int | None = None) -> float:
-        """Wrong voxels of the labelled slices, in ml."""
+        """Wrong voxels of the labelled slices, in mL."""
         counted = self.labelled.copy()
         if without is not None:
             counted[without] = False
@@ -116,8 +115,11 @@ def main() -> None:
     if arguments.table:
         print(table())
         return
-    left_out = LeftOut(TrainingConfig.read(arguments.config), arguments.refiner)
-    for config in left_out.trainer.config.cases:
+    training = TrainingConfig.read(arguments.config)
+    if unknown := set(arguments.case) - {config.name for config in training.cases}:
+        parser.error(f"{arguments.config} has no case {sorted(unknown)[0]!r}")
+    left_out = LeftOut(training, arguments.refiner)
+    for config in training.cases:
         if config.name not in arguments.case:
             continue
         session = left_out.session(config)
@@ -153,7 +155,7 @@ def measured(corrected: Corrected) -> Iterator[dict[str, Any]]:
 
 
 def _one(corrected: Corrected, index: int) -> dict[str, Any]:
-    """What carrying one correction does."""
+    """What carrying one correction does: figures of a row."""
     changed, seconds = _carried(corrected, corrected.paint(index))
     masks, label = corrected.masks(), corrected.label
     dice: dict[str, Any] = {}
@@ -221,7 +223,7 @@ def table() -> str:
         "| --- | --- | --- | --- | --- | --- |",
     ]
     groups = [
-        (f"{'chosen on' if chosen else 'read on'}, {kind} slices", of_kind)
+        (f"{'chosen on' if chosen else 'read'}, {kind} slices", of_kind)
         for kind in ("wrong", "good")
         for chosen in (True, False)
         if (of_kind := [r for r in rows if r["kind"] == kind and (r["case"].split("_")[0] in CHOSEN_ON) is chosen])
@@ -234,7 +236,7 @@ def table() -> str:
                 lines.append(f"| {group} | {len(of_group)} | {mm} | {means} |")
     lines += [
         "",
-        "| patients | slices painted | carried to | of these worse | ml wrong before | after |",
+        "| patients | slices painted | carried to | of these worse | mL wrong before | after |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for group, of_group in groups:
@@ -243,7 +245,7 @@ def table() -> str:
         lines.append(f"| {group} | {len(of_group)} | {reached} | {worse} | {before:.1f} | {after:.1f} |")
     lines += [
         "",
-        "| volume | painted | ml wrong, automatic | painted | painted and carried |",
+        "| volume | painted | mL wrong, automatic | painted | painted and carried |",
         "| --- | --- | --- | --- | --- |",
     ]
     for row in rows:

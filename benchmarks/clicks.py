@@ -4,12 +4,13 @@
     python benchmarks/clicks.py CONFIG --refiner 0.3.0 --fit    # prints weights for refinement.click_regions
     python benchmarks/clicks.py CONFIG --table
 
-Each volume of the configuration is segmented once, by head, decoder and refiner that have not seen the patient (see
-`left_out.py`). On the eight painted slices with the largest wrong regions a click lies in the middle of the region (the
-pixel farthest from its edge), then another one in the largest region that is left, five in all; a region is a connected
-component of what is missing or too much. "Better" are first clicks that repair more pixels than they spoil; Dice is
-that of the slice. Weights and level were chosen on the patients of CHOSEN_ON alone. Times are of the processor, so that
-other work does not count; set OMP_NUM_THREADS=1 for those of one core. Rows go to benchmarks/clicks.jsonl.
+Each volume of the configuration is segmented once, with head, decoder and refiner that have not seen the patient (see
+`left_out.py`). On each of the eight labelled slices with the largest wrong regions a click is set in the middle of the
+region (the pixel farthest from its edge), then another one in the largest region that is left, five in all; a region is
+a connected component of what is missing or too much. "Better" are first clicks that repair more pixels than they
+spoil; Dice is that of the slice. Weights and level were chosen on the patients of CHOSEN_ON alone. Times are of the
+processor, so that other work does not count; set OMP_NUM_THREADS=1 for those of one core. Rows go to
+benchmarks/clicks.jsonl.
 """
 
 from __future__ import annotations
@@ -55,9 +56,12 @@ def main() -> None:
     if arguments.table:
         print(table([json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()]))
         return
-    left_out = LeftOut(TrainingConfig.read(arguments.config), arguments.refiner)
+    training = TrainingConfig.read(arguments.config)
+    if unknown := set(arguments.only) - {name for config in training.cases for name in (config.name, config.patient)}:
+        parser.error(f"{arguments.config} has no patient or case {sorted(unknown)[0]!r}")
+    left_out = LeftOut(training, arguments.refiner)
     gathered: list[tuple[np.ndarray, np.ndarray, float]] = []
-    for config in left_out.trainer.config.cases:
+    for config in training.cases:
         named = not arguments.only or {config.name, config.patient} & set(arguments.only)
         if not named or (arguments.fit and config.patient not in CHOSEN_ON):
             continue
@@ -79,7 +83,7 @@ def main() -> None:
 
 
 def worst_slices(session: SegmentationSession, case: LabelledCase) -> list[int]:
-    """The painted slices with the largest wrong regions."""
+    """The labelled slices with the largest wrong regions, the worst first."""
     sizes = {}
     for index, label in case.planes().items():
         regions = wrong_regions(label, session.slices.plane(index) > 0)
@@ -105,7 +109,7 @@ def middle_of(region: np.ndarray) -> tuple[int, int]:
 
 
 def measured(session: SegmentationSession, index: int, label: np.ndarray) -> dict[str, Any]:
-    """Clicks a slice right, and undoes it.
+    """Corrects a slice click by click, and undoes it again.
 
     Args:
         session: With the slice's automatic mask.
@@ -164,7 +168,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 def pixels_of(
     session: SegmentationSession, index: int, label: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
-    """For a click in each of the two largest regions: figures of pixels, whether they are the region's, and its say."""
+    """For a click in each of the two largest regions: (pixels, figures), which pixels it holds, and its weight."""
     mask = session.slices.plane(index) > 0
     rng = np.random.default_rng(index)
     for region, missing in wrong_regions(label, mask)[:2]:

@@ -1,8 +1,8 @@
-"""Sessions of training cases by models that have not seen the patient: head, decoder and the refiner of its fold.
+"""Sessions of training cases with head, decoder and refiner that have not seen the patient.
 
-    python benchmarks/refiner/train_refiner.py liver --without hcc009 --version 0.3.0    # one for each fold
+    python benchmarks/refiner/train_refiner.py liver --without hcc009 --version 0.3.0    # once for each fold
 
-trains the refiner of a patient and all others of its fold; other scripts open sessions by `LeftOut`.
+trains the refiner without a patient and the others of its fold; other scripts open sessions with `LeftOut`.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ REFINERS = Path(__file__).resolve().parents[1] / "work" / "refiner" / "models"
 
 
 class LeftOut:
-    """Opens sessions of a configuration's cases, each by what was trained without the case's patient.
+    """Opens sessions of a configuration's cases, each with what was trained without the case's patient.
 
     Args:
-        config: Whose folds are trained already, or are now.
-        version: Of the folds' refiners, as `train_refiner.py --version` had it; None for no refiner at all.
+        config: Of the training; folds that are not trained yet are trained now.
+        version: Of the folds' refiners, as given to `train_refiner.py --version`; None for no refiner at all.
     """
 
     def __init__(self, config: TrainingConfig, version: str | None) -> None:
@@ -40,10 +40,14 @@ class LeftOut:
         self._folds: dict[tuple[str, ...], Fold] = {}
 
     def session(self, case: CaseConfig, sampling: SliceSampling = EVERY_SLICE) -> SegmentationSession:
-        """A session whose embeddings are those of the clean view, where there are any.
+        """A session that takes the embeddings of the case's clean views.
+
+        Args:
+            case: One of the configuration.
+            sampling: Which slices are encoded.
 
         Raises:
-            InputError: The refiner of the case's fold was not trained yet.
+            InputError: The refiner of the case's fold has not been trained yet.
         """
         together = self.trainer.config.left_out_with(case.patient)
         fold = self._folds.setdefault(together, Fold(self.trainer, case.patient))
@@ -57,7 +61,7 @@ class LeftOut:
         return session
 
     def refiner(self, patient: str) -> ModelFolder:
-        """The refiner that was trained without a patient.
+        """The refiner that was trained without a patient, for itself or for another one of the fold.
 
         Raises:
             InputError: There is none yet.

@@ -12,7 +12,8 @@ TITLE = "## Refining slices stage by stage"
 _LIVER = """
 Made by `python benchmarks/refiner/by_stage.py liver CASE` (rows in `benchmarks/refiner/results.jsonl`). M-SAM's adapter
 on the LiteMedSAM embedding, trained by `benchmarks/refiner/train_refiner.py`, refines the automatic masks of the liver;
-stage 0 is the mask before. liver-refiner/0.1.0 is shipped; liver-refiner-without-crlm1004 and the decoder below it were
+stage 0 is the mask before. Earlier versions: liver-refiner/0.1.0 was shipped with liver/1.1.0;
+liver-refiner-without-crlm1004 and the decoder below it were
 trained without that patient, which is measured on labelled slices. ircadb17 and amos0001 are validation cases that
 nothing was tuned on; lits117, a development case, has lost its spacing, so it has no millimetres. Slices are
 refined as they are decoded, and thin ones between two are still interpolated from those. Seconds are for all masks, on

@@ -33,20 +33,21 @@ def rows(name: str, spec: str) -> list[dict[str, Any]]:
     return [row for key, row in latest.items() if key[2] == "default"]
 
 
-def metrics(spec: str) -> dict[str, Any]:
-    """Figures for the manifest, by protocol."""
-    keep = ("case", "boxes", "dice", "hd95_mm", "surface_dice_2mm", "volume_difference_percent")
-
-    def short(row: dict[str, Any]) -> dict[str, Any]:
-        return {key: round(row[key], 4) if isinstance(row[key], float) else row[key] for key in keep}
-
+def measured(spec: str) -> dict[str, list[dict[str, Any]]]:
+    """A model's rows by protocol, figures not rounded."""
     return {
-        "leave_one_patient_out": [short(row) for row in rows("out_of_fold.jsonl", spec)],
-        "validation": [short(row) for row in rows("validation.jsonl", spec)],
+        "leave_one_patient_out": rows("out_of_fold.jsonl", spec),
+        "validation": rows("validation.jsonl", spec),
     }
 
 
-def table(figures: dict[str, Any]) -> str:
+def short(row: dict[str, Any]) -> dict[str, Any]:
+    """What the manifest keeps of a row."""
+    keep = ("case", "boxes", "dice", "hd95_mm", "surface_dice_2mm", "volume_difference_percent")
+    return {key: round(row[key], 4) if isinstance(row[key], float) else row[key] for key in keep}
+
+
+def table(figures: dict[str, list[dict[str, Any]]]) -> str:
     """The figures as a Markdown table."""
     lines = [
         "| protocol | case | boxes | Dice | HD95 mm | surface Dice 2 mm | volume, % |",
@@ -73,10 +74,11 @@ def main() -> None:
     if not folder.exists():
         shutil.copytree(trained.path, folder)
     shipped = open_model(folder)
-    figures = metrics(shipped.spec)
+    figures = measured(shipped.spec)
+    metrics = {protocol: [short(row) for row in entries] for protocol, entries in figures.items()}
     # The limits of following were measured on livers; a training configuration does not know them.
     guidance = {"following": FollowSettings().to_dict(), **shipped.manifest.guidance}
-    replace(shipped.manifest, metrics=figures, guidance=guidance).write(folder / "manifest.json")
+    replace(shipped.manifest, metrics=metrics, guidance=guidance).write(folder / "manifest.json")
     card = CARD.read_text(encoding="utf-8").replace(FIGURES_MARK, table(figures))
     write_text_atomic(folder / "MODEL_CARD.md", card)
     print(f"{shipped.spec}: {sum(map(len, figures.values()))} figures in {folder.relative_to(HERE.parent)}")

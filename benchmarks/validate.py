@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from oracle import oracle_boxes
 
+from sammix_core.datasets.cases import CaseConfig
 from sammix_core.evaluation.metrics import score_masks
 from sammix_core.segmentation.segmenter import Segmenter
 from sammix_core.volume_io import read_volume
@@ -32,6 +33,12 @@ CASES: dict[str, tuple[str, str, tuple[int, ...], str]] = {
     "tace0697": ("tace0697_ct.nii.gz", "tace0697_label_liver1_tumour2.nii.gz", (1, 2), "person"),
     "tace1211": ("tace1211_ct.nii.gz", "tace1211_label_liver1_tumour2.nii.gz", (1, 2), "person"),
 }
+
+
+def case_of(name: str, data: Path) -> CaseConfig:
+    """A case's files in the folder of the data."""
+    ct, label, values, _ = CASES[name]
+    return CaseConfig(name, data / ct, data / label, values)
 
 
 def main() -> None:

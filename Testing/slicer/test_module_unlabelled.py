@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 from corrected_slices import a_correction_set
-from panel_driver import MODULE, PanelDriver, use_shared_worker
+from panel_driver import a_drawn_ct
 from synthetic_ct import ras_grid, synthetic_ct
 
 SHAPE = (8, 64, 72)
@@ -26,21 +26,9 @@ def home(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def panel(home, load_module, monkeypatch):
-    use_shared_worker(monkeypatch)
-    panel = PanelDriver(load_module(MODULE))
+def panel(home, panel):
     panel.ui.fineTuneSection.collapsed = False
     return panel
-
-
-@pytest.fixture
-def a_ct(app):
-    import slicer
-
-    def make(name, seed, shape=SHAPE):
-        return slicer.util.addVolumeFromArray(synthetic_ct(shape, seed), ijkToRAS=ras_grid(3.0, 6.0), name=name)
-
-    return make
 
 
 def rows(panel):
@@ -95,13 +83,13 @@ def the_run():
     return run
 
 
-def test_ticked_cts_and_folders_reach_the_run_with_their_slices(panel, a_ct, home, tmp_path):
+def test_ticked_cts_and_folders_reach_the_run_with_their_slices(panel, tmp_path):
     from image_files import write_with_itk
 
     from sammix_core.finetuning.unlabelled_ct import stored_cts
 
-    a_ct("first", 3)
-    second = a_ct("second", 4)
+    a_drawn_ct(SHAPE, 3, name="first")
+    second = a_drawn_ct(SHAPE, 4, name="second")
     ui = panel.ui
     assert ui.unlabelledSection.collapsed
     opened(panel)
@@ -148,10 +136,10 @@ def test_ticked_cts_and_folders_reach_the_run_with_their_slices(panel, a_ct, hom
     assert len(rows(panel)) == 2
 
 
-def test_what_is_said_is_saved_with_the_scene_and_is_of_one_structure(panel, a_ct, tmp_path):
+def test_what_is_said_is_saved_with_the_scene_and_is_of_one_structure(panel, tmp_path):
     import slicer
 
-    a_ct("only", 3)
+    a_drawn_ct(SHAPE, 3, name="only")
     opened(panel)
     until_listed(panel, 1)
     select(panel, 0)
@@ -177,7 +165,7 @@ def test_what_is_said_is_saved_with_the_scene_and_is_of_one_structure(panel, a_c
     assert rows(panel)[0] == ["only", "yes", "–"]
 
 
-def test_a_ct_with_saved_slices_or_no_ct_at_all_stops_the_start(panel, a_ct, home):
+def test_a_ct_with_saved_slices_or_no_ct_at_all_stops_the_start(panel):
     import slicer
     from corrected_slices import a_patient
 

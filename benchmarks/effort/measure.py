@@ -6,9 +6,9 @@
 
 The first form takes the volumes of `benchmarks/validate.py` with the shipped model; they are read once a release, after
 everything is chosen. The second takes the training volumes, each with head, decoder and refiner that were trained
-without the patient (`benchmarks/left_out.py`; --refiner is the version of the folds' refiners).
-Each case is segmented once and corrected in every mode. Rows go to effort.jsonl, one a case and
-mode, as they come; what is there already is skipped, so that the same command goes on where it was stopped.
+without the patient (`benchmarks/left_out.py`; --refiner is the version of the folds' refiners). Each case is segmented
+once and corrected in every mode. Rows go to effort.jsonl, one a case and mode, as they come; what is there already is
+skipped, so that the same command continues a run that was stopped.
 
 Seconds are those that a person waits for a tool, on the wall and of the processor; set OMP_NUM_THREADS.
 """
@@ -25,9 +25,9 @@ from person import MODES, SimulatedPerson  # first: it makes benchmarks/ importa
 
 from left_out import LeftOut  # isort: skip
 from out_of_fold import CONFIG  # isort: skip
-from validate import CASES as VALIDATION  # isort: skip
+from validate import CASES as VALIDATION, case_of  # isort: skip
 
-from sammix_core.datasets.cases import CaseConfig, LabelledCase, load_case
+from sammix_core.datasets.cases import LabelledCase, load_case
 from sammix_core.segmentation.segmenter import Segmenter
 from sammix_core.segmentation.session import SegmentationSession
 from sammix_core.training.config import TrainingConfig
@@ -42,8 +42,8 @@ def main() -> None:
     parser.add_argument("group", choices=(VALIDATED, OUT_OF_FOLD))
     parser.add_argument("--case", nargs="*", default=[], help="cases; all of the group by default")
     parser.add_argument("--mode", nargs="*", choices=list(MODES), default=list(MODES))
-    parser.add_argument("--actions", type=int, default=10, help="actions at most")
-    parser.add_argument("--corrections", type=int, default=1, help="boxes and clicks that help, at most, on a slice")
+    parser.add_argument("--actions", type=int, default=10, help="the most actions, a case and mode")
+    parser.add_argument("--corrections", type=int, default=1, help="the most boxes and clicks that help, a slice")
     parser.add_argument("--data", type=Path, help="folder of the validation cases")
     parser.add_argument("--model", default="liver", help="the model for validation cases")
     parser.add_argument("--config", type=Path, default=CONFIG, help="the configuration that was run out of fold")
@@ -108,8 +108,7 @@ class _Validation:
         return {**head, "refiner": None if refiner is None else refiner.spec}
 
     def opened(self, name: str) -> tuple[LabelledCase, SegmentationSession]:
-        ct, label, values, _ = VALIDATION[name]
-        case = load_case(CaseConfig(name, self._data / ct, self._data / label, values))
+        case = load_case(case_of(name, self._data))
         session = self._segmenter.open_session(case.volume)
         session.find_boxes()
         session.segment_boxes()

@@ -24,9 +24,9 @@ from sammix_core.masks.packed_mask import PackedMask
 from sammix_core.segmentation.session import SegmentationSession
 from sammix_core.segmentation.slice_state import SliceState
 
-RIGHT_MM2, RIGHT_SHARE = 50.0, 0.02  # wrong by no more than one of these, of the label: the slice is left as it is
-BOX_OFF_MM = 6.0  # an edge of a box further off than this is what a person mends first
-BOX_NEAR_MM = 2.0  # nearer ones nobody moves
+RIGHT_MM2, RIGHT_SHARE = 50.0, 0.02  # wrong by no more than this area, or this share of the label: left as it is
+BOX_OFF_MM = 6.0  # a box with an edge further off than this is mended first
+BOX_NEAR_MM = 2.0  # a box whose edges are all nearer than this is left as it is
 SHARED_MM2 = 100.0  # repaired here and wrong in the same place on a neighbour: worth carrying
 _MOSTLY = 0.5
 
@@ -72,17 +72,17 @@ class SimulatedPerson:
 
     The person knows the label of a slice as long as they look at it. A slice that is nearly right is left as it is.
     Otherwise the box of the part that is most wrong becomes the label's own if an edge of it is far off; else one click
-    goes into the middle of the largest wrong region. What made the slice no better is undone, and the other tool is
-    tried. Then comes the next slice, unless more corrections a slice are asked for. What was repaired is carried first
-    if a neighbour is wrong in the same place, and that is undone if the neighbours got no better. Each of these is an
-    action, undone ones too; to look, and to undo, is none. The slice is prepared while the person looks. A slice comes
+    is set in the middle of the largest wrong region. What does not make the slice better is undone, and the other tool
+    is tried. A slice gets one correction that helps, or as many as are asked for. If a neighbour is wrong in the same
+    place, the repair is then carried, and that is undone unless the neighbours get better. Each of these is an action,
+    even if it is undone; looking and undoing are none. The slice is prepared while the person looks. A slice comes
     again only when something else has changed it.
 
     Args:
         session: With automatic masks, which are changed.
         case: The labels; slices without a label are not looked at.
         mode: The tools.
-        corrections: How many boxes and clicks that help a slice gets at most.
+        corrections: The most boxes and clicks that help, a slice.
 
     Attributes:
         actions: What was done, in order.
@@ -119,7 +119,7 @@ class SimulatedPerson:
         return 1 - self.wrong_px / both if both else 1.0
 
     def work(self, most: int) -> Iterator[dict[str, Any]]:
-        """Corrects slices until so many actions are done or the list has none left; yields each action."""
+        """Corrects slices until so many actions are done or the list is at its end; yields each action."""
         if self._mode == NO_HELP:
             return
         while len(self.actions) < most and (index := self._next()) is not None:
@@ -213,9 +213,13 @@ class SimulatedPerson:
         return beside if shared and max(shared) * self._pixel_mm2 >= SHARED_MM2 else []
 
     def _box_edit(self, index: int, wrong: np.ndarray) -> tuple[Edit, float]:
-        """Sets a box of the slice to the label's, adds it, or takes one away, and how far off it was in mm.
+        """The edit of the box in which, old and new, most is wrong, and how far off that box is in mm.
 
-        It is the one in which, old and new, most is wrong. Without liver all boxes go.
+        The edit sets a box to the label's, adds one or takes one away; on a slice without liver it takes all away.
+
+        Args:
+            index: The slice.
+            wrong: (rows, cols) bool: where mask and label differ.
         """
         session, right = self._session, self._boxes.on(index)
         now = session.boxes.on(index)

@@ -2,8 +2,8 @@
 
     python benchmarks/effort/report.py [--results FILE] [--actions 10] [--plot docs/images/effort.png]
 
-Whoever has nothing left to do before the last action keeps their last mask. The goals are those for the validation
-volumes with all tools.
+A case whose list ends before the last action keeps its last Dice. The goals are those for the validation volumes with
+all tools.
 """
 
 from __future__ import annotations

@@ -3,12 +3,11 @@
     python benchmarks/refiner/train_refiner.py liver|lesion [--without PATIENT] [--steps N]
         [--config CONFIG --decoder FOLDER --version VERSION]
 
-The views of the configuration are used as they lie (`sammix train` makes them): of patients that may be trained on.
---decoder is the folder of the model that the configuration made; by default all is that of liver/2.0.0.
-Lesions are those drawn into the views and the two of crlm1004, see
-benchmarks/lesion_model/train.py. The validation cases are not used. With --without a patient is left out,
-with those of its fold, and the liver's decoder, which the refiner goes on top of, is the one that was trained without
-them (see ablation.py).
+The views of the configuration are used as they are (`sammix train` makes them): of patients that may be trained on.
+--decoder is the folder of the model that the configuration made; by default configuration and decoder are those of
+liver/2.0.0. Lesions are those drawn into the views and the two of crlm1004, see benchmarks/lesion_model/train.py. The
+validation cases are not used. With --without, a patient and the others of its fold are left out, and the liver's
+decoder, which the refiner goes on top of, is the one that was trained without them (see ablation.py).
 Checkpoints and models go to work/refiner, which git ignores; the same command continues a run that was stopped.
 """
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from labelled_slices import LabelledSlices  # first: it makes benchmarks/ importable
 from validate import CASES as VALIDATION
+from validate import case_of
 
 from sammix_core.datasets.cases import CaseConfig, load_case
 from sammix_core.segmentation.segmenter import Segmenter
@@ -39,8 +40,7 @@ def main() -> None:
         parser.error("name the folder of the validation cases with --data")
     segmenter = Segmenter.load(arguments.model)
     for name in arguments.case:
-        ct, label, values, _ = VALIDATION[name]
-        row = measured(segmenter, CaseConfig(name, arguments.data / ct, arguments.data / label, values))
+        row = measured(segmenter, case_of(name, arguments.data))
         print(json.dumps(row), flush=True)
         with RESULTS.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")

@@ -85,12 +85,16 @@ class UnlabelledCt:
         `NAME_label….json` beside `NAME_ct…` says which slices show the structure, unless a range is given.
 
         Raises:
-            InputError: There is nothing, a CT has several label files, or one range of slices is given for several CTs.
+            InputError: There is nothing or it cannot be read, a CT has several label files, or one range of slices is
+                given for several CTs.
         """
         path = self.path.expanduser()
         if not path.exists():
             raise InputError(f"{path} does not exist; name a CT, or a folder of CTs.")
-        cts = [self] if path.is_file() else _in_folder(self, path)
+        try:
+            cts = [self] if path.is_file() else _in_folder(self, path)
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from error
         if not cts:
             raise InputError(f"There is no CT in {path}; name a CT, or a folder of CTs.")
         if self.shows is not None and len(cts) > 1:

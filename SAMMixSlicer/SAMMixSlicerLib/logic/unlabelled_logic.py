@@ -1,4 +1,4 @@
-"""Further CTs without labels that fine-tuning learns from: volumes of the scene, and folders."""
+"""Further CTs without labels that fine-tuning learns from: volumes of the scene and folders."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class UnlabelledRow:
     Attributes:
         key: The node's ID, or the folder's path.
         name: The node's name, or the folder's path.
-        isFolder: Whether it is a folder, from which all CTs are learnt.
+        isFolder: Whether it is a folder; fine-tuning learns from all CTs in it.
         isUsed: Whether fine-tuning learns from it.
-        shows: First and last slice with the structure, in the panel's numbering; None where the user did not say.
+        shows: First and last slice with the structure, in the panel's numbering; None if the user has not said.
         sliceCount: Number of slices; 0 for a folder.
     """
 
@@ -72,7 +72,7 @@ class UnlabelledLogic:
         _note(row, isUsed=isUsed)
 
     def say(self, row: UnlabelledRow, shows: tuple[int, int] | None) -> None:
-        """Notes which slices of a volume show the structure; None where the user does not say."""
+        """Notes which slices of a volume show the structure; None takes back what was said."""
         first, last = shows or (-1, -1)
         _note(row, target=self._workspace.target, first=first, last=last)
 

@@ -1,4 +1,4 @@
-"""What the user says of a CT without labels, noted on its node, so that it is saved with the scene and goes with it."""
+"""What the user says of a CT without labels, noted on its node, so that it is saved and removed with the node."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class UnlabelledChoice:
 
     Attributes:
         isUsed: Whether fine-tuning learns from it.
-        target: The structure that the slices are said of.
-        first: First slice that shows it, or -1 where the user did not say.
+        target: The structure that the slices show.
+        first: First slice that shows it, or -1 if the user has not said.
         last: Last slice that shows it, or -1.
     """
 
@@ -30,12 +30,12 @@ class UnlabelledChoice:
     last: int = -1
 
     def shows(self, target: str) -> tuple[int, int] | None:
-        """First and last slice that show a structure; None where the user did not say so of this one."""
+        """First and last slice that show a structure; None if the user has not said so of this structure."""
         return (self.first, self.last) if self.target == target and 0 <= self.first <= self.last else None
 
 
 def readChoice(volumeNode: Any) -> UnlabelledChoice:
-    """What is noted on a volume; nothing damaged is taken over."""
+    """What is noted on a volume; a damaged note is ignored."""
     try:
         saved = json.loads(volumeNode.GetAttribute(_ATTRIBUTE) or "{}")
         choice = UnlabelledChoice(**saved)

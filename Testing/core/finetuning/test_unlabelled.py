@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from dataclasses import replace
@@ -110,6 +111,15 @@ def test_a_range_goes_before_a_label_file_and_of_two_label_files_none_is_chosen(
     assert UnlabelledCt(tmp_path).found() == [UnlabelledCt(ct, labels=tmp_path / "a_label.json")]
     (tmp_path / "a_label_2.json").touch()
     with pytest.raises(InputError, match=r"a_ct.nii.gz has 2 label files beside it; leave one there"):
+        UnlabelledCt(tmp_path).found()
+
+
+def test_a_folder_that_cannot_be_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_folder: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(InputError, match=r"cannot be read: permission denied\."):
         UnlabelledCt(tmp_path).found()
 
 

@@ -81,7 +81,7 @@ def test_the_gallbladder_goes_and_a_second_lobe_stays() -> None:
     taken[GALLBLADDER] = True
     cleaned = cleaner_of(hu).without_fluid(MIDDLE, taken)
     assert not cleaned[GALLBLADDER].any()
-    assert (cleaned[lobes]).all()
+    assert cleaned[lobes].all()
 
 
 def test_a_cyst_within_a_lobe_stays() -> None:
@@ -115,3 +115,14 @@ def test_a_model_says_whether_its_masks_are_cleaned(cleaned: bool) -> None:
     mask = session.segment_slice(MIDDLE, Box(MIDDLE, 40, 60, 160, 140, BoxSource.EDITED)) > 0
     assert mask[np.s_[65:135, 45:85]].all()
     assert mask[np.s_[65:135, 94:106]].any() != cleaned
+
+
+@pytest.mark.parametrize("source", [BoxSource.AUTO, BoxSource.EDITED])
+def test_fluid_stays_in_a_box_that_a_person_set(source: BoxSource) -> None:
+    hu, _ = a_body()
+    session = Segmenter(a_fake_model(backend=FillsItsBox(), masks=MaskSettings(clean_density=True))).open_session(
+        volume_of(hu)
+    )
+    mask = session.segment_slice(MIDDLE, Box(MIDDLE, 40, 60, 160, 168, source)) > 0
+    assert mask[np.s_[65:135, 45:85]].all()
+    assert mask[np.s_[149:161, 96:104]].any() == (source is BoxSource.EDITED)
