@@ -221,6 +221,8 @@ def main() -> None:
                         outcome, detail, used = reader.read(kind, path, segment=True)
                 if used > MOST_BYTES and outcome != "segmented":
                     outcome = "too much memory"
+                    reader.stop()  # what a process has taken counts for every file after it
+                    reader = Reader()
                 outcomes.setdefault(kind, Counter())[outcome] += 1
                 if outcome not in ("read", "refused", "segmented"):
                     failures.append({"kind": kind, "outcome": outcome, "detail": detail})

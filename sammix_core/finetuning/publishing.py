@@ -83,6 +83,8 @@ def publish_candidate(
     elif candidate.adapter is not None:
         # It compares embeddings with the parent's, and this encoder makes others.
         guidance.pop(plausibility.NAME, None)
+    # Another structure may hold fat, or be fat.
+    masks = {**old.postprocessing, **({"clean_density": False} if candidate.new_structure else {})}
     guidance.pop(REFINER, None)
     if candidate.refiner is not None:
         guidance[REFINER] = candidate.refiner.spec
@@ -107,6 +109,7 @@ def publish_candidate(
         target=candidate.target,
         created=datetime.now(UTC).date().isoformat(),
         guidance=guidance,
+        postprocessing=masks,
         metrics={"finetuning": figures},
         training_cases=list(dict.fromkeys([*([] if candidate.new_structure else old.training_cases), *cases])),
         parent=old.spec,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,10 @@ from sammix_core.volume_io.quiet import stderr_turned_away, utf8_path
 
 Grid = tuple[tuple[float, float, float], tuple[float, float, float], np.ndarray]
 
+# PS3.5, A.4: packed pixels are items of a tag and a length.
+_ITEM = struct.Struct("<HHI")
+_FRAGMENT, _LAST_ITEM = [0xFFFE, 0xE000], [0xFFFE, 0xE0DD]
+_LAYOUT = ("Rows", "Columns", "BitsAllocated", "SamplesPerPixel", "NumberOfFrames")
 _INT16 = np.iinfo(np.int16)
 
 
@@ -61,7 +66,7 @@ class _File:
             raise InputError(f"{frame.path.name} has a DICOM header that does not fit its image.")
         rescales = {(other.slope, other.intercept) for other in frames if other.path == frame.path}
         self.grid: Grid | None = None
-        image = _read_by_gdcm(frame.path) if len(rescales) == 1 else None
+        image = _read_by_gdcm(frame.path) if len(rescales) == 1 and _is_sound(frame.path) else None
         if image is None:
             self._planes = _read_by_pydicom(frame)
             self._is_rescaled = False
@@ -102,6 +107,40 @@ def _read_by_gdcm(path: Path) -> Any:
     except RuntimeError:
         return None
     return sitk.JoinSeries(image) if image.GetDimension() == 2 else image
+
+
+def _is_sound(path: Path) -> bool:
+    """Whether header and pixels fit each other. For a file where they do not, GDCM may ask for gigabytes of memory.
+
+    Of RLE, whose own header may be damaged, pydicom sees that better.
+    """
+    import pydicom
+
+    try:
+        file = pydicom.dcmread(path, force=True)
+        rows, columns, bits, samples, frames = (file.get(name) for name in _LAYOUT)
+        pixels = bytes(file.get("PixelData") or b"")
+        size = int(rows) * int(columns) * int(bits) * int(samples or 1) * int(frames or 1) // 8
+    except OSError:
+        raise
+    except Exception:  # pydicom raises many kinds for what breaks the standard
+        return False
+    syntax = getattr(file, "file_meta", {}).get("TransferSyntaxUID")
+    if syntax == pydicom.uid.RLELossless:
+        return False
+    return _fragments_add_up(pixels) if syntax is not None and _is_packed(syntax) else len(pixels) >= size > 0
+
+
+def _fragments_add_up(packed: bytes) -> bool:
+    at = 0
+    while at + _ITEM.size <= len(packed):
+        *tag, length = _ITEM.unpack_from(packed, at)
+        at += _ITEM.size + length
+        if tag == _LAST_ITEM:
+            return True
+        if tag != _FRAGMENT or at > len(packed):
+            return False
+    return at == len(packed)
 
 
 def _is_packed(syntax: Any) -> bool:

@@ -67,3 +67,4 @@ def test_another_encoder_or_structure_has_no_such_check(parent: ModelFolder, cha
     assert (lora.WEIGHTS_FILE in child.manifest.files) == ("adapter" in changes)
     assert plausibility.NAME not in child.manifest.guidance
     assert not {plausibility.WEIGHTS_FILE, PACK_FILE} & set(child.manifest.files)
+    assert child.manifest.postprocessing["clean_density"] == ("adapter" in changes), "another structure may hold fat"

@@ -27,7 +27,7 @@ from synthetic_ct import synthetic_ct
 
 from sammix_core.errors import InputError
 from sammix_core.volume.volume import Volume
-from sammix_core.volume_io import read_volume
+from sammix_core.volume_io import dicom_voxels, read_volume
 
 CT = np.clip(synthetic_ct(), -1024, 3071)
 
@@ -382,3 +382,26 @@ def test_a_real_series(capfd: pytest.CaptureFixture[str]) -> None:
     one_file = read_volume(sorted(folder.iterdir())[7])
     np.testing.assert_array_equal(one_file.array, volume.array)
     assert capfd.readouterr() == ("", "")
+
+
+def test_gdcm_is_not_asked_for_pixels_that_do_not_fit_their_header(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes gigabytes of memory for such a file; a fuzz run found that."""
+    short, torn = tmp_path / "short", tmp_path / "torn"
+    for folder in (short, torn):
+        write_series(folder, np.full((1, 64, 64), 40, np.int16))
+    for folder in (short, torn):
+        (path,) = folder.iterdir()
+        file = pydicom.dcmread(path)
+        if folder is short:
+            file.Rows = 90
+        else:
+            file.compress(pydicom.uid.RLELossless)
+            file.file_meta.TransferSyntaxUID = pydicom.uid.JPEGLossless
+            file.PixelData = file.PixelData[:30]
+        file.save_as(path)
+    monkeypatch.setattr(dicom_voxels, "_read_by_gdcm", lambda path: pytest.fail(f"{path.name} went to GDCM"))
+    for folder in (short, torn):
+        with pytest.raises(InputError, match="cut short, damaged"):
+            read_volume(folder)
