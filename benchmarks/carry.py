@@ -32,7 +32,7 @@ from sammix_core.training.config import TrainingConfig
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
 CHOSEN_ON = ("hcc007", "hcc009")
-CASES = ("hcc009_portal", "hcc007_arterial", "hcc007_plain10mm", "hcc002_portal", "hcc015_portal", "kits00072")
+CASES = ("hcc009_portal", "hcc007_arterial", "hcc007_plain10mm", "hcc002_portal", "hcc015_portal")
 AWAY_MM = (2, 5, 10)
 WRONG_MM2, GOOD_MM2, APART_MM, WRONG, GOOD = 400.0, 100.0, 10.0, 5, 3
 

@@ -34,7 +34,7 @@ sys.path[:0] = [str(BENCHMARKS), str(BENCHMARKS / "lesion_model"), str(BENCHMARK
 
 from ablation import DEFAULT, Fold, session_for  # noqa: E402
 from evaluate import DATA, OURS, PEOPLES, references  # noqa: E402
-from train_refiner import CONFIG, VERSION, WORK, name_of, network_of  # noqa: E402
+from train_refiner import CONFIG, VERSIONS, WORK, name_of, network_of  # noqa: E402
 from validate import CASES  # noqa: E402
 
 from sammix_core.datasets.cases import load_case  # noqa: E402
@@ -206,7 +206,7 @@ def main() -> None:
     without = arguments.without
     if target == LIVER and case == OURS and without is None:
         parser.error("crlm1004 was trained on: measure it with --without crlm1004")
-    folder = arguments.refiner or WORK / "models" / name_of(target, without) / VERSION
+    folder = arguments.refiner or WORK / "models" / name_of(target, without) / VERSIONS[target]
     rows = (
         liver_rows(case, folder, arguments.stages, without)
         if target == LIVER

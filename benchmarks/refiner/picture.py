@@ -21,7 +21,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 from by_stage import OURS, LiverCase, liver_case, overlap  # noqa: E402
-from train_refiner import VERSION, WORK, name_of  # noqa: E402
+from train_refiner import VERSIONS, WORK, name_of  # noqa: E402
 
 from sammix_core.evaluation.preview.tile import TileFrame, draw_tile  # noqa: E402
 from sammix_core.refinement.folder import LIVER  # noqa: E402
@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    one = liver_case(OURS, WORK / "models" / name_of(LIVER, OURS) / VERSION, OURS)
+    one = liver_case(OURS, WORK / "models" / name_of(LIVER, OURS) / VERSIONS[LIVER], OURS)
     sheet = draw(one, one.refined(0), one.refined(1), arguments.slices)
     sheet.quantize(_COLOURS, dither=Image.Dither.NONE).save(arguments.output, optimize=True)
     print(f"{arguments.output.name}: {arguments.output.stat().st_size / 1e3:.0f} kB")

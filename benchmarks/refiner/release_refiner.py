@@ -21,6 +21,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE), str(HERE.parent / "lesion_model")]
 from refiner_table import lesion_lines, lesion_means, liver_lines  # noqa: E402
 from release_model import FIGURES_MARK  # noqa: E402
 from results_table import read_rows  # noqa: E402
+from train_refiner import VERSIONS  # noqa: E402
 
 from sammix_core.files import write_text_atomic  # noqa: E402
 from sammix_core.model_store.store import open_model, shipped_models_folder  # noqa: E402
@@ -28,7 +29,6 @@ from sammix_core.refinement.folder import LESION, LIVER, SHIPPED  # noqa: E402
 
 RESULTS = HERE / "results.jsonl"
 TRAINED = HERE.parents[1] / "work" / "refiner" / "models"
-VERSIONS = {LIVER: "0.3.0", LESION: "0.1.0"}
 
 
 def main() -> None:

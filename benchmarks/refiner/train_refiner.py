@@ -43,7 +43,7 @@ from sammix_core.training.views import CLEAN, View  # noqa: E402
 
 CONFIG = BENCHMARKS / "liver_model" / "config.yaml"
 WORK = BENCHMARKS.parent / "work" / "refiner"
-VERSION = "0.1.0"
+VERSIONS = {LIVER: "0.3.0", LESION: "0.1.0"}
 LIVER_VIEWS = (CLEAN, "view-00", "view-01", "view-02", "view-08", "view-11")
 DECODERS = {LIVER: "liver/2.0.0", LESION: LITE_MEDSAM.name}
 # A lesion begins with a click or with what a click grew; a liver with the mask of the model, right but for its edges or
@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="one is nearly as quick as two: the layers are small")
     parser.add_argument("--config", type=Path, default=CONFIG, help="the configuration whose views are used")
     parser.add_argument("--decoder", type=Path, help="folder of the model that the liver's refiner goes on top of")
-    parser.add_argument("--version", default=VERSION, help="of the refiner")
+    parser.add_argument("--version", help="of the refiner, the shipped one's by default")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     target, without = arguments.target, arguments.without
@@ -123,7 +123,9 @@ def main() -> None:
     cases = sorted({view.case for view in views})
     state = trained.trained_state()
     metrics = {"training": asdict(settings), "parameters_trained": sum(tensor.numel() for tensor in state.values())}
-    manifest = refiner_manifest(name, arguments.version, target, decoder, spec, config.preprocessing, cases, metrics)
+    manifest = refiner_manifest(
+        name, arguments.version or VERSIONS[target], target, decoder, spec, config.preprocessing, cases, metrics
+    )
     made = write_model(WORK / "models", manifest, state, f"# {manifest.spec}\n\nExperimental; see docs/msam.md.\n")
     fifth = max(1, len(losses) // 5)
     shown = [round(sum(losses[at : at + fifth]) / fifth, 4) for at in range(0, len(losses) - fifth + 1, fifth)]
