@@ -55,10 +55,22 @@ def test_clicks_on_both_sides_of_a_vessel_act_apart() -> None:
     one = apply_clicks(nothing, logits, hu, [above], MM)
     kept_off = apply_clicks(nothing, logits, hu, [above, below], MM)
     assert (kept_off & (rows < 96)).sum() > 0.9 * (one & (rows < 96)).sum() > 500
-    assert (kept_off & (rows > 104)).sum() < 0.25 * (one & (rows > 104)).sum()
+    assert (kept_off & (rows > 104)).sum() < 0.05 * (ORGAN & (rows > 104)).sum()
     taken = apply_clicks(ORGAN, logits, hu, [above, below], MM)
     assert (taken & (rows > 104)).sum() < 0.6 * (ORGAN & (rows > 104)).sum()
     assert (taken & (rows < 96)).sum() > 0.9 * (ORGAN & (rows < 96)).sum()
+
+
+def test_an_exclude_keeps_an_include_off_where_no_edge_does() -> None:
+    hu, logits = a_slice()
+    rows = np.indices(hu.shape)[0]
+    nothing = np.zeros_like(ORGAN)
+    above, below = PixelClick(80, 80, True), PixelClick(120, 80, False)
+    one = apply_clicks(nothing, logits, hu, [above], MM)
+    kept_off = apply_clicks(nothing, logits, hu, [above, below], MM)
+    assert (one & (rows > 104)).sum() > 200
+    assert (kept_off & (rows > 104)).sum() < 0.5 * (one & (rows > 104)).sum()
+    assert (kept_off & (rows < 96)).sum() > 0.9 * (one & (rows < 96)).sum()
 
 
 def test_the_order_of_clicks_does_not_matter_and_each_point_is_as_clicked() -> None:
