@@ -62,10 +62,18 @@ def start(worker: Worker) -> int:
     return worker.hello.pid
 
 
+EARLIER: set[str] = set()  # blocks of other files' tests, whose worker is still in use
+
+
+@pytest.fixture(scope="module", autouse=True)
+def earlier_blocks() -> None:
+    EARLIER.update(blocks())
+
+
 def blocks(pid: int | None = None) -> set[str]:
-    """The blocks of shared memory that an application has made; this one where none is named."""
+    """The blocks of shared memory that an application has made since these tests began; this one by default."""
     folder, start = Path("/dev/shm"), f"sammix_{pid or os.getpid()}_"
-    return {name for name in os.listdir(folder) if name.startswith(start)} if folder.is_dir() else set()
+    return {name for name in os.listdir(folder) if name.startswith(start)} - EARLIER if folder.is_dir() else set()
 
 
 def is_gone(pid: int, seconds: float = 10.0) -> bool:
