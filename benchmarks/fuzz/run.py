@@ -219,8 +219,8 @@ def main() -> None:
                     accepted += 1
                     if accepted % SEGMENTED_ONE_IN == 0 and not arguments.no_segmenting:
                         outcome, detail, used = reader.read(kind, path, segment=True)
-                if used > MOST_BYTES and outcome != "segmented":
-                    outcome = "too much memory"
+                if used > MOST_BYTES:
+                    outcome = outcome if outcome == "segmented" else "too much memory"
                     reader.stop()  # what a process has taken counts for every file after it
                     reader = Reader()
                 outcomes.setdefault(kind, Counter())[outcome] += 1

@@ -80,7 +80,8 @@ class _File:
 
     def plane(self, frame: Frame) -> np.ndarray:
         """(rows, columns) of one image."""
-        if self._planes.shape != (frame.n_frames, frame.rows, frame.columns):
+        is_whole = self._planes.shape == (frame.n_frames, frame.rows, frame.columns)
+        if not is_whole or frame.index >= frame.n_frames:  # frames may be described that are not there
             raise InputError(f"{frame.path.name} has a DICOM header that does not fit its image.")
         plane = self._planes[frame.index]
         return plane if self._is_rescaled else _rescaled(plane, frame)

@@ -384,6 +384,16 @@ def test_a_real_series(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr() == ("", "")
 
 
+def test_described_frames_that_are_not_there_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "enhanced.dcm"
+    write_enhanced(path, CT, np.arange(len(CT)) * 1.5)
+    file = pydicom.dcmread(path)
+    file.NumberOfFrames, file.PixelData = 1, file.PixelData[: len(file.PixelData) // len(CT)]
+    file.save_as(path)
+    with pytest.raises(InputError, match="does not fit its image"):
+        read_volume(path)
+
+
 def test_gdcm_is_not_asked_for_pixels_that_do_not_fit_their_header(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
