@@ -116,3 +116,21 @@ def component_at(mask: np.ndarray, index: tuple[int, ...]) -> np.ndarray:
     """
     labels, _ = label_components(mask)
     return (labels == labels[index]) & (labels > 0)
+
+
+def window_around(mask: np.ndarray, margins: tuple[int, int]) -> tuple[slice, slice]:
+    """The rows and columns of what a mask holds, with a margin, inside its plane.
+
+    Args:
+        mask: (rows, cols) bool with at least one pixel.
+        margins: In pixels, along rows and columns.
+
+    Example:
+        >>> window_around(np.eye(6, dtype=bool)[:, :4] & (np.arange(6) == 2)[:, None], (1, 9))
+        (slice(1, 4, None), slice(0, 4, None))
+    """
+    sides = []
+    for axis, margin in enumerate(margins):
+        used = np.flatnonzero(mask.any(axis=1 - axis))
+        sides.append(slice(max(0, int(used[0]) - margin), min(mask.shape[axis], int(used[-1]) + 1 + margin)))
+    return sides[0], sides[1]

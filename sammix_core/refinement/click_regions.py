@@ -15,7 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from sammix_core.masks.components import component_at, component_sizes, label_components, select_components
+from sammix_core.masks.components import (
+    component_at,
+    component_sizes,
+    label_components,
+    select_components,
+    window_around,
+)
 
 REACH_MM = 60.0  # what is farther from a click stays as it is
 LEVEL = 0.3  # score from which a pixel belongs to a click
@@ -191,12 +197,21 @@ def _window(shape: tuple[int, ...], click: PixelClick, pixel_mm: tuple[float, fl
 def _tidy(result: np.ndarray, before: np.ndarray, clicks: Sequence[PixelClick], pixel_mm: tuple[float, float]) -> None:
     """Lets small pieces and holes go that clicks have cut off, in place."""
     least = _LEAST_PIECE_MM2 / (pixel_mm[0] * pixel_mm[1])
+    changed = result != before
+    if not changed.any():
+        return
+    # A piece of fewer pixels that touches what has changed lies within as many pixels of it.
+    margin = int(np.ceil(least)) + 2
+    window = window_around(changed, (margin, margin))
+    near, touching = result[window], ndimage.binary_dilation(changed[window])
+    first_row, first_col = window[0].start, window[1].start
     for inside in (True, False):
-        labels, count = label_components(result == inside)
+        labels, count = label_components(near == inside)
         small = component_sizes(labels, count) < least
         untouched = np.ones(count, dtype=bool)
-        changed = ndimage.binary_dilation(result != before)
-        untouched[np.unique(labels[changed & (labels > 0)]) - 1] = False
-        kept = [labels[click.row, click.col] for click in clicks if click.inside == inside]
-        small[[label - 1 for label in kept if label > 0]] = False
-        result[select_components(labels, small & ~untouched)] = not inside
+        untouched[np.unique(labels[touching & (labels > 0)]) - 1] = False
+        for click in clicks:
+            row, col = click.row - first_row, click.col - first_col
+            if click.inside == inside and 0 <= row < near.shape[0] and 0 <= col < near.shape[1] and labels[row, col]:
+                small[labels[row, col] - 1] = False
+        near[select_components(labels, small & ~untouched)] = not inside

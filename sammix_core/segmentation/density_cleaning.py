@@ -7,12 +7,13 @@ its own, whether the connection is on this slice or on another one. Measured in 
 
 from __future__ import annotations
 
+import math
 import threading
 
 import numpy as np
 from scipy import ndimage
 
-from sammix_core.masks.components import component_sizes, label_components, select_components
+from sammix_core.masks.components import component_sizes, label_components, select_components, window_around
 from sammix_core.preprocessing.axial_slices import AxialSlices
 
 _FAT_HU = -20.0  # fat is below
@@ -121,12 +122,8 @@ class DensityCleaner:
 
 
 def _around(mask: np.ndarray, margin_mm: float, pixel_mm: tuple[float, float]) -> tuple[slice, slice]:
-    """(rows, cols) slices round a mask that is not empty, with a margin."""
-    sides = []
-    for axis, size_mm in enumerate(pixel_mm):
-        used, margin = np.flatnonzero(mask.any(axis=1 - axis)), int(np.ceil(margin_mm / size_mm))
-        sides.append(slice(max(0, int(used[0]) - margin), min(mask.shape[axis], int(used[-1]) + 1 + margin)))
-    return sides[0], sides[1]
+    """The window of a mask with at least one pixel, with a margin."""
+    return window_around(mask, (math.ceil(margin_mm / pixel_mm[0]), math.ceil(margin_mm / pixel_mm[1])))
 
 
 def _smoothed(hu: np.ndarray, pixel_mm: tuple[float, float]) -> np.ndarray:
