@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ablation import DEFAULT, Fold, session_for
+from left_out import LeftOut
 from oracle import oracle_boxes
 
 from sammix_core.datasets.cases import CaseConfig, LabelledCase, load_case
@@ -32,8 +32,6 @@ from sammix_core.files import write_text_atomic
 from sammix_core.masks.overlap import mask_dice
 from sammix_core.segmentation.result import SegmentationResult
 from sammix_core.training.config import TrainingConfig
-from sammix_core.training.supervised import SupervisedTrainer
-from sammix_core.training.views import CLEAN
 from sammix_core.volume_io import read_volume
 
 RESULTS = Path(__file__).with_name("out_of_fold.jsonl")
@@ -89,12 +87,12 @@ def write_slices(result: SegmentationResult, model: str, case: LabelledCase) -> 
     write_text_atomic(_file_of(case.name), json.dumps(head)[:-1] + ', "slices": [\n  ' + body + "\n]}\n")
 
 
-def rows_of(trainer: SupervisedTrainer, fold: Fold, one: CaseConfig) -> Iterator[dict[str, Any]]:
+def rows_of(left_out: LeftOut, one: CaseConfig) -> Iterator[dict[str, Any]]:
     """Segments a case by its fold's model; the file of its slices is written last."""
     case = load_case(one)
-    model = f"{trainer.config.name}/{trainer.config.version}"
-    clean = [view for view in trainer.views if view.case == one.name and view.name == CLEAN]
-    session = session_for(fold.model(DEFAULT), one.ct, clean)
+    config = left_out.trainer.config
+    model = f"{config.name}/{config.version}"
+    session = left_out.session(one)
     session.find_boxes()
     automatic = session.segment_boxes()
     head = {"model": model, "case": one.name, "patient": one.patient}
@@ -123,14 +121,13 @@ def main() -> None:
     if arguments.table:
         print(table(config))
         return
-    trainer = SupervisedTrainer(config)
-    folds = {config.left_out_with(case.patient): Fold(trainer, case.patient) for case in config.cases}
+    models = LeftOut(config, version=None)
     for one in config.cases:
         if (arguments.only and one.patient not in arguments.only) or _is_done(
             one.name, f"{config.name}/{config.version}"
         ):
             continue
-        for row in rows_of(trainer, folds[config.left_out_with(one.patient)], one):
+        for row in rows_of(models, one):
             _append(row)
     cases = {case.name: case for case in config.cases}
     for pair in SAME_DAY:

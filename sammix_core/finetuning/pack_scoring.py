@@ -9,7 +9,7 @@ import torch
 
 from sammix_core.boxes.network_box import NetworkBox, tight_box
 from sammix_core.finetuning.pack import Pack
-from sammix_core.finetuning.scoring import KINDS, Scores, for_one_slice
+from sammix_core.finetuning.scoring import KINDS, Scores, added_up, for_one_slice
 from sammix_core.guidance.boxes_from_cam import boxes_from_cam
 from sammix_core.masks.overlap import Overlap
 from sammix_core.sam.decoding import clean_slice, decode_slices
@@ -76,11 +76,8 @@ def score_pack(
         on_slice: Called after each slice; may raise to stop.
         refiner: See `decode_embedding`.
     """
-    patients: dict[str, Scores] = {}
-    for index in indices:
-        scores = score_embedding(model, pack.embedding(index), pack.masks[index], refiner)
-        before = patients.setdefault(f"patient {pack.patients[index]}", {kind: Overlap() for kind in KINDS})
-        for kind in KINDS:
-            before[kind] = before[kind] + scores[kind]
-        on_slice()
-    return patients
+    scored = (
+        (f"patient {pack.patients[index]}", score_embedding(model, pack.embedding(index), pack.masks[index], refiner))
+        for index in indices
+    )
+    return added_up(scored, on_slice)

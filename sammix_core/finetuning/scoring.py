@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 
@@ -83,14 +83,24 @@ def score_samples(
         on_slice: Called after each slice; may raise to stop.
         refiner: See `score_slice`.
     """
-    cases: dict[str, Scores] = {}
-    for sample in samples:
-        scores = score_slice(model, sample.correction, encoded(sample), refiner)
-        before = cases.setdefault(sample.case, {kind: Overlap() for kind in KINDS})
+    scored = ((sample.case, score_slice(model, sample.correction, encoded(sample), refiner)) for sample in samples)
+    return added_up(scored, on_slice)
+
+
+def added_up(scored: Iterable[tuple[str, Scores]], on_slice: Callable[[], None]) -> dict[str, Scores]:
+    """Overlaps by case or patient: those of its slices added up.
+
+    Args:
+        scored: The name and the overlaps of each slice.
+        on_slice: Called after each slice; may raise to stop.
+    """
+    sums: dict[str, Scores] = {}
+    for name, scores in scored:
+        before = sums.setdefault(name, {kind: Overlap() for kind in KINDS})
         for kind in KINDS:
             before[kind] = before[kind] + scores[kind]
         on_slice()
-    return cases
+    return sums
 
 
 def mean_dice(cases: Mapping[str, Scores], kind: str) -> float | None:

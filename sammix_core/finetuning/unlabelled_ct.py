@@ -78,10 +78,10 @@ class UnlabelledCt:
         return replace(self, path=self.path.expanduser().resolve())
 
     def found(self) -> list[UnlabelledCt]:
-        """The CTs that the path stands for: itself, or those of a folder.
+        """The CT at the path, or all CTs of the folder there.
 
-        A folder with volume files stands for these; one with other files alone is a DICOM series; one with subfolders
-        alone stands for each of them. Files of labels (`NAME_label…`) are not CTs, but a label file
+        Of a folder with volume files these are the CTs; of one with subfolders alone each subfolder is one; a folder
+        with other files alone is a DICOM series. Files of labels (`NAME_label…`) are not CTs, but a label file
         `NAME_label….json` beside `NAME_ct…` says which slices show the structure, unless a range is given.
 
         Raises:

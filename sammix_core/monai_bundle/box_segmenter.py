@@ -15,7 +15,7 @@ from sammix_core.boxes.box import BoxSource
 from sammix_core.boxes.track import BoxTrack
 from sammix_core.monai_bundle.network import BoxPromptedNetwork
 from sammix_core.preprocessing.axial_slices import AxialSlices
-from sammix_core.segmentation.density_cleaning import DensityCleaner
+from sammix_core.segmentation.density_cleaning import cleaner_for
 from sammix_core.segmentation.slice_decoder import SliceDecoder
 from sammix_core.volume.volume import Volume, grid_from_ras
 
@@ -66,7 +66,7 @@ class BoxSegmenter:
         encoded = lru_cache(maxsize=1)(
             lambda index: self._network.encode(torch.from_numpy(axial.image(index))[None, None])
         )
-        cleaner = DensityCleaner(axial) if network.masks.clean_density else None
+        cleaner = cleaner_for(axial, network.masks)
         decoder = SliceDecoder(network, network.masks, axial, axial.image, encoded, cleaner=cleaner)
         canonical = np.zeros(axial.hu.shape, np.uint8)
         for slice_index, given in track.items():

@@ -27,7 +27,7 @@ from sammix_core.progress import (
     ProgressCallback,
     ProgressReporter,
 )
-from sammix_core.segmentation.density_cleaning import DensityCleaner
+from sammix_core.segmentation.density_cleaning import cleaner_for
 from sammix_core.segmentation.following.follow import follow
 from sammix_core.segmentation.orientation import OrientationCheck, detect_orientation, orientation_steps
 from sammix_core.segmentation.plausibility import Judgement, Verdict, cells_of, sight_of, slices_to_judge
@@ -94,7 +94,7 @@ class BoxFinder:
         self._model = model
         self._volume = volume
         self._on_reorder = on_reorder
-        self._cleaner = self._new_cleaner()
+        self._cleaner = cleaner_for(self.axial, model.masks)
         self._sampling = sampling
         self._maps: dict[int, GuidanceMaps] = {}
         self._encoded_for_orientation = 0
@@ -252,7 +252,7 @@ class BoxFinder:
         """Replaces the slices; drops images, embeddings and maps of the previous order."""
         if axial.order != self.axial.order:
             self.axial = axial
-            self._cleaner = self._new_cleaner()
+            self._cleaner = cleaner_for(axial, self._model.masks)
             self._image.cache_clear()
             self.cache.clear()
             self._maps.clear()
@@ -294,9 +294,6 @@ class BoxFinder:
         return SliceDecoder(
             model.backend, model.masks, self.axial, self._image, self.cache.embedding, stride, self._cleaner
         )
-
-    def _new_cleaner(self) -> DensityCleaner | None:
-        return DensityCleaner(self.axial) if self._model.masks.clean_density else None
 
     @property
     def interpolates(self) -> bool:

@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from sammix_core.masks.components import component_sizes, label_components, select_components, window_around
 from sammix_core.preprocessing.axial_slices import AxialSlices
+from sammix_core.sam.decoding import MaskSettings
 
 _FAT_HU = -20.0  # fat is below
 _ORGAN_ABOVE_FAT_HU = 60.0  # a mask with a lower median than this above fat may be of a fatty liver: it stays
@@ -27,6 +28,11 @@ _FLUID_HU = 40.0  # fluid is below
 _ORGAN_ABOVE_FLUID_HU = 35.0  # and at least so much below the largest piece
 _NECK_MM = 3.5  # pieces joined by a neck of less than twice this are apart
 _LEAST_FLUID_MM2 = 100.0
+
+
+def cleaner_for(axial: AxialSlices, masks: MaskSettings) -> DensityCleaner | None:
+    """The cleaner of a volume's masks; None for a model whose masks stay as they are."""
+    return DensityCleaner(axial) if masks.clean_density else None
 
 
 class DensityCleaner:
@@ -69,12 +75,7 @@ class DensityCleaner:
     def without_fluid(self, index: int, mask: np.ndarray) -> np.ndarray:
         """A slice's mask without pieces that are apart from its largest one and, compared with it, as dark as fluid.
 
-        Args:
-            index: The canonical slice.
-            mask: (rows, cols) bool, canonical.
-
-        Returns:
-            (rows, cols) bool; the same array if there is nothing to take out.
+        Arguments and result are those of `without_fat`.
         """
         pixel_mm, hu = self._axial.slice_pixel_mm, self._axial.hu[index]
         if not mask.any():

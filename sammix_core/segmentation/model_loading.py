@@ -54,7 +54,7 @@ class LoadedModel:
         plausibility: How to tell whether what was found can be the target; None for a model that carries no
             calibration.
         outdated: A sentence where it was fine-tuned from a version that is no longer shipped.
-        refiner: The refiner that was found to go with a fine-tuned version, "liver-refiner/0.2.0"; "" for none.
+        refiner: The refiner that was found to go with a fine-tuned version, "liver-refiner/0.3.0"; "" for none.
     """
 
     spec: str

@@ -66,9 +66,10 @@ class _File:
             raise InputError(f"{frame.path.name} has a DICOM header that does not fit its image.")
         rescales = {(other.slope, other.intercept) for other in frames if other.path == frame.path}
         self.grid: Grid | None = None
-        image = _read_by_gdcm(frame.path) if len(rescales) == 1 and _is_sound(frame.path) else None
+        file = _parsed(frame.path)
+        image = _read_by_gdcm(frame.path) if len(rescales) == 1 and _is_sound(file) else None
         if image is None:
-            self._planes = _read_by_pydicom(frame)
+            self._planes = _read_by_pydicom(frame, file)
             self._is_rescaled = False
             return
         if image.GetNumberOfComponentsPerPixel() != 1:
@@ -110,7 +111,19 @@ def _read_by_gdcm(path: Path) -> Any:
     return sitk.JoinSeries(image) if image.GetDimension() == 2 else image
 
 
-def _is_sound(path: Path) -> bool:
+def _parsed(path: Path) -> Any:
+    """The file as a `pydicom.Dataset`."""
+    import pydicom
+
+    try:
+        return pydicom.dcmread(path, force=True)
+    except OSError:
+        raise
+    except Exception as error:  # pydicom raises many kinds for what breaks the standard
+        raise InputError(f"{path.name} is cut short, damaged, or no image.") from error
+
+
+def _is_sound(file: Any) -> bool:
     """Whether header and pixels fit each other. For a file where they do not, GDCM may ask for gigabytes of memory.
 
     Of RLE, whose own header may be damaged, pydicom sees that better.
@@ -118,13 +131,10 @@ def _is_sound(path: Path) -> bool:
     import pydicom
 
     try:
-        file = pydicom.dcmread(path, force=True)
         rows, columns, bits, samples, frames = (file.get(name) for name in _LAYOUT)
         pixels = bytes(file.get("PixelData") or b"")
         size = int(rows) * int(columns) * int(bits) * int(samples or 1) * int(frames or 1) // 8
-    except OSError:
-        raise
-    except Exception:  # pydicom raises many kinds for what breaks the standard
+    except Exception:  # as in `_parsed`: values are read when they are asked for
         return False
     syntax = getattr(file, "file_meta", {}).get("TransferSyntaxUID")
     if syntax == pydicom.uid.RLELossless:
@@ -150,17 +160,11 @@ def _is_packed(syntax: Any) -> bool:
     return syntax.is_transfer_syntax and syntax.is_compressed and syntax != DeflatedExplicitVRLittleEndian
 
 
-def _read_by_pydicom(frame: Frame) -> np.ndarray:
-    """(n_frames, rows, columns) stored numbers."""
+def _read_by_pydicom(frame: Frame, file: Any) -> np.ndarray:
+    """(n_frames, rows, columns) stored numbers of a parsed file."""
     import pydicom
 
     name = frame.path.name
-    try:
-        file = pydicom.dcmread(frame.path, force=True)
-    except OSError:
-        raise
-    except Exception as error:  # pydicom raises many kinds for what breaks the standard
-        raise InputError(f"{name} is cut short, damaged, or no image.") from error
     syntax = file.file_meta.get("TransferSyntaxUID") if "file_meta" in file.__dict__ else None
     if syntax is None and "PixelData" in file:
         file.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
